@@ -1,0 +1,64 @@
+"""Files that are complete or not there: written beside their place, synced, then renamed."""
+
+import os
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from safer_bench.errors import BadInput
+
+
+def make_folder(path: Path) -> Path:
+    """Create a folder that can be written to, or find it.
+
+    Raises:
+        BadInput: it cannot be created or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        trial = path / ".writable"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot write there ({error.strerror}); give another folder with --out") from error
+    return path
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically and durably: after a crash it has the old content or the new, never a part.
+
+    Raises:
+        BadInput: the disk is full or the folder cannot be written to.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    write_bytes(path, text.encode())
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Return a table as the bytes of a Parquet file; the same table and pyarrow give the same bytes."""
+    buffer = BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def sha256_of(data: bytes) -> str:
+    """Return the SHA-256 of ``data`` in hexadecimal."""
+    return sha256(data).hexdigest()

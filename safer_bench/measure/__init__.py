@@ -1,0 +1,76 @@
+"""Measures the truth: the accuracy that a network loses when one layer is perturbed."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from safer_bench import schema
+from safer_bench.errors import BadInput
+from safer_bench.measure import describe
+from safer_bench.measure.plain import PlainEngine
+from safer_bench.measure.plan import Protocol, make_protocol, n_probes, work_units
+from safer_bench.network import Network
+from safer_bench.run_folder import RunFolder, Unit
+
+__all__ = ["Protocol", "make_protocol", "measure", "measure_into", "n_probes"]
+
+
+def measure(
+    network: Network, perturbations: Sequence[str] = (), *, draws: int = 1, examples: int | None = None, seed: int = 0
+) -> pa.Table:
+    """Measure the accuracy that a network loses when one of its layers is perturbed.
+
+    Args:
+        network: a zoo network or your own.
+        perturbations: ``NAME[:LEVEL,...]`` each; all built-in ones where none is given.
+        draws: independent draws of each random perturbation at each level.
+        examples: evaluation examples a probe sees; all where None. Draw d sees slice d, so that draws differ in examples.
+        seed: of all random streams.
+
+    Returns:
+        A table ``layer_drops``, one row a probe.
+
+    Raises:
+        UnknownName: no perturbation has that name.
+        BadInput: levels, draws or examples out of range, or a perturbation that failed.
+    """
+    protocol = make_protocol(perturbations, draws, examples, seed)
+    engine = PlainEngine(network, seed)
+    units = work_units(network, protocol)
+    return schema.build("layer_drops", [row for _, _, probes in units for row in engine.measure(probes)])
+
+
+def measure_into(
+    folder: Path, networks: list[Network], protocol: Protocol, report: Callable[[int, str], None] = lambda *_: None
+) -> None:
+    """Measure networks into a run folder; units that it already holds are not measured again.
+
+    Args:
+        folder: a new folder, or one of the same request.
+        networks: with distinct names.
+        protocol: what to measure of each.
+        report: called with (number of finished probes, what is measured) after each unit.
+
+    Raises:
+        BadInput: the folder belongs to another request, is in use, or cannot be written to; nothing was measured.
+    """
+    names = [network.name for network in networks]
+    if len(set(names)) < len(names):
+        raise BadInput(f"two networks have one name: {', '.join(names)}; name yours with Network(..., name=...)")
+    run = RunFolder(folder)
+    with run.locked():
+        run.open(describe.request(networks, protocol), describe.tables(networks, protocol))
+        for network in networks:
+            _measure_network(run, network, protocol, report)
+
+
+def _measure_network(
+    run: RunFolder, network: Network, protocol: Protocol, report: Callable[[int, str], None]
+) -> None:
+    engine = PlainEngine(network, protocol.seed)
+    for layer, entry, probes in work_units(network, protocol):
+        unit = Unit(network.name, layer.index, entry.name)
+        if not run.has(unit):
+            run.write(unit, list(engine.measure(probes)))
+        report(len(probes), f"{network.name} {entry.name} {layer.name}")

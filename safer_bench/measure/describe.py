@@ -1,0 +1,93 @@
+"""Rows of the tables networks, layers and perturbations, and the request that a run folder keeps."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from safer_bench import schema
+from safer_bench.measure.canonical import CanonicalModel
+from safer_bench.measure.plan import Protocol
+from safer_bench.network import Network
+from safer_bench.perturbations import Perturbation
+
+
+def request(networks: list[Network], protocol: Protocol) -> dict[str, Any]:
+    """Return what identifies a run: two runs with equal requests measure the same integers."""
+    digests = {item.name: {"weights": item.weights_sha256, "inputs": item.inputs_sha256} for item in networks}
+    levels = {entry.name: list(chosen) for entry, chosen in protocol.perturbations}
+    return {
+        "networks": digests,
+        "perturbations": levels,
+        "draws": protocol.draws,
+        "examples": protocol.n_examples,
+        "seed": protocol.seed,
+    }
+
+
+def tables(networks: list[Network], protocol: Protocol) -> dict[str, pa.Table]:
+    """Return the tables networks, layers and perturbations of a run."""
+    layers = [row for network in networks for row in layer_rows(network)]
+    perturbations = [perturbation_row(entry, levels) for entry, levels in protocol.perturbations]
+    return {
+        "networks": schema.build("networks", [network_row(network) for network in networks]),
+        "layers": schema.build("layers", layers),
+        "perturbations": schema.build("perturbations", perturbations),
+    }
+
+
+def network_row(network: Network) -> dict[str, Any]:
+    """Return a network's row; runs the evaluation examples once in canonical arithmetic."""
+    right = CanonicalModel(network).answers(*network.evaluation).predictions == network.labels.numpy()
+    return {
+        "network": network.name,
+        "dataset": network.dataset,
+        "family": network.family,
+        "split": network.split,
+        "n_layers": len(network.layers),
+        "parameters": sum(parameter.numel() for parameter in network.model.parameters()),
+        "macs": sum(layer.macs for layer in network.layers),
+        "n_examples": len(right),
+        "clean_correct": int(np.count_nonzero(right)),
+        "chance_accuracy": 1.0 / network.n_classes,
+        "clean_outcomes": np.packbits(right).tobytes(),
+        "weights_sha256": network.weights_sha256,
+        "inputs_sha256": network.inputs_sha256,
+        "licence": network.licence,
+        "source": network.source,
+    }
+
+
+def layer_rows(network: Network) -> list[dict[str, Any]]:
+    """Return one row a layer."""
+    return [
+        {
+            "network": network.name,
+            "dataset": network.dataset,
+            "split": network.split,
+            "layer": layer.name,
+            "layer_index": layer.index,
+            "kind": layer.kind,
+            "weight_shape": "x".join(map(str, layer.shape)),
+            "output_axis": layer.output_axis,
+            "fan_in": layer.fan_in,
+            "parameters": layer.parameters,
+            "macs": layer.macs,
+        }
+        for layer in network.layers
+    ]
+
+
+def perturbation_row(entry: Perturbation, levels: tuple[float, ...]) -> dict[str, Any]:
+    """Return a perturbation's row with the levels that were measured."""
+    return {
+        "perturbation": entry.name,
+        "perturbation_family": entry.family,
+        "levels": list(levels),
+        "scale": entry.scale,
+        "direction": entry.direction,
+        "unit": entry.unit,
+        "deterministic": entry.deterministic,
+        "formula": entry.formula,
+        "source": entry.source,
+    }

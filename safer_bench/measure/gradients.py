@@ -1,0 +1,58 @@
+"""Float64 gradients of the mean loss on parts of the probe set, made reproducible by thresholding and rounding."""
+
+from copy import deepcopy
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from safer_bench.errors import BadInput
+from safer_bench.measure.canonical import BATCH_SIZE
+from safer_bench.network import Network
+
+N_PARTS = 20
+THRESHOLD = 1e-6  # of a layer's largest entry: below it, the sign of an entry may be rounding
+
+
+class ProbeGradients:
+    """Gradients by draw: draw d uses the d-th of 20 equal parts of the probe set (d modulo 20)."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self._by_part: dict[int, dict[str, np.ndarray]] = {}
+
+    @cached_property
+    def _model(self) -> torch.nn.Module:
+        return deepcopy(self.network.model).double().cpu()
+
+    def gradient(self, layer: str, draw: int) -> np.ndarray:
+        """Return the gradient of the mean loss with respect to a layer's weight: float64 holding float32 values.
+
+        Raises:
+            BadInput: the network has no probe examples, or fewer than 20.
+        """
+        part = draw % N_PARTS
+        if part not in self._by_part:
+            self._by_part[part] = self._compute(part)
+        return self._by_part[part][layer].astype(np.float64)
+
+    def _compute(self, part: int) -> dict[str, np.ndarray]:
+        images, labels = self.network.probe
+        size = len(labels) // N_PARTS
+        if size == 0:
+            raise BadInput(f"network {self.network.name!r}: {len(labels)} probe examples, expected at least {N_PARTS}")
+        images, labels = images[part * size : (part + 1) * size], labels[part * size : (part + 1) * size]
+        self._model.zero_grad()
+        for batch, batch_labels in zip(images.split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True):
+            (F.cross_entropy(self._model(batch.double()), batch_labels, reduction="sum") / size).backward()
+        layers = {layer.name: layer.parameter for layer in self.network.layers}
+        return {name: _rounded(self._model.get_parameter(parameter)) for name, parameter in layers.items()}
+
+
+def _rounded(parameter: torch.nn.Parameter) -> np.ndarray:
+    if parameter.grad is None:
+        return np.zeros(tuple(parameter.shape), dtype=np.float32)
+    gradient = parameter.grad.numpy()
+    small = np.abs(gradient) < THRESHOLD * np.max(np.abs(gradient))
+    return np.where(small, 0.0, gradient).astype(np.float32)

@@ -1,0 +1,85 @@
+"""Which probes are measured: layers x perturbations x levels x draws, and the examples each draw sees."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from safer_bench.errors import BadInput
+from safer_bench.network import Layer, Network
+from safer_bench.perturbations import Perturbation, parse_perturbation, perturbations
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One measurement: a layer perturbed once and judged on ``n_examples`` evaluation examples from ``example_start``."""
+
+    layer: Layer
+    perturbation: Perturbation
+    level: float
+    draw: int
+    example_start: int
+    n_examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What is measured of every network.
+
+    Attributes:
+        perturbations: entries with the levels asked for.
+        draws: draws of each random perturbation at each level; deterministic ones have one.
+        n_examples: examples a probe sees, None for all; draw d sees slice d modulo the number of whole slices.
+        seed: of all random streams.
+    """
+
+    perturbations: tuple[tuple[Perturbation, tuple[float, ...]], ...]
+    draws: int = 1
+    n_examples: int | None = None
+    seed: int = 0
+
+    def slice_of(self, network: Network, draw: int) -> tuple[int, int]:
+        """Return (first example, number of examples) of a draw.
+
+        Raises:
+            BadInput: a probe would see more examples than the network has.
+        """
+        total = len(network.labels)
+        n_examples = total if self.n_examples is None else self.n_examples
+        if not 1 <= n_examples <= total:
+            raise BadInput(f"{n_examples} examples a probe; network {network.name!r} has {total} evaluation examples")
+        return draw % (total // n_examples) * n_examples, n_examples
+
+
+def make_protocol(
+    specs: Sequence[str], draws: int = 1, n_examples: int | None = None, seed: int = 0
+) -> Protocol:
+    """Return the protocol for perturbations given as ``NAME[:LEVEL,...]``; all built-in ones where none is given.
+
+    Raises:
+        UnknownName: no perturbation has that name.
+        BadInput: levels that are no numbers, a perturbation named twice, fewer than one draw.
+    """
+    chosen = tuple(parse_perturbation(spec) for spec in (specs or list(perturbations())))
+    names = [entry.name for entry, _ in chosen]
+    if len(set(names)) < len(names):
+        raise BadInput(f"a perturbation is named twice: {', '.join(names)}; give all its levels at once")
+    if draws < 1:
+        raise BadInput(f"{draws} draws; expected at least one")
+    return Protocol(chosen, draws, n_examples, seed)
+
+
+def work_units(network: Network, protocol: Protocol) -> Iterator[tuple[Layer, Perturbation, tuple[Probe, ...]]]:
+    """Yield the probes of each (layer, perturbation): what a part of a run folder holds."""
+    for entry, levels in protocol.perturbations:
+        for layer in network.layers:
+            draws = range(1 if entry.deterministic else protocol.draws)
+            probes = (
+                Probe(layer, entry, level, draw, *protocol.slice_of(network, draw))
+                for level in levels
+                for draw in draws
+            )
+            yield layer, entry, tuple(probes)
+
+
+def n_probes(networks: Iterable[Network], protocol: Protocol) -> int:
+    """Return the number of probes of all networks."""
+    return sum(len(probes) for network in networks for _, _, probes in work_units(network, protocol))

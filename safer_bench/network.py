@@ -1,0 +1,282 @@
+"""A trained network with its evaluation and probe images, and the discovery of its layers."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from safer_bench.errors import BadInput
+from safer_bench.registry import suggestion
+
+LAYER_MODULES = (nn.modules.conv._ConvNd, nn.Linear, nn.Embedding)
+MATRIX_OPERATIONS = {"convolution", "addmm", "mm", "bmm", "linear", "matmul", "_convolution", "mkldnn_linear"}
+
+Part = tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One weight tensor that is perturbed and ranked.
+
+    Attributes:
+        name: dotted path of the owning module, or of the parameter where a module owns several weights.
+        index: order of first use in the clean pass.
+        kind: class name of the owning module, such as ``Conv2d``.
+        shape: shape of the weight.
+        output_axis: axis of the weight that runs over its outputs.
+        fan_in: number of weights that feed one output.
+        parameters: number of entries of the weight.
+        macs: multiply-accumulates of the weight for one example.
+        parameter: name of the parameter in ``model.named_parameters()``.
+    """
+
+    name: str
+    index: int
+    kind: str
+    shape: tuple[int, ...]
+    output_axis: int
+    fan_in: int
+    parameters: int
+    macs: int
+    parameter: str
+
+
+class Network:
+    """A trained classifier with the examples that judge it.
+
+    Args:
+        model: in evaluation mode, maps float images ``(n, ...)`` to logits ``(n, n_classes)``.
+        images: evaluation images, floating point ``(n, ...)``; a tensor, an array, or a sequence of either (chunks).
+        labels: int64 ``(n,)``, classes counted from 0.
+        name: unique name; names the network in every table and in the perturbations' random streams.
+        probe: images and labels for criteria and gradients, disjoint from the evaluation examples; without them
+            criteria need examples of their own and gradient perturbations are refused.
+        dataset, family, split, licence, source: where the network stands in the zoo; ``own`` for a user's network.
+
+    Raises:
+        BadInput: a model in training mode, images and labels that do not match, or non-finite images.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        images: Any,
+        labels: Any,
+        *,
+        name: str = "own",
+        probe: tuple[Any, Any] | None = None,
+        dataset: str = "own",
+        family: str = "own",
+        split: str = "test",
+        licence: str = "",
+        source: str = "",
+    ) -> None:
+        self.name, self.dataset, self.family, self.split = name, dataset, family, split
+        self.licence, self.source = licence, source
+        self.model = _checked_model(model, name)
+        self.evaluation = _checked_part(images, labels, f"{name}, evaluation")
+        self._probe = None if probe is None else _checked_part(*probe, f"{name}, probe")
+
+    def __repr__(self) -> str:
+        return f"Network({self.name!r}, dataset={self.dataset!r}, n_examples={len(self.labels)})"
+
+    @property
+    def images(self) -> torch.Tensor:
+        """Evaluation images, float32 ``(n, ...)``."""
+        return self.evaluation[0]
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """Evaluation labels, int64 ``(n,)``."""
+        return self.evaluation[1]
+
+    @property
+    def probe(self) -> Part:
+        """Probe images and labels.
+
+        Raises:
+            BadInput: the network was made without probe examples.
+        """
+        if self._probe is None:
+            raise BadInput(f"network {self.name!r} has no probe examples; give Network(..., probe=(images, labels))")
+        return self._probe
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers in order of first use; a weight that the clean pass never reads is in ``unused_layers``."""
+        return tuple(layer for layer in self._discovered if layer.index >= 0)
+
+    @cached_property
+    def unused_layers(self) -> tuple[str, ...]:
+        """Names of weights that the clean pass never reads (it may use a cached copy): they are not measured."""
+        return tuple(layer.name for layer in self._discovered if layer.index < 0)
+
+    @cached_property
+    def _discovered(self) -> tuple[Layer, ...]:
+        return discover_layers(self.model, self.images[:1])
+
+    @cached_property
+    def n_classes(self) -> int:
+        """Width of the logits."""
+        with torch.no_grad():
+            return int(self.model(self.images[:1]).shape[1])
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """SHA-256 over name, type, shape and bytes of every tensor of the state."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.model.state_dict().items()):
+            digest.update(f"{key}|{value.dtype}|{tuple(value.shape)}|".encode())
+            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def inputs_sha256(self) -> str:
+        """SHA-256 over evaluation and probe examples."""
+        digest = hashlib.sha256()
+        for part in [self.evaluation] + ([self._probe] if self._probe else []):
+            for tensor in part:
+                digest.update(f"{tensor.dtype}|{tuple(tensor.shape)}|".encode() + tensor.numpy().tobytes())
+        return digest.hexdigest()
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer called ``name``.
+
+        Raises:
+            BadInput: no layer has that name.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        near = suggestion(name, [layer.name for layer in self.layers])
+        raise BadInput(f"network {self.name!r} has no layer {name!r}.{near}")
+
+    def weight(self, layer: Layer) -> np.ndarray:
+        """Return a copy of the layer's weight, float32 of ``layer.shape``."""
+        return self.model.get_parameter(layer.parameter).detach().cpu().numpy().astype(np.float32).copy()
+
+
+def _checked_model(model: Any, name: str) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"network {name!r}: the model is a {type(model).__name__}; expected a torch.nn.Module")
+    training = [path or "the model itself" for path, module in model.named_modules() if module.training]
+    if training:
+        raise BadInput(f"network {name!r}: {training[0]} is in training mode; call model.eval() first")
+    return model
+
+
+def _checked_part(images: Any, labels: Any, where: str) -> Part:
+    images, labels = _as_tensor(images), _as_tensor(labels)
+    if not images.dtype.is_floating_point:
+        raise BadInput(f"network {where}: images are {images.dtype}; expected floating point")
+    if labels.dtype != torch.int64 or labels.ndim != 1:
+        raise BadInput(f"network {where}: labels are {labels.dtype} {tuple(labels.shape)}; expected int64 (n,)")
+    if len(images) != len(labels) or len(labels) == 0:
+        raise BadInput(f"network {where}: {len(images)} images and {len(labels)} labels; expected as many, at least one")
+    if not bool(torch.isfinite(images).all()):
+        raise BadInput(f"network {where}: the images hold NaN or infinite values")
+    return images.float(), labels
+
+
+def _as_tensor(values: Any) -> torch.Tensor:
+    if isinstance(values, Sequence) and len(values) and isinstance(values[0], torch.Tensor | np.ndarray):
+        return torch.cat([torch.as_tensor(chunk) for chunk in values])
+    return torch.as_tensor(values)
+
+
+def candidate_weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Parameter]]:
+    """Yield (parameter name, owning module, parameter) of each weight that counts as a layer; a tied one once."""
+    seen: set[int] = set()
+    for path, module in model.named_modules():
+        for key, parameter in module.named_parameters(recurse=False):
+            in_projection = isinstance(module, nn.MultiheadAttention) and key.endswith("proj_weight")
+            owns = (isinstance(module, LAYER_MODULES) and key == "weight") or in_projection
+            if owns and parameter.ndim >= 2 and id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield f"{path}.{key}" if path else key, module, parameter
+
+
+class _FirstUse(TorchDispatchMode):
+    """Notes when an operation first reads each weight's storage, and the multiply-accumulates done with it."""
+
+    def __init__(self, weights: dict[int, tuple[str, int, int]]) -> None:
+        super().__init__()
+        self.weights, self.order, self.macs = weights, [], {}  # storage -> (name, entries, outputs)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves((args, kwargs)):
+            if isinstance(tensor, torch.Tensor):
+                self._note(func, tensor, result)
+        return result
+
+    def _note(self, func: Any, tensor: torch.Tensor, result: Any) -> None:
+        found = self.weights.get(tensor.untyped_storage().data_ptr())
+        if found is None:
+            return
+        name, n_entries, n_outputs = found
+        if name not in self.macs:
+            self.order.append(name)
+            self.macs[name] = 0
+        if func.overloadpacket.__name__ in MATRIX_OPERATIONS:
+            self.macs[name] += result.numel() * n_entries // n_outputs
+
+
+def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]:
+    """Find the layers of a model by one clean pass over one example.
+
+    Args:
+        model: in evaluation mode.
+        images: one example, ``(1, ...)``.
+
+    Returns:
+        Layers in order of first use by any operation (not of their modules' calls); weights never read come last,
+        with index -1.
+    """
+    found = list(candidate_weights(model))
+    storages = {
+        parameter.untyped_storage().data_ptr(): (name, parameter.numel(), _n_outputs(module, parameter))
+        for name, module, parameter in found
+    }
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # fused attention would hide which operation reads which weight
+    try:
+        with torch.no_grad(), _FirstUse(storages) as use:
+            model(images)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    position = {name: index for index, name in enumerate(use.order)}
+    layers = [_layer(name, module, p, position.get(name, -1), use.macs.get(name, 0)) for name, module, p in found]
+    return tuple(sorted(layers, key=lambda layer: (layer.index < 0, layer.index)))
+
+
+def _output_axis(module: nn.Module) -> int:
+    return 1 if isinstance(module, nn.modules.conv._ConvTransposeNd | nn.Embedding) else 0
+
+
+def _n_outputs(module: nn.Module, parameter: nn.Parameter) -> int:
+    """Outputs a MAC count divides by: for transposed convolutions results are counted per output channel of a group."""
+    return int(parameter.shape[_output_axis(module)]) * int(getattr(module, "groups", 1) if _output_axis(module) else 1)
+
+
+def _layer(name: str, module: nn.Module, parameter: nn.Parameter, index: int, macs: int) -> Layer:
+    axis = _output_axis(module)
+    path = name.removesuffix("_weight").removesuffix(".weight")
+    return Layer(
+        name=path,
+        index=index,
+        kind=type(module).__name__,
+        shape=tuple(parameter.shape),
+        output_axis=axis,
+        fan_in=parameter.numel() // int(parameter.shape[axis]),
+        parameters=parameter.numel(),
+        macs=macs,
+        parameter=name,
+    )

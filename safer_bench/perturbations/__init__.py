@@ -1,0 +1,37 @@
+"""Perturbations of a layer's weight, one family a file; numpy only."""
+
+from collections.abc import Mapping
+
+from safer_bench.errors import BadInput
+from safer_bench.perturbations.entry import Perturbation, perturbation
+from safer_bench.registry import collect, is_file_spec, load_function, look_up
+
+__all__ = ["Perturbation", "parse_perturbation", "perturbation", "perturbations"]
+
+
+def perturbations() -> Mapping[str, Perturbation]:
+    """Return all built-in perturbations by name."""
+    return collect(__name__, Perturbation)
+
+
+def parse_perturbation(spec: str) -> tuple[Perturbation, tuple[float, ...]]:
+    """Read ``NAME[:LEVEL,...]`` or ``FILE.py:FUNC[:LEVEL,...]`` into an entry and its levels (all where none is given).
+
+    Raises:
+        UnknownName: no perturbation has that name.
+        BadInput: a level is no number, or the function of a file is not decorated.
+    """
+    name, _, level_text = spec.partition(":")
+    if is_file_spec(spec):
+        path, _, rest = spec.partition(".py:")
+        function, _, level_text = rest.partition(":")
+        name, entry = f"{path}.py:{function}", load_function(f"{path}.py:{function}")
+        if not isinstance(entry, Perturbation):
+            raise BadInput(f"{name}: expected a function decorated with @safer_bench.perturbation(...)")
+    else:
+        entry = look_up(perturbations(), name, "perturbation")
+    try:
+        levels = tuple(float(text) for text in level_text.split(",")) if level_text else entry.levels
+    except ValueError as error:
+        raise BadInput(f"perturbation {spec!r}: {error}; expected NAME:LEVEL,LEVEL,...") from error
+    return entry, levels

@@ -1,0 +1,17 @@
+"""White noise relative to the layer's own size."""
+
+from safer_bench.perturbations.entry import perturbation
+from safer_bench.perturbations.stream import Array, Stream, rms
+
+
+@perturbation(
+    levels=(0.5, 1.0, 2.0, 4.0, 8.0),
+    scale="log10",
+    unit="rms(W)",
+    formula="W + level*rms(W)*z",
+    source="Yvinec et al. 2023, arXiv 2308.04753",
+    neutral=0.0,
+)
+def gaussian_noise(weight: Array, level: float, rng: Stream) -> Array:
+    """Add white noise of standard deviation ``level`` x rms(W); one normal a weight, in C order."""
+    return weight + level * rms(weight) * rng.normal(weight.shape)

@@ -1,0 +1,22 @@
+"""The smallest weights removed."""
+
+import numpy as np
+
+from safer_bench.perturbations.entry import perturbation
+from safer_bench.perturbations.stream import Array, Stream
+
+
+@perturbation(
+    levels=(0.5, 0.7, 0.8, 0.9, 0.97),
+    scale="linear",
+    unit="sparsity",
+    formula="the round(level*n) entries of smallest abs(W) set to 0",
+    source="Han et al. 2015, arXiv 1506.02626",
+    deterministic=True,
+    neutral=0.0,
+)
+def magnitude_prune(weight: Array, level: float, rng: Stream) -> Array:  # noqa: ARG001  every perturbation has a stream
+    """Set the share ``level`` of smallest magnitude to zero (half to even); ties fall to the lowest flat index."""
+    pruned = weight.flatten()
+    pruned[np.argsort(np.abs(pruned), kind="stable")[: round(level * pruned.size)]] = 0.0
+    return pruned.reshape(weight.shape)

@@ -1,0 +1,35 @@
+"""Random directions of a bounded norm: what gradient_corruption is compared with."""
+
+import math
+
+from safer_bench.perturbations.entry import perturbation
+from safer_bench.perturbations.stream import Array, Stream, norm
+
+SOURCE = "Sun et al. 2021, arXiv 2006.05620, section 3 (random baseline)"
+
+
+@perturbation(
+    levels=(0.1, 0.3, 1.0, 3.0, 10.0),
+    scale="log10",
+    unit="norm2(W)",
+    formula="W + level*norm2(W)*z/norm2(z)",
+    source=SOURCE,
+    neutral=0.0,
+)
+def random_corruption_l2(weight: Array, level: float, rng: Stream) -> Array:
+    """Add a random direction of Euclidean norm ``level`` x norm2(W)."""
+    z = rng.normal(weight.shape)
+    return weight + level * norm(weight, 2) * z / norm(z, 2)
+
+
+@perturbation(
+    levels=(0.03, 0.1, 0.3, 1.0, 3.0),
+    scale="log10",
+    unit="max abs(W)",
+    formula="W + level*max abs(W)*random signs",
+    source=SOURCE,
+    neutral=0.0,
+)
+def random_corruption_linf(weight: Array, level: float, rng: Stream) -> Array:
+    """Move every weight by ``level`` x max abs(W), up or down at random."""
+    return weight + level * norm(weight, math.inf) * rng.signs(weight.shape)

@@ -1,0 +1,19 @@
+"""Entries lost at random."""
+
+import numpy as np
+
+from safer_bench.perturbations.entry import perturbation
+from safer_bench.perturbations.stream import Array, Stream
+
+
+@perturbation(
+    levels=(0.2, 0.35, 0.5, 0.65, 0.8),
+    scale="linear",
+    unit="probability",
+    formula="W*(1 - Bernoulli(level))",
+    source="Yvinec et al. 2023, arXiv 2308.04753",
+    neutral=0.0,
+)
+def random_zero(weight: Array, level: float, rng: Stream) -> Array:
+    """Set each weight to zero with probability ``level``; 1 removes the layer."""
+    return np.where(rng.bernoulli(level, weight.shape), 0.0, weight)

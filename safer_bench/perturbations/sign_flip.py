@@ -1,0 +1,19 @@
+"""Signs inverted at random."""
+
+import numpy as np
+
+from safer_bench.perturbations.entry import perturbation
+from safer_bench.perturbations.stream import Array, Stream
+
+
+@perturbation(
+    levels=(0.05, 0.1, 0.2, 0.3, 0.5),
+    scale="log10",
+    unit="probability",
+    formula="W*(1 - 2 Bernoulli(level))",
+    source="Yvinec et al. 2023, arXiv 2308.04753",
+    neutral=0.0,
+)
+def sign_flip(weight: Array, level: float, rng: Stream) -> Array:
+    """Invert the sign of each weight with probability ``level``."""
+    return np.where(rng.bernoulli(level, weight.shape), -weight, weight)

@@ -1,0 +1,95 @@
+"""Names to entries: each kind of entry (network, perturbation, criterion) is found by reading the modules of its folder.
+
+A decorator only makes an entry; nothing is registered at import, so a user's file can hold entries of any name.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from safer_bench.errors import BadInput, UnknownName
+
+E = TypeVar("E")
+
+
+@cache
+def collect(package: str, kind: type[E]) -> Mapping[str, E]:
+    """Read every entry of type ``kind`` defined in the modules of ``package``, sorted by name.
+
+    Args:
+        package: dotted name of a package whose modules hold the entries.
+        kind: the entry class; entries have a ``name``.
+
+    Raises:
+        BadInput: two entries carry one name.
+    """
+    found: dict[str, E] = {}
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        for value in vars(importlib.import_module(f"{package}.{module.name}")).values():
+            for entry in value if isinstance(value, tuple) else (value,):
+                if isinstance(entry, kind):
+                    _add(found, entry)
+    return dict(sorted(found.items()))
+
+
+def _add(found: dict[str, Any], entry: Any) -> None:
+    if found.setdefault(entry.name, entry) is not entry:
+        raise BadInput(f"two entries are called {entry.name!r}; give one of them another name")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for near misses, or an empty string."""
+    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(item) for item in near)}?" if near else ""
+
+
+def look_up(entries: Mapping[str, E], name: str, noun: str) -> E:
+    """Return the entry called ``name``.
+
+    Raises:
+        UnknownName: no entry has that name; near misses are suggested.
+    """
+    if name not in entries:
+        plural = {"criterion": "criteria"}.get(noun, f"{noun}s")
+        raise UnknownName(
+            f"no {noun} is called {name!r}.{suggestion(name, entries)} All of them: safer-bench list {plural}"
+        )
+    return entries[name]
+
+
+def is_file_spec(spec: str) -> bool:
+    """Tell whether ``spec`` has the form ``FILE.py:FUNC``."""
+    return ".py:" in spec
+
+
+def load_function(spec: str) -> Callable[..., Any]:
+    """Import ``FILE.py`` and return its ``FUNC``.
+
+    Args:
+        spec: ``path/to/file.py:function``.
+
+    Raises:
+        BadInput: the file is not there, does not import, or does not define the function.
+    """
+    path_text, _, name = spec.rpartition(":")
+    path = Path(path_text)
+    if not path.is_file():
+        raise BadInput(f"{spec}: there is no file {path_text!r}; expected FILE.py:FUNC")
+    module_spec = importlib.util.spec_from_file_location(path.stem, path)
+    if module_spec is None or module_spec.loader is None:
+        raise BadInput(f"{spec}: {path_text!r} is no Python file")
+    module = importlib.util.module_from_spec(module_spec)
+    try:
+        module_spec.loader.exec_module(module)
+    except Exception as error:
+        raise BadInput(f"{spec}: importing {path_text!r} failed with {type(error).__name__}: {error}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        raise BadInput(f"{spec}: {path_text!r} defines no function {name!r}.{suggestion(name, public)}")
+    return function

@@ -1,0 +1,149 @@
+"""A folder that holds a measurement: what was asked for, the parts measured so far, and a lock.
+
+    run.json                    the request: protocol, seed, digests of networks and inputs
+    networks, layers, perturbations .parquet
+    parts/<network>/<layer index>-<perturbation>.<16 hex digits of its SHA-256>.parquet
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from safer_bench import files, schema
+from safer_bench.errors import BadInput
+
+PROTOCOL = 1  # raised only when counts can change
+TABLES = ("networks", "layers", "perturbations")
+PART = pa.schema(
+    [*schema.TABLES["layer_drops"], schema.TABLES["losses"].field("loss_increase"), schema.TABLES["outcomes"].field("flips")]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one part holds: all levels and draws of a perturbation of one layer."""
+
+    network: str
+    layer_index: int
+    perturbation: str
+
+    @property
+    def stem(self) -> str:
+        """File name without digest and ending."""
+        return f"{self.layer_index:04d}-{self.perturbation}"
+
+
+class RunFolder:
+    """Reads and extends one run folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's lock; it vanishes with the process.
+
+        Raises:
+            BadInput: another process measures into this folder.
+        """
+        files.make_folder(self.path)
+        with open(self.path / "lock", "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise BadInput(f"{self.path}: another run measures into this folder; wait for it or use another") from error
+            yield
+
+    def open(self, request: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
+        """Write the request and the tables into a new folder, or check that an old one has the same request.
+
+        Raises:
+            BadInput: the folder belongs to another request; the message names what differs.
+        """
+        wanted = json.loads(json.dumps({"protocol": PROTOCOL, **request}))
+        path = self.path / "run.json"
+        if path.is_file():
+            found = self.request()
+            differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+            if differing:
+                key = differing[0]
+                raise BadInput(
+                    f"{self.path}: belongs to a run with another {key} ({_short(found.get(key))}, now "
+                    f"{_short(wanted.get(key))}); use a new folder, or repeat the first command to finish it"
+                )
+        elif self.path.is_dir() and any(item.name not in {"lock"} for item in self.path.iterdir()):
+            raise BadInput(f"{self.path}: not empty and no run folder; use a new folder")
+        for name in TABLES:
+            files.write_bytes(self.path / f"{name}.parquet", files.parquet_bytes(tables[name]))
+        files.write_text(path, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+
+    def request(self) -> dict[str, Any]:
+        """Return what was asked for.
+
+        Raises:
+            BadInput: this is no run folder.
+        """
+        try:
+            return dict(json.loads((self.path / "run.json").read_text()))
+        except FileNotFoundError as error:
+            raise BadInput(f"{self.path}: no run folder (it has no run.json); make one: safer-bench measure") from error
+        except json.JSONDecodeError as error:
+            raise BadInput(f"{self.path / 'run.json'}: damaged ({error})") from error
+
+    def table(self, name: str) -> pa.Table:
+        """Return the table ``networks``, ``layers`` or ``perturbations``."""
+        return pq.read_table(self.path / f"{name}.parquet")
+
+    def _part_path(self, unit: Unit) -> Path | None:
+        """Return the unit's intact part; a damaged one counts as not there."""
+        for path in (self.path / "parts" / unit.network).glob(f"{unit.stem}.????????????????.parquet"):
+            if files.sha256_of(path.read_bytes())[:16] == path.name.split(".")[-2]:
+                return path
+        return None
+
+    def has(self, unit: Unit) -> bool:
+        """Tell whether an intact part of the unit is there."""
+        return self._part_path(unit) is not None
+
+    def write(self, unit: Unit, rows: list[dict[str, Any]]) -> None:
+        """Write the unit's part."""
+        data = files.parquet_bytes(pa.Table.from_pylist(rows, schema=PART))
+        folder = self.path / "parts" / unit.network
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob(f"{unit.stem}.*.parquet"):
+            stale.unlink()
+        files.write_bytes(folder / f"{unit.stem}.{files.sha256_of(data)[:16]}.parquet", data)
+
+    def units(self) -> list[Unit]:
+        """Return every unit that the request asks for."""
+        perturbations = list(self.request()["perturbations"])
+        layers = self.table("layers").select(["network", "layer_index"]).to_pylist()
+        return [Unit(row["network"], row["layer_index"], name) for row in layers for name in perturbations]
+
+    def probes(self) -> pa.Table:
+        """Return all parts as one table.
+
+        Raises:
+            BadInput: parts are missing or damaged: the run is not finished.
+        """
+        units = self.units()
+        paths = [self._part_path(unit) for unit in units]
+        found = [path for path in paths if path is not None]
+        if len(found) < len(units):
+            raise BadInput(
+                f"{self.path}: {len(units) - len(found)} of {len(units)} parts are missing or damaged; "
+                "finish the run by repeating its measure command"
+            )
+        return pa.concat_tables(pq.ParquetFile(path).read() for path in found)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

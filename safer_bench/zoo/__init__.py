@@ -1,0 +1,35 @@
+"""The zoo: one family of networks a file, their recipes, weights and images."""
+
+from collections.abc import Mapping
+
+from safer_bench.errors import BadInput
+from safer_bench.network import Network
+from safer_bench.registry import collect, is_file_spec, load_function, look_up
+from safer_bench.zoo.entry import Recipe, ZooNetwork, network
+
+__all__ = ["Recipe", "ZooNetwork", "load_network", "network", "zoo_networks"]
+
+
+def zoo_networks() -> Mapping[str, ZooNetwork]:
+    """Return all networks of the zoo by name."""
+    return collect(__name__, ZooNetwork)
+
+
+def load_network(spec: str) -> Network:
+    """Load a network: a zoo name, or ``FILE.py:FUNC`` of a function that returns a ``Network``.
+
+    Raises:
+        UnknownName: the zoo has no network of that name.
+        BadInput: the file or function is not there, raises, or returns something else.
+        MissingData: weights or images are not on this machine.
+    """
+    if not is_file_spec(spec):
+        return look_up(zoo_networks(), spec, "network")()
+    build = load_function(spec)
+    try:
+        result = build()
+    except Exception as error:
+        raise BadInput(f"{spec}: the function raised {type(error).__name__}: {error}") from error
+    if not isinstance(result, Network):
+        raise BadInput(f"{spec}: returned a {type(result).__name__}; expected a safer_bench.Network")
+    return result

@@ -1,0 +1,100 @@
+"""What one network of the zoo is: a name, a dataset, a family, a recipe, and a function that builds the bare model."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from json import dumps
+
+from torch import nn
+
+from safer_bench.network import Network
+from safer_bench.zoo import data, weights
+
+# Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on
+# `validation`; `test` is scored once.
+FAMILY_SPLITS = {"mlp": "validation", "vgg": "validation", "resnet": "test", "vit": "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network is trained: cross-entropy, one-cycle learning rate, per-epoch shuffling.
+
+    Attributes:
+        epochs: passes over the fit part.
+        batch_size: examples a step.
+        optimizer: ``sgd`` (Nesterov momentum 0.9) or ``adamw``.
+        peak_rate: largest learning rate of the one-cycle schedule.
+        weight_decay: as the optimizer defines it; not applied to tensors of fewer than two dimensions.
+        shift: images are moved by up to so many pixels each way, at random.
+        flip: images are mirrored left to right with probability 1/2.
+        bfloat16: forward passes under bfloat16 autocast.
+        seed: of initial weights, data order and augmentation.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: str
+    peak_rate: float
+    weight_decay: float
+    shift: int = 0
+    flip: bool = False
+    bfloat16: bool = False
+    seed: int = 0
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all settings; the weights carry it."""
+        return sha256(dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ZooNetwork:
+    """One network of the zoo; calling it returns the trained ``Network`` with its images."""
+
+    name: str
+    dataset: str
+    family: str
+    recipe: Recipe | None
+    build: Callable[[], nn.Module]
+
+    @property
+    def split(self) -> str:
+        """``validation`` or ``test``, by family."""
+        return FAMILY_SPLITS[self.family]
+
+    def __call__(self) -> Network:
+        """Load weights and images.
+
+        Raises:
+            MissingData: weights or images are not on this machine.
+            BadInput: the weights are damaged or belong to another recipe.
+        """
+        model = weights.load_weights(self.name, self.dataset, self.build(), self.recipe and self.recipe.sha256)
+        return Network(
+            model,
+            *data.load_part(self.dataset, "evaluation"),
+            name=self.name,
+            probe=data.load_part(self.dataset, "probe"),
+            dataset=self.dataset,
+            family=self.family,
+            split=self.split,
+            licence="Apache-2.0",
+            source=f"safer-bench zoo, trained on {data.SOURCES[self.dataset]}",
+        )
+
+
+def network(
+    *, dataset: str, family: str, recipe: Recipe | None = None
+) -> Callable[[Callable[[], nn.Module]], ZooNetwork]:
+    """Make a zoo network of a function that builds its bare model; the function's name is the network's.
+
+    Args:
+        dataset: ``digits`` or ``fashion_mnist``.
+        family: decides the split, see ``FAMILY_SPLITS``.
+        recipe: how ``safer-bench train`` trains it.
+    """
+
+    def decorate(build: Callable[[], nn.Module]) -> ZooNetwork:
+        return ZooNetwork(build.__name__, dataset, family, recipe, build)
+
+    return decorate

@@ -1,0 +1,77 @@
+"""Where trained weights lie, and how they are written and read."""
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from safer_bench.errors import BadInput, MissingData
+
+PACKAGED = Path(__file__).parent / "weights"
+ZOO_TREE = Path("data_cards/safer-bench-zoo")
+
+
+def weight_folders(dataset: str) -> list[Path]:
+    """Return the folders that may hold a dataset's weights, in the order they are searched."""
+    if dataset == "digits":
+        return [PACKAGED]
+    given = os.environ.get("SAFER_BENCH_ZOO")
+    return ([Path(given)] if given else []) + [ZOO_TREE, Path(__file__).parents[2] / ZOO_TREE]
+
+
+def weights_path(name: str, dataset: str) -> Path:
+    """Return the file that holds a network's weights.
+
+    Raises:
+        MissingData: no folder holds it; the message names them and the command that trains it.
+    """
+    folders = weight_folders(dataset)
+    for folder in folders:
+        if (folder / f"{name}.safetensors").is_file():
+            return folder / f"{name}.safetensors"
+    raise MissingData(
+        f"no weights of {name!r}: looked for {name}.safetensors in {', '.join(map(str, folders))}. Set SAFER_BENCH_ZOO "
+        f"to the folder that holds it, or train it: safer-bench train {name}"
+    )
+
+
+def load_weights(name: str, dataset: str, model: nn.Module, recipe_sha256: str | None) -> nn.Module:
+    """Fill ``model`` with the trained weights of ``name`` and set it to evaluation mode.
+
+    Raises:
+        MissingData: there are no weights on this machine.
+        BadInput: the file is damaged, does not fit the model, or was trained by another recipe.
+    """
+    path = weights_path(name, dataset)
+    mend = f"train it again: safer-bench train {name}"
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = (file.metadata() or {}).get("recipe_sha256")
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a mapping
+    except SafetensorError as error:
+        raise BadInput(f"{path}: damaged ({error}); {mend}") from error
+    if recipe_sha256 and found != recipe_sha256:
+        raise BadInput(f"{path}: trained by recipe {str(found)[:16]}, expected {recipe_sha256[:16]}; {mend}")
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise BadInput(f"{path}: does not fit {name!r} ({error}); {mend}") from error
+    return model.eval()
+
+
+def write_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
+    """Write the state of ``model`` with ``metadata``, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial, metadata)
+    with open(partial, "rb") as file:
+        os.fsync(file.fileno())
+    partial.rename(path)
+
+
+def n_parameters(model: nn.Module) -> int:
+    """Return the number of trainable entries."""
+    return sum(parameter.numel() for parameter in model.parameters() if isinstance(parameter, torch.Tensor))
