@@ -30,6 +30,14 @@ SUMMARY = _column("summary", STRING, "level, area or tolerated_level")
 SUMMARY_LEVEL = _column("level", F64, "the level where summary is level, else null", "the perturbation's own")
 CRITERION = _column("criterion", STRING, "name of the criterion or submission")
 TRACK = _column("track", STRING, "blind, perturbation_aware or level_aware: what the criterion sees")
+METRICS = (  # the names of metrics.METRICS, here without its half second of imports
+    "spearman",
+    "kendall_tau_b",
+    "top_1_overlap",
+    "top_3_overlap",
+    "top_5_overlap",
+    "top_10_percent_overlap",
+)
 PROBE = (NETWORK, DATASET, SPLIT, LAYER, PERTURBATION, LEVEL, DRAW)
 
 TABLES: dict[str, pa.Schema] = {
@@ -96,9 +104,7 @@ TABLES: dict[str, pa.Schema] = {
         _column("n_layers", I32, "number of layers"),
         _column("draws", I32, "number of draws a level"),
         _column("reliability", F64, "split-half reliability of the ranking, Spearman-Brown; null where too few draws"),
-        _column("ceiling_spearman", F64, "Spearman that the noise-free truth would reach, by simulation"),
-        _column("ceiling_kendall_tau_b", F64, "the same for Kendall tau-b"),
-        _column("ceiling_top_k_overlap", F64, "the same for the chance-corrected top-10 % overlap"),
+        *(_column(f"ceiling_{name}", F64, f"{name} that the noise-free truth would reach, simulated") for name in METRICS),
         _column("resolved", pa.bool_(), "reliability >= 0.8; reported, excludes nothing"),
     ),
     "networks": _table(
@@ -192,7 +198,7 @@ TABLES: dict[str, pa.Schema] = {
         PERTURBATION,
         SUMMARY,
         SUMMARY_LEVEL,
-        _column("metric", STRING, "spearman, kendall_tau_b or top_k_overlap"),
+        _column("metric", STRING, f"one of {', '.join(METRICS)}; overlaps are chance-corrected"),
         _column("value", F64, "null where undefined, as for a constant criterion"),
         _column("low", F64, "lower end of the 95 % interval; null where too few families support one"),
         _column("high", F64, "upper end of the 95 % interval; null where too few families support one"),

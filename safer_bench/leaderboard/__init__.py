@@ -1,0 +1,84 @@
+"""Results -> pages: one self-contained HTML file, Markdown and CSV."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from safer_bench import files
+from safer_bench.board import Board, boards
+
+FILES = ("results.parquet", "leaderboard.html", "leaderboard.md", "leaderboard.csv")
+
+
+def write_leaderboard(out: Path, results: pa.Table, truth: Mapping[str, pa.Table]) -> Path:
+    """Write results.parquet and the leaderboard as HTML, Markdown and CSV.
+
+    Args:
+        out: folder, created where it is not there.
+        results: what ``evaluate`` returns.
+        truth: the tables that it was evaluated against.
+
+    Returns:
+        Path of the HTML page.
+
+    Raises:
+        BadInput: the folder cannot be written to.
+    """
+    files.make_folder(out)
+    found = boards(results, truth)
+    files.write_bytes(out / "results.parquet", files.parquet_bytes(results))
+    files.write_text(out / "leaderboard.md", render_markdown(found, truth))
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(results, sink)
+    files.write_bytes(out / "leaderboard.csv", sink.getvalue().to_pybytes())
+    files.write_text(out / "leaderboard.html", render_html(found, truth))
+    return out / "leaderboard.html"
+
+
+def render_markdown(found: tuple[Board, ...], truth: Mapping[str, pa.Table]) -> str:
+    """Return the boards as Markdown tables."""
+    return _environment(html=False).get_template("leaderboard.md.j2").render(_context(found, truth))
+
+
+def render_html(found: tuple[Board, ...], truth: Mapping[str, pa.Table]) -> str:
+    """Return the boards and the true drops as one HTML page that loads nothing from anywhere."""
+    return _environment(html=True).get_template("leaderboard.html.j2").render(_context(found, truth))
+
+
+def _environment(*, html: bool) -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        autoescape=html,  # names in submissions are a stranger's
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _context(found: tuple[Board, ...], truth: Mapping[str, pa.Table]) -> dict[str, Any]:
+    return {
+        "boards": found,
+        "revision": getattr(truth, "revision", ""),
+        "heat_maps": heat_maps(truth),
+        "perturbations": [row["perturbation"] for row in truth["perturbations"].to_pylist()],
+        "reliability": {
+            (row["network"], row["perturbation"]): row["reliability"]
+            for row in truth["cells"].to_pylist()
+            if row["summary"] == "area"
+        },
+    }
+
+
+def heat_maps(truth: Mapping[str, pa.Table]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the true areas as ``{network: {layer: {perturbation: value}}}``, layers in order of first use."""
+    maps: dict[str, dict[str, dict[str, float]]] = {}
+    for row in sorted(truth["layers"].to_pylist(), key=lambda row: (row["dataset"], row["network"], row["layer_index"])):
+        maps.setdefault(row["network"], {})[row["layer"]] = {}
+    for row in truth["layer_sensitivity"].to_pylist():
+        if row["summary"] == "area":
+            maps[row["network"]][row["layer"]][row["perturbation"]] = row["value"]
+    return maps

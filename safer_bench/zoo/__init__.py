@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from safer_bench.errors import BadInput
-from safer_bench.network import Network
+from safer_bench.networks import Network
 from safer_bench.registry import collect, is_file_spec, load_function, look_up
 from safer_bench.zoo.entry import Recipe, ZooNetwork, network
 

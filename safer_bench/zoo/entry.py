@@ -7,7 +7,7 @@ from json import dumps
 
 from torch import nn
 
-from safer_bench.network import Network
+from safer_bench.networks import Network
 from safer_bench.zoo import data, weights
 
 # Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
-from safer_bench.network import Layer, Network
+from safer_bench.networks import Layer, Network
 
 LARGEST = torch.finfo(torch.float32).max
 LOSS_CLIP = 16.0

@@ -7,10 +7,10 @@ import pyarrow as pa
 
 from safer_bench import schema
 from safer_bench.errors import BadInput
-from safer_bench.measure import describe
-from safer_bench.measure.plain import PlainEngine
-from safer_bench.measure.plan import Protocol, make_protocol, n_probes, work_units
-from safer_bench.network import Network
+from safer_bench.measurement import describe
+from safer_bench.measurement.plain import PlainEngine
+from safer_bench.measurement.plan import Protocol, make_protocol, n_probes, work_units
+from safer_bench.networks import Network
 from safer_bench.run_folder import RunFolder, Unit
 
 __all__ = ["Protocol", "make_protocol", "measure", "measure_into", "n_probes"]

@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 
 from safer_bench.errors import BadInput
-from safer_bench.measure.canonical import BATCH_SIZE
-from safer_bench.network import Network
+from safer_bench.measurement.canonical import BATCH_SIZE
+from safer_bench.networks import Network
 
 N_PARTS = 20
 THRESHOLD = 1e-6  # of a layer's largest entry: below it, the sign of an entry may be rounding

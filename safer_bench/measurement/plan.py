@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from safer_bench.errors import BadInput
-from safer_bench.network import Layer, Network
+from safer_bench.networks import Layer, Network
 from safer_bench.perturbations import Perturbation, parse_perturbation, perturbations
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench import schema
-from safer_bench.measure.canonical import CanonicalModel
-from safer_bench.measure.plan import Protocol
-from safer_bench.network import Network
+from safer_bench.measurement.canonical import CanonicalModel
+from safer_bench.measurement.plan import Protocol
+from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from safer_bench.measure.canonical import Answers, CanonicalModel
-from safer_bench.measure.gradients import ProbeGradients
-from safer_bench.measure.plan import Probe
-from safer_bench.network import Network
+from safer_bench.measurement.canonical import Answers, CanonicalModel
+from safer_bench.measurement.gradients import ProbeGradients
+from safer_bench.measurement.plan import Probe
+from safer_bench.networks import Network
 from safer_bench.perturbations.entry import LayerFacts, Perturbed
 from safer_bench.perturbations.stream import Stream
 

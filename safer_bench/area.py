@@ -1,0 +1,52 @@
+"""From drops at several levels to one number a layer: the normalised area and the tolerated level; no I/O."""
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def axis(levels: Array, scale: str) -> Array:
+    """Return levels ``(n_levels,)`` on their scale: log10 or as they are."""
+    values = np.asarray(levels, dtype=np.float64)
+    return np.log10(values) if scale == "log10" else values
+
+
+def area_weights(levels: Array, scale: str) -> Array:
+    """Return the weights ``(n_levels,)``, of sum 1, by which the trapezoid rule averages over levels.
+
+    Args:
+        levels: monotone, in either direction.
+        scale: ``linear`` or ``log10``.
+
+    >>> area_weights(np.array([1.0, 10.0, 1000.0]), "log10").round(3).tolist()
+    [0.167, 0.5, 0.333]
+    """
+    position = axis(levels, scale)
+    if len(position) == 1:
+        return np.ones(1)
+    steps = np.abs(np.diff(position))
+    return (np.append(steps, 0.0) + np.append(0.0, steps)) / (2.0 * steps.sum())
+
+
+def tolerated_level(levels: Array, scale: str, drops: Array, limit: float = 0.01) -> tuple[float, bool]:
+    """Return the level at which the drop first reaches ``limit``, interpolated on the scale.
+
+    Args:
+        levels: ``(n_levels,)``, mild to severe.
+        scale: ``linear`` or ``log10``.
+        drops: mean drop at each level, share of examples.
+        limit: the drop that is tolerated.
+
+    Returns:
+        The level, and whether it is censored: the drop is there at the mildest level already, or never.
+    """
+    reached = np.flatnonzero(np.asarray(drops) >= limit)
+    if len(reached) == 0:
+        return float(levels[-1]), True
+    i = int(reached[0])
+    if i == 0:
+        return float(levels[0]), True
+    position = axis(levels, scale)
+    share = (limit - drops[i - 1]) / (drops[i] - drops[i - 1])
+    found = position[i - 1] + share * (position[i] - position[i - 1])
+    return float(10.0**found if scale == "log10" else found), False

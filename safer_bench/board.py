@@ -1,0 +1,117 @@
+"""Results -> boards: one number a criterion, averaged over variants, perturbations, networks and families; no I/O."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import pyarrow as pa
+
+MIN_LAYERS = 10  # networks with fewer are shown apart
+MIN_FAMILIES = 6  # fewer: per-network values, no interval, no ranking
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRow:
+    """One criterion on one board.
+
+    Attributes:
+        criterion: its name.
+        track: what it sees.
+        value: mean over families; None where it did not score every network.
+        by_network: mean over perturbations for each network it scored.
+        n_undefined: cells without a value (a constant score or truth), counted as 0.
+        n_cells: all cells.
+    """
+
+    criterion: str
+    track: str
+    value: float | None
+    by_network: dict[str, float]
+    n_undefined: int
+    n_cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One board: a dataset, a split, a metric, a size class of networks; rows by falling value, unranked ones last."""
+
+    dataset: str
+    split: str
+    metric: str
+    headline: bool
+    families: dict[str, str]
+    rows: tuple[BoardRow, ...]
+
+    @property
+    def note(self) -> str:
+        """What the board can and cannot tell."""
+        n_families, n_networks = len(set(self.families.values())), len(self.families)
+        if n_families >= MIN_FAMILIES:
+            return f"{n_networks} networks of {n_families} families."
+        return (
+            f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "
+            f"for an interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of criteria."
+        )
+
+
+def boards(results: pa.Table, truth: Mapping[str, pa.Table], metric: str = "spearman") -> tuple[Board, ...]:
+    """Return one board for each dataset, split and size class; datasets are never pooled.
+
+    Args:
+        results: what ``evaluate`` returns.
+        truth: tables ``networks`` and ``perturbations``.
+        metric: name of a metric.
+    """
+    networks = {row["network"]: row for row in truth["networks"].to_pylist()}
+    family_of = {row["perturbation"]: row["perturbation_family"] for row in truth["perturbations"].to_pylist()}
+    rows = [row for row in results.to_pylist() if row["summary"] == "area" and row["metric"] == metric]
+    found = []
+    for dataset, split, headline in sorted({_group(row) for row in rows}, key=lambda key: (key[0], key[1], not key[2])):
+        chosen = [row for row in rows if _group(row) == (dataset, split, headline)]
+        families = {name: networks[name]["family"] for name in sorted({row["network"] for row in chosen})}
+        found.append(Board(dataset, split, metric, headline, families, _rows(chosen, families, family_of)))
+    return tuple(found)
+
+
+def _group(row: Mapping[str, Any]) -> tuple[str, str, bool]:
+    return row["dataset"], row["split"], row["n_layers"] >= MIN_LAYERS
+
+
+def _rows(
+    results: Sequence[Mapping[str, Any]], families: Mapping[str, str], family_of: Mapping[str, str]
+) -> tuple[BoardRow, ...]:
+    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in results:
+        groups.setdefault((row["criterion"], row["track"]), []).append(row)
+    rows = [_row(*key, chosen, families, family_of) for key, chosen in groups.items()]
+    return tuple(sorted(rows, key=lambda row: (row.value is None, -(row.value or 0.0), row.criterion)))
+
+
+def _row(
+    criterion: str,
+    track: str,
+    results: Sequence[Mapping[str, Any]],
+    families: Mapping[str, str],
+    family_of: Mapping[str, str],
+) -> BoardRow:
+    by_network = {
+        network: _by_perturbation([row for row in results if row["network"] == network], family_of)
+        for network in families
+        if any(row["network"] == network for row in results)
+    }
+    complete = len(by_network) == len(families)
+    per_family = [
+        fmean(value for network, value in by_network.items() if families[network] == family)
+        for family in sorted(set(families.values()))
+        if complete
+    ]
+    n_undefined = sum(row["value"] is None for row in results)
+    return BoardRow(criterion, track, fmean(per_family) if complete else None, by_network, n_undefined, len(results))
+
+
+def _by_perturbation(results: Sequence[Mapping[str, Any]], family_of: Mapping[str, str]) -> float:
+    variants: dict[str, list[float]] = {}
+    for row in results:
+        variants.setdefault(family_of[row["perturbation"]], []).append(row["value"] or 0.0)
+    return fmean(fmean(values) for values in variants.values())

@@ -1,0 +1,89 @@
+"""Commands that score and rank criteria: score, check and evaluate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safer_bench.catalogue import needs_torch
+from safer_bench.cli.console import progress
+from safer_bench.dataset.tree import DEFAULT
+
+Truth = Annotated[Path, typer.Option(help="Folder of the dataset tree.")]
+
+
+def score(
+    criteria: Annotated[list[str], typer.Argument(help="Names of criteria, or FILE.py:FUNC.")],
+    out: Annotated[Path, typer.Option(help="Folder of the submission; its last part is its name.")],
+    network: Annotated[list[str] | None, typer.Option(help="Networks; the whole zoo by default.")] = None,
+    perturbation: Annotated[
+        list[str] | None, typer.Option(help="NAME[:LEVEL,...] for criteria that see it; all by default.")
+    ] = None,
+) -> None:
+    """Score the layers of networks by criteria and write a submission.
+
+    Example: safer-bench score my_criterion.py:mine --out submissions/mine
+    """
+    with needs_torch():
+        from safer_bench.measurement.allocator import tune_allocator
+        from safer_bench.perturbations import parse_perturbation
+        from safer_bench.scoring import default_levels, write_scores
+        from safer_bench.zoo import load_network, zoo_networks
+    tune_allocator()
+    levels = [parse_perturbation(spec) for spec in perturbation] if perturbation else default_levels()
+    networks = [load_network(spec) for spec in (network or zoo_networks())]
+    with progress() as report:
+        write_scores(out, criteria, networks, levels, report)
+    typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: safer-bench check {out}")
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder of a submission.")],
+    truth: Truth = DEFAULT,
+) -> None:
+    """Check a submission against the truth's networks and layers.
+
+    Example: safer-bench check submissions/snip
+    """
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.submission import BadSubmission, read_submission
+
+    tree = load_tree(truth)
+    try:
+        found = read_submission(folder, tree["layers"], tree["networks"])
+    except BadSubmission as error:
+        typer.echo(f"Refused: {error}", err=True)
+        raise typer.Exit(1) from None
+    n_networks = len(set(found.scores["network"].to_pylist()))
+    absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
+    names = ", ".join(item.name for item in found.card.criteria)
+    typer.echo(f"{folder}: {names}: {found.scores.num_rows} scores of {n_networks} networks in order")
+    if absent:
+        typer.echo(f"{absent} networks of the truth are not scored: shown on their boards, but not ranked")
+
+
+def evaluate(
+    submissions: Annotated[Path, typer.Argument(help="Folder of submissions, or one of them.")],
+    out: Annotated[Path, typer.Option(help="Folder of the results and the leaderboard.")],
+    truth: Truth = DEFAULT,
+) -> None:
+    """Rank submissions and the built-in criteria against the truth.
+
+    Example: safer-bench evaluate submissions --out board
+    """
+    from safer_bench.cli.starting import board_text
+    from safer_bench.board import boards
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.evaluation import evaluate as evaluate_scores
+    from safer_bench.leaderboard import write_leaderboard
+    from safer_bench.submission import gather_scores, submission_folders
+
+    tree = load_tree(truth)
+    results = evaluate_scores(tree, gather_scores(tree, submission_folders(submissions)))
+    page = write_leaderboard(out, results, tree)
+    for board in boards(results, tree):
+        typer.echo(f"{board_text(board)}\n")
+    typer.echo(f"Leaderboard: {page}")
+
+
+COMMANDS = (score, check, evaluate)

@@ -1,0 +1,126 @@
+"""Commands that make and check the truth: measure, pack and verify."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safer_bench.catalogue import needs_torch
+from safer_bench.cli.console import progress, resumable
+from safer_bench.dataset.tree import DEFAULT
+
+Seed = Annotated[int, typer.Option(help="Of all random streams.")]
+
+
+def measure(
+    network: Annotated[list[str], typer.Option(help="Name in the zoo, or FILE.py:FUNC; repeat for more.")],
+    out: Annotated[Path, typer.Option(help="Run folder; a folder of the same command is gone on with.")],
+    perturbation: Annotated[
+        list[str] | None, typer.Option(help="NAME[:LEVEL,...]; repeat for more; all built-in ones by default.")
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Draws of each random perturbation at each level.")] = 1,
+    examples: Annotated[int | None, typer.Option(help="Examples a probe sees; all by default.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Measure the accuracy that networks lose when one layer is perturbed; resumes by itself.
+
+    Example: safer-bench measure --network digits_mlp --perturbation quantize --draws 4 --out runs/mlp
+    """
+    with needs_torch():
+        from safer_bench.measurement import make_protocol, measure_into, n_probes
+        from safer_bench.measurement.allocator import tune_allocator
+        from safer_bench.zoo import load_network
+    tune_allocator()
+    protocol = make_protocol(perturbation or [], draws, examples, seed)
+    networks = [load_network(spec) for spec in network]
+    total, done = n_probes(networks, protocol), 0
+    with resumable("safer-bench measure ..."), progress() as report:
+
+        def advance(n: int, what: str) -> None:
+            nonlocal done
+            done += n
+            report(what, done, total)
+
+        measure_into(out, networks, protocol, advance)
+    for item in networks:
+        if item.unused_layers:
+            typer.echo(f"{item.name}: never read, hence not measured: {', '.join(item.unused_layers)}", err=True)
+    typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out} --out TREE")
+
+
+def pack(
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders.")],
+    out: Annotated[Path, typer.Option(help="Folder of the dataset tree.")],
+    scores: Annotated[list[Path] | None, typer.Option(help="Folder written by `score`; repeat for more.")] = None,
+) -> None:
+    """Write a dataset tree from run folders and scores; shards of one run are merged.
+
+    Example: safer-bench pack runs/mlp --scores runs/scores --out data_cards/mine
+    """
+    from safer_bench.dataset.pack import pack as write
+    from safer_bench.dataset.tree import load_tree
+
+    write(runs, scores or [], out)
+    tree = load_tree(out)
+    typer.echo(f"{out}: {tree['layer_drops'].num_rows} measurements, revision {tree.revision}")
+
+
+def verify(
+    tree: Annotated[Path, typer.Argument(help="Folder of the dataset tree.")] = DEFAULT,
+    rows: Annotated[int, typer.Option(help="Rows to measure again; 0 for files and sums alone.")] = 20,
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset; an error where its images are absent.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice of rows.")] = 0,
+) -> None:
+    """Check a tree against its manifest and measure rows again, integer for integer.
+
+    Example: safer-bench verify data_cards/safer-bench --rows 20
+    """
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.dataset.verify import problems
+
+    found = load_tree(tree)
+    wrong = list(problems(found))
+    for problem in wrong:
+        typer.echo(problem)
+    if wrong:
+        raise typer.Exit(1)
+    typer.echo(f"{tree}: {len(found.manifest['files'])} files as in the manifest, schema and sums in order")
+    if rows:
+        _remeasure(tree, rows, dataset, seed)
+
+
+def _remeasure(path: Path, n_rows: int, dataset: str | None, seed: int) -> None:
+    with needs_torch():
+        from safer_bench.measurement.allocator import tune_allocator
+        from safer_bench.measurement.remeasure import remeasure
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.dataset.verify import choose_rows, row_name
+
+    tune_allocator()
+    tree = load_tree(path)
+    chosen = choose_rows(tree["layer_drops"], n_rows, seed, dataset)
+    networks = {row["network"]: row for row in tree["networks"].to_pylist()}
+    with progress() as report:
+        verdicts = []
+        remeasure(
+            chosen,
+            networks,
+            tree.manifest["seed"],
+            lambda verdict: (verdicts.append(verdict), report(row_name(verdict.row), len(verdicts), len(chosen)))[0],
+        )
+    counts = {outcome: [v for v in verdicts if v.outcome == outcome] for outcome in sorted({v.outcome for v in verdicts})}
+    for verdict in verdicts:
+        if verdict.outcome not in {"equal", "absent"}:
+            typer.echo(f"{row_name(verdict.row)}: {verdict.outcome}: {verdict.detail}")
+    absent = counts.get("absent", [])
+    if absent:
+        typer.echo(f"{len(absent)} of {len(chosen)} rows not measured again: {absent[0].detail}", err=True)
+    n_equal = len(counts.get("equal", []))
+    typer.echo(f"{n_equal} of {len(chosen) - len(absent)} rows equal")
+    if absent and dataset:
+        raise typer.Exit(2)
+    if n_equal < len(chosen) - len(absent):
+        raise typer.Exit(1)
+
+
+COMMANDS = (measure, pack, verify)

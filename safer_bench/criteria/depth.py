@@ -1,0 +1,11 @@
+"""Control: the position of a layer."""
+
+from torch import nn
+
+from safer_bench.criteria.entry import Batches, Scores, criterion, layer_weights
+
+
+@criterion(formula="-layer index", source="control")
+def depth(model: nn.Module, batches: Batches) -> Scores:
+    """Earlier layers first: the negative order of first use."""
+    return {name: -float(index) for index, name in enumerate(layer_weights(model, batches))}

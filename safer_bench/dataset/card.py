@@ -1,0 +1,65 @@
+"""The dataset's card, rendered from its tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from safer_bench import schema
+from safer_bench.dataset.tree import split_files
+
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def render_card(tables: Mapping[str, pa.Table]) -> str:
+    """Return the README of a dataset tree: front matter for the Hub, how the truth was measured, every column.
+
+    Args:
+        tables: every table of the tree.
+    """
+    template = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701  Markdown, not HTML
+    ).get_template("card.md.j2")
+    n_rows = tables["layer_drops"].num_rows
+    return template.render(
+        configs=[_config(name, table) for name, table in tables.items()],
+        size=next((label for limit, label in SIZES if n_rows < limit), "1M<n<10M"),
+        n_rows=n_rows,
+        tables={name: schema.TABLES[name] for name in tables},
+        describe=_describe,
+        networks=_networks(tables["networks"]),
+        cells=[row for row in tables["cells"].to_pylist() if row["summary"] == "area"],
+        perturbations=tables["perturbations"].to_pylist(),
+    )
+
+
+def _config(name: str, table: pa.Table) -> dict[str, Any]:
+    return {"name": name, "splits": [Path(path).name.partition("-")[0] for path in split_files(name, table)]}
+
+
+def _networks(table: pa.Table) -> list[dict[str, Any]]:
+    rows = table.to_pylist()
+    for row in rows:
+        row["low"], row["high"] = wilson_interval(row["clean_correct"], row["n_examples"])
+    return rows
+
+
+def wilson_interval(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the 95 % Wilson interval of a share of k in n.
+
+    >>> [round(end, 3) for end in wilson_interval(9, 10)]
+    [0.596, 0.982]
+    """
+    centre, spread = k + z * z / 2, z * (k * (n - k) / n + z * z / 4) ** 0.5
+    return (centre - spread) / (n + z * z), (centre + spread) / (n + z * z)
+
+
+def _describe(field: pa.Field | pa.Schema) -> tuple[str, str]:
+    metadata = field.metadata or {}
+    return metadata.get(b"description", b"").decode(), metadata.get(b"unit", b"").decode()

@@ -1,0 +1,84 @@
+"""Run folders and scores -> a dataset tree."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from safer_bench import schema
+from safer_bench.dataset.card import render_card
+from safer_bench.dataset.summarise import summarise
+from safer_bench.dataset.tree import write_tree
+from safer_bench.errors import BadInput
+from safer_bench.run_folder import PROTOCOL, RunFolder
+from safer_bench.submission import Submission, read_submission
+
+KEYS = {"networks": ["network"], "layers": ["network", "layer"], "perturbations": ["perturbation"]}
+PROBE_KEY = ["network", "layer", "perturbation", "level", "draw"]
+
+
+def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None:
+    """Write the dataset tree of finished run folders and scores; shards of one run are merged.
+
+    Args:
+        runs: run folders of one seed.
+        score_folders: folders in the form of a submission.
+        out: the tree's folder.
+
+    Raises:
+        BadInput: a run that is not finished, runs that contradict each other, or scores that do not fit.
+    """
+    folders = [RunFolder(path) for path in runs]
+    seeds = {folder.request()["seed"] for folder in folders}
+    if len(seeds) != 1:
+        raise BadInput(f"the run folders have different seeds ({', '.join(map(str, sorted(seeds)))}); expected one")
+    tables = {name: _merge(name, [folder.table(name) for folder in folders], key) for name, key in KEYS.items()}
+    probes = _merge("probes", [folder.probes() for folder in folders], PROBE_KEY)
+    tables |= {name: _columns(probes, name) for name in ("layer_drops", "losses", "outcomes")}
+    tables["layer_sensitivity"], tables["cells"] = summarise(probes, tables["networks"], tables["perturbations"])
+    submissions = [read_submission(path, tables["layers"]) for path in score_folders]
+    tables |= _scores(submissions)
+    write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_card(tables))
+
+
+def _columns(probes: pa.Table, name: str) -> pa.Table:
+    wanted = schema.TABLES[name]
+    return schema.in_order(probes.select(wanted.names).cast(wanted))
+
+
+def _merge(name: str, parts: list[pa.Table], key: list[str]) -> pa.Table:
+    """Concatenate and drop repeated rows; rows of one key must agree.
+
+    Raises:
+        BadInput: two parts say different things of one key.
+    """
+    rows: dict[tuple[object, ...], dict[str, object]] = {}
+    for part in parts:
+        for row in part.to_pylist():
+            found = rows.setdefault(tuple(row[column] for column in key), row)
+            differing = [column for column in row if row[column] != found[column] and column != "loss_increase"]
+            if differing:
+                where = ", ".join(str(row[column]) for column in key)
+                raise BadInput(
+                    f"the run folders contradict each other in {name}: {where}: {differing[0]} is {found[differing[0]]} "
+                    f"and {row[differing[0]]}; measure both by the same protocol, or pack them apart"
+                )
+    return pa.Table.from_pylist(list(rows.values()), schema=parts[0].schema)
+
+
+def _scores(submissions: Sequence[Submission]) -> dict[str, pa.Table]:
+    criteria = [
+        {"criterion": item.name, **item.model_dump(exclude={"name"})} for found in submissions for item in found.card.criteria
+    ]
+    names = [item["criterion"] for item in criteria]
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise BadInput(f"criterion {min(repeated)!r} is in two score folders; give each once")
+    collect: Callable[[str, list[pa.Table]], pa.Table] = lambda name, parts: schema.in_order(  # noqa: E731
+        pa.concat_tables([schema.build(name, []), *parts])
+    )
+    return {
+        "criteria": schema.build("criteria", criteria),
+        "scores": collect("scores", [item.scores for item in submissions]),
+        "costs": collect("costs", [item.costs for item in submissions if item.costs is not None]),
+    }

@@ -1,0 +1,184 @@
+"""A dataset tree on disk: one folder a table, one Parquet file a split, a card and a manifest that pins every file."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from safer_bench import files, schema
+from safer_bench.errors import BadInput, MissingData
+
+DEFAULT = Path("data_cards/safer-bench")
+MANIFEST = "manifest.json"
+SPLITS = ("validation", "test")
+NO_SPLIT = "full"  # of tables without networks; `all` would be the obvious name, but `datasets` reserves it and fails
+
+
+@dataclass(frozen=True)
+class Tree(Mapping[str, pa.Table]):
+    """All tables of a dataset tree, read and checked when asked for: ``tree["cells"]``."""
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest: schema, protocol, seed, SHA-256 of each file, content hash of each table.
+
+        Raises:
+            MissingData: there is no tree.
+            BadInput: the manifest is damaged or of another schema version.
+        """
+        try:
+            found = dict(json.loads((self.path / MANIFEST).read_text()))
+        except FileNotFoundError as error:
+            raise MissingData(
+                f"{self.path}: no dataset tree (it has no {MANIFEST}). Get the published truth: safer-bench pull; or make "
+                "one: safer-bench demo"
+            ) from error
+        except json.JSONDecodeError as error:
+            raise BadInput(f"{self.path / MANIFEST}: damaged ({error}); get the tree again: safer-bench pull") from error
+        if found.get("schema") != schema.VERSION:
+            raise BadInput(
+                f"{self.path}: schema version {found.get('schema')}, expected {schema.VERSION}. Use the safer-bench "
+                "release that wrote it, or pull the current truth: safer-bench pull"
+            )
+        return found
+
+    @property
+    def revision(self) -> str:
+        """First 16 hex digits of the content hash of ``layer_drops``: names the truth."""
+        return str(self.manifest["contents"]["layer_drops"])[:16]
+
+    def __getitem__(self, table: str) -> pa.Table:
+        if table not in self:
+            raise KeyError(table)
+        return _read_table(self, table)
+
+    def __contains__(self, table: object) -> bool:
+        return table in self.manifest["contents"]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.manifest["contents"])
+
+    def __len__(self) -> int:
+        return len(self.manifest["contents"])
+
+
+def load_tree(path: str | Path | None = None) -> Tree:
+    """Return a dataset tree; its tables are read when asked for.
+
+    Args:
+        path: its folder; ``./data_cards/safer-bench`` where None.
+
+    Raises:
+        MissingData: there is no tree.
+        BadInput: it is damaged or of another schema version.
+    """
+    tree = Tree(Path(path) if path is not None else DEFAULT)
+    tree.manifest  # noqa: B018  read now, so that a missing tree is told at once
+    return tree
+
+
+def load_truth(path: str | Path | None = None, table: str = "layer_drops", split: str | None = None) -> pa.Table:
+    """Return one table of a dataset tree.
+
+    Args:
+        path: folder of the tree; ``./data_cards/safer-bench`` where None.
+        table: name of the table.
+        split: ``validation`` or ``test``; both where None.
+
+    Raises:
+        MissingData: there is no tree.
+        BadInput: an unknown table, a file that differs from the manifest, or a file the manifest does not know.
+    """
+    tree = load_tree(path)
+    if table not in tree:
+        raise BadInput(f"{tree.path}: has no table {table!r}; its tables: {', '.join(tree)}")
+    found = tree[table]
+    return found if split is None else found.filter(pc.field("split") == split)
+
+
+def _read_table(tree: Tree, table: str) -> pa.Table:
+    known = {name: digest for name, digest in tree.manifest["files"].items() if name.startswith(f"{table}/")}
+    there = {f"{table}/{path.name}" for path in (tree.path / table).glob("*")}
+    if there - set(known):
+        raise BadInput(f"{tree.path}: {min(there - set(known))} is not in the manifest; remove it, or pack the tree again")
+    parts = [_read_file(tree.path / name, digest, table) for name, digest in sorted(known.items())]
+    return schema.in_order(pa.concat_tables(parts))
+
+
+def _read_file(path: Path, digest: str, table: str) -> pa.Table:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise BadInput(f"{path}: missing, but in the manifest; get the tree again: safer-bench pull") from error
+    found = files.sha256_of(data)
+    if found != digest:
+        raise BadInput(f"{path}: SHA-256 {found[:16]}, the manifest says {digest[:16]}; get the tree again: safer-bench pull")
+    result = pq.read_table(pa.BufferReader(data))
+    schema.check_schema(result, table, str(path))
+    return result
+
+
+def content_hash(table: pa.Table) -> str:
+    """Return the SHA-256 of a table's rows in canonical order, independent of the Parquet encoding."""
+    sink = pa.BufferOutputStream()
+    ordered = schema.in_order(table).combine_chunks()
+    with pa.ipc.new_stream(sink, ordered.schema) as writer:
+        writer.write_table(ordered)
+    return files.sha256_of(sink.getvalue().to_pybytes())
+
+
+def split_files(name: str, table: pa.Table) -> dict[str, pa.Table]:
+    """Return a table by file name within the tree: one file a split, or ``full`` for tables without networks."""
+    if "split" not in table.schema.names:
+        return {f"{name}/{NO_SPLIT}-00000-of-00001.parquet": table}
+    parts = {split: table.filter(pc.field("split") == split) for split in SPLITS}
+    return {f"{name}/{split}-00000-of-00001.parquet": part for split, part in parts.items() if part.num_rows}
+
+
+def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], card: str) -> None:
+    """Write a dataset tree, complete or not at all; an older tree in its place is replaced.
+
+    Args:
+        out: its folder: new, empty, or an older tree.
+        tables: every table.
+        facts: what the manifest says besides files and contents: protocol and seed.
+        card: the README.
+
+    Raises:
+        BadInput: the folder holds something else, or cannot be written to.
+    """
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise BadInput(f"{out}: not empty and no dataset tree; use a new folder")
+    partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
+    for leftover in (partial, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    files.make_folder(partial)
+    _fill(partial, tables, facts, card)
+    if out.exists():
+        out.rename(old)
+    partial.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], card: str) -> None:
+    contents, digests = {}, {"README.md": files.sha256_of(card.encode())}
+    for name, table in tables.items():
+        ordered = schema.in_order(table)
+        contents[name] = content_hash(ordered)
+        (folder / name).mkdir()
+        for path, part in split_files(name, ordered).items():
+            data = files.parquet_bytes(part)
+            digests[path] = files.sha256_of(data)
+            files.write_bytes(folder / path, data)
+    manifest = {"schema": schema.VERSION, **facts, "contents": contents, "files": digests}
+    files.write_text(folder / "README.md", card)
+    files.write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")

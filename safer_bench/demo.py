@@ -1,0 +1,59 @@
+"""The whole product on the embedded digits: measure, score, pack, load, evaluate, show."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from safer_bench.board import Board, boards
+from safer_bench.criteria import criteria
+from safer_bench.dataset.pack import pack
+from safer_bench.dataset.tree import load_tree
+from safer_bench.evaluation import evaluate
+from safer_bench.leaderboard import write_leaderboard
+from safer_bench.measurement import make_protocol, measure_into, n_probes
+from safer_bench.scoring import write_scores
+from safer_bench.submission import gather_scores
+from safer_bench.zoo import load_network, zoo_networks
+
+PERTURBATIONS = ("gaussian_noise", "int8_bit_flip", "magnitude_prune", "gradient_corruption_l2")
+DRAWS, EXAMPLES = 4, 100
+
+Report = Callable[[str, int, int], None]  # (step, done, total)
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """What the demo made: the dataset tree, the page, and the boards."""
+
+    tree: Path
+    page: Path
+    boards: tuple[Board, ...]
+
+
+def run_demo(out: Path, report: Report = lambda *_: None) -> Demo:
+    """Measure four networks of digits under four perturbations and rank every built-in criterion.
+
+    Args:
+        out: folder for the run, the scores, the dataset tree and the board; a second run goes on where one stopped.
+        report: called with (step, done, total).
+
+    Raises:
+        BadInput: the folder cannot be written to, or belongs to something else.
+    """
+    networks = [load_network(entry.name) for entry in zoo_networks().values() if entry.dataset == "digits"]
+    protocol = make_protocol(PERTURBATIONS, DRAWS, EXAMPLES)
+    done, total = 0, n_probes(networks, protocol)
+
+    def advance(n: int, what: str) -> None:
+        nonlocal done
+        done += n
+        report(f"measuring {what}", done, total)
+
+    measure_into(out / "run", networks, protocol, advance)
+    names = list(criteria())
+    write_scores(out / "scores", names, networks, protocol.perturbations, lambda step, i, n: report(step, i, n))
+    report("packing the dataset tree", 0, 1)
+    pack([out / "run"], [out / "scores"], out / "tree")
+    tree = load_tree(out / "tree")
+    results = evaluate(tree, gather_scores(tree, []))
+    return Demo(out / "tree", write_leaderboard(out / "board", results, tree), boards(results, tree))

@@ -1,0 +1,83 @@
+"""Measures rows of a published truth again and compares them integer for integer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from safer_bench.errors import MissingData
+from safer_bench.measurement.plain import PlainEngine
+from safer_bench.measurement.plan import Probe
+from safer_bench.perturbations import perturbations
+from safer_bench.registry import look_up
+from safer_bench.zoo import load_network
+
+Row = dict[str, Any]
+COUNTS = ("correct_clean", "broken", "fixed", "predictions_changed")
+WEIGHTS = ("weight_digest", "changed_entries")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one row: ``equal``, ``weights differ``, ``counts differ``, ``inputs differ`` or ``absent``."""
+
+    row: Row
+    outcome: str
+    detail: str = ""
+
+
+def remeasure(
+    rows: Sequence[Row],
+    networks: Mapping[str, Row],
+    seed: int,
+    report: Callable[[Verdict], None] = lambda _: None,
+) -> list[Verdict]:
+    """Measure rows of ``layer_drops`` again.
+
+    Args:
+        rows: of ``layer_drops``.
+        networks: rows of ``networks`` by name; weights and inputs must have their digests.
+        seed: of the truth's random streams.
+        report: called after each row.
+
+    Returns:
+        One verdict a row; ``absent`` where weights or images are not on this machine.
+    """
+    engines: dict[str, PlainEngine | Verdict] = {}
+    verdicts = []
+    for row in sorted(rows, key=lambda row: (row["network"], row["layer_index"])):
+        name = row["network"]
+        if name not in engines:
+            engines[name] = _engine(row, networks[name], seed)
+        engine = engines[name]
+        found = Verdict(row, engine.outcome, engine.detail) if isinstance(engine, Verdict) else _compare(row, engine)
+        report(found)
+        verdicts.append(found)
+    return verdicts
+
+
+def _engine(row: Row, facts: Row, seed: int) -> PlainEngine | Verdict:
+    try:
+        network = load_network(row["network"])
+    except MissingData as error:
+        return Verdict(row, "absent", str(error))
+    for key in ("weights_sha256", "inputs_sha256"):
+        if getattr(network, key) != facts[key]:
+            return Verdict(row, "inputs differ", f"{key} is {getattr(network, key)[:16]}, the truth has {facts[key][:16]}")
+    return PlainEngine(network, seed)
+
+
+def _compare(row: Row, engine: PlainEngine) -> Verdict:
+    probe = Probe(
+        engine.network.layer(row["layer"]),
+        look_up(perturbations(), row["perturbation"], "perturbation"),
+        row["level"],
+        row["draw"],
+        row["example_start"],
+        row["n_examples"],
+    )
+    again = next(engine.measure([probe]))
+    for outcome, keys in (("weights differ", WEIGHTS), ("counts differ", COUNTS)):
+        differing = [key for key in keys if again[key] != row[key]]
+        if differing:
+            return Verdict(row, outcome, f"{differing[0]} is {again[differing[0]]}, the truth has {row[differing[0]]}")
+    return Verdict(row, "equal")

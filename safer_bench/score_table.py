@@ -1,0 +1,117 @@
+"""Score tables: made from a mapping, checked against the layers they must name; no I/O."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from safer_bench import schema
+from safer_bench.errors import BadInput
+from safer_bench.registry import suggestion
+
+Key = tuple[Any, ...]  # (network, layer[, perturbation[, level]])
+TRACKS = ("blind", "perturbation_aware", "level_aware")
+
+
+def from_mapping(name: str, scores: Mapping[Key, float], layers: pa.Table) -> pa.Table:
+    """Return a ``scores`` table of one criterion from ``{(network, layer[, perturbation[, level]]): score}``.
+
+    The track follows from the length of the keys.
+
+    Raises:
+        BadInput: keys of mixed or wrong length, or rows that ``check`` refuses.
+    """
+    lengths = {len(key) for key in scores}
+    if len(lengths) != 1 or not lengths <= {2, 3, 4}:
+        raise BadInput(f"scores {name!r}: keys of lengths {sorted(lengths)}; expected (network, layer), with a "
+                       "perturbation for aware scores, with a level for level-aware ones")  # fmt: skip
+    track = TRACKS[lengths.pop() - 2]
+    columns = ("network", "layer", "perturbation", "level")
+    rows = [
+        {"criterion": name, "track": track, "score": value} | dict(zip(columns, key, strict=False))
+        for key, value in scores.items()
+    ]
+    check(rows, layers, f"scores {name!r}")
+    return complete(rows, layers)
+
+
+def complete(rows: Iterable[Mapping[str, Any]], layers: pa.Table) -> pa.Table:
+    """Return checked rows as a ``scores`` table, with dataset and split filled in from the ``layers`` table."""
+    facts = {row["network"]: row for row in layers.to_pylist()}
+    filled = [
+        {**row, "dataset": facts[row["network"]]["dataset"], "split": facts[row["network"]]["split"]} for row in rows
+    ]
+    return schema.build("scores", filled)
+
+
+def check(rows: list[Mapping[str, Any]], layers: pa.Table, where: str) -> None:
+    """Refuse scores that are not finite or do not name every layer of their networks exactly once.
+
+    Args:
+        rows: with the keys criterion, track, network, layer, score, and for aware tracks perturbation and level.
+        layers: the ``layers`` table of the truth.
+        where: what the message begins with; the row's number, counted from 1 without a header, follows.
+
+    Raises:
+        BadInput: the first offending row: unknown network or layer, duplicate, text, NaN or infinite score, or a
+            missing layer.
+    """
+    known: dict[str, list[str]] = {}
+    for row in layers.to_pylist():
+        known.setdefault(row["network"], []).append(row["layer"])
+    seen: dict[Key, int] = {}
+    for number, row in enumerate(rows, start=1):
+        place = f"{where}, row {number}"
+        _check_names(row, known, place)
+        _check_value(row["score"], place)
+        _check_track(row, place)
+        key = _key(row)
+        if key in seen:
+            raise BadInput(f"{place}: layer {row['layer']!r} of {row['network']!r} was scored in row {seen[key]} already")
+        seen[key] = number
+    _check_complete(seen, known, where)
+
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return (row["criterion"], row["network"], row.get("perturbation"), row.get("level"), row["layer"])
+
+
+def _check_names(row: Mapping[str, Any], known: Mapping[str, list[str]], place: str) -> None:
+    network, layer = row["network"], row["layer"]
+    if network not in known:
+        raise BadInput(f"{place}: {network!r} is no network of the truth.{suggestion(str(network), known)}\n"
+                       "The networks: safer-bench list networks")  # fmt: skip
+    if layer not in known[network]:
+        raise BadInput(f"{place}: {layer!r} is no layer of network {network!r}.{suggestion(str(layer), known[network])}\n"
+                       f"The {len(known[network])} layers: safer-bench info {network}")  # fmt: skip
+
+
+def _check_value(score: Any, place: str) -> None:
+    if isinstance(score, bool) or not isinstance(score, int | float):
+        raise BadInput(f"{place}: score is {score!r}; expected a number")
+    if not math.isfinite(score):
+        raise BadInput(f"{place}: score is {score}; expected a finite number")
+
+
+def _check_track(row: Mapping[str, Any], place: str) -> None:
+    if row["track"] not in TRACKS:
+        raise BadInput(f"{place}: track {row['track']!r}; expected one of {', '.join(TRACKS)}")
+    depth = TRACKS.index(row["track"])
+    given = sum(row.get(key) is not None for key in ("perturbation", "level"))
+    if given != depth or (depth >= 1 and row.get("perturbation") is None):
+        wanted = ("neither perturbation nor level", "a perturbation and no level", "a perturbation and a level")[depth]
+        raise BadInput(f"{place}: a {row['track']} score has {wanted}")
+
+
+def _check_complete(seen: Mapping[Key, int], known: Mapping[str, list[str]], where: str) -> None:
+    counts = Counter(key[:-1] for key in seen)
+    for (criterion, network, perturbation, level), count in counts.items():
+        if count < len(known[network]):
+            missing = [n for n in known[network] if (criterion, network, perturbation, level, n) not in seen]
+            context = "".join(f", {word}" for word in (perturbation, level) if word is not None)
+            raise BadInput(
+                f"{where}: criterion {criterion!r} scores {count} of the {len(known[network])} layers of network "
+                f"{network!r}{context}; missing: {', '.join(map(repr, missing[:3]))}{' ...' if len(missing) > 3 else ''}"
+            )

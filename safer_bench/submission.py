@@ -1,0 +1,201 @@
+"""One folder of submissions/: a card (submission.yaml) and scores (scores.parquet or scores.csv).
+
+The card names the criteria that the scores hold and pins the weights they were computed on. Submitters never send metrics.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from safer_bench import files, schema, score_table
+from safer_bench.errors import BadInput
+
+COLUMNS = ("criterion", "network", "layer", "perturbation", "level", "score")
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"
+
+
+class BadSubmission(BadInput):
+    """A submission that ``check`` refuses."""
+
+
+class CriterionCard(BaseModel):
+    """What a submission says of one criterion."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=NAME)
+    track: Literal["blind", "perturbation_aware", "level_aware"] = "blind"
+    needs: str = Field("", max_length=200)
+    formula: str = Field("", max_length=500)
+    source: str = Field("", max_length=500)
+
+
+class SubmissionCard(BaseModel):
+    """What ``submission.yaml`` holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=NAME)
+    description: str = Field("", max_length=2000)
+    authors: list[str] = Field(default_factory=list, max_length=100)
+    licence: str = Field("CC-BY-4.0", max_length=100)
+    criteria: list[CriterionCard] = Field(min_length=1, max_length=1000)
+    weights: dict[str, str] = Field(default_factory=dict, description="network -> SHA-256 of the weights scored")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A checked submission: its card, its ``scores`` table, and what the scores cost where it says so."""
+
+    card: SubmissionCard
+    scores: pa.Table
+    costs: pa.Table | None
+
+
+def read_submission(folder: Path, layers: pa.Table, networks: pa.Table | None = None) -> Submission:
+    """Read and check one submission.
+
+    Args:
+        folder: holds ``submission.yaml`` and ``scores.parquet`` or ``scores.csv``.
+        layers: the truth's ``layers`` table.
+        networks: the truth's ``networks`` table; the card's weights must be its weights.
+
+    Raises:
+        BadInput: there is no such folder.
+        BadSubmission: what is wrong with it, to the row.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; expected submissions/NAME with submission.yaml and scores")
+    card = _read_card(folder / "submission.yaml")
+    _check_weights(card, networks, folder)
+    path, table = _read_scores(folder, card)
+    rows = _with_tracks(table, card, path)
+    try:
+        score_table.check(rows, layers, str(path))
+        complete = score_table.complete(rows, layers)
+    except BadInput as error:
+        raise BadSubmission(str(error)) from error
+    costs = pq.read_table(folder / "costs.parquet") if (folder / "costs.parquet").is_file() else None
+    return Submission(card, complete, costs)
+
+
+def _read_card(path: Path) -> SubmissionCard:
+    try:
+        found = yaml.safe_load(path.read_text())
+        return SubmissionCard.model_validate(found)
+    except FileNotFoundError as error:
+        raise BadSubmission(f"{path}: missing; `safer-bench score CRITERION --out {path.parent}` writes one") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise BadSubmission(f"{path}: {place}: {first['msg']} (found {first['input']!r:.80})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadSubmission(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+
+
+def _check_weights(card: SubmissionCard, networks: pa.Table | None, folder: Path) -> None:
+    known = {} if networks is None else {row["network"]: row["weights_sha256"] for row in networks.to_pylist()}
+    for network, digest in card.weights.items():
+        if known.get(network, digest) != digest:
+            raise BadSubmission(
+                f"{folder / 'submission.yaml'}: scores of {network!r} were computed on weights {digest[:16]}, the truth has "
+                f"{known[network][:16]}; score the criterion again: safer-bench score --network {network} ..."
+            )
+
+
+def _read_scores(folder: Path, card: SubmissionCard) -> tuple[Path, pa.Table]:
+    parquet, csv = folder / "scores.parquet", folder / "scores.csv"
+    if parquet.is_file() == csv.is_file():
+        raise BadSubmission(f"{folder}: expected one of scores.parquet and scores.csv, found {'both' if csv.is_file() else 'none'}")
+    path = parquet if parquet.is_file() else csv
+    try:
+        table = pq.read_table(path) if path is parquet else pyarrow.csv.read_csv(path)
+    except (pa.ArrowException, OSError) as error:
+        raise BadSubmission(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    missing = [name for name in ("network", "layer", "score") if name not in table.schema.names]
+    if len(card.criteria) > 1 and "criterion" not in table.schema.names:
+        missing.append("criterion")
+    if missing:
+        raise BadSubmission(f"{path}: column {missing[0]!r} is missing; expected {', '.join(COLUMNS)}")
+    return path, table
+
+
+def _with_tracks(table: pa.Table, card: SubmissionCard, path: Path) -> list[dict[str, Any]]:
+    tracks = {item.name: item.track for item in card.criteria}
+    only = card.criteria[0].name if len(card.criteria) == 1 else None
+    rows = []
+    for number, row in enumerate(table.to_pylist(), start=1):
+        name = row.get("criterion", only)
+        if name not in tracks:
+            raise BadSubmission(f"{path}, row {number}: criterion {name!r} is not in submission.yaml ({', '.join(tracks)})")
+        given = {key: row.get(key) for key in ("network", "layer", "perturbation", "level", "score")}
+        rows.append({"criterion": name, "track": tracks[name], **given, "perturbation": given["perturbation"] or None})
+    unscored = set(tracks) - {row["criterion"] for row in rows}
+    if unscored:
+        raise BadSubmission(f"{path}: criterion {min(unscored)!r} of submission.yaml has no scores")
+    return rows
+
+
+def write_submission(folder: Path, card: SubmissionCard, table: pa.Table, costs: pa.Table | None = None) -> None:
+    """Write a submission's folder.
+
+    Args:
+        folder: created where it is not there.
+        card: what submission.yaml says.
+        table: of schema ``scores``.
+        costs: of schema ``costs``.
+
+    Raises:
+        BadInput: the folder cannot be written to.
+    """
+    files.make_folder(folder)
+    files.write_bytes(folder / "scores.parquet", files.parquet_bytes(schema.in_order(table)))
+    if costs is not None:
+        files.write_bytes(folder / "costs.parquet", files.parquet_bytes(costs))
+    text = yaml.safe_dump(card.model_dump(), sort_keys=False, allow_unicode=True, width=120)
+    files.write_text(folder / "submission.yaml", text)
+
+
+def submission_folders(root: Path) -> list[Path]:
+    """Return the submissions below ``root``, sorted: every folder that holds a submission.yaml, or ``root`` itself.
+
+    Raises:
+        BadInput: there is no such folder.
+    """
+    if not root.is_dir():
+        raise BadInput(f"{root}: no such folder; expected submissions/ or submissions/NAME")
+    if (root / "submission.yaml").is_file():
+        return [root]
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def gather_scores(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> pa.Table:
+    """Return the scores of a tree's own criteria and of submissions as one table, ready to evaluate.
+
+    A criterion may be in both, where its scores agree to 1e-5 relative (the last digits are the machine's).
+
+    Raises:
+        BadInput: one criterion comes with two different scores.
+        BadSubmission: a submission that ``check`` refuses.
+    """
+    found: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
+    sources = [("the tree's own scores", truth["scores"])]
+    sources += [(str(path), read_submission(path, truth["layers"], truth["networks"]).scores) for path in folders]
+    for where, table in sources:
+        for row in table.to_pylist():
+            key = tuple(row[name] for name in ("criterion", "track", "network", "layer", "perturbation", "level"))
+            first, first_where = found.setdefault(key, (row, where))
+            if not math.isclose(first["score"], row["score"], rel_tol=1e-5, abs_tol=1e-12):
+                raise BadInput(
+                    f"criterion {row['criterion']!r} scores {row['layer']!r} of {row['network']!r} {first['score']:g} in "
+                    f"{first_where} and {row['score']:g} in {where}; give one of the two another name"
+                )
+    return schema.build("scores", [row for row, _ in found.values()])
