@@ -23,7 +23,7 @@ _HOMES = {
 }
 _MODULES = ("metrics",)
 
-__all__ = [*_HOMES, *_MODULES]  # noqa: PLE0604  names, resolved below
+__all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

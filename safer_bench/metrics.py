@@ -93,6 +93,7 @@ class Metric:
     function: Callable[[Array, Array], float]
 
     def __call__(self, truth: Array, scores: Array) -> float:
+        """Return the metric of truth and scores, both ``(n_layers,)``."""
         return self.function(truth, scores)
 
 

@@ -208,7 +208,9 @@ class _FirstUse(TorchDispatchMode):
 
     def __init__(self, weights: dict[int, tuple[str, int, int]]) -> None:
         super().__init__()
-        self.weights, self.order, self.macs = weights, [], {}  # storage -> (name, entries, outputs)
+        self.weights = weights  # storage -> (name, entries, outputs)
+        self.order: list[str] = []
+        self.macs: dict[str, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))

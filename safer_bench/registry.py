@@ -56,9 +56,7 @@ def look_up(entries: Mapping[str, E], name: str, noun: str) -> E:
     """
     if name not in entries:
         plural = {"criterion": "criteria"}.get(noun, f"{noun}s")
-        raise UnknownName(
-            f"no {noun} is called {name!r}.{suggestion(name, entries)} All of them: safer-bench list {plural}"
-        )
+        raise UnknownName(f"no {noun} is called {name!r}.{suggestion(name, entries)} All of them: safer-bench list {plural}")
     return entries[name]
 
 

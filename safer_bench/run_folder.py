@@ -1,8 +1,8 @@
 """A folder that holds a measurement: what was asked for, the parts measured so far, and a lock.
 
-    run.json                    the request: protocol, seed, digests of networks and inputs
-    networks, layers, perturbations .parquet
-    parts/<network>/<layer index>-<perturbation>.<16 hex digits of its SHA-256>.parquet
+run.json                    the request: protocol, seed, digests of networks and inputs
+networks, layers, perturbations .parquet
+parts/<network>/<layer index>-<perturbation>.<16 hex digits of its SHA-256>.parquet
 """
 
 import fcntl
@@ -22,7 +22,11 @@ from safer_bench.errors import BadInput
 PROTOCOL = 1  # raised only when counts can change
 TABLES = ("networks", "layers", "perturbations")
 PART = pa.schema(
-    [*schema.TABLES["layer_drops"], schema.TABLES["losses"].field("loss_increase"), schema.TABLES["outcomes"].field("flips")]
+    [
+        *schema.TABLES["layer_drops"],
+        schema.TABLES["losses"].field("loss_increase"),
+        schema.TABLES["outcomes"].field("flips"),
+    ]
 )
 
 

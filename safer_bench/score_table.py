@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -40,13 +40,11 @@ def from_mapping(name: str, scores: Mapping[Key, float], layers: pa.Table) -> pa
 def complete(rows: Iterable[Mapping[str, Any]], layers: pa.Table) -> pa.Table:
     """Return checked rows as a ``scores`` table, with dataset and split filled in from the ``layers`` table."""
     facts = {row["network"]: row for row in layers.to_pylist()}
-    filled = [
-        {**row, "dataset": facts[row["network"]]["dataset"], "split": facts[row["network"]]["split"]} for row in rows
-    ]
+    filled = [{**row, "dataset": facts[row["network"]]["dataset"], "split": facts[row["network"]]["split"]} for row in rows]
     return schema.build("scores", filled)
 
 
-def check(rows: list[Mapping[str, Any]], layers: pa.Table, where: str) -> None:
+def check(rows: Sequence[Mapping[str, Any]], layers: pa.Table, where: str) -> None:
     """Refuse scores that are not finite or do not name every layer of their networks exactly once.
 
     Args:

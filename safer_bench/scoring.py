@@ -124,9 +124,7 @@ def _tasks(
 def _batches(network: Network, entry: Criterion, examples: int, batch_size: int, part: Any) -> Batches:
     images, labels = network.probe if part is None else part
     n_examples = min(entry.examples or examples, len(labels))
-    return list(
-        zip(images[:n_examples].split(batch_size), labels[:n_examples].split(batch_size), strict=True)
-    )
+    return list(zip(images[:n_examples].split(batch_size), labels[:n_examples].split(batch_size), strict=True))
 
 
 def _aware_scores(
@@ -144,9 +142,7 @@ def _aware_scores(
     return {layer: float(sum(w * found[layer] for w, found in zip(weights, each, strict=True))) for layer in each[0]}
 
 
-def _perturb_function(
-    network: Network, perturbation: Perturbation, batches: Batches
-) -> Callable[[str, float], np.ndarray]:
+def _perturb_function(network: Network, perturbation: Perturbation, batches: Batches) -> Callable[[str, float], np.ndarray]:
     gradients: dict[str, np.ndarray] = {}
     if "gradient" in perturbation.needs:
         found = mean_gradients(deepcopy(network.model), batches)
@@ -156,9 +152,7 @@ def _perturb_function(
         layer = network.layer(name)
         stream = Stream(STREAM, network.name, name, perturbation.name, float(level))
         facts = LayerFacts(layer.kind, layer.output_axis, layer.fan_in)
-        return perturbation.apply(
-            network.weight(layer), level, stream, layer=facts, gradient=gradients.get(name)
-        ).weight
+        return perturbation.apply(network.weight(layer), level, stream, layer=facts, gradient=gradients.get(name)).weight
 
     return perturb
 
@@ -257,7 +251,12 @@ def write_scores(
         costs.append(found.cost)
     card = SubmissionCard(
         name=out.resolve().name,
-        criteria=[CriterionCard(name=e.name, track=e.track, needs=e.needs, formula=e.formula, source=e.source) for e in entries],
+        criteria=[CriterionCard.model_validate(_card_of(entry)) for entry in entries],
         weights={network.name: network.weights_sha256 for network in networks},
     )
     write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
+
+
+def _card_of(entry: Criterion) -> dict[str, str]:
+    facts = ("name", "track", "needs", "formula", "source")
+    return {name: getattr(entry, name) for name in facts}

@@ -33,9 +33,9 @@ class CriterionCard(BaseModel):
 
     name: str = Field(pattern=NAME)
     track: Literal["blind", "perturbation_aware", "level_aware"] = "blind"
-    needs: str = Field("", max_length=200)
-    formula: str = Field("", max_length=500)
-    source: str = Field("", max_length=500)
+    needs: str = Field(default="", max_length=200)
+    formula: str = Field(default="", max_length=500)
+    source: str = Field(default="", max_length=500)
 
 
 class SubmissionCard(BaseModel):
@@ -44,9 +44,9 @@ class SubmissionCard(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(pattern=NAME)
-    description: str = Field("", max_length=2000)
+    description: str = Field(default="", max_length=2000)
     authors: list[str] = Field(default_factory=list, max_length=100)
-    licence: str = Field("CC-BY-4.0", max_length=100)
+    licence: str = Field(default="CC-BY-4.0", max_length=100)
     criteria: list[CriterionCard] = Field(min_length=1, max_length=1000)
     weights: dict[str, str] = Field(default_factory=dict, description="network -> SHA-256 of the weights scored")
 
@@ -114,7 +114,9 @@ def _check_weights(card: SubmissionCard, networks: pa.Table | None, folder: Path
 def _read_scores(folder: Path, card: SubmissionCard) -> tuple[Path, pa.Table]:
     parquet, csv = folder / "scores.parquet", folder / "scores.csv"
     if parquet.is_file() == csv.is_file():
-        raise BadSubmission(f"{folder}: expected one of scores.parquet and scores.csv, found {'both' if csv.is_file() else 'none'}")
+        raise BadSubmission(
+            f"{folder}: expected one of scores.parquet and scores.csv, found {'both' if csv.is_file() else 'none'}"
+        )
     path = parquet if parquet.is_file() else csv
     try:
         table = pq.read_table(path) if path is parquet else pyarrow.csv.read_csv(path)

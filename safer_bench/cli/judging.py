@@ -71,8 +71,8 @@ def evaluate(
 
     Example: safer-bench evaluate submissions --out board
     """
-    from safer_bench.cli.starting import board_text
     from safer_bench.board import boards
+    from safer_bench.cli.starting import board_text
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation import evaluate as evaluate_scores
     from safer_bench.leaderboard import write_leaderboard

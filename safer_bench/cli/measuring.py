@@ -1,5 +1,6 @@
 """Commands that make and check the truth: measure, pack and verify."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -100,26 +101,20 @@ def _remeasure(path: Path, n_rows: int, dataset: str | None, seed: int) -> None:
     tree = load_tree(path)
     chosen = choose_rows(tree["layer_drops"], n_rows, seed, dataset)
     networks = {row["network"]: row for row in tree["networks"].to_pylist()}
+    outcomes: Counter[str] = Counter()
     with progress() as report:
-        verdicts = []
-        remeasure(
-            chosen,
-            networks,
-            tree.manifest["seed"],
-            lambda verdict: (verdicts.append(verdict), report(row_name(verdict.row), len(verdicts), len(chosen)))[0],
-        )
-    counts = {outcome: [v for v in verdicts if v.outcome == outcome] for outcome in sorted({v.outcome for v in verdicts})}
-    for verdict in verdicts:
-        if verdict.outcome not in {"equal", "absent"}:
-            typer.echo(f"{row_name(verdict.row)}: {verdict.outcome}: {verdict.detail}")
-    absent = counts.get("absent", [])
-    if absent:
-        typer.echo(f"{len(absent)} of {len(chosen)} rows not measured again: {absent[0].detail}", err=True)
-    n_equal = len(counts.get("equal", []))
-    typer.echo(f"{n_equal} of {len(chosen) - len(absent)} rows equal")
-    if absent and dataset:
+        for verdict in remeasure(chosen, networks, tree.manifest["seed"]):
+            outcomes[verdict.outcome] += 1
+            report(row_name(verdict.row), outcomes.total(), len(chosen))
+            if verdict.outcome != "equal" and (verdict.outcome != "absent" or outcomes["absent"] == 1):
+                typer.echo(f"{row_name(verdict.row)}: {verdict.outcome}: {verdict.detail}")
+    n_absent = outcomes["absent"]
+    if n_absent:
+        typer.echo(f"{n_absent} of {len(chosen)} rows were not measured again: their images or weights are absent")
+    typer.echo(f"{outcomes['equal']} of {len(chosen) - n_absent} rows equal")
+    if n_absent and (dataset or n_absent == len(chosen)):
         raise typer.Exit(2)
-    if n_equal < len(chosen) - len(absent):
+    if outcomes["equal"] < len(chosen) - n_absent:
         raise typer.Exit(1)
 
 

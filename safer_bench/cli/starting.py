@@ -56,7 +56,7 @@ def train(
         from safer_bench.registry import look_up
         from safer_bench.zoo import zoo_networks
         from safer_bench.zoo.train import train as train_network
-        from safer_bench.zoo.weights import ZOO_TREE, PACKAGED
+        from safer_bench.zoo.weights import PACKAGED, ZOO_TREE
     entry = look_up(zoo_networks(), name, "network")
     tune_allocator()
     folder = out or (PACKAGED if entry.dataset == "digits" else ZOO_TREE)
@@ -64,7 +64,9 @@ def train(
         path = train_network(
             entry,
             folder,
-            lambda p: typer.echo(f"epoch {p.epoch:3d}  loss {p.loss:.4f}  held-out accuracy {p.accuracy:.4f}  {p.seconds:.0f} s"),
+            lambda p: typer.echo(
+                f"epoch {p.epoch:3d}  loss {p.loss:.4f}  held-out accuracy {p.accuracy:.4f}  {p.seconds:.0f} s"
+            ),
         )
     typer.echo(str(path))
 

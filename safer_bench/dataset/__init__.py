@@ -1,0 +1,1 @@
+"""The published dataset: a folder of Parquet files with a card and a manifest."""

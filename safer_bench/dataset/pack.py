@@ -68,7 +68,9 @@ def _merge(name: str, parts: list[pa.Table], key: list[str]) -> pa.Table:
 
 def _scores(submissions: Sequence[Submission]) -> dict[str, pa.Table]:
     criteria = [
-        {"criterion": item.name, **item.model_dump(exclude={"name"})} for found in submissions for item in found.card.criteria
+        {"criterion": item.name, **item.model_dump(exclude={"name"})}
+        for found in submissions
+        for item in found.card.criteria
     ]
     names = [item["criterion"] for item in criteria]
     repeated = {name for name in names if names.count(name) > 1}

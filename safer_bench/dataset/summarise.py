@@ -11,7 +11,7 @@ from safer_bench import schema
 from safer_bench.area import area_weights, tolerated_level
 from safer_bench.errors import BadInput
 from safer_bench.perturbations.stream import Stream
-from safer_bench.reliability import ceilings, can_be_halved, random_halves, split_half_reliability, standard_errors
+from safer_bench.reliability import can_be_halved, ceilings, random_halves, split_half_reliability, standard_errors
 
 Array = np.ndarray
 Row = dict[str, Any]
@@ -44,9 +44,7 @@ class Cell:
     above_chance: float
 
 
-def summarise(
-    probes: pa.Table, networks: pa.Table, perturbations: pa.Table
-) -> tuple[pa.Table, pa.Table]:
+def summarise(probes: pa.Table, networks: pa.Table, perturbations: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the tables ``layer_sensitivity`` and ``cells``.
 
     Args:
@@ -168,4 +166,3 @@ def _tolerated(cell: Cell) -> list[Row]:
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-

@@ -121,7 +121,9 @@ def _read_file(path: Path, digest: str, table: str) -> pa.Table:
         raise BadInput(f"{path}: missing, but in the manifest; get the tree again: safer-bench pull") from error
     found = files.sha256_of(data)
     if found != digest:
-        raise BadInput(f"{path}: SHA-256 {found[:16]}, the manifest says {digest[:16]}; get the tree again: safer-bench pull")
+        raise BadInput(
+            f"{path}: SHA-256 {found[:16]}, the manifest says {digest[:16]}; get the tree again: safer-bench pull"
+        )
     result = pq.read_table(pa.BufferReader(data))
     schema.check_schema(result, table, str(path))
     return result

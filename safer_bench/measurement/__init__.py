@@ -65,9 +65,7 @@ def measure_into(
             _measure_network(run, network, protocol, report)
 
 
-def _measure_network(
-    run: RunFolder, network: Network, protocol: Protocol, report: Callable[[int, str], None]
-) -> None:
+def _measure_network(run: RunFolder, network: Network, protocol: Protocol, report: Callable[[int, str], None]) -> None:
     engine = PlainEngine(network, protocol.seed)
     for layer, entry, probes in work_units(network, protocol):
         unit = Unit(network.name, layer.index, entry.name)

@@ -1,4 +1,4 @@
-"""glibc's allocator, told to keep large blocks: returning them to the system costs 10 to 50 % of CPU inference in page faults."""
+"""Tells glibc's allocator to keep large blocks: handing them back costs 10 to 50 % of CPU inference in page faults."""
 
 import ctypes
 import sys

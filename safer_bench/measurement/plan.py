@@ -49,9 +49,7 @@ class Protocol:
         return draw % (total // n_examples) * n_examples, n_examples
 
 
-def make_protocol(
-    specs: Sequence[str], draws: int = 1, n_examples: int | None = None, seed: int = 0
-) -> Protocol:
+def make_protocol(specs: Sequence[str], draws: int = 1, n_examples: int | None = None, seed: int = 0) -> Protocol:
     """Return the protocol for perturbations given as ``NAME[:LEVEL,...]``; all built-in ones where none is given.
 
     Raises:
@@ -73,9 +71,7 @@ def work_units(network: Network, protocol: Protocol) -> Iterator[tuple[Layer, Pe
         for layer in network.layers:
             draws = range(1 if entry.deterministic else protocol.draws)
             probes = (
-                Probe(layer, entry, level, draw, *protocol.slice_of(network, draw))
-                for level in levels
-                for draw in draws
+                Probe(layer, entry, level, draw, *protocol.slice_of(network, draw)) for level in levels for draw in draws
             )
             yield layer, entry, tuple(probes)
 

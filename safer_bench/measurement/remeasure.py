@@ -1,6 +1,6 @@
 """Measures rows of a published truth again and compares them integer for integer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,34 +25,24 @@ class Verdict:
     detail: str = ""
 
 
-def remeasure(
-    rows: Sequence[Row],
-    networks: Mapping[str, Row],
-    seed: int,
-    report: Callable[[Verdict], None] = lambda _: None,
-) -> list[Verdict]:
-    """Measure rows of ``layer_drops`` again.
+def remeasure(rows: Sequence[Row], networks: Mapping[str, Row], seed: int) -> Iterator[Verdict]:
+    """Measure rows of ``layer_drops`` again and yield one verdict a row.
 
     Args:
         rows: of ``layer_drops``.
         networks: rows of ``networks`` by name; weights and inputs must have their digests.
         seed: of the truth's random streams.
-        report: called after each row.
 
-    Returns:
-        One verdict a row; ``absent`` where weights or images are not on this machine.
+    Yields:
+        Verdicts, network by network; ``absent`` where weights or images are not on this machine.
     """
     engines: dict[str, PlainEngine | Verdict] = {}
-    verdicts = []
     for row in sorted(rows, key=lambda row: (row["network"], row["layer_index"])):
         name = row["network"]
         if name not in engines:
             engines[name] = _engine(row, networks[name], seed)
         engine = engines[name]
-        found = Verdict(row, engine.outcome, engine.detail) if isinstance(engine, Verdict) else _compare(row, engine)
-        report(found)
-        verdicts.append(found)
-    return verdicts
+        yield Verdict(row, engine.outcome, engine.detail) if isinstance(engine, Verdict) else _compare(row, engine)
 
 
 def _engine(row: Row, facts: Row, seed: int) -> PlainEngine | Verdict:

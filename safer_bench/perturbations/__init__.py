@@ -25,9 +25,7 @@ def parse_perturbation(spec: str) -> tuple[Perturbation, tuple[float, ...]]:
     if is_file_spec(spec):
         path, _, rest = spec.partition(".py:")
         function, _, level_text = rest.partition(":")
-        name, entry = f"{path}.py:{function}", load_function(f"{path}.py:{function}")
-        if not isinstance(entry, Perturbation):
-            raise BadInput(f"{name}: expected a function decorated with @safer_bench.perturbation(...)")
+        entry = _from_file(f"{path}.py:{function}")
     else:
         entry = look_up(perturbations(), name, "perturbation")
     try:
@@ -35,3 +33,10 @@ def parse_perturbation(spec: str) -> tuple[Perturbation, tuple[float, ...]]:
     except ValueError as error:
         raise BadInput(f"perturbation {spec!r}: {error}; expected NAME:LEVEL,LEVEL,...") from error
     return entry, levels
+
+
+def _from_file(spec: str) -> Perturbation:
+    found = load_function(spec)
+    if not isinstance(found, Perturbation):
+        raise BadInput(f"{spec}: expected a function decorated with @safer_bench.perturbation(...)")
+    return found

@@ -69,7 +69,7 @@ class ZooNetwork:
             MissingData: weights or images are not on this machine.
             BadInput: the weights are damaged or belong to another recipe.
         """
-        model = weights.load_weights(self.name, self.dataset, self.build(), self.recipe and self.recipe.sha256)
+        model = weights.load_weights(self.name, self.dataset, self.build(), self.recipe.sha256 if self.recipe else None)
         return Network(
             model,
             *data.load_part(self.dataset, "evaluation"),
@@ -83,9 +83,7 @@ class ZooNetwork:
         )
 
 
-def network(
-    *, dataset: str, family: str, recipe: Recipe | None = None
-) -> Callable[[Callable[[], nn.Module]], ZooNetwork]:
+def network(*, dataset: str, family: str, recipe: Recipe | None = None) -> Callable[[Callable[[], nn.Module]], ZooNetwork]:
     """Make a zoo network of a function that builds its bare model; the function's name is the network's.
 
     Args:

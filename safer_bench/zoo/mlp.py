@@ -1,5 +1,7 @@
 """Multi-layer perceptrons with batch norm."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from safer_bench.zoo.entry import Recipe, network
@@ -11,7 +13,7 @@ class MLP(nn.Module):
     def __init__(self, n_inputs: int, width: int, depth: int, n_classes: int = 10) -> None:
         super().__init__()
         sizes = [n_inputs] + [width] * (depth - 1)
-        self.hidden = nn.Sequential(*(self._block(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)))
+        self.hidden = nn.Sequential(*(self._block(a, b) for a, b in pairwise(sizes)))
         self.head = nn.Linear(width, n_classes)
 
     @staticmethod

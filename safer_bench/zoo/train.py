@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -85,7 +84,7 @@ class _Run:
         partial = self.checkpoint.with_suffix(".partial")
         state = {"recipe_sha256": self.recipe.sha256, "log": [asdict(item) for item in self.log]}
         torch.save(state | {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}, partial)
-        os.replace(partial, self.checkpoint)
+        partial.replace(self.checkpoint)
 
     def train_epoch(self, epoch: int) -> Progress:
         """Train one epoch; its data order and augmentation depend on the seed and the epoch alone."""

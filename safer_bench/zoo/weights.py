@@ -69,6 +69,7 @@ def write_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> Non
     save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial, metadata)
     with open(partial, "rb") as file:
         os.fsync(file.fileno())
+    partial.chmod(0o644)  # safetensors makes files that only their owner can read
     partial.rename(path)
 
 

@@ -1,0 +1,45 @@
+# Everything here sets itself up: a virtual environment in .venv, the pinned packages, then the work.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test test-long lint board clean
+
+demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
+	$(BIN)/safer-bench demo
+
+test: $(READY) fashion-mnist  ## the default tests
+	$(BIN)/python -m pytest -q -m "not long"
+
+test-long: $(READY) fashion-mnist  ## the tests of more than 20 seconds
+	$(BIN)/python -m pytest -q -m long
+
+lint: $(READY)  ## style, types, and what may import what
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+board: $(READY)  ## the leaderboard over the committed truth
+	$(BIN)/safer-bench evaluate submissions --out board
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(call apt,python3-venv)
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+.PHONY: fashion-mnist
+fashion-mnist:
+	@test -n "$$SAFER_BENCH_DATA" || test -e /usr/share/datasets/fashion-mnist || $(call apt,dataset-fashion-mnist) || \
+	  echo "Fashion-MNIST is not here: the tests that need its images are skipped."
+
+clean:
+	rm -rf .venv build dist *.egg-info
+
+# Installs a Debian package where permission allows, else says which one is missing.
+apt = { if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq $(1); \
+  elif sudo -n true 2>/dev/null; then sudo apt-get update -qq && sudo apt-get install -y -qq $(1); \
+  else echo "Please install the Debian package $(1)."; false; fi; } >&2

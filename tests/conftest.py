@@ -1,0 +1,120 @@
+"""What tests share: no network, caches of their own, a tiny network, a small measured tree, the command line."""
+
+import os
+import tempfile
+
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_DATASETS_CACHE": tempfile.mkdtemp(prefix="safer-bench-datasets-"),
+    "HF_HOME": tempfile.mkdtemp(prefix="safer-bench-hf-"),
+}
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from safer_bench.dataset.pack import pack
+from safer_bench.dataset.tree import Tree, load_tree
+from safer_bench.measurement import make_protocol, measure_into
+from safer_bench.measurement.allocator import tune_allocator
+from safer_bench.networks import Network
+from safer_bench.scoring import write_scores
+from safer_bench.zoo import load_network
+
+tune_allocator()
+ROOT = Path(__file__).parents[1]
+COMMITTED = ROOT / "data_cards" / "safer-bench"
+SMALL_PERTURBATIONS = ("gaussian_noise:0.5,2,8", "magnitude_prune:0.5,0.9")
+SMALL_CRITERIA = ("snip", "l2_norm", "constant", "random", "measured_drop_128")
+
+
+class TinyNet(nn.Module):
+    """A convolution, a hidden layer and a head on 4 x 4 images of three classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 3, 3, padding=1)
+        self.hidden = nn.Linear(48, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.hidden(torch.relu(self.conv(images)).flatten(1))))
+
+
+def tiny_network(name: str = "tiny") -> Network:
+    """Return an untrained three-layer network whose labels are its own answers, some of them changed."""
+    generator = torch.Generator().manual_seed(7)
+    torch.manual_seed(7)
+    model = TinyNet().eval()
+    images = torch.randn(100, 1, 4, 4, generator=generator)
+    with torch.no_grad():
+        labels = model(images).argmax(1)
+    labels[::5] = (labels[::5] + 1) % 3
+    return Network(model, images[:60], labels[:60], name=name, probe=(images[60:], labels[60:]))
+
+
+@pytest.fixture
+def tiny() -> Network:
+    return tiny_network()
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run folder of two digits networks, one of each split."""
+    out = tmp_path_factory.mktemp("small") / "run"
+    networks = [load_network("digits_mlp"), load_network("digits_resnet")]
+    measure_into(out, networks, make_protocol(SMALL_PERTURBATIONS, draws=4, n_examples=60))
+    return out
+
+
+@pytest.fixture(scope="session")
+def small_scores(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("small") / "scores"
+    networks = [load_network("digits_mlp"), load_network("digits_resnet")]
+    write_scores(out, SMALL_CRITERIA, networks, make_protocol(SMALL_PERTURBATIONS).perturbations)
+    return out
+
+
+@pytest.fixture(scope="session")
+def small_tree(small_run: Path, small_scores: Path, tmp_path_factory: pytest.TempPathFactory) -> Tree:
+    """The dataset tree of the small run, with scores; tests that change it copy it first."""
+    out = tmp_path_factory.mktemp("small") / "tree"
+    pack([small_run], [small_scores], out)
+    return load_tree(out)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run a command of safer-bench in this process, from the repository's root."""
+    from safer_bench.cli import main
+
+    monkeypatch.chdir(ROOT)
+
+    def run(*words: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["safer-bench", *map(str, words)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, re.sub(r"\s+\n", "\n", captured.err))
+
+    return run

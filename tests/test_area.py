@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+
+from safer_bench.area import area_weights, tolerated_level
+
+
+@pytest.mark.parametrize(("levels", "scale"), [([0.1, 0.3, 1.0, 10.0], "log10"), ([8.0, 6.0, 3.0, 2.0], "linear")])
+def test_area_weights_are_the_trapezoid_rule_over_the_span(levels, scale):
+    drops = np.array([0.0, 0.1, 0.35, 0.8])
+    position = np.log10(levels) if scale == "log10" else np.array(levels)
+    expected = abs(np.trapezoid(drops, position)) / abs(position[-1] - position[0])
+    assert area_weights(np.array(levels), scale) @ drops == pytest.approx(expected)
+
+
+def test_a_single_level_is_its_own_area():
+    assert area_weights(np.array([0.5]), "linear").tolist() == [1.0]
+
+
+def test_the_tolerated_level_is_interpolated_on_the_scale():
+    level, censored = tolerated_level(np.array([0.1, 1.0, 10.0]), "log10", np.array([0.0, 0.005, 0.015]))
+    assert (level, censored) == (pytest.approx(10**0.5), False)
+
+
+@pytest.mark.parametrize(("drops", "expected"), [([0.0, 0.0, 0.009], 10.0), ([0.02, 0.5, 0.9], 0.1)])
+def test_a_crossing_outside_the_levels_is_censored(drops, expected):
+    assert tolerated_level(np.array([0.1, 1.0, 10.0]), "log10", np.array(drops)) == (expected, True)
+
+
+def test_fewer_bits_are_worse_so_quantization_tolerates_downwards():
+    assert tolerated_level(np.array([6.0, 4.0, 2.0]), "linear", np.array([0.0, 0.0, 0.02])) == (3.0, False)

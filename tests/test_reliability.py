@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from safer_bench.perturbations.stream import Stream
+from safer_bench.reliability import (
+    can_be_halved,
+    ceilings,
+    random_halves,
+    shrunken,
+    split_half_reliability,
+    standard_errors,
+)
+
+LAYERS = np.linspace(0.1, 0.5, 6)
+
+
+def simulate(rng, n_draws, n_examples, shared, spread=0.0):
+    """Draw changes of one level: the probability to break depends on the layer, the draw and the example."""
+    n_sets = 1 if shared else n_draws
+    ease = rng.normal(0, 0.15, (n_sets, 1, n_examples))
+    luck = rng.normal(0, spread, (n_draws, len(LAYERS), 1))
+    broken = rng.random((n_draws, len(LAYERS), n_examples)) < np.clip(LAYERS[:, None] + ease + luck, 0, 1)
+    slices = np.zeros(n_draws, int) if shared else np.arange(n_draws) * n_examples
+    return broken.astype(np.int8)[None], slices
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_standard_errors_are_the_spread_over_new_draws_and_new_examples(shared):
+    rng = np.random.default_rng(1)
+    runs = [simulate(rng, 4, 60, shared, spread=0.08) for _ in range(600)]
+    true = np.std([changes.mean((0, 1, 3)) for changes, _ in runs], axis=0)
+    squared = [standard_errors(changes, np.ones(1), slices, deterministic=False) ** 2 for changes, slices in runs]
+    assert np.sqrt(np.mean(squared, axis=0)) == pytest.approx(true, rel=0.12)
+
+
+def test_a_deterministic_perturbation_has_a_standard_error_too():
+    changes, slices = simulate(np.random.default_rng(2), 1, 400, shared=True)
+    share = changes.mean((0, 1, 3))
+    errors = standard_errors(changes, np.ones(1), slices, deterministic=True)
+    assert errors == pytest.approx(np.sqrt(share * (1 - share) / 399), rel=1e-6)
+
+
+def test_one_draw_of_a_random_perturbation_cannot_tell_its_error():
+    changes, slices = simulate(np.random.default_rng(3), 1, 50, shared=True)
+    assert np.isnan(standard_errors(changes, np.ones(1), slices, deterministic=False)).all()
+
+
+def test_halves_share_neither_draws_nor_examples():
+    changes = np.zeros((1, 4, 1, 10), np.int8)
+    changes[0, 0, 0, 3] = 1
+    a, b = random_halves(changes, np.zeros(4, int), Stream("t"), 200)
+    seen = (a[:, 0, 0] > 0).astype(int) + (b[:, 0, 0] > 0)
+    assert set(seen) == {0, 1}
+    a, b = random_halves(changes, np.arange(4) * 10, Stream("t"), 200)
+    assert set((a[:, 0, 0] > 0).astype(int) + (b[:, 0, 0] > 0)) == {1}
+
+
+@pytest.mark.parametrize(
+    ("n_draws", "deterministic", "expected"), [(2, False, False), (4, False, True), (5, False, False), (1, True, True)]
+)
+def test_reliability_needs_an_even_number_of_at_least_four_draws(n_draws, deterministic, expected):
+    assert can_be_halved(n_draws, deterministic=deterministic) is expected
+
+
+def test_reliability_is_one_for_equal_halves_and_zero_for_opposite_ones():
+    half = np.tile(np.arange(8.0), (5, 1))
+    assert split_half_reliability(half, half) == pytest.approx(1.0)
+    assert split_half_reliability(half, -half) == 0.0
+    assert split_half_reliability(half, np.ones_like(half)) == 0.0
+
+
+def test_reliability_is_stepped_up_by_spearman_brown():
+    a, b = np.array([[0.0, 1, 2, 3, 4]]), np.array([[0.0, 2, 1, 4, 3]])
+    assert split_half_reliability(a, b) == pytest.approx(2 * 0.8 / 1.8)
+
+
+def test_reliability_predicts_the_correlation_of_two_full_measurements():
+    """Split-half reliability of one measurement against the correlation with another one of the same size."""
+    rng, found, again = np.random.default_rng(4), [], []
+    for _ in range(40):
+        (one, slices), (two, _) = (simulate(rng, 8, 40, shared=False, spread=0.1) for _ in range(2))
+        a, b = random_halves(one, slices, Stream("t"), 20)
+        found.append(split_half_reliability(a[:, 0], b[:, 0]))
+        again.append(np.corrcoef(np.argsort(np.argsort(one.mean((0, 1, 3)))), np.argsort(np.argsort(two.mean((0, 1, 3)))))[0, 1])
+    assert np.mean(found) == pytest.approx(np.mean(again), abs=0.05)
+
+
+def test_shrinking_removes_the_share_of_variance_that_is_noise():
+    values = np.array([0.0, 1.0, 2.0, 3.0])
+    assert shrunken(values, np.zeros(4)) == pytest.approx(values)
+    assert shrunken(values, np.full(4, 10.0)) == pytest.approx(np.full(4, 1.5))
+
+
+def test_ceilings_are_one_without_noise_and_fall_with_it():
+    values = np.arange(12.0)
+    exact, noisy = (ceilings(values, np.full(12, error), Stream("t")) for error in (0.0, 2.0))
+    assert exact["spearman"] == pytest.approx(1.0)
+    assert 0.4 < noisy["spearman"] < 0.95
+    assert np.isnan(ceilings(values, np.full(12, np.nan), Stream("t"))["spearman"])
