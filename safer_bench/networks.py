@@ -216,10 +216,10 @@ class _FirstUse(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves((args, kwargs)):
             if isinstance(tensor, torch.Tensor):
-                self._note(func, tensor, result)
+                self._note(func, tensor, args, result)
         return result
 
-    def _note(self, func: Any, tensor: torch.Tensor, result: Any) -> None:
+    def _note(self, func: Any, tensor: torch.Tensor, args: Any, result: Any) -> None:
         found = self.weights.get(tensor.untyped_storage().data_ptr())
         if found is None:
             return
@@ -227,7 +227,10 @@ class _FirstUse(TorchDispatchMode):
         if name not in self.macs:
             self.order.append(name)
             self.macs[name] = 0
-        if func.overloadpacket.__name__ in MATRIX_OPERATIONS:
+        operation = func.overloadpacket.__name__
+        if operation == "convolution" and args[6]:  # transposed: each input meets all entries of its channel
+            self.macs[name] += args[0].numel() * n_entries // tensor.shape[0]
+        elif operation in MATRIX_OPERATIONS:
             self.macs[name] += result.numel() * n_entries // n_outputs
 
 
@@ -244,7 +247,7 @@ def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]
     """
     found = list(candidate_weights(model))
     storages = {
-        parameter.untyped_storage().data_ptr(): (name, parameter.numel(), _n_outputs(module, parameter))
+        parameter.untyped_storage().data_ptr(): (name, parameter.numel(), int(parameter.shape[_output_axis(module)]))
         for name, module, parameter in found
     }
     fast_path = torch.backends.mha.get_fastpath_enabled()
@@ -261,11 +264,6 @@ def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]
 
 def _output_axis(module: nn.Module) -> int:
     return 1 if isinstance(module, nn.modules.conv._ConvTransposeNd | nn.Embedding) else 0
-
-
-def _n_outputs(module: nn.Module, parameter: nn.Parameter) -> int:
-    """Outputs a MAC count divides by: for transposed convolutions results are counted per output channel of a group."""
-    return int(parameter.shape[_output_axis(module)]) * int(getattr(module, "groups", 1) if _output_axis(module) else 1)
 
 
 def _layer(name: str, module: nn.Module, parameter: nn.Parameter, index: int, macs: int) -> Layer:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,10 @@ class Criterion:
     source: str
     aware: bool = False
     examples: int | None = None
+
+    def __call__(self, model: nn.Module, batches: Batches, *aware: Any) -> Scores:
+        """Call the bare function, unchecked; ``safer_bench.score`` checks what it returns."""
+        return self.function(model, batches, *aware)
 
     @property
     def track(self) -> str:

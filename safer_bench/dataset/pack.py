@@ -63,7 +63,7 @@ def _merge(name: str, parts: list[pa.Table], key: list[str]) -> pa.Table:
                     f"the run folders contradict each other in {name}: {where}: {differing[0]} is {found[differing[0]]} "
                     f"and {row[differing[0]]}; measure both by the same protocol, or pack them apart"
                 )
-    return pa.Table.from_pylist(list(rows.values()), schema=parts[0].schema)
+    return schema.in_order(pa.Table.from_pylist(list(rows.values()), schema=parts[0].schema))
 
 
 def _scores(submissions: Sequence[Submission]) -> dict[str, pa.Table]:

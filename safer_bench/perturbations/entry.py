@@ -68,6 +68,10 @@ class Perturbation:
     deterministic: bool = False
     neutral: float | None = None
 
+    def __call__(self, weight: Array, level: float, rng: Stream, **needs: Any) -> Array:
+        """Call the bare function: float64 in and out."""
+        return self.function(weight, level, rng, **needs)
+
     @property
     def direction(self) -> str:
         """``increasing`` where larger levels are worse, else ``decreasing``."""

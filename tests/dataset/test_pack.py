@@ -1,0 +1,110 @@
+"""Run folders and scores become a tree: the same bytes each time, shards merged, contradictions refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from safer_bench.area import area_weights
+from safer_bench.dataset.pack import pack
+from safer_bench.dataset.tree import load_tree
+from safer_bench.errors import BadInput
+from safer_bench.measurement import make_protocol, measure_into
+from tests.conftest import tiny_network
+
+
+def measured(folder, specs=("sign_flip:0.1,0.5",), draws=4, network=None, seed=0):
+    measure_into(folder, [network or tiny_network()], make_protocol(specs, draws, 15, seed))
+    return folder
+
+
+def content(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_runs_give_the_same_bytes(small_run, small_scores, tmp_path):
+    for name in ("a", "b"):
+        pack([small_run], [small_scores], tmp_path / name)
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_shards_of_one_run_merge_to_the_tree_of_the_whole(tmp_path):
+    one = measured(tmp_path / "one", ["sign_flip:0.1,0.5"])
+    two = measured(tmp_path / "two", ["quantize:3,2"])
+    both = measured(tmp_path / "both", ["sign_flip:0.1,0.5", "quantize:3,2"])
+    pack([one, two], [], tmp_path / "merged")
+    pack([both], [], tmp_path / "whole")
+    assert content(tmp_path / "merged") == content(tmp_path / "whole")
+
+
+def test_rows_measured_twice_are_kept_once(tmp_path):
+    one = measured(tmp_path / "one")
+    shutil.copytree(one, tmp_path / "again")
+    pack([one, tmp_path / "again"], [], tmp_path / "tree")
+    assert load_tree(tmp_path / "tree")["layer_drops"].num_rows == 3 * 2 * 4
+
+
+def test_runs_that_contradict_each_other_are_refused(tmp_path):
+    one = measured(tmp_path / "one", ["sign_flip:0.1,0.5"])
+    two = measured(tmp_path / "two", ["sign_flip:0.1,0.3"])
+    with pytest.raises(BadInput) as error:
+        pack([one, two], [], tmp_path / "tree")
+    assert str(error.value) == (
+        "the run folders contradict each other in perturbations: sign_flip: levels is [0.1, 0.5] and [0.1, 0.3]; "
+        "measure both by the same protocol, or pack them apart"
+    )
+    assert not (tmp_path / "tree").exists()
+
+
+def test_runs_of_two_seeds_are_refused(tmp_path):
+    runs = [measured(tmp_path / str(seed), seed=seed) for seed in (0, 1)]
+    with pytest.raises(BadInput, match=r"the run folders have different seeds \(0, 1\); expected one"):
+        pack(runs, [], tmp_path / "tree")
+
+
+def test_an_unfinished_run_is_refused(tmp_path):
+    one = measured(tmp_path / "one")
+    next((one / "parts").rglob("*.parquet")).unlink()
+    with pytest.raises(BadInput, match="1 of 3 parts are missing or damaged"):
+        pack([one], [], tmp_path / "tree")
+
+
+def test_sensitivity_is_the_mean_drop_and_its_normalised_area(small_tree):
+    drops = small_tree["layer_drops"].filter(
+        (pc.field("network") == "digits_mlp") & (pc.field("layer") == "head") & (pc.field("perturbation") == "gaussian_noise")
+    )
+    means = {
+        level: np.mean([row["accuracy_drop"] for row in drops.to_pylist() if row["level"] == level]) for level in (0.5, 2.0, 8.0)
+    }
+    facts = next(row for row in small_tree["networks"].to_pylist() if row["network"] == "digits_mlp")
+    above_chance = facts["clean_correct"] / facts["n_examples"] - 0.1
+    expected = area_weights(np.array([0.5, 2.0, 8.0]), "log10") @ list(means.values()) / above_chance
+    rows = [
+        row
+        for row in small_tree["layer_sensitivity"].to_pylist()
+        if (row["network"], row["layer"], row["perturbation"]) == ("digits_mlp", "head", "gaussian_noise")
+    ]
+    assert {row["level"]: row["value"] for row in rows if row["summary"] == "level"} == pytest.approx(means)
+    assert next(row["value"] for row in rows if row["summary"] == "area") == pytest.approx(expected)
+    assert {row["summary"] for row in rows} == {"level", "area", "tolerated_level"}
+
+
+def test_cells_state_reliability_and_ceilings(small_tree):
+    cells = small_tree["cells"].to_pylist()
+    assert len(cells) == 2 * (3 + 1 + 2 + 1)
+    for cell in cells:
+        assert 0 <= cell["reliability"] <= 1
+        assert cell["resolved"] is (cell["reliability"] >= 0.8)
+        assert -1 <= cell["ceiling_spearman"] <= 1
+
+
+def test_reliability_of_two_draws_is_not_stated(tmp_path):
+    pack([measured(tmp_path / "run", draws=2)], [], tmp_path / "tree")
+    assert {cell["reliability"] for cell in load_tree(tmp_path / "tree")["cells"].to_pylist()} == {None}
+
+
+def test_the_manifest_names_protocol_and_seed(small_tree):
+    manifest = json.loads((small_tree.path / "manifest.json").read_text())
+    assert (manifest["protocol"], manifest["seed"], manifest["schema"]) == (1, 0, "1")

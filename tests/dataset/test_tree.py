@@ -1,0 +1,159 @@
+"""The dataset tree: what loads, what is refused, and the caches that would give old rows."""
+
+import json
+import shutil
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from safer_bench import files, schema
+from safer_bench.dataset.tree import content_hash, load_tree, load_truth, write_tree
+from safer_bench.errors import BadInput, MissingData
+from tests.conftest import COMMITTED
+
+
+@pytest.fixture
+def copy(small_tree, tmp_path):
+    return shutil.copytree(small_tree.path, tmp_path / "tree")
+
+
+def rewrite(path, change):
+    """Change a Parquet file, keeping its schema."""
+    table = pq.read_table(path)
+    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), schema=table.schema), path)
+
+
+@pytest.mark.parametrize("name", list(schema.TABLES))
+def test_load_dataset_loads_every_table_with_its_features(small_tree, name, tmp_path):
+    if name == "results":
+        assert name not in small_tree
+        return
+    found = datasets.load_dataset(str(small_tree.path), name, cache_dir=str(tmp_path))
+    assert set(found) == ({"validation", "test"} if "split" in schema.TABLES[name].names else {"full"})
+    for split in found.values():
+        assert split.column_names == schema.TABLES[name].names
+    assert sum(split.num_rows for split in found.values()) == small_tree[name].num_rows
+
+
+def test_both_readers_give_the_same_rows(small_tree, tmp_path):
+    theirs = datasets.load_dataset(str(small_tree.path), "layer_drops", split="test", cache_dir=str(tmp_path))
+    assert load_truth(small_tree.path, split="test").to_pylist() == theirs.to_list()
+
+
+def test_every_column_has_a_description(small_tree):
+    for name in small_tree:
+        for path in (small_tree.path / name).glob("*.parquet"):
+            for field in pq.read_schema(path):
+                assert field.metadata[b"description"], (name, field.name)
+
+
+def test_load_dataset_gives_stale_rows_and_our_reader_does_not(copy, tmp_path):
+    """The cache key of load_dataset hashes file names, not contents."""
+    path = copy / "layer_drops" / "test-00000-of-00001.parquet"
+    cache = str(tmp_path / "cache")
+    before = datasets.load_dataset(str(copy), "layer_drops", split="test", cache_dir=cache).to_list()
+    rewrite(path, lambda rows: [row | {"broken": 59} for row in rows])
+    assert datasets.load_dataset(str(copy), "layer_drops", split="test", cache_dir=cache).to_list() == before
+    with pytest.raises(BadInput, match="the manifest says"):
+        load_truth(copy)
+
+
+def test_a_changed_file_is_refused(copy):
+    path = copy / "cells" / "test-00000-of-00001.parquet"
+    digest = files.sha256_of(path.read_bytes())[:16]
+    rewrite(path, lambda rows: rows[:-1])
+    found = files.sha256_of(path.read_bytes())[:16]
+    with pytest.raises(BadInput) as error:
+        load_tree(copy)["cells"]
+    assert str(error.value) == f"{path}: SHA-256 {found}, the manifest says {digest}; get the tree again: safer-bench pull"
+    assert load_tree(copy)["layers"].num_rows > 0
+
+
+def test_a_file_that_the_manifest_does_not_know_is_refused(copy):
+    extra = copy / "layer_drops" / "test-00001-of-00002.parquet"
+    shutil.copy(copy / "layer_drops" / "test-00000-of-00001.parquet", extra)
+    with pytest.raises(BadInput) as error:
+        load_truth(copy)
+    assert str(error.value) == (
+        f"{copy}: layer_drops/test-00001-of-00002.parquet is not in the manifest; remove it, or pack the tree again"
+    )
+
+
+def test_a_missing_file_is_named(copy):
+    path = copy / "layers" / "test-00000-of-00001.parquet"
+    path.unlink()
+    with pytest.raises(BadInput) as error:
+        load_tree(copy)["layers"]
+    assert str(error.value) == f"{path}: missing, but in the manifest; get the tree again: safer-bench pull"
+
+
+def test_no_tree_is_named_with_what_to_do(tmp_path):
+    with pytest.raises(MissingData) as error:
+        load_truth(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}: no dataset tree (it has no manifest.json). Get the published truth: safer-bench pull; or make one: "
+        "safer-bench demo"
+    )
+
+
+@pytest.mark.parametrize("where", ["manifest", "table"])
+def test_a_truth_of_another_schema_version_is_refused(copy, where):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    if where == "manifest":
+        manifest["schema"] = "99"
+    else:
+        path = copy / "layers" / "test-00000-of-00001.parquet"
+        table = pq.read_table(path)
+        pq.write_table(table.replace_schema_metadata(table.schema.metadata | {b"safer_bench.schema": b"99"}), path)
+        manifest["files"]["layers/test-00000-of-00001.parquet"] = files.sha256_of(path.read_bytes())
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BadInput) as error:
+        load_tree(copy)["layers"]
+    assert "schema version 99, expected 1. Use the safer-bench release that wrote it, or pull" in str(error.value)
+
+
+def test_a_damaged_manifest_is_refused(copy):
+    (copy / "manifest.json").write_text("{")
+    with pytest.raises(BadInput, match=r"manifest.json: damaged \(.*\); get the tree again: safer-bench pull"):
+        load_tree(copy)
+
+
+def test_an_unknown_table_lists_the_tables(small_tree):
+    with pytest.raises(BadInput, match=r"has no table 'drops'; its tables: cells, costs, criteria, layer_drops"):
+        load_truth(small_tree.path, table="drops")
+
+
+def test_a_tree_is_not_written_over_something_else(tmp_path):
+    (tmp_path / "thesis.tex").write_text("all of it")
+    with pytest.raises(BadInput) as error:
+        write_tree(tmp_path, {}, {}, "")
+    assert str(error.value) == f"{tmp_path}: not empty and no dataset tree; use a new folder"
+    assert (tmp_path / "thesis.tex").read_text() == "all of it"
+
+
+def test_a_failed_write_leaves_the_old_tree_alone(copy, monkeypatch):
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+
+    def refuse(*_):
+        raise BadInput("disk full")
+
+    monkeypatch.setattr(files, "parquet_bytes", refuse)
+    with pytest.raises(BadInput, match="disk full"):
+        write_tree(copy, {"layers": load_tree(copy)["layers"]}, {}, "")
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_the_content_hash_follows_rows_and_not_their_order(small_tree):
+    table = small_tree["layer_drops"]
+    assert content_hash(table.take(list(reversed(range(table.num_rows))))) == content_hash(table)
+    assert content_hash(table.slice(1)) != content_hash(table)
+
+
+def test_the_committed_truth_loads_in_both_splits(tmp_path):
+    found = datasets.load_dataset(str(COMMITTED), "layer_drops", cache_dir=str(tmp_path))
+    assert {split: set(rows.unique("network")) for split, rows in found.items()} == {
+        "validation": {"digits_mlp", "digits_cnn", "vgg10"},
+        "test": {"digits_resnet", "digits_vit", "resnet20", "vit6"},
+    }

@@ -1,0 +1,118 @@
+"""The plain loop against a loop written anew, and what rows hold."""
+
+from copy import deepcopy
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from safer_bench.errors import BadInput
+from safer_bench.measurement import measure
+from safer_bench.measurement.gradients import ProbeGradients
+from safer_bench.measurement.plain import PlainEngine
+from safer_bench.measurement.plan import make_protocol, work_units
+from safer_bench.networks import Network
+
+SPECS = ["gaussian_noise:0.5,2", "sign_flip:0.5", "gradient_corruption_l2:1", "quantize:2"]
+
+
+def count_by_hand(network, layer, weight, start, n):
+    """Return (broken, fixed, changed) of a weight, written without the package's engine."""
+    images, labels = network.images[start : start + n].double(), network.labels[start : start + n]
+    model = deepcopy(network.model).double()
+    with torch.no_grad():
+        before = model(images).argmax(1)
+        dict(model.named_modules())[layer].weight.copy_(torch.from_numpy(weight.astype(np.float64)))
+        after = model(images).argmax(1)
+    right_before, right_after = before == labels, after == labels
+    return [int(v.sum()) for v in (right_before & ~right_after, ~right_before & right_after, before != after)]
+
+
+def test_counts_equal_those_of_a_loop_written_by_hand(tiny):
+    engine = PlainEngine(tiny)
+    protocol = make_protocol(SPECS, draws=3, n_examples=20)
+    n_moved = 0
+    for layer, _, probes in work_units(tiny, protocol):
+        for probe, row in zip(probes, engine.measure(probes), strict=True):
+            weight = engine.perturb(probe).weight
+            expected = count_by_hand(tiny, layer.name, weight, probe.example_start, 20)
+            assert [row["broken"], row["fixed"], row["predictions_changed"]] == expected
+            assert row["accuracy_drop"] == (row["broken"] - row["fixed"]) / 20
+            n_moved += expected[2]
+    assert n_moved > 100
+
+
+def test_draw_d_sees_slice_d_and_deterministic_ones_are_measured_once(tiny):
+    table = measure(tiny, ["sign_flip:0.5", "quantize:2"], draws=4, examples=20)
+    starts = {(row["draw"], row["example_start"]) for row in table.to_pylist() if row["perturbation"] == "sign_flip"}
+    assert starts == {(0, 0), (1, 20), (2, 40), (3, 0)}
+    assert set(table.filter(pc.field("perturbation") == "quantize")["draw"].to_pylist()) == {0}
+    assert table.num_rows == 3 * (4 + 1)
+
+
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others(tiny):
+    first, same, other = (measure(tiny, ["gaussian_noise:2"], seed=seed) for seed in (0, 0, 1))
+    assert first.equals(same)
+    assert first["weight_digest"].to_pylist() != other["weight_digest"].to_pylist()
+
+
+def test_rows_do_not_depend_on_what_else_is_measured(tiny):
+    alone = measure(tiny, ["gaussian_noise:2"], draws=1)
+    among = measure(tiny, ["sign_flip", "gaussian_noise:0.5,2"], draws=1).filter(
+        (pc.field("perturbation") == "gaussian_noise") & (pc.field("level") == 2.0)
+    )
+    assert alone.equals(among)
+
+
+def test_gradients_are_those_of_the_mean_loss_on_the_draws_part_of_the_probe_set(tiny):
+    gradients = ProbeGradients(tiny)
+    images, labels = tiny.probe  # 40 examples: parts of 2
+    model = deepcopy(tiny.model).double()
+    F.cross_entropy(model(images[6:8].double()), labels[6:8]).backward()
+    expected = model.hidden.weight.grad.numpy()
+    found = gradients.gradient("hidden", 3)
+    assert found == pytest.approx(expected, rel=1e-6, abs=2e-6 * np.abs(expected).max())
+    assert np.array_equal(found, found.astype(np.float32))
+    assert np.array_equal(gradients.gradient("hidden", 23), found)
+    assert np.abs(found[found != 0]).min() >= 1e-6 * np.abs(found).max() * (1 - 1e-6)
+
+
+def test_gradient_perturbations_need_probe_examples(tiny):
+    bare = Network(tiny.model, tiny.images, tiny.labels, name="bare")
+    with pytest.raises(BadInput) as error:
+        measure(bare, ["gradient_corruption_l2"])
+    assert str(error.value) == "network 'bare' has no probe examples; give Network(..., probe=(images, labels))"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"examples": 61}, "61 examples a probe; network 'tiny' has 60 evaluation examples"),
+        ({"examples": 0}, "0 examples a probe; network 'tiny' has 60 evaluation examples"),
+        ({"draws": 0}, "0 draws; expected at least one"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(tiny, arguments, message):
+    with pytest.raises(BadInput) as error:
+        measure(tiny, ["quantize"], **arguments)
+    assert str(error.value) == message
+
+
+def test_a_perturbation_named_twice_is_refused(tiny):
+    with pytest.raises(BadInput, match="a perturbation is named twice: quantize, quantize"):
+        measure(tiny, ["quantize:2", "quantize:3"])
+
+
+def test_an_overflowing_network_is_counted_not_crashed():
+    """Weights of 1e38 overflow float32's range: every example is wrong, and the row says so."""
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)).eval()
+    with torch.no_grad():
+        model[0].weight.copy_(1e30 * torch.eye(2))
+        model[1].weight.copy_(torch.eye(2))
+    images = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
+    network = Network(model, images, torch.tensor([0, 1]), name="large")
+    row = measure(network, ["random_corruption_linf:10000000000"]).to_pylist()[1]
+    assert (row["correct_clean"], row["broken"], row["predictions_changed"]) == (2, 2, 2)

@@ -1,0 +1,140 @@
+"""A run that was interrupted, damaged, repeated or asked for something else."""
+
+import fcntl
+import os
+
+import pytest
+
+from safer_bench.errors import BadInput
+from safer_bench.measurement import make_protocol, measure_into
+from safer_bench.run_folder import RunFolder, Unit
+from tests.conftest import tiny_network
+
+PROTOCOL = make_protocol(["sign_flip:0.5", "quantize:2"], draws=2, n_examples=20)
+
+
+def run(folder, protocol=PROTOCOL, stop_after=None, network=None):
+    """Measure the tiny network; return the number of units reported."""
+    reported = []
+
+    def report(n, what):
+        reported.append(what)
+        if stop_after is not None and len(reported) == stop_after:
+            raise KeyboardInterrupt
+
+    measure_into(folder, [network or tiny_network()], protocol, report)
+    return len(reported)
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in sorted((folder / "parts").rglob("*.parquet"))}
+
+
+def test_an_interrupted_run_is_finished_by_the_same_command_to_the_same_bytes(tmp_path):
+    run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", stop_after=2)
+    assert len(content(tmp_path / "cut")) == 2
+    assert run(tmp_path / "cut") == 6
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def test_finished_parts_are_not_measured_again(tmp_path):
+    run(tmp_path / "run")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "parts").rglob("*.parquet")}
+    run(tmp_path / "run")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "parts").rglob("*.parquet")} == times
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-7], lambda data: data[:40] + b"X" + data[41:], lambda data: b""])
+def test_a_damaged_part_is_found_and_measured_again(tmp_path, damage):
+    run(tmp_path / "run")
+    whole = content(tmp_path / "run")
+    part = next((tmp_path / "run" / "parts").rglob("*.parquet"))
+    part.write_bytes(damage(part.read_bytes()))
+    with pytest.raises(BadInput) as error:
+        RunFolder(tmp_path / "run").probes()
+    assert str(error.value) == (
+        f"{tmp_path / 'run'}: 1 of 6 parts are missing or damaged; finish the run by repeating its measure command"
+    )
+    run(tmp_path / "run")
+    assert content(tmp_path / "run") == whole
+
+
+@pytest.mark.parametrize(
+    ("protocol", "network", "what"),
+    [
+        (make_protocol(["sign_flip:0.5", "quantize:2"], 3, 20), tiny_network(), "draws (2, now 3)"),
+        (make_protocol(["sign_flip:0.5", "quantize:2"], 2, 20, 5), tiny_network(), "seed (0, now 5)"),
+        (make_protocol(["quantize:2"], 2, 20), tiny_network(), "perturbations "),
+        (PROTOCOL, tiny_network("other"), "networks "),
+    ],
+)
+def test_another_request_in_an_old_folder_is_refused_and_nothing_changes(tmp_path, protocol, network, what):
+    run(tmp_path / "run")
+    before = content(tmp_path / "run")
+    with pytest.raises(BadInput) as error:
+        run(tmp_path / "run", protocol, network=network)
+    assert f"{tmp_path / 'run'}: belongs to a run with another {what}" in str(error.value)
+    assert str(error.value).endswith("use a new folder, or repeat the first command to finish it")
+    assert content(tmp_path / "run") == before
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
+    (tmp_path / "run").mkdir()
+    with open(tmp_path / "run" / "lock", "w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(BadInput) as error:
+            run(tmp_path / "run")
+    assert str(error.value) == (
+        f"{tmp_path / 'run'}: another run measures into this folder; wait for it or use another"
+    )
+    assert run(tmp_path / "run") == 6
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(BadInput) as error:
+        run(tmp_path)
+    assert str(error.value) == f"{tmp_path}: not empty and no run folder; use a new folder"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt", "lock"]
+
+
+def test_no_run_folder_is_named(tmp_path):
+    with pytest.raises(BadInput) as error:
+        RunFolder(tmp_path).request()
+    assert str(error.value) == f"{tmp_path}: no run folder (it has no run.json); make one: safer-bench measure"
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    """Root may write anywhere, so the refusal is the operating system's, simulated."""
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.touch", refuse)
+    with pytest.raises(BadInput) as error:
+        run(tmp_path / "run")
+    assert str(error.value) == (
+        f"{tmp_path / 'run'}: cannot write there (Permission denied); give another folder with --out"
+    )
+
+
+def test_a_full_disk_is_named_and_leaves_no_part(tmp_path, monkeypatch):
+    run_folder = RunFolder(tmp_path)
+
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\)"):
+        run_folder.write(Unit("tiny", 0, "quantize"), [])
+    assert content(tmp_path) == {}
+    monkeypatch.undo()
+    run_folder.write(Unit("tiny", 0, "quantize"), [])
+    assert len(content(tmp_path)) == 1
+
+
+def test_two_networks_of_one_name_are_refused(tmp_path):
+    with pytest.raises(BadInput, match="two networks have one name: tiny, tiny"):
+        measure_into(tmp_path / "run", [tiny_network(), tiny_network()], PROTOCOL)
