@@ -44,7 +44,7 @@ def _add(found: dict[str, Any], entry: Any) -> None:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for near misses, or an empty string."""
-    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    near = get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(item) for item in near)}?" if near else ""
 
 

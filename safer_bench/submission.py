@@ -19,6 +19,7 @@ from safer_bench import files, schema, score_table
 from safer_bench.errors import BadInput
 
 COLUMNS = ("criterion", "network", "layer", "perturbation", "level", "score")
+CSV = pyarrow.csv.ConvertOptions(null_values=[""])  # "nan" is a bad score, not an absent one
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"
 
 
@@ -119,7 +120,7 @@ def _read_scores(folder: Path, card: SubmissionCard) -> tuple[Path, pa.Table]:
         )
     path = parquet if parquet.is_file() else csv
     try:
-        table = pq.read_table(path) if path is parquet else pyarrow.csv.read_csv(path)
+        table = pq.read_table(path) if path is parquet else pyarrow.csv.read_csv(path, convert_options=CSV)
     except (pa.ArrowException, OSError) as error:
         raise BadSubmission(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     missing = [name for name in ("network", "layer", "score") if name not in table.schema.names]
@@ -139,11 +140,20 @@ def _with_tracks(table: pa.Table, card: SubmissionCard, path: Path) -> list[dict
         if name not in tracks:
             raise BadSubmission(f"{path}, row {number}: criterion {name!r} is not in submission.yaml ({', '.join(tracks)})")
         given = {key: row.get(key) for key in ("network", "layer", "perturbation", "level", "score")}
-        rows.append({"criterion": name, "track": tracks[name], **given, "perturbation": given["perturbation"] or None})
+        given |= {"score": _number(given["score"]), "perturbation": given["perturbation"] or None}
+        rows.append({"criterion": name, "track": tracks[name], **given})
     unscored = set(tracks) - {row["criterion"] for row in rows}
     if unscored:
         raise BadSubmission(f"{path}: criterion {min(unscored)!r} of submission.yaml has no scores")
     return rows
+
+
+def _number(value: Any) -> Any:
+    """Return a number for a text that is one: a single bad row makes a whole CSV column text."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def write_submission(folder: Path, card: SubmissionCard, table: pa.Table, costs: pa.Table | None = None) -> None:

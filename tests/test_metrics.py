@@ -54,7 +54,9 @@ def test_the_order_of_layers_never_changes_a_value():
 def test_a_perfect_ranking_has_one_and_a_random_one_zero_after_chance_correction():
     truth = np.arange(10.0)
     assert chance_corrected_overlap(truth=truth, scores=truth, k=3) == pytest.approx(1.0)
-    random = [chance_corrected_overlap(truth=truth, scores=np.random.default_rng(i).normal(size=10), k=3) for i in range(4000)]
+    random = [
+        chance_corrected_overlap(truth=truth, scores=np.random.default_rng(i).normal(size=10), k=3) for i in range(4000)
+    ]
     assert np.mean(random) == pytest.approx(0.0, abs=0.02)
 
 

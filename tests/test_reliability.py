@@ -81,7 +81,9 @@ def test_reliability_predicts_the_correlation_of_two_full_measurements():
         (one, slices), (two, _) = (simulate(rng, 8, 40, shared=False, spread=0.1) for _ in range(2))
         a, b = random_halves(one, slices, Stream("t"), 20)
         found.append(split_half_reliability(a[:, 0], b[:, 0]))
-        again.append(np.corrcoef(np.argsort(np.argsort(one.mean((0, 1, 3)))), np.argsort(np.argsort(two.mean((0, 1, 3)))))[0, 1])
+        again.append(
+            np.corrcoef(np.argsort(np.argsort(one.mean((0, 1, 3)))), np.argsort(np.argsort(two.mean((0, 1, 3)))))[0, 1]
+        )
     assert np.mean(found) == pytest.approx(np.mean(again), abs=0.05)
 
 

@@ -86,9 +86,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(BadInput) as error:
             run(tmp_path / "run")
-    assert str(error.value) == (
-        f"{tmp_path / 'run'}: another run measures into this folder; wait for it or use another"
-    )
+    assert str(error.value) == (f"{tmp_path / 'run'}: another run measures into this folder; wait for it or use another")
     assert run(tmp_path / "run") == 6
 
 

@@ -20,6 +20,9 @@ def measure(
         list[str] | None, typer.Option(help="NAME[:LEVEL,...]; repeat for more; all built-in ones by default.")
     ] = None,
     draws: Annotated[int, typer.Option(help="Draws of each random perturbation at each level.")] = 1,
+    first_draw: Annotated[
+        int, typer.Option(help="Number of the first draw: continues an earlier run by further draws.")
+    ] = 0,
     examples: Annotated[int | None, typer.Option(help="Examples a probe sees; all by default.")] = None,
     seed: Seed = 0,
 ) -> None:
@@ -32,7 +35,7 @@ def measure(
         from safer_bench.measurement.allocator import tune_allocator
         from safer_bench.zoo import load_network
     tune_allocator()
-    protocol = make_protocol(perturbation or [], draws, examples, seed)
+    protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw)
     networks = [load_network(spec) for spec in network]
     total, done = n_probes(networks, protocol), 0
     with resumable("safer-bench measure ..."), progress() as report:

@@ -55,6 +55,7 @@ def train(
         from safer_bench.measurement.allocator import tune_allocator
         from safer_bench.registry import look_up
         from safer_bench.zoo import zoo_networks
+        from safer_bench.zoo.card import write_card
         from safer_bench.zoo.train import train as train_network
         from safer_bench.zoo.weights import PACKAGED, ZOO_TREE
     entry = look_up(zoo_networks(), name, "network")
@@ -68,6 +69,8 @@ def train(
                 f"epoch {p.epoch:3d}  loss {p.loss:.4f}  held-out accuracy {p.accuracy:.4f}  {p.seconds:.0f} s"
             ),
         )
+    if entry.dataset != "digits":
+        write_card(folder)
     typer.echo(str(path))
 
 

@@ -87,10 +87,11 @@ def _cell(rows: list[Row], network: Row, perturbation: Row) -> Cell:
     clean = _bits(network["clean_outcomes"], network["n_examples"])
     changes = np.zeros(shape, dtype=np.int8)
     places = {layer: i for i, (_, layer) in enumerate(layers)}
+    draws = {draw: i for i, draw in enumerate(starts)}
     for row in rows:
         right = clean[row["example_start"] : row["example_start"] + n_examples]
         signed = np.where(right, 1, -1) * _bits(row["flips"], n_examples)
-        changes[levels.index(row["level"]), row["draw"], places[row["layer"]]] = signed
+        changes[levels.index(row["level"]), draws[row["draw"]], places[row["layer"]]] = signed
     return Cell(
         identity={key: rows[0][key] for key in ("network", "dataset", "split", "perturbation")},
         layers=[layer for _, layer in layers],

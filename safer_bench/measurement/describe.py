@@ -20,6 +20,7 @@ def request(networks: list[Network], protocol: Protocol) -> dict[str, Any]:
         "networks": digests,
         "perturbations": levels,
         "draws": protocol.draws,
+        "first_draw": protocol.first_draw,
         "examples": protocol.n_examples,
         "seed": protocol.seed,
     }

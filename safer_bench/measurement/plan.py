@@ -29,12 +29,21 @@ class Protocol:
         draws: draws of each random perturbation at each level; deterministic ones have one.
         n_examples: examples a probe sees, None for all; draw d sees slice d modulo the number of whole slices.
         seed: of all random streams.
+        first_draw: number of the first draw; above 0, an earlier measurement is continued by further draws (in a run folder
+            of its own, which ``pack`` merges), and deterministic perturbations are left out.
     """
 
     perturbations: tuple[tuple[Perturbation, tuple[float, ...]], ...]
     draws: int = 1
     n_examples: int | None = None
     seed: int = 0
+    first_draw: int = 0
+
+    def draws_of(self, entry: Perturbation) -> range:
+        """Return the numbers of the draws of a perturbation."""
+        if entry.deterministic:
+            return range(1 if self.first_draw == 0 else 0)
+        return range(self.first_draw, self.first_draw + self.draws)
 
     def slice_of(self, network: Network, draw: int) -> tuple[int, int]:
         """Return (first example, number of examples) of a draw.
@@ -49,7 +58,9 @@ class Protocol:
         return draw % (total // n_examples) * n_examples, n_examples
 
 
-def make_protocol(specs: Sequence[str], draws: int = 1, n_examples: int | None = None, seed: int = 0) -> Protocol:
+def make_protocol(
+    specs: Sequence[str], draws: int = 1, n_examples: int | None = None, seed: int = 0, first_draw: int = 0
+) -> Protocol:
     """Return the protocol for perturbations given as ``NAME[:LEVEL,...]``; all built-in ones where none is given.
 
     Raises:
@@ -62,14 +73,15 @@ def make_protocol(specs: Sequence[str], draws: int = 1, n_examples: int | None =
         raise BadInput(f"a perturbation is named twice: {', '.join(names)}; give all its levels at once")
     if draws < 1:
         raise BadInput(f"{draws} draws; expected at least one")
-    return Protocol(chosen, draws, n_examples, seed)
+    if first_draw < 0:
+        raise BadInput(f"first draw {first_draw}; draws are counted from 0")
+    return Protocol(chosen, draws, n_examples, seed, first_draw)
 
 
 def work_units(network: Network, protocol: Protocol) -> Iterator[tuple[Layer, Perturbation, tuple[Probe, ...]]]:
     """Yield the probes of each (layer, perturbation): what a part of a run folder holds."""
     for entry, levels in protocol.perturbations:
         for layer in network.layers:
-            draws = range(1 if entry.deterministic else protocol.draws)
             probes = (
                 Probe(layer, entry, level, draw, *protocol.slice_of(network, draw)) for level in levels for draw in draws
             )

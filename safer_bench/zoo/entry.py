@@ -69,7 +69,8 @@ class ZooNetwork:
             MissingData: weights or images are not on this machine.
             BadInput: the weights are damaged or belong to another recipe.
         """
-        model = weights.load_weights(self.name, self.dataset, self.build(), self.recipe.sha256 if self.recipe else None)
+        path = weights.weights_path(self.name, self.dataset)
+        model = weights.load_weights_file(path, self.build(), self.recipe.sha256 if self.recipe else None)
         return Network(
             model,
             *data.load_part(self.dataset, "evaluation"),

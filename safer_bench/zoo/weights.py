@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -38,15 +37,18 @@ def weights_path(name: str, dataset: str) -> Path:
     )
 
 
-def load_weights(name: str, dataset: str, model: nn.Module, recipe_sha256: str | None) -> nn.Module:
-    """Fill ``model`` with the trained weights of ``name`` and set it to evaluation mode.
+def load_weights_file(path: Path, model: nn.Module, recipe_sha256: str | None) -> nn.Module:
+    """Fill ``model`` with trained weights and set it to evaluation mode.
+
+    Args:
+        path: ``NAME.safetensors``.
+        model: the bare network.
+        recipe_sha256: digest of the recipe that must have trained them; None for any.
 
     Raises:
-        MissingData: there are no weights on this machine.
         BadInput: the file is damaged, does not fit the model, or was trained by another recipe.
     """
-    path = weights_path(name, dataset)
-    mend = f"train it again: safer-bench train {name}"
+    mend = f"train it again: safer-bench train {path.stem}"
     try:
         with safe_open(path, framework="pt") as file:
             found = (file.metadata() or {}).get("recipe_sha256")
@@ -58,7 +60,7 @@ def load_weights(name: str, dataset: str, model: nn.Module, recipe_sha256: str |
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise BadInput(f"{path}: does not fit {name!r} ({error}); {mend}") from error
+        raise BadInput(f"{path}: does not fit the network ({' '.join(str(error).split())[:200]}); {mend}") from error
     return model.eval()
 
 
@@ -75,4 +77,4 @@ def write_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> Non
 
 def n_parameters(model: nn.Module) -> int:
     """Return the number of trainable entries."""
-    return sum(parameter.numel() for parameter in model.parameters() if isinstance(parameter, torch.Tensor))
+    return sum(parameter.numel() for parameter in model.parameters())

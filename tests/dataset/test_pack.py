@@ -73,10 +73,13 @@ def test_an_unfinished_run_is_refused(tmp_path):
 
 def test_sensitivity_is_the_mean_drop_and_its_normalised_area(small_tree):
     drops = small_tree["layer_drops"].filter(
-        (pc.field("network") == "digits_mlp") & (pc.field("layer") == "head") & (pc.field("perturbation") == "gaussian_noise")
+        (pc.field("network") == "digits_mlp")
+        & (pc.field("layer") == "head")
+        & (pc.field("perturbation") == "gaussian_noise")
     )
     means = {
-        level: np.mean([row["accuracy_drop"] for row in drops.to_pylist() if row["level"] == level]) for level in (0.5, 2.0, 8.0)
+        level: np.mean([row["accuracy_drop"] for row in drops.to_pylist() if row["level"] == level])
+        for level in (0.5, 2.0, 8.0)
     }
     facts = next(row for row in small_tree["networks"].to_pylist() if row["network"] == "digits_mlp")
     above_chance = facts["clean_correct"] / facts["n_examples"] - 0.1

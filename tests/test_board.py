@@ -1,0 +1,72 @@
+"""How results are averaged: variants, perturbations, networks, families; and what is not ranked."""
+
+import pyarrow as pa
+import pytest
+
+from safer_bench import schema
+from safer_bench.board import boards
+
+NETWORKS = {"a1": "a", "a2": "a", "b1": "b"}
+TRUTH = {
+    "networks": schema.build("networks", [{"network": n, "family": f, "dataset": "d"} for n, f in NETWORKS.items()]),
+    "perturbations": schema.build(
+        "perturbations",
+        [{"perturbation": name, "perturbation_family": name.split("_")[0]} for name in ("noise", "rot_l2", "rot_linf")],
+    ),
+}
+
+
+def results(values, criterion="mine", n_layers=12, dataset="d", split="test"):
+    """Return results from ``{(network, perturbation): value}``."""
+    rows = [
+        {"criterion": criterion, "track": "blind", "network": network, "dataset": dataset, "split": split}
+        | {"perturbation": perturbation, "summary": "area", "metric": "spearman", "value": value, "n_layers": n_layers}
+        for (network, perturbation), value in values.items()
+    ]
+    return schema.build("results", rows)
+
+
+def everywhere(value, networks=NETWORKS):
+    return {(network, name): value for network in networks for name in ("noise", "rot_l2", "rot_linf")}
+
+
+def test_variants_then_perturbations_then_networks_then_families():
+    values = everywhere(0.0) | {("a1", "noise"): 0.8, ("a1", "rot_l2"): 0.4, ("b1", "noise"): 1.0}
+    row = boards(results(values), TRUTH)[0].rows[0]
+    assert row.by_network == pytest.approx({"a1": (0.8 + 0.4 / 2) / 2, "a2": 0.0, "b1": 0.5})
+    assert row.value == pytest.approx(((0.5 + 0.0) / 2 + 0.5) / 2)
+
+
+def test_an_undefined_value_counts_as_zero_and_is_shown():
+    row = boards(results(everywhere(1.0) | {("b1", "noise"): None}), TRUTH)[0].rows[0]
+    assert row.by_network["b1"] == pytest.approx(0.5)
+    assert (row.n_undefined, row.n_cells) == (1, 9)
+
+
+def test_a_criterion_that_scores_only_some_networks_is_shown_last_and_not_ranked():
+    part = results(everywhere(1.0, ["a1"]), "part")
+    board = boards(pa.concat_tables([results(everywhere(-0.5)), part]), TRUTH)[0]
+    assert [(row.criterion, row.value) for row in board.rows] == [("mine", -0.5), ("part", None)]
+
+
+def test_datasets_splits_and_small_networks_have_boards_of_their_own():
+    tables = [
+        results({("a1", "noise"): 0.1}),
+        results({("a2", "noise"): 0.1}, split="validation"),
+        results({("b1", "noise"): 0.1}, n_layers=9),
+        results({("b1", "noise"): 0.1}, dataset="e"),
+    ]
+    found = boards(pa.concat_tables(tables), TRUTH)
+    assert [(b.dataset, b.split, b.headline, list(b.families)) for b in found] == [
+        ("d", "test", True, ["a1"]),
+        ("d", "test", False, ["b1"]),
+        ("d", "validation", True, ["a2"]),
+        ("e", "test", True, ["b1"]),
+    ]
+
+
+def test_few_families_support_no_ranking_and_the_board_says_so():
+    assert boards(results(everywhere(0.5)), TRUTH)[0].note == (
+        "3 networks of 2 families: too few for an interval (at least 6 families), so the order of the rows is no ranking of "
+        "criteria."
+    )

@@ -1,0 +1,102 @@
+"""Truth and scores become results; the cases that other benchmarks get wrong."""
+
+import numpy as np
+import pytest
+
+import safer_bench as sb
+from safer_bench.area import area_weights
+from safer_bench.errors import BadInput
+from safer_bench.metrics import METRICS
+
+
+def truth_of(tree, network, perturbation, summary="area", level=None):
+    rows = [
+        row
+        for row in tree["layer_sensitivity"].to_pylist()
+        if (row["network"], row["perturbation"], row["summary"], row["level"]) == (network, perturbation, summary, level)
+    ]
+    return {row["layer"]: row["value"] for row in rows}
+
+
+def values(results, **wanted):
+    rows = [row for row in results.to_pylist() if all(row[key] == value for key, value in wanted.items())]
+    return [row["value"] for row in rows]
+
+
+def scores_for(tree, network, function, *more):
+    return {(network, layer, *more): function(i) for i, layer in enumerate(truth_of(tree, network, "gaussian_noise"))}
+
+
+def test_the_truth_itself_ranks_perfectly_and_its_opposite_worst(small_tree):
+    truth = truth_of(small_tree, "digits_mlp", "gaussian_noise")
+    entries = {
+        "oracle": {("digits_mlp", layer): value for layer, value in truth.items()},
+        "opposite": {("digits_mlp", layer): -value for layer, value in truth.items()},
+    }
+    results = sb.evaluate(small_tree, entries)
+    cell = {"perturbation": "gaussian_noise", "summary": "area"}
+    for metric in METRICS:
+        assert values(results, criterion="oracle", metric=metric.name, **cell) == pytest.approx([1.0])
+    assert values(results, criterion="opposite", metric="spearman", **cell) == pytest.approx([-1.0])
+
+
+def test_results_are_one_row_a_cell_and_metric_with_ceiling_and_revision(small_tree):
+    results = sb.evaluate(small_tree, {"mine": scores_for(small_tree, "digits_mlp", float)})
+    assert results.num_rows == (3 + 1 + 2 + 1) * len(METRICS)
+    row = results.to_pylist()[0]
+    assert row["truth_revision"] == small_tree.revision
+    assert (row["low"], row["high"]) == (None, None)
+    assert row["n_layers"] == 10
+    assert row["ceiling"] is not None
+
+
+def test_a_constant_criterion_is_null_and_random_its_exact_expectation(small_tree):
+    results = sb.evaluate(small_tree, small_tree["scores"])
+    assert set(values(results, criterion="constant")) == {None}
+    assert set(values(results, criterion="random")) <= {0.0, None}
+    assert values(results, criterion="random", metric="spearman", summary="area") == [0.0] * 4
+
+
+def test_the_order_of_rows_never_changes_a_value(small_tree):
+    table = small_tree["scores"]
+    order = np.random.default_rng(0).permutation(table.num_rows)
+    assert sb.evaluate(small_tree, table.take(order)).equals(sb.evaluate(small_tree, table))
+
+
+def test_a_perturbation_aware_score_is_judged_on_its_perturbation_only(small_tree):
+    entries = {"aware": scores_for(small_tree, "digits_mlp", float, "gaussian_noise")}
+    results = sb.evaluate(small_tree, entries)
+    assert {(row["track"], row["perturbation"]) for row in results.to_pylist()} == {("perturbation_aware", "gaussian_noise")}
+
+
+def test_a_level_aware_score_enters_the_area_by_its_average_over_levels(small_tree):
+    levels = (0.5, 2.0, 8.0)
+    by_level = {level: truth_of(small_tree, "digits_mlp", "gaussian_noise", "level", level) for level in levels}
+    entry = {
+        ("digits_mlp", layer, "gaussian_noise", level): value
+        for level, found in by_level.items()
+        for layer, value in found.items()
+    }
+    results = sb.evaluate(small_tree, {"levels": entry})
+    assert values(results, metric="spearman", summary="area") == pytest.approx([1.0])
+    weights = area_weights(np.array(levels), "log10")
+    area = weights @ np.array([list(found.values()) for found in by_level.values()])
+    truth = np.array(list(truth_of(small_tree, "digits_mlp", "gaussian_noise").values()))
+    assert np.corrcoef(area, truth)[0, 1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop(("digits_mlp", "head")), "scores 'mine': criterion 'mine' scores 9 of the 10 layers of network 'digits_mlp'; missing: 'head'"),
+        (lambda s: s.update({("digits_mlp", "haed"): 1.0}), "scores 'mine', row 11: 'haed' is no layer of network 'digits_mlp'. Did you mean 'head'?\nThe 10 layers: safer-bench info digits_mlp"),
+        (lambda s: s.update({("digits_mlp", "head"): float("inf")}), "scores 'mine', row 1: score is inf; expected a finite number"),
+        (lambda s: s.update({("digits_mlp", "head", "quantize"): 1.0}), "scores 'mine': keys of lengths [2, 3]; expected (network, layer), with a perturbation for aware scores, with a level for level-aware ones"),
+    ],
+)  # fmt: skip
+def test_bad_scores_are_refused_with_the_row_named(small_tree, change, message):
+    scores = scores_for(small_tree, "digits_mlp", float)
+    change(scores)
+    with pytest.raises(BadInput) as error:
+        sb.evaluate(small_tree, {"mine": scores})
+    assert str(error.value) == message

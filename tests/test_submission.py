@@ -1,0 +1,151 @@
+"""Submissions: what is accepted, and every refusal to the row."""
+
+import pytest
+import yaml
+
+from safer_bench.errors import BadInput
+from safer_bench.submission import BadSubmission, gather_scores, read_submission, submission_folders
+
+CARD = {"name": "mine", "criteria": [{"name": "mine"}]}
+
+
+def layer_rows(tree, network):
+    return [row["layer"] for row in tree["layers"].to_pylist() if row["network"] == network]
+
+
+@pytest.fixture
+def write(tmp_path, small_tree):
+    """Write a submission that scores digits_mlp rightly but for ``change(lines)``."""
+
+    def write(change=lambda lines: None, card=CARD, header="network,layer,score"):
+        folder = tmp_path / "mine"
+        folder.mkdir(exist_ok=True)
+        lines = [f"digits_mlp,{layer},{i}" for i, layer in enumerate(layer_rows(small_tree, "digits_mlp"))]
+        change(lines)
+        (folder / "scores.csv").write_text("\n".join([header, *lines]) + "\n")
+        (folder / "submission.yaml").write_text(card if isinstance(card, str) else yaml.safe_dump(card))
+        return folder
+
+    return write
+
+
+def read(folder, tree):
+    return read_submission(folder, tree["layers"], tree["networks"])
+
+
+def test_a_csv_submission_is_read_with_dataset_and_split(write, small_tree):
+    found = read(write(), small_tree)
+    rows = found.scores.to_pylist()
+    assert len(rows) == 10
+    assert {(row["criterion"], row["track"], row["dataset"], row["split"]) for row in rows} == {
+        ("mine", "blind", "digits", "validation")
+    }
+
+
+def setter(index, text):
+    return lambda lines: lines.__setitem__(index, text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: lines.pop(3), "{csv}: criterion 'mine' scores 9 of the 10 layers of network 'digits_mlp'; missing: 'hidden.3.0'"),
+        (lambda lines: lines.append(lines[2]), "{csv}, row 11: layer 'hidden.2.0' of 'digits_mlp' was scored in row 3 already"),
+        (setter(4, "digits_mlp,hidden.9.0,1"), "{csv}, row 5: 'hidden.9.0' is no layer of network 'digits_mlp'. Did you mean 'hidden.8.0' or 'hidden.7.0' or 'hidden.6.0'?\nThe 10 layers: safer-bench info digits_mlp"),
+        (setter(4, "digits_mpl,hidden.4.0,1"), "{csv}, row 5: 'digits_mpl' is no network of the truth. Did you mean 'digits_mlp' or 'digits_resnet'?\nThe networks: safer-bench list networks"),
+        (setter(4, "digits_mlp,hidden.4.0,nan"), "{csv}, row 5: score is nan; expected a finite number"),
+        (setter(4, "digits_mlp,hidden.4.0,-inf"), "{csv}, row 5: score is -inf; expected a finite number"),
+        (setter(4, "digits_mlp,hidden.4.0,high"), "{csv}, row 5: score is 'high'; expected a number"),
+        (setter(4, "digits_mlp,hidden.4.0,"), "{csv}, row 5: score is None; expected a number"),
+    ],
+)  # fmt: skip
+def test_bad_rows_are_named(write, small_tree, change, message):
+    folder = write(change)
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert str(error.value) == message.replace("{csv}", str(folder / "scores.csv"))
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        ({"name": "mine"}, "{yaml}: criteria: Field required (found {'name': 'mine'})"),
+        ({**CARD, "metrics": 1}, "{yaml}: metrics: Extra inputs are not permitted (found 1)"),
+        ({"name": "../etc", "criteria": [{"name": "mine"}]}, "{yaml}: name: String should match pattern '^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$' (found '../etc')"),
+        ({**CARD, "criteria": [{"name": "mine", "track": "clairvoyant"}]}, "{yaml}: criteria.0.track: Input should be 'blind', 'perturbation_aware' or 'level_aware' (found 'clairvoyant')"),
+        ({**CARD, "criteria": [{"name": "mine"}, {"name": "other"}]}, "{csv}: column 'criterion' is missing; expected criterion, network, layer, perturbation, level, score"),
+        ({**CARD, "weights": {"digits_mlp": "0" * 64}}, "{yaml}: scores of 'digits_mlp' were computed on weights 0000000000000000, the truth has {digest}; score the criterion again: safer-bench score --network digits_mlp ..."),
+        ({**CARD, "criteria": [{"name": "mine", "track": "perturbation_aware"}]}, "{csv}, row 1: a perturbation_aware score has a perturbation and no level"),
+    ],
+)  # fmt: skip
+def test_bad_cards_are_named(write, small_tree, card, message):
+    folder = write(card=card)
+    digest = next(row["weights_sha256"] for row in small_tree["networks"].to_pylist() if row["network"] == "digits_mlp")
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    places = {"{yaml}": folder / "submission.yaml", "{csv}": folder / "scores.csv", "{digest}": digest[:16]}
+    for key, value in places.items():
+        message = message.replace(key, str(value))
+    assert str(error.value) == message
+
+
+def test_what_is_no_yaml_is_named(write, small_tree):
+    with pytest.raises(BadSubmission, match=r"submission.yaml: no YAML: while parsing a flow sequence"):
+        read(write(card="name: [mine"), small_tree)
+
+
+def test_a_yaml_object_is_not_built(write, small_tree, tmp_path):
+    """Loading must never run code."""
+    with pytest.raises(BadSubmission, match="could not determine a constructor"):
+        read(write(card=f"!!python/object/apply:os.mkdir ['{tmp_path / 'made'}']"), small_tree)
+    assert not (tmp_path / "made").exists()
+
+
+def test_missing_files_are_named(write, small_tree, tmp_path):
+    folder = write()
+    (folder / "scores.csv").unlink()
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert str(error.value) == f"{folder}: expected one of scores.parquet and scores.csv, found none"
+    (folder / "submission.yaml").unlink()
+    with pytest.raises(BadSubmission, match="submission.yaml: missing; `safer-bench score CRITERION --out"):
+        read(folder, small_tree)
+    with pytest.raises(BadInput, match="no such folder; expected submissions/NAME with submission.yaml and scores"):
+        read(tmp_path / "absent", small_tree)
+
+
+def test_a_damaged_parquet_file_is_named(write, small_tree):
+    folder = write()
+    (folder / "scores.csv").rename(folder / "scores.parquet")
+    with pytest.raises(BadSubmission, match=r"scores.parquet: cannot be read \(.*Parquet magic bytes not found"):
+        read(folder, small_tree)
+
+
+def test_level_aware_scores_carry_perturbation_and_level(write, small_tree):
+    card = {**CARD, "criteria": [{"name": "mine", "track": "level_aware"}]}
+
+    def expand(lines):
+        lines[:] = [f"{line},gaussian_noise,{level}" for line in list(lines) for level in (0.5, 2.0, 8.0)]
+
+    folder = write(expand, card, "network,layer,score,perturbation,level")
+    assert read(folder, small_tree).scores.num_rows == 30
+
+
+def test_a_criterion_with_other_scores_than_the_trees_own_is_refused(write, small_tree):
+    folder = write(card={"name": "mine", "criteria": [{"name": "l2_norm"}]})
+    with pytest.raises(
+        BadInput, match=r"criterion 'l2_norm' scores 'head' of 'digits_mlp' .* in the tree's own scores and 9 in"
+    ):
+        gather_scores(small_tree, [folder])
+
+
+def test_a_criterion_with_the_trees_own_scores_is_listed_once(small_tree, small_scores):
+    assert gather_scores(small_tree, [small_scores]).equals(gather_scores(small_tree, []))
+
+
+def test_folders_of_submissions_are_found(write, tmp_path):
+    folder = write()
+    assert submission_folders(tmp_path) == [folder]
+    assert submission_folders(folder) == [folder]
+    with pytest.raises(BadInput, match="no such folder; expected submissions/ or submissions/NAME"):
+        submission_folders(tmp_path / "absent")
