@@ -83,7 +83,9 @@ def work_units(network: Network, protocol: Protocol) -> Iterator[tuple[Layer, Pe
     for entry, levels in protocol.perturbations:
         for layer in network.layers:
             probes = (
-                Probe(layer, entry, level, draw, *protocol.slice_of(network, draw)) for level in levels for draw in draws
+                Probe(layer, entry, level, draw, *protocol.slice_of(network, draw))
+                for level in levels
+                for draw in protocol.draws_of(entry)
             )
             yield layer, entry, tuple(probes)
 

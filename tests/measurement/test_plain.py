@@ -116,3 +116,14 @@ def test_an_overflowing_network_is_counted_not_crashed():
     network = Network(model, images, torch.tensor([0, 1]), name="large")
     row = measure(network, ["random_corruption_linf:10000000000"]).to_pylist()[1]
     assert (row["correct_clean"], row["broken"], row["predictions_changed"]) == (2, 2, 2)
+
+
+def test_further_draws_continue_an_earlier_measurement(tiny):
+    specs = ["sign_flip:0.5", "quantize:2"]
+    engine, rows = PlainEngine(tiny), {}
+    for first, draws in ((0, 4), (0, 2), (2, 2)):
+        units = work_units(tiny, make_protocol(specs, draws, 20, first_draw=first))
+        rows[first, draws] = [row for _, _, probes in units for row in engine.measure(probes)]
+    key = lambda row: (row["perturbation"], row["layer"], row["draw"])  # noqa: E731
+    assert sorted(rows[0, 2] + rows[2, 2], key=key) == sorted(rows[0, 4], key=key)
+    assert {row["perturbation"] for row in rows[2, 2]} == {"sign_flip"}
