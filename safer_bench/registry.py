@@ -44,7 +44,7 @@ def _add(found: dict[str, Any], entry: Any) -> None:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for near misses, or an empty string."""
-    near = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(repr(item) for item in near)}?" if near else ""
 
 
@@ -55,7 +55,7 @@ def look_up(entries: Mapping[str, E], name: str, noun: str) -> E:
         UnknownName: no entry has that name; near misses are suggested.
     """
     if name not in entries:
-        plural = {"criterion": "criteria"}.get(noun, f"{noun}s")
+        plural = {"criterion": "criteria", "entry": "networks|perturbations|criteria|metrics"}.get(noun, f"{noun}s")
         raise UnknownName(f"no {noun} is called {name!r}.{suggestion(name, entries)} All of them: safer-bench list {plural}")
     return entries[name]
 

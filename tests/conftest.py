@@ -117,6 +117,6 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         except SystemExit as stop:
             code = int(stop.code or 0)
         captured = capsys.readouterr()
-        return Ran(code, captured.out, re.sub(r"\s+\n", "\n", captured.err))
+        return Ran(code, captured.out, re.sub(r"\s+\n", "\n", captured.err).lstrip("\n"))
 
     return run

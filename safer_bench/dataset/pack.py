@@ -37,7 +37,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     tables |= {name: _columns(probes, name) for name in ("layer_drops", "losses", "outcomes")}
     tables["layer_sensitivity"], tables["cells"] = summarise(probes, tables["networks"], tables["perturbations"])
     submissions = [read_submission(path, tables["layers"]) for path in score_folders]
-    tables |= _scores(submissions)
+    tables |= {name: table for name, table in _scores(submissions).items() if table.num_rows}
     write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_card(tables))
 
 

@@ -1,0 +1,187 @@
+"""The command line as its users meet it: the way through, and one clear message for everything that is wrong."""
+
+import json
+import re
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+from typer.main import get_command
+
+import safer_bench.measurement
+from safer_bench.cli import app
+from safer_bench.dataset.tree import load_tree
+from tests.conftest import ROOT
+
+COMMANDS = get_command(app).commands
+MEASURE = ("measure", "--network", "digits_mlp", "--perturbation", "magnitude_prune:0.9,0.97", "--examples", 50)
+
+
+def test_the_way_through(cli, tmp_path):
+    run, tree, mine, board = (tmp_path / name for name in ("run", "tree", "mine", "board"))
+    measured = cli(*MEASURE, "--out", run)
+    assert (measured.code, measured.out) == (0, f"20 probes in {run}. Next: safer-bench pack {run} --out TREE\n")
+    scored = cli("score", "snip", "l2_norm", "--network", "digits_mlp", "--out", mine)
+    assert (scored.code, scored.out) == (0, f"{mine}: 2 criteria on 1 networks. Next: safer-bench check {mine}\n")
+    packed = cli("pack", run, "--out", tree)
+    assert (packed.code, packed.out) == (0, f"{tree}: 20 measurements, revision {load_tree(tree).revision}\n")
+    checked = cli("check", mine, "--truth", tree)
+    assert (checked.code, checked.out) == (0, f"{mine}: snip, l2_norm: 20 scores of 1 networks in order\n")
+    evaluated = cli("evaluate", mine, "--truth", tree, "--out", board)
+    assert evaluated.code == 0
+    assert re.search(r"^snip +-?\d\.\d\d +-?\d\.\d\d$", evaluated.out, re.MULTILINE)
+    assert evaluated.out.endswith(f"Leaderboard: {board / 'leaderboard.html'}\n")
+    verified = cli("verify", tree, "--rows", 5)
+    assert (verified.code, verified.out.splitlines()[-1]) == (0, "5 of 5 rows equal")
+
+
+@pytest.mark.parametrize("kind", ["networks", "perturbations", "criteria", "metrics"])
+def test_list_names_entries_and_info_knows_each(cli, kind):
+    names = cli("list", kind).out.split()
+    assert len(names) >= 6
+    for name in names:
+        found = cli("info", name)
+        assert (found.code, found.out.splitlines()[0].split()) == (0, ["kind", kind]), name
+
+
+def test_info_of_a_network_names_its_layers(cli):
+    assert re.search(r"^layer layer1.0.conv1 +16x16x3x3$", cli("info", "resnet20").out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_has_help_with_an_example(cli, name):
+    found = cli(name, "--help")
+    assert found.code == 0
+    assert f"Example: safer-bench {name}" in found.out
+
+
+def network_file(tmp_path, body):
+    path = tmp_path / "net.py"
+    path.write_text(f"import torch\nimport safer_bench as sb\ndef build():\n    {body}\n")
+    return f"{path}:build"
+
+
+OWN = """model = torch.nn.Linear(4, 3).eval()
+    generator = torch.Generator().manual_seed(0)
+    return sb.Network(model, torch.randn(30, 4, generator=generator), torch.arange(30) % 3, name="mine")"""
+
+
+def test_a_users_own_network_is_measured(cli, tmp_path):
+    found = cli("measure", "--network", network_file(tmp_path, OWN), "--perturbation", "sign_flip:0.5", "--out", tmp_path / "run")
+    assert found.code == 0
+    row = pq.read_table(next((tmp_path / "run" / "parts").rglob("*.parquet"))).to_pylist()[0]
+    assert (row["network"], row["dataset"], row["split"], row["layer"]) == ("mine", "own", "test", "weight")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("list", "network"), "kind 'network'; expected one of networks, perturbations, criteria, metrics. Did you mean 'networks'?"),
+        (("info", "quantise"), "no entry is called 'quantise'. Did you mean 'quantize'? All of them: safer-bench list networks|perturbations|criteria|metrics"),
+        (("measure", "--network", "resnet21", "--out", "{tmp}/r"), "no network is called 'resnet21'. Did you mean 'resnet20'? All of them: safer-bench list networks"),
+        (("measure", "--network", "digits_mlp", "--perturbation", "noise", "--out", "{tmp}/r"), "no perturbation is called 'noise'. Did you mean 'gaussian_noise'? All of them: safer-bench list perturbations"),
+        (("measure", "--network", "digits_mlp", "--perturbation", "quantize:x", "--out", "{tmp}/r"), "perturbation 'quantize:x': could not convert string to float: 'x'; expected NAME:LEVEL,LEVEL,..."),
+        (("measure", "--network", "digits_mlp", "--examples", "601", "--out", "{tmp}/r"), "601 examples a probe; network 'digits_mlp' has 600 evaluation examples"),
+        (("measure", "--network", "absent.py:build", "--out", "{tmp}/r"), "absent.py:build: there is no file 'absent.py'; expected FILE.py:FUNC"),
+        (("pack", "{tmp}", "--out", "{tmp}/t"), "{tmp}: no run folder (it has no run.json); make one: safer-bench measure"),
+        (("verify", "{tmp}"), "{tmp}: no dataset tree (it has no manifest.json). Get the published truth: safer-bench pull; or make one: safer-bench demo"),
+        (("check", "{tmp}/absent", "--truth", "{tree}"), "{tmp}/absent: no such folder; expected submissions/NAME with submission.yaml and scores"),
+        (("evaluate", "{tmp}/absent", "--truth", "{tree}", "--out", "{tmp}/b"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
+        (("score", "snob", "--out", "{tmp}/s", "--network", "digits_mlp"), "no criterion is called 'snob'. Did you mean 'snip'? All of them: safer-bench list criteria"),
+        (("verify", "{tree}", "--dataset", "cifar"), "the truth has no dataset 'cifar'; it has digits"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_message_and_exit_code_2(cli, tmp_path, small_tree, words, message):
+    fill = lambda text: text.replace("{tmp}", str(tmp_path)).replace("{tree}", str(small_tree.path))  # noqa: E731
+    found = cli(*(fill(word) for word in words))
+    assert (found.code, found.err) == (2, f"Error: {fill(message)}\n")
+    assert not list(tmp_path.iterdir()), "nothing half-written"
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise OSError('disk')", "{spec}: the function raised OSError: disk"),
+        ("return 3", "{spec}: returned a int; expected a safer_bench.Network"),
+        ("return sb.Network(torch.nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long())", "{spec}: the function raised BadInput: network 'own': the model itself is in training mode; call model.eval() first"),
+    ],
+)  # fmt: skip
+def test_a_bad_network_file_is_named(cli, tmp_path, body, message):
+    spec = network_file(tmp_path, body)
+    found = cli("measure", "--network", spec, "--out", tmp_path / "run")
+    assert (found.code, found.err) == (2, f"Error: {message.replace('{spec}', spec)}\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_usage_is_exit_code_2(cli):
+    assert cli("measure").code == 2
+    assert cli("nonsense").code == 2
+    assert cli("measure", "--network", "digits_mlp", "--draws", "many", "--out", "x").code == 2
+
+
+def test_a_bad_submission_is_exit_code_1(cli, small_tree, small_scores, tmp_path):
+    folder = shutil.copytree(small_scores, tmp_path / "mine")
+    (folder / "scores.parquet").write_bytes(b"nothing")
+    found = cli("check", folder, "--truth", small_tree.path)
+    assert found.code == 1
+    assert found.err.startswith(f"Refused: {folder / 'scores.parquet'}: cannot be read")
+    assert cli("evaluate", folder, "--truth", small_tree.path, "--out", tmp_path / "board").code == 2
+    assert not (tmp_path / "board").exists()
+
+
+def test_a_submission_of_some_networks_is_accepted_and_told(cli, small_tree, tmp_path):
+    assert cli("score", "l2_norm", "--network", "digits_mlp", "--out", tmp_path / "part").code == 0
+    found = cli("check", tmp_path / "part", "--truth", small_tree.path)
+    assert (found.code, found.out.splitlines()[-1]) == (
+        0,
+        "1 networks of the truth are not scored: shown on their boards, but not ranked",
+    )
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_then_does(cli, tmp_path, monkeypatch):
+    engine = safer_bench.measurement.PlainEngine
+    measure, calls = engine.measure, []
+
+    def stop_in_the_third(self, probes):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return measure(self, probes)
+
+    monkeypatch.setattr(engine, "measure", stop_in_the_third)
+    found = cli(*MEASURE, "--out", tmp_path / "run")
+    assert (found.code, found.err.strip().splitlines()[-1]) == (
+        130,
+        "Interrupted. What is finished is kept; repeat the command to go on: safer-bench measure ...",
+    )
+    assert len(list((tmp_path / "run" / "parts" / "digits_mlp").iterdir())) == 2
+    monkeypatch.undo()
+    monkeypatch.chdir(ROOT)
+    calls.clear()
+    assert cli(*MEASURE, "--out", tmp_path / "run").code == 0
+    assert cli("pack", tmp_path / "run", "--out", tmp_path / "tree").code == 0
+
+
+def test_verify_tells_a_changed_file_from_a_changed_count(cli, small_tree, tmp_path):
+    tree = shutil.copytree(small_tree.path, tmp_path / "tree")
+    (tree / "notes.txt").write_text("mine")
+    (tree / "README.md").write_text("changed")
+    found = cli("verify", tree, "--rows", 0)
+    assert (found.code, found.out.splitlines()) == (
+        1,
+        ["notes.txt: not in the manifest", "README.md: differs from the manifest"],
+    )
+
+
+def test_verify_without_images_counts_aloud_or_fails_where_they_are_named(cli, small_tree, monkeypatch, tmp_path):
+    from safer_bench.zoo import weights
+
+    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
+    found = cli("verify", small_tree.path, "--rows", 4)
+    assert found.code == 2
+    assert found.out.splitlines()[-2:] == [
+        "4 of 4 rows were not measured again: their images or weights are absent",
+        "0 of 0 rows equal",
+    ]
+    manifest = json.loads((small_tree.path / "manifest.json").read_text())
+    assert manifest["seed"] == 0

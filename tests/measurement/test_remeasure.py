@@ -1,0 +1,68 @@
+"""A truth is verified integer for integer, and each kind of difference is told from the others."""
+
+import pytest
+
+from safer_bench.dataset.verify import choose_rows, consistent, problems
+from safer_bench.measurement.remeasure import remeasure
+from safer_bench.zoo import weights
+
+
+@pytest.fixture
+def rows(small_tree):
+    return choose_rows(small_tree["layer_drops"], 6)
+
+
+@pytest.fixture
+def networks(small_tree):
+    return {row["network"]: row for row in small_tree["networks"].to_pylist()}
+
+
+def outcomes(rows, networks, seed=0):
+    return [(verdict.outcome, verdict.detail) for verdict in remeasure(rows, networks, seed)]
+
+
+def test_rows_measured_again_are_equal(rows, networks):
+    assert outcomes(rows, networks) == [("equal", "")] * 6
+
+
+@pytest.mark.parametrize("key", ["broken", "fixed", "predictions_changed", "correct_clean"])
+def test_a_count_that_is_off_by_one_is_found(rows, networks, key):
+    row = rows[0]
+    found = outcomes([row | {key: row[key] + 1}], networks)
+    assert found == [("counts differ", f"{key} is {row[key]}, the truth has {row[key] + 1}")]
+
+
+def test_other_weights_are_told_from_other_counts(rows, networks):
+    row = next(row for row in rows if row["perturbation"] == "gaussian_noise")
+    assert outcomes([row], networks, seed=1)[0][0] == "weights differ"
+
+
+@pytest.mark.parametrize("key", ["inputs_sha256", "weights_sha256"])
+def test_other_inputs_are_told_from_other_counts(rows, networks, key):
+    name = rows[0]["network"]
+    digest = networks[name][key]
+    found = outcomes(rows[:1], networks | {name: networks[name] | {key: "0" * 64}})
+    assert found == [("inputs differ", f"{key} is {digest[:16]}, the truth has 0000000000000000")]
+
+
+def test_absent_weights_are_told(rows, networks, monkeypatch, tmp_path):
+    monkeypatch.setattr(weights, "PACKAGED", tmp_path)
+    assert {outcome for outcome, _ in outcomes(rows, networks)} == {"absent"}
+
+
+def test_rows_are_drawn_from_every_stratum_of_drop(small_tree):
+    drops = [abs(row["accuracy_drop"]) for row in choose_rows(small_tree["layer_drops"], 20)]
+    counts = [sum(low <= drop < high for drop in drops) for low, high in ((0, 0.001), (0.001, 0.05), (0.05, 0.3), (0.3, 2))]
+    assert counts == [5, 5, 5, 5]
+
+
+def test_every_measured_row_is_consistent_and_a_changed_one_is_not(small_tree):
+    rows = small_tree["layer_drops"].to_pylist()
+    assert all(map(consistent, rows))
+    row = next(row for row in rows if row["broken"] > 0)
+    for change in ({"broken": row["correct_clean"] + 1}, {"predictions_changed": 0}, {"accuracy_drop": 0.123}, {"fixed": -1}):
+        assert not consistent(row | change), change
+
+
+def test_a_good_tree_has_no_problems(small_tree):
+    assert list(problems(small_tree)) == []
