@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from safer_bench.score_table import TRACKS
+
 MIN_LAYERS = 10  # networks with fewer are shown apart
 MIN_FAMILIES = 6  # fewer: per-network values, no interval, no ranking
 
@@ -34,7 +36,15 @@ class BoardRow:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One board: a dataset, a split, a metric, a size class of networks; rows by falling value, unranked ones last."""
+    """One board: a dataset, a split, a metric, a size class of networks.
+
+    Attributes:
+        dataset, split, metric: what it is about.
+        headline: its networks have ten layers or more.
+        families: family of each network.
+        rows: by track, within it by falling value, unranked ones last.
+        ceiling: what the noise-free truth would reach, averaged like a criterion.
+    """
 
     dataset: str
     split: str
@@ -42,6 +52,7 @@ class Board:
     headline: bool
     families: dict[str, str]
     rows: tuple[BoardRow, ...]
+    ceiling: BoardRow
 
     @property
     def note(self) -> str:
@@ -70,7 +81,8 @@ def boards(results: pa.Table, truth: Mapping[str, pa.Table], metric: str = "spea
     for dataset, split, headline in sorted({_group(row) for row in rows}, key=lambda key: (key[0], key[1], not key[2])):
         chosen = [row for row in rows if _group(row) == (dataset, split, headline)]
         families = {name: networks[name]["family"] for name in sorted({row["network"] for row in chosen})}
-        found.append(Board(dataset, split, metric, headline, families, _rows(chosen, families, family_of)))
+        ceiling = _row("ceiling", "", _ceilings(chosen), families, family_of)
+        found.append(Board(dataset, split, metric, headline, families, _rows(chosen, families, family_of), ceiling))
     return tuple(found)
 
 
@@ -85,7 +97,15 @@ def _rows(
     for row in results:
         groups.setdefault((row["criterion"], row["track"]), []).append(row)
     rows = [_row(*key, chosen, families, family_of) for key, chosen in groups.items()]
-    return tuple(sorted(rows, key=lambda row: (row.value is None, -(row.value or 0.0), row.criterion)))
+    return tuple(
+        sorted(rows, key=lambda row: (TRACKS.index(row.track), row.value is None, -(row.value or 0.0), row.criterion))
+    )
+
+
+def _ceilings(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return one row a cell whose value is the cell's ceiling; cells without one are left out."""
+    cells = {(row["network"], row["perturbation"]): {**row, "value": row["ceiling"]} for row in results}
+    return [row for row in cells.values() if row["value"] is not None]
 
 
 def _row(

@@ -44,7 +44,8 @@ def _add(found: dict[str, Any], entry: Any) -> None:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for near misses, or an empty string."""
-    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    names = list(known)
+    near = get_close_matches(name, names, n=3, cutoff=0.7) or get_close_matches(name, names, n=1, cutoff=0.5)
     return f" Did you mean {' or '.join(repr(item) for item in near)}?" if near else ""
 
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import safer_bench as sb
+from safer_bench import schema
 from safer_bench.board import boards
 from safer_bench.leaderboard import FILES, render_html, write_leaderboard
 
@@ -63,6 +64,6 @@ def test_markdown_and_page_agree(page, tmp_path):
 def test_names_are_escaped(small_tree):
     layers = [row["layer"] for row in small_tree["layers"].to_pylist() if row["network"] == "digits_mlp"]
     results = sb.evaluate(small_tree, {HOSTILE: {("digits_mlp", layer): i for i, layer in enumerate(layers)}})
-    page = render_html(boards(results, small_tree), small_tree)
+    page = render_html({metric: boards(results, small_tree, metric) for metric in schema.METRICS}, small_tree)
     assert HOSTILE not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page

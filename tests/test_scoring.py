@@ -30,11 +30,11 @@ def test_a_plain_function_in_a_file_is_a_criterion(tiny, tmp_path):
     [
         ("raise ValueError('no')", "raised ValueError: no"),
         ("return {'conv': 1.0}", "expected one score for each of the 3 layers; missing ['head', 'hidden'], unknown []"),
-        ("return {**%s, 'tail': 1.0}" % LAYERS, "expected one score for each of the 3 layers; missing [], unknown ['tail']"),
+        (f"return {{**{LAYERS}, 'tail': 1.0}}", "expected one score for each of the 3 layers; missing [], unknown ['tail']"),
         ("return 3", "expected one score for each of the 3 layers; missing ['conv', 'head', 'hidden'], unknown []"),
-        ("return {**%s, 'head': float('nan')}" % LAYERS, "the score of layer 'head' is nan; expected a finite number"),
+        (f"return {{**{LAYERS}, 'head': float('nan')}}", "the score of layer 'head' is nan; expected a finite number"),
         (
-            "next(model.parameters()).data.mul_(2); return %s" % LAYERS,
+            f"next(model.parameters()).data.mul_(2); return {LAYERS}",
             "changed the model (conv.weight); restore every weight before returning",
         ),
     ],
@@ -60,7 +60,7 @@ def test_files_and_functions_that_are_not_there_are_named(tmp_path, tiny):
 def test_a_file_that_does_not_import_is_named(tmp_path, tiny):
     path = tmp_path / "broken.py"
     path.write_text("import nothing_of_that_name\n")
-    with pytest.raises(BadInput, match="importing '.*broken.py' failed with ModuleNotFoundError: No module named"):
+    with pytest.raises(BadInput, match=r"importing '.*broken.py' failed with ModuleNotFoundError: No module named"):
         score(f"{path}:mine", tiny)
 
 

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.csv
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from safer_bench import files
+from safer_bench import files, schema
 from safer_bench.board import Board, boards
 
+Boards = Mapping[str, tuple[Board, ...]]  # by metric
 FILES = ("results.parquet", "leaderboard.html", "leaderboard.md", "leaderboard.csv")
 
 
@@ -29,7 +30,7 @@ def write_leaderboard(out: Path, results: pa.Table, truth: Mapping[str, pa.Table
         BadInput: the folder cannot be written to.
     """
     files.make_folder(out)
-    found = boards(results, truth)
+    found = {metric: boards(results, truth, metric) for metric in schema.METRICS}
     files.write_bytes(out / "results.parquet", files.parquet_bytes(results))
     files.write_text(out / "leaderboard.md", render_markdown(found, truth))
     sink = pa.BufferOutputStream()
@@ -39,12 +40,12 @@ def write_leaderboard(out: Path, results: pa.Table, truth: Mapping[str, pa.Table
     return out / "leaderboard.html"
 
 
-def render_markdown(found: tuple[Board, ...], truth: Mapping[str, pa.Table]) -> str:
+def render_markdown(found: Boards, truth: Mapping[str, pa.Table]) -> str:
     """Return the boards as Markdown tables."""
     return _environment(html=False).get_template("leaderboard.md.j2").render(_context(found, truth))
 
 
-def render_html(found: tuple[Board, ...], truth: Mapping[str, pa.Table]) -> str:
+def render_html(found: Boards, truth: Mapping[str, pa.Table]) -> str:
     """Return the boards and the true drops as one HTML page that loads nothing from anywhere."""
     return _environment(html=True).get_template("leaderboard.html.j2").render(_context(found, truth))
 
@@ -59,9 +60,12 @@ def _environment(*, html: bool) -> Environment:
     )
 
 
-def _context(found: tuple[Board, ...], truth: Mapping[str, pa.Table]) -> dict[str, Any]:
+def _context(found: Boards, truth: Mapping[str, pa.Table]) -> dict[str, Any]:
     return {
-        "boards": found,
+        "boards": found["spearman"],
+        "means": _means(found),
+        "metrics": schema.METRICS,
+        "number": _number,
         "revision": getattr(truth, "revision", ""),
         "heat_maps": heat_maps(truth),
         "perturbations": [row["perturbation"] for row in truth["perturbations"].to_pylist()],
@@ -71,6 +75,22 @@ def _context(found: tuple[Board, ...], truth: Mapping[str, pa.Table]) -> dict[st
             if row["summary"] == "area"
         },
     }
+
+
+def _means(found: Boards) -> dict[tuple[str, str, bool, str, str], dict[str, float | None]]:
+    """Return each criterion's mean by metric: ``{(dataset, split, headline, criterion, track): {metric: mean}}``."""
+    means: dict[tuple[str, str, bool, str, str], dict[str, float | None]] = {}
+    for metric, all_boards in found.items():
+        for board in all_boards:
+            for row in board.rows:
+                key = (board.dataset, board.split, board.headline, row.criterion, row.track)
+                means.setdefault(key, {})[metric] = row.value
+    return means
+
+
+def _number(value: float | None) -> str:
+    """Return a number with two decimals and no negative zero, or a dash."""
+    return "-" if value is None else f"{round(value, 2) + 0.0:.2f}"
 
 
 def heat_maps(truth: Mapping[str, pa.Table]) -> dict[str, dict[str, dict[str, float]]]:

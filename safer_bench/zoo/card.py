@@ -21,11 +21,13 @@ datasets: [zalando-datasets/fashion_mnist]
 
 # safer-bench zoo
 
-Small networks trained on Fashion-MNIST, whose layers safer-bench perturbs one at a time. Plain torch modules: `safer_bench/zoo/` holds
-their definitions, `safer-bench train NAME` repeats a training, `safer_bench.load_network(NAME)` loads one with its images.
+Small networks trained on Fashion-MNIST, whose layers safer-bench perturbs one at a time. Plain torch modules:
+`safer_bench/zoo/` holds their definitions, `safer-bench train NAME` repeats a training, `safer_bench.load_network(NAME)`
+loads one with its images.
 
-Training used the `fit` part alone (55,000 images). Accuracy is that on `tune` (2,500 images), on which recipes were chosen; final
-accuracies on test images are in the `networks` table of the safer-bench dataset. The indices of every part are in `parts.json`.
+Training used the `fit` part alone (55,000 images). Accuracy is that on `tune` (2,500 images), on which recipes were chosen;
+final accuracies on test images are in the `networks` table of the safer-bench dataset. The indices of every part are in
+`parts.json`.
 Intended use: measuring sensitivity of layers, not classifying clothes.
 
 | network | family | split | parameters | epochs | accuracy on tune | training (s) | recipe | weights SHA-256 |

@@ -67,7 +67,9 @@ OWN = """model = torch.nn.Linear(4, 3).eval()
 
 
 def test_a_users_own_network_is_measured(cli, tmp_path):
-    found = cli("measure", "--network", network_file(tmp_path, OWN), "--perturbation", "sign_flip:0.5", "--out", tmp_path / "run")
+    found = cli(
+        "measure", "--network", network_file(tmp_path, OWN), "--perturbation", "sign_flip:0.5", "--out", tmp_path / "run"
+    )
     assert found.code == 0
     row = pq.read_table(next((tmp_path / "run" / "parts").rglob("*.parquet"))).to_pylist()[0]
     assert (row["network"], row["dataset"], row["split"], row["layer"]) == ("mine", "own", "test", "weight")

@@ -60,7 +60,12 @@ def test_every_measured_row_is_consistent_and_a_changed_one_is_not(small_tree):
     rows = small_tree["layer_drops"].to_pylist()
     assert all(map(consistent, rows))
     row = next(row for row in rows if row["broken"] > 0)
-    for change in ({"broken": row["correct_clean"] + 1}, {"predictions_changed": 0}, {"accuracy_drop": 0.123}, {"fixed": -1}):
+    for change in (
+        {"broken": row["correct_clean"] + 1},
+        {"predictions_changed": 0},
+        {"accuracy_drop": 0.123},
+        {"fixed": -1},
+    ):
         assert not consistent(row | change), change
 
 
