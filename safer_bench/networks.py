@@ -120,13 +120,18 @@ class Network:
 
     @cached_property
     def _discovered(self) -> tuple[Layer, ...]:
-        return discover_layers(self.model, self.images[:1])
+        return discover_layers(self.model, self.images[:1].to(self.device))
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the model's weights are; images stay in main memory and move there batch by batch."""
+        return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
 
     @cached_property
     def n_classes(self) -> int:
         """Width of the logits."""
         with torch.no_grad():
-            return int(self.model(self.images[:1]).shape[1])
+            return int(self.model(self.images[:1].to(self.device)).shape[1])
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -182,7 +187,7 @@ def _checked_part(images: Any, labels: Any, where: str) -> Part:
         raise BadInput(f"network {where}: {len(images)} images and {len(labels)} labels; expected as many, at least one")
     if not bool(torch.isfinite(images).all()):
         raise BadInput(f"network {where}: the images hold NaN or infinite values")
-    return images.float(), labels
+    return images.float().cpu(), labels.cpu()
 
 
 def _as_tensor(values: Any) -> torch.Tensor:

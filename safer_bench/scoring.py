@@ -122,7 +122,7 @@ def _tasks(
 
 
 def _batches(network: Network, entry: Criterion, examples: int, batch_size: int, part: Any) -> Batches:
-    images, labels = network.probe if part is None else part
+    images, labels = (tensor.to(network.device) for tensor in (network.probe if part is None else part))
     n_examples = min(entry.examples or examples, len(labels))
     return list(zip(images[:n_examples].split(batch_size), labels[:n_examples].split(batch_size), strict=True))
 
@@ -146,7 +146,7 @@ def _perturb_function(network: Network, perturbation: Perturbation, batches: Bat
     gradients: dict[str, np.ndarray] = {}
     if "gradient" in perturbation.needs:
         found = mean_gradients(deepcopy(network.model), batches)
-        gradients = {name: gradient.double().numpy() for name, gradient in found.items()}
+        gradients = {name: gradient.double().cpu().numpy() for name, gradient in found.items()}
 
     def perturb(name: str, level: float) -> np.ndarray:
         layer = network.layer(name)

@@ -33,7 +33,7 @@ class CanonicalModel:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.model = deepcopy(network.model).double().cpu()
+        self.model = deepcopy(network.model).double()
         for module in self.model.modules():
             module.register_forward_hook(_limit_output)
 
@@ -64,7 +64,7 @@ class CanonicalModel:
         enabled = torch.backends.mha.get_fastpath_enabled()
         torch.backends.mha.set_fastpath_enabled(False)  # fused attention would bypass the modules and their limits
         try:
-            return self.model(images.double())
+            return self.model(images.to(self.network.device).double()).cpu()
         finally:
             torch.backends.mha.set_fastpath_enabled(enabled)
 

@@ -24,7 +24,7 @@ class ProbeGradients:
 
     @cached_property
     def _model(self) -> torch.nn.Module:
-        return deepcopy(self.network.model).double().cpu()
+        return deepcopy(self.network.model).double()
 
     def gradient(self, layer: str, draw: int) -> np.ndarray:
         """Return the gradient of the mean loss with respect to a layer's weight: float64 holding float32 values.
@@ -45,7 +45,8 @@ class ProbeGradients:
         images, labels = images[part * size : (part + 1) * size], labels[part * size : (part + 1) * size]
         self._model.zero_grad()
         for batch, batch_labels in zip(images.split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True):
-            (F.cross_entropy(self._model(batch.double()), batch_labels, reduction="sum") / size).backward()
+            logits = self._model(batch.to(self.network.device).double())
+            (F.cross_entropy(logits, batch_labels.to(self.network.device), reduction="sum") / size).backward()
         layers = {layer.name: layer.parameter for layer in self.network.layers}
         return {name: _rounded(self._model.get_parameter(parameter)) for name, parameter in layers.items()}
 
@@ -53,6 +54,6 @@ class ProbeGradients:
 def _rounded(parameter: torch.nn.Parameter) -> np.ndarray:
     if parameter.grad is None:
         return np.zeros(tuple(parameter.shape), dtype=np.float32)
-    gradient = parameter.grad.numpy()
+    gradient = parameter.grad.cpu().numpy()
     small = np.abs(gradient) < THRESHOLD * np.max(np.abs(gradient))
     return np.where(small, 0.0, gradient).astype(np.float32)
