@@ -1,0 +1,91 @@
+"""The documents say what is so: commands exist, snippets run, the demo's output is the demo's."""
+
+import re
+import shlex
+import tomllib
+
+import pytest
+from typer.main import get_command
+
+import safer_bench
+from safer_bench.cli import app
+from safer_bench.dataset.card import render_card
+from safer_bench.dataset.tree import load_tree
+from tests.conftest import COMMITTED, ROOT
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = get_command(app).commands
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_stays_short():
+    assert len(README.splitlines()) < 150
+
+
+def test_every_command_in_the_readme_exists_with_its_options():
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("safer-bench ")]
+    assert len(lines) >= 7
+    for line in lines:
+        words = shlex.split(line, comments=True)[1:]
+        known = {option for parameter in COMMANDS[words[0]].params for option in parameter.opts}
+        assert {word for word in words[1:] if word.startswith("--")} <= known, line
+
+
+def test_the_makefile_has_what_the_readme_names():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"\bmake ([a-z-]+)", README + (ROOT / "CONTRIBUTING.md").read_text())
+    assert {"demo", "test", "lint"} <= set(targets)
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_snippets_that_load_the_truth_run(monkeypatch, capsys, tmp_path):
+    """Those of the section on loading; the others are a user's own files, run in the tests of the command line."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path))
+    names: dict[str, object] = {}
+    for block in blocks("python")[:2]:
+        exec(block, names)
+    assert names["sensitivity"].num_rows > 0
+    assert names["cells"].num_rows > 0
+    assert re.match(r"[a-z_0-9]+ \S+ \w+ [\d.]+ \d+ \d+ \d+\n", capsys.readouterr().out)
+
+
+def test_the_readmes_own_criterion_scores(tmp_path):
+    code = "import torch\n" + blocks("python")[2]
+    (tmp_path / "mine.py").write_text(code)
+    found = safer_bench.score(f"{tmp_path / 'mine.py'}:largest_weight", safer_bench.load_network("digits_mlp"))
+    assert len(found) == 10
+
+
+def test_versions_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == safer_bench.__version__
+    assert f"version: {safer_bench.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"## {safer_bench.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_committed_card_is_the_one_its_tables_render():
+    tree = load_tree(COMMITTED)
+    order = ["networks", "layers", "perturbations", "layer_drops", "losses", "outcomes", "layer_sensitivity", "cells"]
+    tables = {name: tree[name] for name in [*order, *(name for name in tree if name not in order)]}
+    assert render_card(tables) == (COMMITTED / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["networks", "perturbations"])
+def test_the_committed_truth_covers_all_built_in_entries(name):
+    column = name.removesuffix("s")
+    assert set(load_tree(COMMITTED)[name][column].to_pylist()) == set(safer_bench.list_entries(name))
+
+
+def test_the_committed_scores_cover_all_built_in_criteria_on_every_network():
+    scores = load_tree(COMMITTED)["scores"]
+    pairs = {(row["criterion"], row["network"]) for row in scores.select(["criterion", "network"]).to_pylist()}
+    assert pairs == {
+        (criterion, network)
+        for criterion in safer_bench.list_entries("criteria")
+        for network in safer_bench.list_entries("networks")
+    }

@@ -1,0 +1,60 @@
+"""What takes longer: the demo in a process of its own, and the committed truth measured again."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import COMMITTED, ROOT
+
+pytestmark = pytest.mark.long
+
+
+def run(*words, **environment):
+    found = subprocess.run(
+        [sys.executable, "-c", "from safer_bench.cli import main; main()", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=os.environ | environment,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout
+
+
+def board_numbers(text):
+    """Return {(title, criterion): numbers} of the boards printed in a text."""
+    found, title = {}, ""
+    for line in text.splitlines():
+        title = line if re.match(r"\w+, (test|validation)", line) else title
+        match = re.match(r"(\w+) +(-?\d\.\d\d\*?(?: +-?\d\.\d\d)+)$", line)
+        if match:
+            found[title, match[1]] = [float(word.rstrip("*")) for word in match[2].split()]
+    return found
+
+
+def test_the_demo_takes_under_three_minutes_and_prints_what_the_readme_shows(tmp_path):
+    started = time.monotonic()
+    output = run("demo", "--out", tmp_path / "demo")
+    assert time.monotonic() - started < 180
+    page = re.search(r"Leaderboard: +(\S+)\n", output)[1]
+    assert page == str(tmp_path / "demo" / "board" / "leaderboard.html")
+    shown = board_numbers((ROOT / "README.md").read_text())
+    printed = board_numbers(output)
+    assert len(shown) == 14
+    for key, numbers in shown.items():
+        assert printed[key] == pytest.approx(numbers, abs=0.06), key  # scores are float32: a near tie may fall otherwise
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_twenty_rows_of_the_committed_truth_are_measured_again_to_the_same_integers(threads):
+    rows = 20
+    output = run("verify", COMMITTED, "--rows", rows, "--seed", threads, OMP_NUM_THREADS=threads)
+    absent = re.search(r"^(\d+) of \d+ rows were not measured again", output, re.MULTILINE)
+    n_absent = int(absent[1]) if absent else 0
+    assert n_absent == 0 or not os.environ.get("CI"), "CI has the images of every dataset"
+    assert output.splitlines()[-1] == f"{rows - n_absent} of {rows - n_absent} rows equal"
