@@ -7,7 +7,7 @@ parts/<network>/<layer index>-<perturbation>.<16 hex digits of its SHA-256>.parq
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from safer_bench.errors import BadInput
 
 PROTOCOL = 1  # raised only when counts can change
 TABLES = ("networks", "layers", "perturbations")
+_TABLE_FILES = tuple(f"{name}.parquet" for name in TABLES)  # written before run.json: what a first start may leave behind
 PART = pa.schema(
     [
         *schema.TABLES["layer_drops"],
@@ -65,28 +66,33 @@ class RunFolder:
                 raise BadInput(f"{self.path}: another run measures into this folder; wait for it or use another") from error
             yield
 
-    def open(self, request: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> None:
+    def open(self, request: Mapping[str, Any], tables: Callable[[], Mapping[str, pa.Table]]) -> None:
         """Write the request and the tables into a new folder, or check that an old one has the same request.
+
+        ``tables`` is called for a new folder alone, since the table of networks takes a clean pass of each.
 
         Raises:
             BadInput: the folder belongs to another request; the message names what differs.
         """
         wanted = json.loads(json.dumps({"protocol": PROTOCOL, **request}))
-        path = self.path / "run.json"
-        if path.is_file():
-            found = self.request()
-            differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
-            if differing:
-                key = differing[0]
-                raise BadInput(
-                    f"{self.path}: belongs to a run with another {key} ({_short(found.get(key))}, now "
-                    f"{_short(wanted.get(key))}); use a new folder, or repeat the first command to finish it"
-                )
-        elif self.path.is_dir() and any(item.name not in {"lock"} for item in self.path.iterdir()):
+        if (self.path / "run.json").is_file():
+            self._check_same(wanted)
+            return
+        if self.path.is_dir() and {item.name for item in self.path.iterdir()} - {"lock", *_TABLE_FILES}:
             raise BadInput(f"{self.path}: not empty and no run folder; use a new folder")
-        for name in TABLES:
-            files.write_bytes(self.path / f"{name}.parquet", files.parquet_bytes(tables[name]))
-        files.write_text(path, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+        for name, table in tables().items():
+            files.write_bytes(self.path / f"{name}.parquet", files.parquet_bytes(table))
+        files.write_text(self.path / "run.json", json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+
+    def _check_same(self, wanted: Mapping[str, Any]) -> None:
+        found = self.request()
+        differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+        if differing:
+            old, new = (_short(request.get(differing[0])) for request in (found, wanted))
+            raise BadInput(
+                f"{self.path}: belongs to a run with another {differing[0]} ({old}, now {new}); use a new folder, or repeat "
+                "the first command to finish it"
+            )
 
     def request(self) -> dict[str, Any]:
         """Return what was asked for.

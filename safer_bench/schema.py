@@ -222,7 +222,7 @@ def check_schema(table: pa.Table, name: str, where: str) -> None:
     if found != VERSION:
         raise BadInput(
             f"{where}: schema version {found}, expected {VERSION}. Use the safer-bench release that wrote it, "
-            "or pull the current truth: safer-bench pull"
+            "or get the current truth"
         )
     for field in TABLES[name]:
         if field.name not in table.schema.names:

@@ -39,15 +39,14 @@ class Tree(Mapping[str, pa.Table]):
             found = dict(json.loads((self.path / MANIFEST).read_text()))
         except FileNotFoundError as error:
             raise MissingData(
-                f"{self.path}: no dataset tree (it has no {MANIFEST}). Get the published truth: safer-bench pull; or make "
-                "one: safer-bench demo"
+                f"{self.path}: no dataset tree (it has no {MANIFEST}). Name the folder of one, or make one: safer-bench demo"
             ) from error
         except json.JSONDecodeError as error:
-            raise BadInput(f"{self.path / MANIFEST}: damaged ({error}); get the tree again: safer-bench pull") from error
+            raise BadInput(f"{self.path / MANIFEST}: damaged ({error}); get the tree again") from error
         if found.get("schema") != schema.VERSION:
             raise BadInput(
                 f"{self.path}: schema version {found.get('schema')}, expected {schema.VERSION}. Use the safer-bench "
-                "release that wrote it, or pull the current truth: safer-bench pull"
+                "release that wrote it, or get the current truth"
             )
         return found
 
@@ -118,12 +117,10 @@ def _read_file(path: Path, digest: str, table: str) -> pa.Table:
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise BadInput(f"{path}: missing, but in the manifest; get the tree again: safer-bench pull") from error
+        raise BadInput(f"{path}: missing, but in the manifest; get the tree again") from error
     found = files.sha256_of(data)
     if found != digest:
-        raise BadInput(
-            f"{path}: SHA-256 {found[:16]}, the manifest says {digest[:16]}; get the tree again: safer-bench pull"
-        )
+        raise BadInput(f"{path}: SHA-256 {found[:16]}, the manifest says {digest[:16]}; get the tree again")
     result = pq.read_table(pa.BufferReader(data))
     schema.check_schema(result, table, str(path))
     return result

@@ -60,7 +60,7 @@ def measure_into(
         raise BadInput(f"two networks have one name: {', '.join(names)}; name yours with Network(..., name=...)")
     run = RunFolder(folder)
     with run.locked():
-        run.open(describe.request(networks, protocol), describe.tables(networks, protocol))
+        run.open(describe.request(networks, protocol), lambda: describe.tables(networks, protocol))
         for network in networks:
             _measure_network(run, network, protocol, report)
 

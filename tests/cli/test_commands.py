@@ -86,7 +86,7 @@ def test_a_users_own_network_is_measured(cli, tmp_path):
         (("measure", "--network", "digits_mlp", "--examples", "601", "--out", "{tmp}/r"), "601 examples a probe; network 'digits_mlp' has 600 evaluation examples"),
         (("measure", "--network", "absent.py:build", "--out", "{tmp}/r"), "absent.py:build: there is no file 'absent.py'; expected FILE.py:FUNC"),
         (("pack", "{tmp}", "--out", "{tmp}/t"), "{tmp}: no run folder (it has no run.json); make one: safer-bench measure"),
-        (("verify", "{tmp}"), "{tmp}: no dataset tree (it has no manifest.json). Get the published truth: safer-bench pull; or make one: safer-bench demo"),
+        (("verify", "{tmp}"), "{tmp}: no dataset tree (it has no manifest.json). Name the folder of one, or make one: safer-bench demo"),
         (("check", "{tmp}/absent", "--truth", "{tree}"), "{tmp}/absent: no such folder; expected submissions/NAME with submission.yaml and scores"),
         (("evaluate", "{tmp}/absent", "--truth", "{tree}", "--out", "{tmp}/b"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
         (("score", "snob", "--out", "{tmp}/s", "--network", "digits_mlp"), "no criterion is called 'snob'. Did you mean 'snip'? All of them: safer-bench list criteria"),
@@ -98,6 +98,39 @@ def test_bad_input_is_one_message_and_exit_code_2(cli, tmp_path, small_tree, wor
     found = cli(*(fill(word) for word in words))
     assert (found.code, found.err) == (2, f"Error: {fill(message)}\n")
     assert not list(tmp_path.iterdir()), "nothing half-written"
+
+
+def test_a_network_file_without_the_named_function_is_named(cli, tmp_path):
+    spec = network_file(tmp_path, OWN).replace(":build", ":bulid")
+    found = cli("measure", "--network", spec, "--out", tmp_path / "run")
+    path = spec.removesuffix(":bulid")
+    assert (found.code, found.err) == (2, f"Error: {spec}: '{path}' defines no function 'bulid'. Did you mean 'build'?\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        MEASURE,
+        ("score", "l2_norm", "--network", "digits_mlp"),
+        ("evaluate", "{scores}", "--truth", "{tree}"),
+        ("pack", "{run}"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_an_output_folder_that_cannot_be_made_is_named(cli, tmp_path, small_tree, small_scores, small_run, words):
+    (tmp_path / "file").write_text("in the way")
+    places = {"{tree}": small_tree.path, "{scores}": small_scores, "{run}": small_run}
+    found = cli(*(places.get(word, word) for word in words), "--out", tmp_path / "file" / "out")
+    assert found.code == 2
+    assert found.err.endswith("cannot write there (Not a directory); give another folder with --out\n")
+
+
+def test_an_empty_output_folder_is_as_good_as_none(cli, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "tree").mkdir()
+    assert cli(*MEASURE, "--out", tmp_path / "run").code == 0
+    assert cli("pack", tmp_path / "run", "--out", tmp_path / "tree").code == 0
+    assert cli("verify", tmp_path / "tree", "--rows", 2).code == 0
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_changed_file_is_refused(copy):
     found = files.sha256_of(path.read_bytes())[:16]
     with pytest.raises(BadInput) as error:
         load_tree(copy)["cells"]
-    assert str(error.value) == f"{path}: SHA-256 {found}, the manifest says {digest}; get the tree again: safer-bench pull"
+    assert str(error.value) == f"{path}: SHA-256 {found}, the manifest says {digest}; get the tree again"
     assert load_tree(copy)["layers"].num_rows > 0
 
 
@@ -86,15 +86,14 @@ def test_a_missing_file_is_named(copy):
     path.unlink()
     with pytest.raises(BadInput) as error:
         load_tree(copy)["layers"]
-    assert str(error.value) == f"{path}: missing, but in the manifest; get the tree again: safer-bench pull"
+    assert str(error.value) == f"{path}: missing, but in the manifest; get the tree again"
 
 
 def test_no_tree_is_named_with_what_to_do(tmp_path):
     with pytest.raises(MissingData) as error:
         load_truth(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path}: no dataset tree (it has no manifest.json). Get the published truth: safer-bench pull; or make one: "
-        "safer-bench demo"
+        f"{tmp_path}: no dataset tree (it has no manifest.json). Name the folder of one, or make one: safer-bench demo"
     )
 
 
@@ -111,12 +110,14 @@ def test_a_truth_of_another_schema_version_is_refused(copy, where):
     (copy / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BadInput) as error:
         load_tree(copy)["layers"]
-    assert "schema version 99, expected 1. Use the safer-bench release that wrote it, or pull" in str(error.value)
+    assert "schema version 99, expected 1. Use the safer-bench release that wrote it, or get the current truth" in str(
+        error.value
+    )
 
 
 def test_a_damaged_manifest_is_refused(copy):
     (copy / "manifest.json").write_text("{")
-    with pytest.raises(BadInput, match=r"manifest.json: damaged \(.*\); get the tree again: safer-bench pull"):
+    with pytest.raises(BadInput, match=r"manifest.json: damaged \(.*\); get the tree again"):
         load_tree(copy)
 
 
