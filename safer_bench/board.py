@@ -20,7 +20,7 @@ class BoardRow:
     Attributes:
         criterion: its name.
         track: what it sees.
-        value: mean over families; None where it did not score every network.
+        value: mean over families; None where it did not score every network and perturbation.
         by_network: mean over perturbations for each network it scored.
         n_undefined: cells without a value (a constant score or truth), counted as 0.
         n_cells: all cells.
@@ -81,7 +81,8 @@ def boards(results: pa.Table, truth: Mapping[str, pa.Table], metric: str = "spea
     for dataset, split, headline in sorted({_group(row) for row in rows}, key=lambda key: (key[0], key[1], not key[2])):
         chosen = [row for row in rows if _group(row) == (dataset, split, headline)]
         families = {name: networks[name]["family"] for name in sorted({row["network"] for row in chosen})}
-        ceiling = _row("ceiling", "", _ceilings(chosen), families, family_of)
+        ceilings = _ceilings(chosen)
+        ceiling = _row("ceiling", "", ceilings, families, family_of, len(ceilings))
         found.append(Board(dataset, split, metric, headline, families, _rows(chosen, families, family_of), ceiling))
     return tuple(found)
 
@@ -96,7 +97,8 @@ def _rows(
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in results:
         groups.setdefault((row["criterion"], row["track"]), []).append(row)
-    rows = [_row(*key, chosen, families, family_of) for key, chosen in groups.items()]
+    n_cells = len({(row["network"], row["perturbation"]) for row in results})
+    rows = [_row(*key, chosen, families, family_of, n_cells) for key, chosen in groups.items()]
     return tuple(
         sorted(rows, key=lambda row: (TRACKS.index(row.track), row.value is None, -(row.value or 0.0), row.criterion))
     )
@@ -114,20 +116,22 @@ def _row(
     results: Sequence[Mapping[str, Any]],
     families: Mapping[str, str],
     family_of: Mapping[str, str],
+    n_cells: int,
 ) -> BoardRow:
     by_network = {
         network: _by_perturbation([row for row in results if row["network"] == network], family_of)
         for network in families
         if any(row["network"] == network for row in results)
     }
-    complete = len(by_network) == len(families)
+    complete = len(results) == n_cells
     per_family = [
         fmean(value for network, value in by_network.items() if families[network] == family)
-        for family in sorted(set(families.values()))
-        if complete
+        for family in sorted({families[network] for network in by_network})
     ]
     n_undefined = sum(row["value"] is None for row in results)
-    return BoardRow(criterion, track, fmean(per_family) if complete else None, by_network, n_undefined, len(results))
+    return BoardRow(
+        criterion, track, fmean(per_family) if complete and per_family else None, by_network, n_undefined, len(results)
+    )
 
 
 def _by_perturbation(results: Sequence[Mapping[str, Any]], family_of: Mapping[str, str]) -> float:

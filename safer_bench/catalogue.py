@@ -5,9 +5,12 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+import pyarrow as pa
+
 from safer_bench.errors import BadInput, MissingData, MissingExtra
 from safer_bench.registry import look_up, suggestion
 
+_NONE = pa.table({"criterion": pa.array([], pa.string())})  # a tree without scores
 KINDS = ("networks", "perturbations", "criteria", "metrics")
 
 
@@ -76,9 +79,14 @@ def _published(kind: str) -> dict[str, Any]:
 
     column = "network" if kind == "networks" else "criterion"
     try:
-        return {row[column]: row for row in load_tree()[kind].to_pylist()}
+        tree = load_tree()
     except MissingData:
         return {}
+    rows = tree[kind].drop_columns("clean_outcomes").to_pylist() if kind == "networks" else tree.get(kind, _NONE).to_pylist()
+    found = {row[column]: row for row in rows}
+    for layer in tree["layers"].to_pylist() if kind == "networks" else ():
+        found[layer["network"]][f"layer {layer['layer']}"] = layer["weight_shape"]
+    return found
 
 
 def describe(name: str) -> dict[str, Any]:

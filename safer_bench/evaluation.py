@@ -33,10 +33,10 @@ def evaluate(truth: Mapping[str, pa.Table], entries: Mapping[str, Mapping[score_
     """
     layers = truth["layers"]
     if isinstance(entries, pa.Table):
-        score_table.check(entries.to_pylist(), layers, "scores")
+        score_table.check(entries.to_pylist(), truth, "scores")
         table = entries
     else:
-        parts = [score_table.from_mapping(name, mapping, layers) for name, mapping in entries.items()]
+        parts = [score_table.from_mapping(name, mapping, truth) for name, mapping in entries.items()]
         table = pa.concat_tables(parts) if parts else schema.build("scores", [])
     lookup = _Scores(table, truth["perturbations"])
     revision = getattr(truth, "revision", None)

@@ -4,6 +4,7 @@ import os
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,12 +20,23 @@ def make_folder(path: Path) -> Path:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        trial = path / ".writable"
-        trial.touch()
-        trial.unlink()
+        with NamedTemporaryFile(dir=path, prefix=".writable-"):
+            pass
     except OSError as error:
         raise BadInput(f"{path}: cannot write there ({error.strerror}); give another folder with --out") from error
     return path
+
+
+def check_writable(path: Path) -> None:
+    """Find out whether a folder could be created, and leave nothing behind.
+
+    Raises:
+        BadInput: it cannot be created or written to.
+    """
+    there = path.is_dir()
+    make_folder(path)
+    if not there:
+        path.rmdir()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -44,6 +56,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.fsync(folder)
         os.close(folder)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise BadInput(f"{path}: cannot be written ({error.strerror})") from error
 
 

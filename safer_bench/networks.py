@@ -1,6 +1,7 @@
 """A trained network with its evaluation and probe images, and the discovery of its layers."""
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from safer_bench.registry import suggestion
 LAYER_MODULES = (nn.modules.conv._ConvNd, nn.Linear, nn.Embedding)
 MATRIX_OPERATIONS = {"convolution", "addmm", "mm", "bmm", "linear", "matmul", "_convolution", "mkldnn_linear"}
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 Part = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -61,7 +63,8 @@ class Network:
         dataset, family, split, licence, source: where the network stands in the zoo; ``own`` for a user's network.
 
     Raises:
-        BadInput: a model in training mode, images and labels that do not match, or non-finite images.
+        BadInput: a name that cannot name files, a model in training mode or one that does not turn an image into logits,
+            images and labels that do not match, labels out of range, or non-finite images.
     """
 
     def __init__(
@@ -78,11 +81,14 @@ class Network:
         licence: str = "",
         source: str = "",
     ) -> None:
+        if not re.fullmatch(NAME, name):
+            raise BadInput(f"network name {name!r}; expected letters, digits, '_', '-' and '.', as it names files")
         self.name, self.dataset, self.family, self.split = name, dataset, family, split
         self.licence, self.source = licence, source
         self.model = _checked_model(model, name)
         self.evaluation = _checked_part(images, labels, f"{name}, evaluation")
         self._probe = None if probe is None else _checked_part(*probe, f"{name}, probe")
+        self.n_classes = self._count_classes()
 
     def __repr__(self) -> str:
         return f"Network({self.name!r}, dataset={self.dataset!r}, n_examples={len(self.labels)})"
@@ -127,11 +133,22 @@ class Network:
         """Where the model's weights are; images stay in main memory and move there batch by batch."""
         return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
 
-    @cached_property
-    def n_classes(self) -> int:
-        """Width of the logits."""
-        with torch.no_grad():
-            return int(self.model(self.images[:1].to(self.device)).shape[1])
+    def _count_classes(self) -> int:
+        """Run one image, and return the width of the logits."""
+        try:
+            with torch.no_grad():
+                logits = self.model(self.images[:1].to(self.device))
+        except Exception as error:
+            text = " ".join(str(error).split())
+            raise BadInput(f"network {self.name!r}: running one image raised {type(error).__name__}: {text:.300}") from error
+        if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
+            found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise BadInput(f"network {self.name!r}: one image gave {found}; expected logits (1, n_classes)")
+        for part in (self.evaluation, self._probe):
+            if part is not None and not 0 <= int(part[1].min()) <= int(part[1].max()) < logits.shape[1]:
+                low, high = int(part[1].min()), int(part[1].max())
+                raise BadInput(f"network {self.name!r}: labels from {low} to {high}; expected 0 to {logits.shape[1] - 1}")
+        return int(logits.shape[1])
 
     @cached_property
     def weights_sha256(self) -> str:

@@ -6,6 +6,7 @@ A decorator only makes an entry; nothing is registered at import, so a user's fi
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -79,10 +80,11 @@ def load_function(spec: str) -> Callable[..., Any]:
     path = Path(path_text)
     if not path.is_file():
         raise BadInput(f"{spec}: there is no file {path_text!r}; expected FILE.py:FUNC")
-    module_spec = importlib.util.spec_from_file_location(path.stem, path)
+    module_spec = importlib.util.spec_from_file_location(f"user_file_{path.stem}", path)
     if module_spec is None or module_spec.loader is None:
         raise BadInput(f"{spec}: {path_text!r} is no Python file")
     module = importlib.util.module_from_spec(module_spec)
+    sys.modules.setdefault(module_spec.name, module)  # dataclasses and pickle look their module up by name
     try:
         module_spec.loader.exec_module(module)
     except Exception as error:

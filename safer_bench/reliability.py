@@ -20,7 +20,8 @@ def standard_errors(changes: Array, weights: Array, slices: Array, *, determinis
     """Return the standard error ``(n_layers,)`` of each layer's weighted mean change, over draws and examples.
 
     Draws on the same examples are a crossed design: variance components by analysis of variance. Draws on examples of
-    their own are independent as they are. One draw of a random perturbation cannot tell: nan.
+    their own are independent as they are; where only some slices repeat, draws are taken as independent too, which
+    understates the error (by 5 to 20 % in simulations). One draw of a random perturbation cannot tell: nan.
 
     Source: Searle, Casella, McCulloch 1992, "Variance Components", chapter 4 (two-way crossed, random).
     """
@@ -103,7 +104,7 @@ def ceilings(values: Array, errors: Array, stream: Stream, n_draws: int = 200) -
     """Return, for each metric, what scores equal to the noise-free truth would reach against a truth measured again.
 
     The noise-free truth is simulated by the shrunken means, the measured one by adding normal noise of the given
-    standard errors. Undefined values count as 0.
+    standard errors. Undefined values count as 0; a metric that is undefined for so few layers has no ceiling: nan.
 
     Args:
         values: layer values ``(n_layers,)``.
@@ -113,9 +114,12 @@ def ceilings(values: Array, errors: Array, stream: Stream, n_draws: int = 200) -
     """
     if not np.all(np.isfinite(errors)):
         return {metric.name: float("nan") for metric in METRICS}
-    means = shrunken(values, errors)
+    means, ranks = shrunken(values, errors), np.arange(len(values), dtype=np.float64)
     truths = means + errors * stream.normal((n_draws, len(values)))
-    return {metric.name: _mean_defined(metric, truths, means) for metric in METRICS}
+    return {
+        metric.name: _mean_defined(metric, truths, means) if np.isfinite(metric(ranks, ranks)) else float("nan")
+        for metric in METRICS
+    }
 
 
 def _mean_defined(metric, truths: Array, scores: Array) -> float:  # type: ignore[no-untyped-def]

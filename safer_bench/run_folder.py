@@ -21,7 +21,6 @@ from safer_bench.errors import BadInput
 
 PROTOCOL = 1  # raised only when counts can change
 TABLES = ("networks", "layers", "perturbations")
-_TABLE_FILES = tuple(f"{name}.parquet" for name in TABLES)  # written before run.json: what a first start may leave behind
 PART = pa.schema(
     [
         *schema.TABLES["layer_drops"],
@@ -69,7 +68,7 @@ class RunFolder:
     def open(self, request: Mapping[str, Any], tables: Callable[[], Mapping[str, pa.Table]]) -> None:
         """Write the request and the tables into a new folder, or check that an old one has the same request.
 
-        ``tables`` is called for a new folder alone, since the table of networks takes a clean pass of each.
+        ``tables`` is called only where they are not there and intact, since that of networks takes a clean pass.
 
         Raises:
             BadInput: the folder belongs to another request; the message names what differs.
@@ -77,12 +76,22 @@ class RunFolder:
         wanted = json.loads(json.dumps({"protocol": PROTOCOL, **request}))
         if (self.path / "run.json").is_file():
             self._check_same(wanted)
-            return
-        if self.path.is_dir() and {item.name for item in self.path.iterdir()} - {"lock", *_TABLE_FILES}:
+            if all(self._table_is_intact(name) for name in TABLES):
+                return
+        elif any(not self._is_own(item) for item in self.path.iterdir()):
             raise BadInput(f"{self.path}: not empty and no run folder; use a new folder")
+        digests = {}
         for name, table in tables().items():
-            files.write_bytes(self.path / f"{name}.parquet", files.parquet_bytes(table))
-        files.write_text(self.path / "run.json", json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+            data = files.parquet_bytes(table)
+            digests[name] = files.sha256_of(data)
+            files.write_bytes(self.path / f"{name}.parquet", data)
+        text = json.dumps({"request": wanted, "tables": digests}, indent=1, sort_keys=True)
+        files.write_text(self.path / "run.json", text + "\n")
+
+    @staticmethod
+    def _is_own(item: Path) -> bool:
+        """Tell whether a file may be what a start that was cut short left behind."""
+        return item.name in {"lock", *(f"{name}.parquet" for name in TABLES)} or item.name.startswith(".")
 
     def _check_same(self, wanted: Mapping[str, Any]) -> None:
         found = self.request()
@@ -98,18 +107,36 @@ class RunFolder:
         """Return what was asked for.
 
         Raises:
-            BadInput: this is no run folder.
+            BadInput: this is no run folder, or its run.json is damaged.
         """
+        return dict(self._facts()["request"])
+
+    def _facts(self) -> dict[str, Any]:
+        path = self.path / "run.json"
         try:
-            return dict(json.loads((self.path / "run.json").read_text()))
-        except FileNotFoundError as error:
+            found = json.loads(path.read_text())
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise BadInput(f"{self.path}: no run folder (it has no run.json); make one: safer-bench measure") from error
-        except json.JSONDecodeError as error:
-            raise BadInput(f"{self.path / 'run.json'}: damaged ({error})") from error
+        except ValueError as error:
+            raise BadInput(f"{path}: damaged ({error}); measure again in a new folder") from error
+        if not isinstance(found, dict) or set(found) != {"request", "tables"}:
+            raise BadInput(f"{path}: damaged (it lacks request or tables); measure again in a new folder")
+        return found
+
+    def _table_is_intact(self, name: str) -> bool:
+        path = self.path / f"{name}.parquet"
+        return path.is_file() and files.sha256_of(path.read_bytes()) == self._facts()["tables"].get(name)
 
     def table(self, name: str) -> pa.Table:
-        """Return the table ``networks``, ``layers`` or ``perturbations``."""
-        return pq.read_table(self.path / f"{name}.parquet")
+        """Return the table ``networks``, ``layers`` or ``perturbations``.
+
+        Raises:
+            BadInput: it is missing or damaged.
+        """
+        path = self.path / f"{name}.parquet"
+        if not self._table_is_intact(name):
+            raise BadInput(f"{path}: missing or damaged; repeat the run's measure command")
+        return pq.read_table(path)
 
     def _part_path(self, unit: Unit) -> Path | None:
         """Return the unit's intact part; a damaged one counts as not there."""

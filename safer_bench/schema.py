@@ -89,7 +89,11 @@ TABLES: dict[str, pa.Schema] = {
         _column("half_a", F64, "the value on one random half of draws and examples", "as value"),
         _column("half_b", F64, "the value on the other half", "as value"),
         _column("draws", I32, "number of draws a level"),
-        _column("censored", pa.bool_(), "tolerated_level only: the drop never reaches 1 point, value is the last level"),
+        _column(
+            "censored",
+            pa.bool_(),
+            "tolerated_level only: the drop is 1 point at the mildest level already, or never; value is that end",
+        ),
         _column("p_drop_over_5", F64, "level only: share of draws with a drop over 5 points", "share of draws"),
     ),
     "cells": _table(
@@ -209,7 +213,6 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 SORT_KEYS = ("criterion", "network", "perturbation", "summary", "metric", "level", "layer_index", "layer", "draw")
-NOT_CANONICAL = ("losses", "costs")  # real-valued measurements of one machine
 
 
 def check_schema(table: pa.Table, name: str, where: str) -> None:

@@ -15,10 +15,10 @@ Key = tuple[Any, ...]  # (network, layer[, perturbation[, level]])
 TRACKS = ("blind", "perturbation_aware", "level_aware")
 
 
-def from_mapping(name: str, scores: Mapping[Key, float], layers: pa.Table) -> pa.Table:
+def from_mapping(name: str, scores: Mapping[Key, float], truth: Mapping[str, pa.Table]) -> pa.Table:
     """Return a ``scores`` table of one criterion from ``{(network, layer[, perturbation[, level]]): score}``.
 
-    The track follows from the length of the keys.
+    The track follows from the length of the keys; ``truth`` holds the tables ``layers`` and ``perturbations``.
 
     Raises:
         BadInput: keys of mixed or wrong length, or rows that ``check`` refuses.
@@ -30,11 +30,16 @@ def from_mapping(name: str, scores: Mapping[Key, float], layers: pa.Table) -> pa
     track = TRACKS[lengths.pop() - 2]
     columns = ("network", "layer", "perturbation", "level")
     rows = [
-        {"criterion": name, "track": track, "score": value} | dict(zip(columns, key, strict=False))
+        {"criterion": name, "track": track, "score": _plain(value)} | dict(zip(columns, key, strict=False))
         for key, value in scores.items()
     ]
-    check(rows, layers, f"scores {name!r}")
-    return complete(rows, layers)
+    check(rows, truth, f"scores {name!r}")
+    return complete(rows, truth["layers"])
+
+
+def _plain(value: Any) -> Any:
+    """Return numpy's scalars as plain numbers."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def complete(rows: Iterable[Mapping[str, Any]], layers: pa.Table) -> pa.Table:
@@ -44,32 +49,35 @@ def complete(rows: Iterable[Mapping[str, Any]], layers: pa.Table) -> pa.Table:
     return schema.build("scores", filled)
 
 
-def check(rows: Sequence[Mapping[str, Any]], layers: pa.Table, where: str) -> None:
+def check(rows: Sequence[Mapping[str, Any]], truth: Mapping[str, pa.Table], where: str) -> None:
     """Refuse scores that are not finite or do not name every layer of their networks exactly once.
 
     Args:
         rows: with the keys criterion, track, network, layer, score, and for aware tracks perturbation and level.
-        layers: the ``layers`` table of the truth.
+        truth: holds the tables ``layers`` and ``perturbations``.
         where: what the message begins with; the row's number, counted from 1 without a header, follows.
 
     Raises:
-        BadInput: the first offending row: unknown network or layer, duplicate, text, NaN or infinite score, or a
-            missing layer.
+        BadInput: the first offending row: unknown network, layer, perturbation or level, duplicate, text, NaN or infinite
+            score, or a missing layer or level.
     """
     known: dict[str, list[str]] = {}
-    for row in layers.to_pylist():
+    for row in truth["layers"].to_pylist():
         known.setdefault(row["network"], []).append(row["layer"])
+    levels = {row["perturbation"]: row["levels"] for row in truth["perturbations"].to_pylist()}
     seen: dict[Key, int] = {}
     for number, row in enumerate(rows, start=1):
         place = f"{where}, row {number}"
         _check_names(row, known, place)
         _check_value(row["score"], place)
         _check_track(row, place)
+        _check_perturbation(row, levels, place)
         key = _key(row)
         if key in seen:
             raise BadInput(f"{place}: layer {row['layer']!r} of {row['network']!r} was scored in row {seen[key]} already")
         seen[key] = number
     _check_complete(seen, known, where)
+    _check_levels(seen, levels, where)
 
 
 def _key(row: Mapping[str, Any]) -> Key:
@@ -101,6 +109,29 @@ def _check_track(row: Mapping[str, Any], place: str) -> None:
     if given != depth or (depth >= 1 and row.get("perturbation") is None):
         wanted = ("neither perturbation nor level", "a perturbation and no level", "a perturbation and a level")[depth]
         raise BadInput(f"{place}: a {row['track']} score has {wanted}")
+
+
+def _check_perturbation(row: Mapping[str, Any], levels: Mapping[str, list[float]], place: str) -> None:
+    name, level = row.get("perturbation"), row.get("level")
+    if name is not None and name not in levels:
+        raise BadInput(f"{place}: {name!r} is no perturbation of the truth.{suggestion(str(name), levels)}\n"
+                       f"The perturbations: {', '.join(levels)}")  # fmt: skip
+    if level is not None and level not in levels[str(name)]:
+        raise BadInput(f"{place}: {level!r} is no level of {name!r}; its levels: {', '.join(map(str, levels[str(name)]))}")
+
+
+def _check_levels(seen: Mapping[Key, int], levels: Mapping[str, list[float]], where: str) -> None:
+    """Refuse a level-aware criterion that scores some levels of a perturbation only: it would have no area."""
+    given: dict[Key, set[float]] = {}
+    for criterion, network, perturbation, level, _ in seen:
+        if level is not None:
+            given.setdefault((criterion, network, perturbation), set()).add(level)
+    for (criterion, network, perturbation), found in given.items():
+        missing = sorted(set(levels[perturbation]) - found)
+        if missing:
+            raise BadInput(
+                f"{where}: criterion {criterion!r} does not score level {missing[0]} of {perturbation!r} on {network!r}"
+            )
 
 
 def _check_complete(seen: Mapping[Key, int], known: Mapping[str, list[str]], where: str) -> None:

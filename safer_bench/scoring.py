@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from safer_bench import schema
@@ -18,12 +19,12 @@ from safer_bench.area import area_weights
 from safer_bench.criteria import Criterion, parse_criterion
 from safer_bench.criteria.entry import Batches, mean_gradients
 from safer_bench.errors import BadInput
-from safer_bench.files import make_folder
+from safer_bench.files import check_writable
 from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation, parse_perturbation, perturbations
 from safer_bench.perturbations.entry import LayerFacts
 from safer_bench.perturbations.stream import Stream
-from safer_bench.submission import CriterionCard, SubmissionCard, write_submission
+from safer_bench.submission import SubmissionCard, write_submission
 
 EXAMPLES = 512
 STREAM = "criteria"  # aware criteria draw from a stream of their own, never from the truth's
@@ -67,6 +68,8 @@ def score(
     """
     entry = parse_criterion(spec)
     part = None if images is None or labels is None else (images, labels)
+    if (part is None and images is not labels) or (part and len(part[0]) != len(part[1])):
+        raise BadInput("images and labels: expected both, as many of each, or neither")
     batches = _batches(network, entry, examples, batch_size, part)
     if not entry.aware:
         return _run(entry, network, batches)
@@ -89,7 +92,7 @@ def score_network(
     Raises:
         BadInput: as in ``score``.
     """
-    started, counter = time.perf_counter(), _ForwardCounter(network)
+    started, counter = time.perf_counter(), _ForwardCounter()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     batches = _batches(network, entry, examples, batch_size, None)
     rows: list[dict[str, Any]] = []
@@ -122,9 +125,11 @@ def _tasks(
 
 
 def _batches(network: Network, entry: Criterion, examples: int, batch_size: int, part: Any) -> Batches:
+    """Return the probe examples that a criterion sees, or all of the given ones, in batches on the model's device."""
     images, labels = (tensor.to(network.device) for tensor in (network.probe if part is None else part))
-    n_examples = min(entry.examples or examples, len(labels))
-    return list(zip(images[:n_examples].split(batch_size), labels[:n_examples].split(batch_size), strict=True))
+    if part is None:
+        images, labels = images[: entry.examples or examples], labels[: entry.examples or examples]
+    return list(zip(images.split(batch_size), labels.split(batch_size), strict=True))
 
 
 def _aware_scores(
@@ -136,16 +141,21 @@ def _aware_scores(
     counter: "_ForwardCounter | None" = None,
 ) -> dict[str, float]:
     """Average an aware criterion over levels, as the area does."""
-    perturb = _perturb_function(network, perturbation, batches)
+    perturb = _perturb_function(network, perturbation, batches, counter)
     each = [_run(entry, network, batches, perturb, level, counter=counter) for level in levels]
     weights = area_weights(np.array(levels), perturbation.scale)
     return {layer: float(sum(w * found[layer] for w, found in zip(weights, each, strict=True))) for layer in each[0]}
 
 
-def _perturb_function(network: Network, perturbation: Perturbation, batches: Batches) -> Callable[[str, float], np.ndarray]:
+def _perturb_function(
+    network: Network, perturbation: Perturbation, batches: Batches, counter: "_ForwardCounter | None"
+) -> Callable[[str, float], np.ndarray]:
     gradients: dict[str, np.ndarray] = {}
     if "gradient" in perturbation.needs:
-        found = mean_gradients(deepcopy(network.model), batches)
+        model = deepcopy(network.model)
+        if counter:
+            counter.watch(model)
+        found = mean_gradients(model, batches)
         gradients = {name: gradient.double().cpu().numpy() for name, gradient in found.items()}
 
     def perturb(name: str, level: float) -> np.ndarray:
@@ -181,7 +191,10 @@ def _checked(found: Any, network: Network, where: str) -> dict[str, float]:
         given = set(found) if isinstance(found, dict) else set()
         detail = f"; missing {sorted(set(names) - given)[:3]}, unknown {sorted(map(str, given - set(names)))[:3]}"
         raise BadInput(f"{where}: expected one score for each of the {len(names)} layers{detail}")
-    scores = {name: float(found[name]) for name in names}
+    try:
+        scores = {name: float(found[name]) for name in names}
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{where}: a score is no number ({error})") from error
     bad = [name for name, value in scores.items() if not math.isfinite(value)]
     if bad:
         raise BadInput(f"{where}: the score of layer {bad[0]!r} is {scores[bad[0]]}; expected a finite number")
@@ -198,9 +211,8 @@ def _check_unchanged(model: nn.Module, original: nn.Module, where: str) -> None:
 class _ForwardCounter:
     """Counts passes in units of one example's forward pass; a backward pass counts as two."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self) -> None:
         self.total = 0.0
-        self.ndim = network.images.ndim
 
     def watch(self, model: nn.Module) -> list[Any]:
         """Count this model's passes until the returned handles are removed."""
@@ -242,21 +254,23 @@ def write_scores(
         BadInput: a criterion failed, or the folder cannot be written to; nothing was written.
     """
     entries = [parse_criterion(spec) for spec in specs]
-    make_folder(out)
+    card = _card(out.resolve().name, entries, networks)
+    check_writable(out)
     rows, costs, total = [], [], len(entries) * len(networks)
     for i, (network, entry) in enumerate((network, entry) for network in networks for entry in entries):
         report(f"scoring {network.name} {entry.name}", i, total)
         found = score_network(entry, network, levels)
         rows += [row | {"dataset": network.dataset, "split": network.split} for row in found.rows]
         costs.append(found.cost)
-    card = SubmissionCard(
-        name=out.resolve().name,
-        criteria=[CriterionCard.model_validate(_card_of(entry)) for entry in entries],
-        weights={network.name: network.weights_sha256 for network in networks},
-    )
     write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
 
 
-def _card_of(entry: Criterion) -> dict[str, str]:
+def _card(name: str, entries: Sequence[Criterion], networks: Sequence[Network]) -> SubmissionCard:
     facts = ("name", "track", "needs", "formula", "source")
-    return {name: getattr(entry, name) for name in facts}
+    criteria = [{fact: getattr(entry, fact) for fact in facts} for entry in entries]
+    weights = {network.name: network.weights_sha256 for network in networks}
+    try:
+        return SubmissionCard.model_validate({"name": name, "criteria": criteria, "weights": weights})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}") from error

@@ -19,7 +19,10 @@ from safer_bench import files, schema, score_table
 from safer_bench.errors import BadInput
 
 COLUMNS = ("criterion", "network", "layer", "perturbation", "level", "score")
-CSV = pyarrow.csv.ConvertOptions(null_values=[""])  # "nan" is a bad score, not an absent one
+CSV = pyarrow.csv.ConvertOptions(
+    null_values=[""],  # "nan" is a bad score, not an absent one
+    column_types=dict.fromkeys(("criterion", "network", "layer", "perturbation"), pa.string()),  # a layer may be called 0
+)
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"
 
 
@@ -61,13 +64,12 @@ class Submission:
     costs: pa.Table | None
 
 
-def read_submission(folder: Path, layers: pa.Table, networks: pa.Table | None = None) -> Submission:
+def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     """Read and check one submission.
 
     Args:
         folder: holds ``submission.yaml`` and ``scores.parquet`` or ``scores.csv``.
-        layers: the truth's ``layers`` table.
-        networks: the truth's ``networks`` table; the card's weights must be its weights.
+        truth: holds the tables ``layers``, ``perturbations`` and ``networks``; the card's weights must be the truth's.
 
     Raises:
         BadInput: there is no such folder.
@@ -76,34 +78,48 @@ def read_submission(folder: Path, layers: pa.Table, networks: pa.Table | None = 
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; expected submissions/NAME with submission.yaml and scores")
     card = _read_card(folder / "submission.yaml")
-    _check_weights(card, networks, folder)
+    _check_weights(card, truth["networks"], folder)
     path, table = _read_scores(folder, card)
     rows = _with_tracks(table, card, path)
     try:
-        score_table.check(rows, layers, str(path))
-        complete = score_table.complete(rows, layers)
+        score_table.check(rows, truth, str(path))
+        complete = score_table.complete(rows, truth["layers"])
     except BadInput as error:
         raise BadSubmission(str(error)) from error
-    costs = pq.read_table(folder / "costs.parquet") if (folder / "costs.parquet").is_file() else None
-    return Submission(card, complete, costs)
+    return Submission(card, complete, _read_costs(folder / "costs.parquet"))
+
+
+def _read_costs(path: Path) -> pa.Table | None:
+    if not path.is_file():
+        return None
+    try:
+        table = pq.read_table(path)
+        schema.check_schema(table, "costs", str(path))
+    except (pa.ArrowException, OSError, BadInput) as error:
+        raise BadSubmission(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    return table
 
 
 def _read_card(path: Path) -> SubmissionCard:
     try:
-        found = yaml.safe_load(path.read_text())
-        return SubmissionCard.model_validate(found)
+        card = SubmissionCard.model_validate(yaml.safe_load(path.read_text()))
     except FileNotFoundError as error:
         raise BadSubmission(f"{path}: missing; `safer-bench score CRITERION --out {path.parent}` writes one") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise BadSubmission(f"{path}: {place}: {first['msg']} (found {first['input']!r:.80})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:  # PyYAML raises ValueError for odd dates
         raise BadSubmission(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    names = [item.name for item in card.criteria]
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise BadSubmission(f"{path}: criterion {repeated[0]!r} is listed twice")
+    return card
 
 
-def _check_weights(card: SubmissionCard, networks: pa.Table | None, folder: Path) -> None:
-    known = {} if networks is None else {row["network"]: row["weights_sha256"] for row in networks.to_pylist()}
+def _check_weights(card: SubmissionCard, networks: pa.Table, folder: Path) -> None:
+    known = {row["network"]: row["weights_sha256"] for row in networks.to_pylist()}
     for network, digest in card.weights.items():
         if known.get(network, digest) != digest:
             raise BadSubmission(
@@ -140,7 +156,9 @@ def _with_tracks(table: pa.Table, card: SubmissionCard, path: Path) -> list[dict
         if name not in tracks:
             raise BadSubmission(f"{path}, row {number}: criterion {name!r} is not in submission.yaml ({', '.join(tracks)})")
         given = {key: row.get(key) for key in ("network", "layer", "perturbation", "level", "score")}
-        given |= {"score": _number(given["score"]), "perturbation": given["perturbation"] or None}
+        given |= {key: _number(given[key]) for key in ("score", "level")} | {"perturbation": given["perturbation"] or None}
+        if given["level"] is not None and not isinstance(given["level"], int | float):
+            raise BadSubmission(f"{path}, row {number}: level is {given['level']!r}; expected a number")
         rows.append({"criterion": name, "track": tracks[name], **given})
     unscored = set(tracks) - {row["criterion"] for row in rows}
     if unscored:
@@ -186,7 +204,7 @@ def submission_folders(root: Path) -> list[Path]:
         raise BadInput(f"{root}: no such folder; expected submissions/ or submissions/NAME")
     if (root / "submission.yaml").is_file():
         return [root]
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.parent for path in root.glob("*/submission.yaml"))
 
 
 def gather_scores(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> pa.Table:
@@ -200,7 +218,7 @@ def gather_scores(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> pa.
     """
     found: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
     sources = [("the tree's own scores", truth["scores"])] if "scores" in truth else []
-    sources += [(str(path), read_submission(path, truth["layers"], truth["networks"]).scores) for path in folders]
+    sources += [(str(path), read_submission(path, truth).scores) for path in folders]
     for where, table in sources:
         for row in table.to_pylist():
             key = tuple(row[name] for name in ("criterion", "track", "network", "layer", "perturbation", "level"))

@@ -49,6 +49,12 @@ def test_a_criterion_that_scores_only_some_networks_is_shown_last_and_not_ranked
     assert [(row.criterion, row.value) for row in board.rows] == [("mine", -0.5), ("part", None)]
 
 
+def test_a_criterion_that_scores_only_some_perturbations_is_not_ranked():
+    part = results({key: 1.0 for key in everywhere(1.0) if key[1] == "noise"}, "part")
+    board = boards(pa.concat_tables([results(everywhere(-0.5)), part]), TRUTH)[0]
+    assert [(row.criterion, row.value) for row in board.rows] == [("mine", -0.5), ("part", None)]
+
+
 def test_datasets_splits_and_small_networks_have_boards_of_their_own():
     tables = [
         results({("a1", "noise"): 0.1}),

@@ -55,8 +55,7 @@ def test_the_snippets_that_load_the_truth_run(monkeypatch, capsys, tmp_path):
 
 
 def test_the_readmes_own_criterion_scores(tmp_path):
-    code = "import torch\n" + blocks("python")[2]
-    (tmp_path / "mine.py").write_text(code)
+    (tmp_path / "mine.py").write_text(blocks("python")[2])
     found = safer_bench.score(f"{tmp_path / 'mine.py'}:largest_weight", safer_bench.load_network("digits_mlp"))
     assert len(found) == 10
 

@@ -94,6 +94,9 @@ IMAGES, LABELS = torch.zeros(4, 2), torch.tensor([0, 1, 0, 1])
         (nn.Linear(2, 2).eval(), IMAGES, LABELS[:3], "network own, evaluation: 4 images and 3 labels; expected as many, at least one"),
         (nn.Linear(2, 2).eval(), IMAGES[:0], LABELS[:0], "network own, evaluation: 0 images and 0 labels; expected as many, at least one"),
         (nn.Linear(2, 2).eval(), IMAGES, LABELS.float(), "network own, evaluation: labels are torch.float32 (4,); expected int64 (n,)"),
+        (nn.Linear(3, 2).eval(), IMAGES, LABELS, "network 'own': running one image raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x2 and 3x2)"),
+        (nn.Identity().eval(), IMAGES[:, 0], LABELS, "network 'own': one image gave (1,); expected logits (1, n_classes)"),
+        (nn.Linear(2, 2).eval(), IMAGES, LABELS + 1, "network 'own': labels from 1 to 2; expected 0 to 1"),
         (nn.Linear(2, 2).eval(), IMAGES / 0, LABELS, "network own, evaluation: the images hold NaN or infinite values"),
     ],
 )  # fmt: skip
@@ -108,6 +111,11 @@ def test_a_part_in_training_mode_is_named():
     model[1].train()
     with pytest.raises(BadInput, match="network 'own': 1 is in training mode; call"):
         Network(model, IMAGES, LABELS)
+
+
+def test_a_name_that_would_leave_the_run_folder_is_refused():
+    with pytest.raises(BadInput, match=r"network name '../../evil'; expected letters, digits"):
+        Network(nn.Linear(2, 2).eval(), IMAGES, LABELS, name="../../evil")
 
 
 def test_an_unknown_layer_gets_a_near_miss(tiny):

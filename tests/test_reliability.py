@@ -99,3 +99,4 @@ def test_ceilings_are_one_without_noise_and_fall_with_it():
     assert exact["spearman"] == pytest.approx(1.0)
     assert 0.4 < noisy["spearman"] < 0.95
     assert np.isnan(ceilings(values, np.full(12, np.nan), Stream("t"))["spearman"])
+    assert np.isnan(ceilings(values[:8], np.full(8, 1.0), Stream("t"))["top_5_overlap"])

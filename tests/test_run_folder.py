@@ -98,6 +98,48 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt", "lock"]
 
 
+def test_what_a_start_that_was_cut_short_leaves_behind_does_not_stop_the_next(tmp_path):
+    (tmp_path / ".run.json.partial").write_text("{")
+    (tmp_path / "layers.parquet").write_bytes(b"PAR1")
+    assert run(tmp_path) == 6
+    assert RunFolder(tmp_path).probes().num_rows == 3 * (2 + 1)
+
+
+def test_damaged_tables_are_named_and_mended_by_the_same_command(tmp_path):
+    run(tmp_path)
+    whole = (tmp_path / "networks.parquet").read_bytes()
+    (tmp_path / "networks.parquet").write_bytes(whole[:50])
+    with pytest.raises(BadInput) as error:
+        RunFolder(tmp_path).table("networks")
+    assert str(error.value) == f"{tmp_path / 'networks.parquet'}: missing or damaged; repeat the run's measure command"
+    run(tmp_path)
+    assert (tmp_path / "networks.parquet").read_bytes() == whole
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "{", "\xff"])
+def test_a_damaged_request_is_named(tmp_path, text):
+    run(tmp_path)
+    (tmp_path / "run.json").write_text(text, encoding="latin-1")
+    with pytest.raises(BadInput, match=r"run.json: damaged \(.*\); measure again in a new folder"):
+        run(tmp_path)
+
+
+def test_an_edited_perturbation_is_another_request(tmp_path):
+    """Finishing the run would mix what two functions did."""
+    path = tmp_path / "mine.py"
+    text = (
+        "import safer_bench as sb\n"
+        "@sb.perturbation(levels=(0.5, 0.1), scale='linear', unit='share', source='mine')\n"
+        "def shrink(weight, level, rng):\n"
+        "    return weight * level\n"
+    )
+    path.write_text(text)
+    run(tmp_path / "run", make_protocol([f"{path}:shrink"]))
+    path.write_text(text.replace("* level", "* -level"))
+    with pytest.raises(BadInput, match="belongs to a run with another sources"):
+        run(tmp_path / "run", make_protocol([f"{path}:shrink"]))
+
+
 def test_no_run_folder_is_named(tmp_path):
     with pytest.raises(BadInput) as error:
         RunFolder(tmp_path).request()
@@ -110,7 +152,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.touch", refuse)
+    monkeypatch.setattr("safer_bench.files.NamedTemporaryFile", refuse)
     with pytest.raises(BadInput) as error:
         run(tmp_path / "run")
     assert str(error.value) == (
@@ -128,6 +170,7 @@ def test_a_full_disk_is_named_and_leaves_no_part(tmp_path, monkeypatch):
     with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\)"):
         run_folder.write(Unit("tiny", 0, "quantize"), [])
     assert content(tmp_path) == {}
+    assert not list(tmp_path.rglob("*.partial")), "a half-written file would stay on the full disk"
     monkeypatch.undo()
     run_folder.write(Unit("tiny", 0, "quantize"), [])
     assert len(content(tmp_path)) == 1

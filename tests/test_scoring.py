@@ -31,6 +31,7 @@ def test_a_plain_function_in_a_file_is_a_criterion(tiny, tmp_path):
         ("raise ValueError('no')", "raised ValueError: no"),
         ("return {'conv': 1.0}", "expected one score for each of the 3 layers; missing ['head', 'hidden'], unknown []"),
         (f"return {{**{LAYERS}, 'tail': 1.0}}", "expected one score for each of the 3 layers; missing [], unknown ['tail']"),
+        (f"return {{**{LAYERS}, 'head': None}}", "a score is no number (float() argument must be a string or a real number, not 'NoneType')"),
         ("return 3", "expected one score for each of the 3 layers; missing ['conv', 'head', 'hidden'], unknown []"),
         (f"return {{**{LAYERS}, 'head': float('nan')}}", "the score of layer 'head' is nan; expected a finite number"),
         (
@@ -78,6 +79,20 @@ def test_an_aware_criterion_needs_a_perturbation(tiny):
     assert str(error.value) == "criterion 'measured_drop_128' sees the perturbation; give perturbation=NAME"
 
 
+def test_given_examples_are_all_used_and_must_match(tiny):
+    images, labels = tiny.evaluation
+    repeated = score("snip", tiny, images.repeat(20, 1, 1, 1), labels.repeat(20))
+    assert repeated == pytest.approx(score("snip", tiny, images, labels), rel=1e-4)
+    for bad in ((images, None), (images, labels[:5]), (None, labels)):
+        with pytest.raises(BadInput, match="images and labels: expected both, as many of each, or neither"):
+            score("snip", tiny, *bad)
+
+
+def test_a_submissions_name_is_checked_before_anything_is_scored(tiny, tmp_path):
+    with pytest.raises(BadInput, match=r"name 'my scores': String should match pattern"):
+        write_scores(tmp_path / "my scores", [criterion_file(tmp_path, "raise ValueError")], [tiny], LEVELS)
+
+
 def test_costs_count_passes_forward_as_one_and_backward_as_two(tiny):
     """40 probe examples; finding the layers costs one more each time."""
     snip = score_network(criteria()["snip"], tiny, LEVELS, batch_size=16).cost
@@ -85,6 +100,8 @@ def test_costs_count_passes_forward_as_one_and_backward_as_two(tiny):
     drop = score_network(criteria()["measured_drop_128"], tiny, LEVELS[:1], batch_size=16).cost
     assert drop["forward_equivalents"] == 2 * (40 * (1 + 3) + 1)
     assert drop["seconds"] > 0
+    gradient = score_network(criteria()["measured_drop_128"], tiny, LEVELS[1:], batch_size=16).cost
+    assert gradient["forward_equivalents"] == 3 * 40 + 1 + 40 * (1 + 3) + 1
 
 
 def test_aware_rows_name_their_perturbation_and_blind_ones_none(tiny):
@@ -98,7 +115,7 @@ def test_aware_rows_name_their_perturbation_and_blind_ones_none(tiny):
 def test_a_failing_criterion_leaves_nothing_written(tiny, tmp_path):
     with pytest.raises(BadInput):
         write_scores(tmp_path / "out", ["l2_norm", criterion_file(tmp_path, "return {}")], [tiny], LEVELS)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_scores_are_written_with_card_and_costs(tiny, tmp_path):

@@ -30,7 +30,58 @@ def write(tmp_path, small_tree):
 
 
 def read(folder, tree):
-    return read_submission(folder, tree["layers"], tree["networks"])
+    return read_submission(folder, tree)
+
+
+def aware(track):
+    return {**CARD, "criteria": [{"name": "mine", "track": track}]}
+
+
+def expanded(*endings):
+    def expand(lines):
+        lines[:] = [f"{line},{ending}" for line in list(lines) for ending in endings]
+
+    return expand
+
+
+HEADER = "network,layer,score,perturbation,level"
+LEVELS = ("gaussian_noise,0.5", "gaussian_noise,2", "gaussian_noise,8")
+
+
+@pytest.mark.parametrize(
+    ("track", "endings", "message"),
+    [
+        ("perturbation_aware", ("gausian_noise,",), "{csv}, row 1: 'gausian_noise' is no perturbation of the truth. Did you mean 'gaussian_noise'?\nThe perturbations: gaussian_noise, magnitude_prune"),
+        ("level_aware", (*LEVELS, "gaussian_noise,3"), "{csv}, row 4: 3.0 is no level of 'gaussian_noise'; its levels: 0.5, 2.0, 8.0"),
+        ("level_aware", LEVELS[:2], "{csv}: criterion 'mine' does not score level 8.0 of 'gaussian_noise' on 'digits_mlp'"),
+        ("level_aware", ("gaussian_noise,mild",), "{csv}, row 1: level is 'mild'; expected a number"),
+    ],
+)  # fmt: skip
+def test_perturbations_and_levels_that_the_truth_lacks_are_refused(write, small_tree, track, endings, message):
+    """They would be dropped without a word: no cell of the truth asks for them."""
+    folder = write(expanded(*endings), aware(track), HEADER)
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert str(error.value) == message.replace("{csv}", str(folder / "scores.csv"))
+
+
+@pytest.mark.parametrize("text", ["name: 2020-13-45", "[" * 3000, "name: \x00"])
+def test_whatever_the_yaml_reader_raises_is_one_message(write, small_tree, text):
+    with pytest.raises(BadSubmission, match=r"submission.yaml: "):
+        read(write(card=text), small_tree)
+
+
+def test_a_criterion_listed_twice_is_refused(write, small_tree):
+    folder = write(card={"name": "mine", "criteria": [{"name": "mine"}, {"name": "mine"}]})
+    with pytest.raises(BadSubmission, match="criterion 'mine' is listed twice"):
+        read(folder, small_tree)
+
+
+def test_damaged_costs_are_refused(write, small_tree):
+    folder = write()
+    (folder / "costs.parquet").write_bytes(b"nothing")
+    with pytest.raises(BadSubmission, match=r"costs.parquet: cannot be read"):
+        read(folder, small_tree)
 
 
 def test_a_csv_submission_is_read_with_dataset_and_split(write, small_tree):
@@ -122,13 +173,7 @@ def test_a_damaged_parquet_file_is_named(write, small_tree):
 
 
 def test_level_aware_scores_carry_perturbation_and_level(write, small_tree):
-    card = {**CARD, "criteria": [{"name": "mine", "track": "level_aware"}]}
-
-    def expand(lines):
-        lines[:] = [f"{line},gaussian_noise,{level}" for line in list(lines) for level in (0.5, 2.0, 8.0)]
-
-    folder = write(expand, card, "network,layer,score,perturbation,level")
-    assert read(folder, small_tree).scores.num_rows == 30
+    assert read(write(expanded(*LEVELS), aware("level_aware"), HEADER), small_tree).scores.num_rows == 30
 
 
 def test_a_criterion_with_other_scores_than_the_trees_own_is_refused(write, small_tree):
@@ -145,6 +190,7 @@ def test_a_criterion_with_the_trees_own_scores_is_listed_once(small_tree, small_
 
 def test_folders_of_submissions_are_found(write, tmp_path):
     folder = write()
+    (tmp_path / "failed").mkdir()
     assert submission_folders(tmp_path) == [folder]
     assert submission_folders(folder) == [folder]
     with pytest.raises(BadInput, match="no such folder; expected submissions/ or submissions/NAME"):

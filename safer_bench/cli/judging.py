@@ -50,7 +50,7 @@ def check(
 
     tree = load_tree(truth)
     try:
-        found = read_submission(folder, tree["layers"], tree["networks"])
+        found = read_submission(folder, tree)
     except BadSubmission as error:
         typer.echo(f"Refused: {error}", err=True)
         raise typer.Exit(1) from None

@@ -71,7 +71,7 @@ def pack(
 
 def verify(
     tree: Annotated[Path, typer.Argument(help="Folder of the dataset tree.")] = DEFAULT,
-    rows: Annotated[int, typer.Option(help="Rows to measure again; 0 for files and sums alone.")] = 20,
+    rows: Annotated[int, typer.Option(min=0, help="Rows to measure again; 0 for files and sums alone.")] = 20,
     dataset: Annotated[str | None, typer.Option(help="Only this dataset; an error where its images are absent.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of rows.")] = 0,
 ) -> None:
@@ -113,7 +113,9 @@ def _remeasure(path: Path, n_rows: int, dataset: str | None, seed: int) -> None:
                 typer.echo(f"{row_name(verdict.row)}: {verdict.outcome}: {verdict.detail}")
     n_absent = outcomes["absent"]
     if n_absent:
-        typer.echo(f"{n_absent} of {len(chosen)} rows were not measured again: their images or weights are absent")
+        typer.echo(
+            f"{n_absent} of {len(chosen)} rows were not measured again: their images, weights or perturbation are not here"
+        )
     typer.echo(f"{outcomes['equal']} of {len(chosen) - n_absent} rows equal")
     if n_absent and (dataset or n_absent == len(chosen)):
         raise typer.Exit(2)

@@ -29,6 +29,9 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
         BadInput: a run that is not finished, runs that contradict each other, or scores that do not fit.
     """
     folders = [RunFolder(path) for path in runs]
+    for folder in folders:
+        if folder.request().get("protocol") != PROTOCOL:
+            raise BadInput(f"{folder.path}: measured by another protocol; measure it again in a new folder")
     seeds = {folder.request()["seed"] for folder in folders}
     if len(seeds) != 1:
         raise BadInput(f"the run folders have different seeds ({', '.join(map(str, sorted(seeds)))}); expected one")
@@ -36,7 +39,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     probes = _merge("probes", [folder.probes() for folder in folders], PROBE_KEY)
     tables |= {name: _columns(probes, name) for name in ("layer_drops", "losses", "outcomes")}
     tables["layer_sensitivity"], tables["cells"] = summarise(probes, tables["networks"], tables["perturbations"])
-    submissions = [read_submission(path, tables["layers"]) for path in score_folders]
+    submissions = [read_submission(path, tables) for path in score_folders]
     tables |= {name: table for name, table in _scores(submissions).items() if table.num_rows}
     write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_card(tables))
 

@@ -79,11 +79,7 @@ def _cell(rows: list[Row], network: Row, perturbation: Row) -> Cell:
     starts = dict(sorted({row["draw"]: row["example_start"] for row in rows}.items()))
     n_examples = rows[0]["n_examples"]
     shape = (len(levels), len(starts), len(layers), n_examples)
-    if len(rows) != np.prod(shape[:3]):
-        raise BadInput(
-            f"network {network['network']!r}, perturbation {perturbation['perturbation']!r}: {len(rows)} probes; expected "
-            f"{len(levels)} levels x {len(starts)} draws x {len(layers)} layers"
-        )
+    _check_complete(rows, network, shape)
     clean = _bits(network["clean_outcomes"], network["n_examples"])
     changes = np.zeros(shape, dtype=np.int8)
     places = {layer: i for i, (_, layer) in enumerate(layers)}
@@ -104,6 +100,20 @@ def _cell(rows: list[Row], network: Row, perturbation: Row) -> Cell:
     )
 
 
+def _check_complete(rows: list[Row], network: Row, shape: tuple[int, ...]) -> None:
+    where = f"network {network['network']!r}, perturbation {rows[0]['perturbation']!r}"
+    if len(rows) != np.prod(shape[:3]):
+        raise BadInput(f"{where}: {len(rows)} probes; expected {shape[0]} levels x {shape[1]} draws x {shape[2]} layers")
+    sizes = sorted({row["n_examples"] for row in rows})
+    if len(sizes) > 1:
+        raise BadInput(f"{where}: probes of {sizes[0]} and of {sizes[-1]} examples; measure all with the same --examples")
+    if network["clean_correct"] <= network["chance_accuracy"] * network["n_examples"]:
+        raise BadInput(
+            f"{where}: right on {network['clean_correct']} of {network['n_examples']} examples, no better than chance: it "
+            "has no accuracy to lose"
+        )
+
+
 def _bits(packed: bytes, n: int) -> Array:
     return np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=n).astype(np.int8)
 
@@ -117,7 +127,7 @@ def _summaries(cell: Cell) -> Iterator[tuple[list[Row], Row | None]]:
         halves = random_halves(cell.changes, cell.slices, stream, N_SPLITS)
     for i, level in enumerate(cell.levels):
         yield _summary(cell, "level", float(level), np.eye(n_levels)[i], halves)
-    weights = area_weights(cell.levels, cell.scale) / max(cell.above_chance, 1e-9)
+    weights = area_weights(cell.levels, cell.scale) / cell.above_chance
     yield _summary(cell, "area", None, weights, halves)
     yield _tolerated(cell), None
 

@@ -35,14 +35,17 @@ class Tree(Mapping[str, pa.Table]):
             MissingData: there is no tree.
             BadInput: the manifest is damaged or of another schema version.
         """
+        path = self.path / MANIFEST
         try:
-            found = dict(json.loads((self.path / MANIFEST).read_text()))
-        except FileNotFoundError as error:
+            found = json.loads(path.read_text())
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingData(
                 f"{self.path}: no dataset tree (it has no {MANIFEST}). Name the folder of one, or make one: safer-bench demo"
             ) from error
-        except json.JSONDecodeError as error:
-            raise BadInput(f"{self.path / MANIFEST}: damaged ({error}); get the tree again") from error
+        except ValueError as error:
+            raise BadInput(f"{path}: damaged ({error}); get the tree again") from error
+        if not isinstance(found, dict) or not {"schema", "contents", "files", "seed"} <= set(found):
+            raise BadInput(f"{path}: no manifest of a dataset tree (it lacks schema, contents, files or seed)")
         if found.get("schema") != schema.VERSION:
             raise BadInput(
                 f"{self.path}: schema version {found.get('schema')}, expected {schema.VERSION}. Use the safer-bench "
@@ -95,13 +98,17 @@ def load_truth(path: str | Path | None = None, table: str = "layer_drops", split
 
     Raises:
         MissingData: there is no tree.
-        BadInput: an unknown table, a file that differs from the manifest, or a file the manifest does not know.
+        BadInput: an unknown table or split, a file that differs from the manifest, or a file the manifest does not know.
     """
     tree = load_tree(path)
     if table not in tree:
         raise BadInput(f"{tree.path}: has no table {table!r}; its tables: {', '.join(tree)}")
     found = tree[table]
-    return found if split is None else found.filter(pc.field("split") == split)
+    if split is None:
+        return found
+    if "split" not in found.schema.names or split not in SPLITS:
+        raise BadInput(f"{tree.path}: table {table!r} has no split {split!r}; tables of networks have {', '.join(SPLITS)}")
+    return found.filter(pc.field("split") == split)
 
 
 def _read_table(tree: Tree, table: str) -> pa.Table:
@@ -121,7 +128,10 @@ def _read_file(path: Path, digest: str, table: str) -> pa.Table:
     found = files.sha256_of(data)
     if found != digest:
         raise BadInput(f"{path}: SHA-256 {found[:16]}, the manifest says {digest[:16]}; get the tree again")
-    result = pq.read_table(pa.BufferReader(data))
+    try:
+        result = pq.read_table(pa.BufferReader(data))
+    except pa.ArrowException as error:
+        raise BadInput(f"{path}: no Parquet file ({' '.join(str(error).split())})") from error
     schema.check_schema(result, table, str(path))
     return result
 
@@ -155,8 +165,8 @@ def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, An
     Raises:
         BadInput: the folder holds something else, or cannot be written to.
     """
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise BadInput(f"{out}: not empty and no dataset tree; use a new folder")
+    _check_replaceable(out)
+    out = out.resolve()
     partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -166,6 +176,18 @@ def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, An
         out.rename(old)
     partial.rename(out)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_replaceable(out: Path) -> None:
+    """Refuse to replace anything that is not a tree and nothing but a tree."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not out.is_dir() or not (out / MANIFEST).is_file():
+        raise BadInput(f"{out}: not empty and no dataset tree; use a new folder")
+    known = {*Tree(out).manifest["files"], MANIFEST}
+    foreign = sorted({str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} - known)
+    if foreign:
+        raise BadInput(f"{out}: holds {foreign[0]}, which is no part of the tree there; move it away or use a new folder")
 
 
 def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], card: str) -> None:

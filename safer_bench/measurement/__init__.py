@@ -9,7 +9,7 @@ from safer_bench import schema
 from safer_bench.errors import BadInput
 from safer_bench.measurement import describe
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Protocol, make_protocol, n_probes, work_units
+from safer_bench.measurement.plan import Protocol, check_measurable, make_protocol, n_probes, work_units
 from safer_bench.networks import Network
 from safer_bench.run_folder import RunFolder, Unit
 
@@ -36,6 +36,7 @@ def measure(
         BadInput: levels, draws or examples out of range, or a perturbation that failed.
     """
     protocol = make_protocol(perturbations, draws, examples, seed)
+    check_measurable(network, protocol)
     engine = PlainEngine(network, seed)
     units = work_units(network, protocol)
     return schema.build("layer_drops", [row for _, _, probes in units for row in engine.measure(probes)])
@@ -58,6 +59,8 @@ def measure_into(
     names = [network.name for network in networks]
     if len(set(names)) < len(names):
         raise BadInput(f"two networks have one name: {', '.join(names)}; name yours with Network(..., name=...)")
+    for network in networks:
+        check_measurable(network, protocol)
     run = RunFolder(folder)
     with run.locked():
         run.open(describe.request(networks, protocol), lambda: describe.tables(networks, protocol))

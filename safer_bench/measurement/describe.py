@@ -1,11 +1,14 @@
 """Rows of the tables networks, layers and perturbations, and the request that a run folder keeps."""
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from safer_bench import schema
+from safer_bench.files import sha256_of
 from safer_bench.measurement.canonical import CanonicalModel
 from safer_bench.measurement.plan import Protocol
 from safer_bench.networks import Network
@@ -16,6 +19,7 @@ def request(networks: list[Network], protocol: Protocol) -> dict[str, Any]:
     """Return what identifies a run: two runs with equal requests measure the same integers."""
     digests = {item.name: {"weights": item.weights_sha256, "inputs": item.inputs_sha256} for item in networks}
     levels = {entry.name: list(chosen) for entry, chosen in protocol.perturbations}
+    sources = {entry.name: _source_sha256(entry) for entry, _ in protocol.perturbations if not _is_built_in(entry)}
     return {
         "networks": digests,
         "perturbations": levels,
@@ -23,7 +27,17 @@ def request(networks: list[Network], protocol: Protocol) -> dict[str, Any]:
         "first_draw": protocol.first_draw,
         "examples": protocol.n_examples,
         "seed": protocol.seed,
+        "sources": sources,
     }
+
+
+def _is_built_in(entry: Perturbation) -> bool:
+    return entry.function.__module__.startswith("safer_bench.")
+
+
+def _source_sha256(entry: Perturbation) -> str:
+    """Return the SHA-256 of the user's file that defines a perturbation: an edited one measures something else."""
+    return sha256_of(Path(inspect.getfile(entry.function)).read_bytes())
 
 
 def tables(networks: list[Network], protocol: Protocol) -> dict[str, pa.Table]:

@@ -40,7 +40,7 @@ class PlainEngine:
     def perturb(self, probe: Probe) -> Perturbed:
         """Return the perturbed weight of a probe: a function of seed, names, level and draw alone."""
         layer, entry = probe.layer, probe.perturbation
-        stream = Stream(self.seed, self.network.name, layer.name, entry.name, float(probe.level), probe.draw)
+        stream = Stream(int(self.seed), self.network.name, layer.name, entry.name, float(probe.level), probe.draw)
         needs: dict[str, object] = {}
         if "layer" in entry.needs:
             needs["layer"] = LayerFacts(layer.kind, layer.output_axis, layer.fan_in)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from safer_bench.errors import BadInput
+from safer_bench.measurement.gradients import N_PARTS
 from safer_bench.networks import Layer, Network
 from safer_bench.perturbations import Perturbation, parse_perturbation, perturbations
 
@@ -93,3 +94,23 @@ def work_units(network: Network, protocol: Protocol) -> Iterator[tuple[Layer, Pe
 def n_probes(networks: Iterable[Network], protocol: Protocol) -> int:
     """Return the number of probes of all networks."""
     return sum(len(probes) for network in networks for _, _, probes in work_units(network, protocol))
+
+
+def check_measurable(network: Network, protocol: Protocol) -> None:
+    """Refuse what could not be measured, before anything is.
+
+    Raises:
+        BadInput: no layers, no probes, more examples or draws than there are, or no probe examples for gradients.
+    """
+    if not network.layers:
+        raise BadInput(
+            f"network {network.name!r} has no layers: no weight of a convolution, linear layer or embedding is used"
+        )
+    if n_probes([network], protocol) == 0:
+        raise BadInput("nothing to measure: further draws of deterministic perturbations would repeat the first")
+    if not any("gradient" in entry.needs for entry, _ in protocol.perturbations):
+        return
+    if protocol.first_draw + protocol.draws > N_PARTS:
+        raise BadInput(f"gradient perturbations have {N_PARTS} different draws, one for each part of the probe examples")
+    if len(network.probe[1]) < N_PARTS:
+        raise BadInput(f"network {network.name!r}: {len(network.probe[1])} probe examples, expected at least {N_PARTS}")

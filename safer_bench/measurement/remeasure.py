@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from safer_bench.errors import MissingData
+from safer_bench.errors import MissingData, UnknownName
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Probe
 from safer_bench.perturbations import perturbations
@@ -48,7 +48,8 @@ def remeasure(rows: Sequence[Row], networks: Mapping[str, Row], seed: int) -> It
 def _engine(row: Row, facts: Row, seed: int) -> PlainEngine | Verdict:
     try:
         network = load_network(row["network"])
-    except MissingData as error:
+        look_up(perturbations(), row["perturbation"], "perturbation")
+    except (MissingData, UnknownName) as error:
         return Verdict(row, "absent", str(error))
     for key in ("weights_sha256", "inputs_sha256"):
         if getattr(network, key) != facts[key]:

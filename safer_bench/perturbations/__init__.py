@@ -15,11 +15,13 @@ def perturbations() -> Mapping[str, Perturbation]:
 
 
 def parse_perturbation(spec: str) -> tuple[Perturbation, tuple[float, ...]]:
-    """Read ``NAME[:LEVEL,...]`` or ``FILE.py:FUNC[:LEVEL,...]`` into an entry and its levels (all where none is given).
+    """Read ``NAME[:LEVEL,...]`` or ``FILE.py:FUNC[:LEVEL,...]`` into an entry and its levels, mild to severe.
+
+    All levels of the entry where none is given.
 
     Raises:
         UnknownName: no perturbation has that name.
-        BadInput: a level is no number, or the function of a file is not decorated.
+        BadInput: a level is no number, given twice or outside the domain, or the function of a file is not decorated.
     """
     name, _, level_text = spec.partition(":")
     if is_file_spec(spec):
@@ -32,7 +34,7 @@ def parse_perturbation(spec: str) -> tuple[Perturbation, tuple[float, ...]]:
         levels = tuple(float(text) for text in level_text.split(",")) if level_text else entry.levels
     except ValueError as error:
         raise BadInput(f"perturbation {spec!r}: {error}; expected NAME:LEVEL,LEVEL,...") from error
-    return entry, levels
+    return entry, entry.ordered(levels)
 
 
 def _from_file(spec: str) -> Perturbation:

@@ -54,6 +54,8 @@ class Perturbation:
         needs: keyword arguments beyond the first three: ``layer`` (``LayerFacts``), ``gradient`` (float64, shape of W).
         deterministic: every draw would be the same, so that one is enough.
         neutral: the level at which W' = W, where there is one.
+        domain: smallest and largest level that make sense.
+        whole: levels are whole numbers.
     """
 
     name: str
@@ -67,6 +69,8 @@ class Perturbation:
     needs: tuple[str, ...] = ()
     deterministic: bool = False
     neutral: float | None = None
+    domain: tuple[float, float] = (0.0, math.inf)
+    whole: bool = False
 
     def __call__(self, weight: Array, level: float, rng: Stream, **needs: Any) -> Array:
         """Call the bare function: float64 in and out."""
@@ -81,6 +85,23 @@ class Perturbation:
     def description(self) -> str:
         """First line of the function's docstring."""
         return (self.function.__doc__ or "").strip().split("\n")[0]
+
+    def ordered(self, levels: tuple[float, ...]) -> tuple[float, ...]:
+        """Return levels from mild to severe.
+
+        Raises:
+            BadInput: a level that is given twice, outside the domain, not whole, or not positive on a log scale.
+        """
+        low, high = self.domain
+        for level in levels:
+            fits = low <= level <= high and math.isfinite(level) and (self.scale == "linear" or level > 0)
+            if not fits or (self.whole and level != int(level)):
+                kind = "whole number" if self.whole else "positive number" if self.scale == "log10" else "number"
+                limits = f"from {low:g}" + (f" to {high:g}" if math.isfinite(high) else " on")
+                raise BadInput(f"perturbation {self.name!r}: level {level:g}; expected a {kind} {limits}")
+        if len(set(levels)) < len(levels):
+            raise BadInput(f"perturbation {self.name!r}: a level is given twice: {', '.join(f'{x:g}' for x in levels)}")
+        return tuple(sorted(levels, reverse=self.direction == "decreasing"))
 
     def apply(self, weight: Array, level: float, rng: Stream, **needs: Any) -> Perturbed:
         """Perturb a float32 weight: computed in float64, rounded once.
@@ -119,6 +140,8 @@ def perturbation(
     needs: tuple[str, ...] = (),
     deterministic: bool = False,
     neutral: float | None = None,
+    domain: tuple[float, float] = (0.0, math.inf),
+    whole: bool = False,
 ) -> Callable[[Callable[..., Array]], Perturbation]:
     """Make a perturbation of a pure function; the function's name is the perturbation's.
 
@@ -136,7 +159,19 @@ def perturbation(
     def decorate(function: Callable[..., Array]) -> Perturbation:
         family = function.__module__.rpartition(".")[2]
         return Perturbation(
-            function.__name__, family, function, levels, scale, unit, formula, source, needs, deterministic, neutral
+            function.__name__,
+            family,
+            function,
+            levels,
+            scale,
+            unit,
+            formula,
+            source,
+            needs,
+            deterministic,
+            neutral,
+            domain,
+            whole,
         )
 
     return decorate

@@ -13,6 +13,7 @@ from safer_bench.perturbations.stream import Array, Stream
     unit="bit-error rate",
     formula="s*(int8 codes XOR Bernoulli(level) bits)",
     source="Rakin et al. 2019, arXiv 1903.12269 (flips at random instead of searched)",
+    domain=(0.0, 1.0),
 )
 def int8_bit_flip(weight: Array, level: float, rng: Stream) -> Array:
     """Invert each bit of the 8-bit two's complement codes with probability ``level``, decoded with the same step."""

@@ -14,6 +14,7 @@ from safer_bench.perturbations.stream import Array, Stream
     source="Han et al. 2015, arXiv 1506.02626",
     deterministic=True,
     neutral=0.0,
+    domain=(0.0, 1.0),
 )
 def magnitude_prune(weight: Array, level: float, rng: Stream) -> Array:  # noqa: ARG001  every perturbation has a stream
     """Set the share ``level`` of smallest magnitude to zero (half to even); ties fall to the lowest flat index."""

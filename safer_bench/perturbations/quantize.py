@@ -26,6 +26,8 @@ def codes(weight: Array, bits: int) -> Array:
     formula="s*clip(round_half_even(W/s)), s = max abs(W)/(2^(bits-1) - 1)",
     source="Jacob et al. 2018, arXiv 1712.05877, symmetric, per tensor",
     deterministic=True,
+    domain=(2.0, 16.0),
+    whole=True,
 )
 def quantize(weight: Array, level: float, rng: Stream) -> Array:  # noqa: ARG001  every perturbation has a stream
     """Round to ``level`` bits on a symmetric grid per tensor; at least 2 bits."""

@@ -13,6 +13,7 @@ from safer_bench.perturbations.stream import Array, Stream
     formula="W*(1 - Bernoulli(level))",
     source="Yvinec et al. 2023, arXiv 2308.04753",
     neutral=0.0,
+    domain=(0.0, 1.0),
 )
 def random_zero(weight: Array, level: float, rng: Stream) -> Array:
     """Set each weight to zero with probability ``level``; 1 removes the layer."""

@@ -16,7 +16,7 @@ def zoo_networks() -> Mapping[str, ZooNetwork]:
 
 
 def load_network(spec: str) -> Network:
-    """Load a network: a zoo name, or ``FILE.py:FUNC`` of a function that returns a ``Network``.
+    """Load a network: a zoo name, or ``FILE.py:FUNC`` of a function, decorated or not, that returns a ``Network``.
 
     Raises:
         UnknownName: the zoo has no network of that name.
@@ -26,6 +26,7 @@ def load_network(spec: str) -> Network:
     if not is_file_spec(spec):
         return look_up(zoo_networks(), spec, "network")()
     build = load_function(spec)
+    build = build.build if isinstance(build, ZooNetwork) else build
     try:
         result = build()
     except Exception as error:

@@ -26,8 +26,9 @@ Small networks trained on Fashion-MNIST, whose layers safer-bench perturbs one a
 loads one with its images.
 
 Training used the `fit` part alone (55,000 images). Accuracy is that on `tune` (2,500 images), on which recipes were chosen;
-final accuracies on test images are in the `networks` table of the safer-bench dataset. The indices of every part are in
-`parts.json`.
+final accuracies on test images are in the `networks` table of the safer-bench dataset. `parts.json` holds the indices of
+`tune` and `probe` among the 60,000 training images (`fit` is the rest); test images 0 to 7,499 give the truth, the others
+the budgets.
 Intended use: measuring sensitivity of layers, not classifying clothes.
 
 | network | family | split | parameters | epochs | accuracy on tune | training (s) | recipe | weights SHA-256 |

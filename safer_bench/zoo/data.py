@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import zlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from safer_bench.errors import MissingData
+from safer_bench.errors import BadInput, MissingData
 from safer_bench.perturbations.stream import Stream
 
 Part = tuple[torch.Tensor, torch.Tensor]  # images (n, channels, height, width) float32; labels (n,) int64
@@ -55,6 +56,7 @@ def load_part(dataset: str, part: str) -> Part:
 
     Raises:
         MissingData: the images are not on this machine.
+        BadInput: a file of images is damaged.
     """
     images, labels = READERS[dataset]("test" if part in {"evaluation", "budget"} else "train")
     chosen = part_indices(dataset)[part]
@@ -98,13 +100,18 @@ def _idx_path(folder: Path, name: str) -> Path | None:
 
 
 def _read_idx(folder: Path, name: str) -> np.ndarray:
-    path = _idx_path(folder, name)
-    if path is None:
-        raise MissingData(f"{folder}: no file {name} or {name}.gz")
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    n_dimensions = data[3]
-    shape = np.frombuffer(data, dtype=">i4", count=n_dimensions, offset=4)
-    return np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * n_dimensions).reshape(shape)
+    """Read one file of the idx format: two zero bytes, type, number of dimensions, sizes (big-endian), values."""
+    path = _idx_path(folder, name) or folder / name
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        n_dimensions = data[3]
+        shape = np.frombuffer(data, dtype=">i4", count=n_dimensions, offset=4)
+        values = np.frombuffer(data, dtype=np.uint8, offset=4 + 4 * n_dimensions).reshape(shape)
+        if len(values) != (60_000 if name.startswith("train") else 10_000):
+            raise ValueError(f"{len(values)} entries")
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+        raise BadInput(f"{path}: no Fashion-MNIST file ({error}); get the four files again") from error
+    return values
 
 
 def _fashion_mnist_from_hub(half: str) -> tuple[np.ndarray, np.ndarray]:
@@ -112,13 +119,13 @@ def _fashion_mnist_from_hub(half: str) -> tuple[np.ndarray, np.ndarray]:
 
     try:
         rows = datasets.load_dataset(HUB_ID, split=half).with_format("numpy")
-    except Exception as error:  # every kind of unreachable Hub: offline, no route, not found
+        return np.stack(rows["image"]), np.asarray(rows["label"])
+    except Exception as error:  # every kind of unreachable Hub: offline, no route, not found, no decoder
         raise MissingData(
             "Fashion-MNIST is not on this machine. Looked in the folder named by SAFER_BENCH_DATA "
             f"({os.environ.get('SAFER_BENCH_DATA') or 'not set'}), in {DEBIAN_FOLDER} (apt-get install "
             f"dataset-fashion-mnist) and on the Hub ({HUB_ID}: {type(error).__name__})"
         ) from error
-    return np.stack(rows["image"]), np.asarray(rows["label"])
 
 
 READERS: Mapping[str, Callable[[str], tuple[np.ndarray, np.ndarray]]] = {

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from safer_bench.errors import BadInput
+from safer_bench.files import make_folder
 from safer_bench.zoo import data, weights
 from safer_bench.zoo.entry import Recipe, ZooNetwork
 
@@ -34,7 +35,7 @@ def train(entry: ZooNetwork, out: Path, report: Callable[[Progress], None] = lam
 
     Args:
         entry: the network.
-        out: folder of the weights; a checkpoint and a log lie beside them until the end.
+        out: folder of the weights; a checkpoint lies beside them until the end.
         report: called after each epoch.
 
     Returns:
@@ -47,7 +48,7 @@ def train(entry: ZooNetwork, out: Path, report: Callable[[Progress], None] = lam
     if entry.recipe is None:
         raise BadInput(f"network {entry.name!r} has no training recipe")
     path = out / f"{entry.name}.safetensors"
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     run = _Run(entry, entry.recipe, out / f"{entry.name}.checkpoint")
     for epoch in range(run.epoch, entry.recipe.epochs):
         report(run.train_epoch(epoch))
@@ -69,9 +70,13 @@ class _Run:
         self.held_out = data.load_part(entry.dataset, "probe" if entry.dataset == "digits" else "tune")
         self.epoch, self.log = 0, []  # type: int, list[Progress]
         if checkpoint.is_file():
-            self._restore(torch.load(checkpoint, weights_only=True))
+            self._restore()
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _restore(self) -> None:
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
+        except Exception as error:  # torch raises whatever its unpickler meets
+            raise BadInput(f"{self.checkpoint}: damaged ({type(error).__name__}); remove it to start again") from error
         if state["recipe_sha256"] != self.recipe.sha256:
             raise BadInput(f"{self.checkpoint}: belongs to another recipe; remove it to start again")
         self.model.load_state_dict(state["model"])

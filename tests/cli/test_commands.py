@@ -85,6 +85,10 @@ def test_a_users_own_network_is_measured(cli, tmp_path):
         (("measure", "--network", "digits_mlp", "--perturbation", "quantize:x", "--out", "{tmp}/r"), "perturbation 'quantize:x': could not convert string to float: 'x'; expected NAME:LEVEL,LEVEL,..."),
         (("measure", "--network", "digits_mlp", "--examples", "601", "--out", "{tmp}/r"), "601 examples a probe; network 'digits_mlp' has 600 evaluation examples"),
         (("measure", "--network", "absent.py:build", "--out", "{tmp}/r"), "absent.py:build: there is no file 'absent.py'; expected FILE.py:FUNC"),
+        (("measure", "--network", "digits_mlp", "--perturbation", "random_zero:2", "--out", "{tmp}/r"), "perturbation 'random_zero': level 2; expected a number from 0 to 1"),
+        (("measure", "--network", "digits_mlp", "--perturbation", "quantize:2.5", "--out", "{tmp}/r"), "perturbation 'quantize': level 2.5; expected a whole number from 2 to 16"),
+        (("measure", "--network", "digits_mlp", "--perturbation", "quantize", "--first-draw", "1", "--out", "{tmp}/r"), "nothing to measure: further draws of deterministic perturbations would repeat the first"),
+        (("measure", "--network", "digits_mlp", "--perturbation", "gradient_corruption_l2", "--draws", "21", "--out", "{tmp}/r"), "gradient perturbations have 20 different draws, one for each part of the probe examples"),
         (("pack", "{tmp}", "--out", "{tmp}/t"), "{tmp}: no run folder (it has no run.json); make one: safer-bench measure"),
         (("verify", "{tmp}"), "{tmp}: no dataset tree (it has no manifest.json). Name the folder of one, or make one: safer-bench demo"),
         (("check", "{tmp}/absent", "--truth", "{tree}"), "{tmp}/absent: no such folder; expected submissions/NAME with submission.yaml and scores"),
@@ -146,6 +150,28 @@ def test_a_bad_network_file_is_named(cli, tmp_path, body, message):
     found = cli("measure", "--network", spec, "--out", tmp_path / "run")
     assert (found.code, found.err) == (2, f"Error: {message.replace('{spec}', spec)}\n")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_decorated_function_of_a_users_file_is_a_network(cli, tmp_path):
+    spec = network_file(tmp_path, OWN)
+    path = tmp_path / "net.py"
+    path.write_text(path.read_text().replace("def build", "@sb.network(dataset='own', family='own')\ndef build"))
+    found = cli("measure", "--network", spec, "--perturbation", "quantize:2", "--out", tmp_path / "run")
+    assert (found.code, found.out) == (
+        0,
+        f"1 probes in {tmp_path / 'run'}. Next: safer-bench pack {tmp_path / 'run'} --out TREE\n",
+    )
+
+
+def test_verify_counts_rows_of_a_users_network_as_absent(cli, tmp_path):
+    model = OWN.replace(
+        "torch.arange(30) % 3", "model(torch.randn(30, 4, generator=torch.Generator().manual_seed(0))).argmax(1)"
+    )
+    spec = network_file(tmp_path, model)
+    assert cli("measure", "--network", spec, "--perturbation", "sign_flip:0.5", "--out", tmp_path / "run").code == 0
+    assert cli("pack", tmp_path / "run", "--out", tmp_path / "tree").code == 0
+    found = cli("verify", tmp_path / "tree")
+    assert (found.code, found.out.splitlines()[-1]) == (2, "0 of 0 rows equal")
 
 
 def test_bad_usage_is_exit_code_2(cli):
@@ -215,7 +241,7 @@ def test_verify_without_images_counts_aloud_or_fails_where_they_are_named(cli, s
     found = cli("verify", small_tree.path, "--rows", 4)
     assert found.code == 2
     assert found.out.splitlines()[-2:] == [
-        "4 of 4 rows were not measured again: their images or weights are absent",
+        "4 of 4 rows were not measured again: their images, weights or perturbation are not here",
         "0 of 0 rows equal",
     ]
     manifest = json.loads((small_tree.path / "manifest.json").read_text())

@@ -1,17 +1,20 @@
 """Run folders and scores become a tree: the same bytes each time, shards merged, contradictions refused."""
 
 import json
+import re
 import shutil
 
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+import torch
 
 from safer_bench.area import area_weights
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
 from safer_bench.measurement import make_protocol, measure_into
+from safer_bench.networks import Network
 from tests.conftest import tiny_network
 
 
@@ -69,6 +72,48 @@ def test_an_unfinished_run_is_refused(tmp_path):
     next((one / "parts").rglob("*.parquet")).unlink()
     with pytest.raises(BadInput, match="1 of 3 parts are missing or damaged"):
         pack([one], [], tmp_path / "tree")
+
+
+def test_draws_on_other_numbers_of_examples_are_refused(tmp_path):
+    one = measured(tmp_path / "one")
+    measure_into(tmp_path / "two", [tiny_network()], make_protocol(["sign_flip:0.1,0.5"], 2, 20, first_draw=4))
+    with pytest.raises(BadInput) as error:
+        pack([one, tmp_path / "two"], [], tmp_path / "tree")
+    assert str(error.value) == (
+        "network 'tiny', perturbation 'sign_flip': probes of 15 and of 20 examples; measure all with the same --examples"
+    )
+
+
+def test_further_draws_merge_with_the_first(tmp_path):
+    measure_into(tmp_path / "more", [tiny_network()], make_protocol(["sign_flip:0.1,0.5"], 2, 15, first_draw=2))
+    pack([measured(tmp_path / "first", draws=2), tmp_path / "more"], [], tmp_path / "merged")
+    pack([measured(tmp_path / "whole", draws=4)], [], tmp_path / "tree")
+    assert content(tmp_path / "merged") == content(tmp_path / "tree")
+
+
+def test_a_network_no_better_than_chance_is_refused(tmp_path):
+    network = tiny_network()
+    with torch.no_grad():
+        labels = (network.model(network.images).argmax(1) + 1) % 3
+    wrong = Network(network.model, network.images, labels, name="wrong")
+    with pytest.raises(BadInput, match="right on 0 of 60 examples, no better than chance: it has no accuracy to lose"):
+        pack([measured(tmp_path / "run", network=wrong)], [], tmp_path / "tree")
+
+
+def test_a_run_of_another_protocol_is_refused(tmp_path):
+    run = measured(tmp_path / "run")
+    text = (run / "run.json").read_text()
+    (run / "run.json").write_text(text.replace('"protocol": 1', '"protocol": 0'))
+    with pytest.raises(BadInput, match="measured by another protocol; measure it again in a new folder"):
+        pack([run], [], tmp_path / "tree")
+
+
+def test_scores_of_other_weights_are_refused(small_run, small_scores, tmp_path):
+    scores = shutil.copytree(small_scores, tmp_path / "scores")
+    card = (scores / "submission.yaml").read_text()
+    (scores / "submission.yaml").write_text(re.sub(r"digits_mlp: \w+", f"digits_mlp: {'f' * 64}", card))
+    with pytest.raises(BadInput, match="scores of 'digits_mlp' were computed on weights ffffffffffffffff"):
+        pack([small_run], [scores], tmp_path / "tree")
 
 
 def test_sensitivity_is_the_mean_drop_and_its_normalised_area(small_tree):

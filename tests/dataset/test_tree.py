@@ -134,6 +134,48 @@ def test_a_tree_is_not_written_over_something_else(tmp_path):
     assert (tmp_path / "thesis.tex").read_text() == "all of it"
 
 
+@pytest.mark.parametrize("kind", ["file", "foreign manifest", "foreign file"])
+def test_nothing_but_a_tree_is_ever_replaced(copy, tmp_path, kind):
+    out = {"file": tmp_path / "precious.txt", "foreign manifest": tmp_path / "webapp", "foreign file": copy}[kind]
+    if kind == "foreign manifest":
+        out.mkdir()
+        (out / "manifest.json").write_text('{"name": "app"}')
+    keep = out if kind == "file" else out / "index.html"
+    keep.write_text("precious")
+    with pytest.raises(BadInput):
+        write_tree(out, {}, {}, "")
+    assert keep.read_text() == "precious"
+
+
+def test_an_older_tree_is_replaced_whole(copy, small_tree):
+    write_tree(copy, {"layers": small_tree["layers"]}, {"protocol": 1, "seed": 0}, "card")
+    assert sorted(path.name for path in copy.iterdir()) == ["README.md", "layers", "manifest.json"]
+    assert load_tree(copy)["layers"].equals(small_tree["layers"])
+
+
+@pytest.mark.parametrize("text", ["null", '{"schema": "1"}', "[]"])
+def test_what_is_no_manifest_is_refused(copy, text):
+    (copy / "manifest.json").write_text(text)
+    with pytest.raises(BadInput, match="no manifest of a dataset tree"):
+        load_tree(copy)
+
+
+def test_what_is_no_parquet_is_refused_even_where_its_hash_is_right(copy):
+    path = copy / "layers" / "test-00000-of-00001.parquet"
+    path.write_bytes(b"nothing")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["files"]["layers/test-00000-of-00001.parquet"] = files.sha256_of(b"nothing")
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BadInput, match="no Parquet file"):
+        load_tree(copy)["layers"]
+
+
+@pytest.mark.parametrize(("table", "split"), [("perturbations", "test"), ("layer_drops", "tset")])
+def test_a_split_that_a_table_does_not_have_is_refused(small_tree, table, split):
+    with pytest.raises(BadInput, match=f"table '{table}' has no split '{split}'; tables of networks have validation, test"):
+        load_truth(small_tree.path, table=table, split=split)
+
+
 def test_a_failed_write_leaves_the_old_tree_alone(copy, monkeypatch):
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
 

@@ -127,6 +127,29 @@ def test_levels_that_are_no_numbers_are_refused():
         parse_perturbation("quantize:four")
 
 
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("gaussian_noise:-1,1", "perturbation 'gaussian_noise': level -1; expected a positive number from 0 on"),
+        ("gaussian_noise:0", "perturbation 'gaussian_noise': level 0; expected a positive number from 0 on"),
+        ("gaussian_noise:nan", "perturbation 'gaussian_noise': level nan; expected a positive number from 0 on"),
+        ("gaussian_noise:2,2", "perturbation 'gaussian_noise': a level is given twice: 2, 2"),
+        ("magnitude_prune:1.5", "perturbation 'magnitude_prune': level 1.5; expected a number from 0 to 1"),
+        ("quantize:1", "perturbation 'quantize': level 1; expected a whole number from 2 to 16"),
+    ],
+)
+def test_levels_outside_the_domain_are_refused(spec, message):
+    with pytest.raises(BadInput) as error:
+        parse_perturbation(spec)
+    assert str(error.value) == message
+
+
+def test_levels_are_put_in_order_from_mild_to_severe():
+    """The area is a trapezoid along the scale: unordered levels would give another one."""
+    assert parse_perturbation("gaussian_noise:8,0.5,2")[1] == (0.5, 2.0, 8.0)
+    assert parse_perturbation("quantize:2,6,4")[1] == (6.0, 4.0, 2.0)
+
+
 def test_a_perturbation_that_raises_is_named():
     with pytest.raises(BadInput) as error:
         P["quantize"].apply(WEIGHT, 1.0, Stream("t"))

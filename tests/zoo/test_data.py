@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from safer_bench.errors import MissingData
+from safer_bench.errors import BadInput, MissingData
 from safer_bench.zoo import data
 from tests.conftest import ROOT
 
@@ -71,6 +71,17 @@ def test_a_given_folder_comes_first(no_fashion_mnist, monkeypatch, tmp_path, end
     monkeypatch.setenv("SAFER_BENCH_DATA", str(tmp_path))
     images, labels = data.load_part("fashion_mnist", "budget")
     assert (tuple(images.shape), tuple(labels.shape)) == ((2500, 1, 2, 2), (2500,))
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00\x00\x08\x03", b"no gzip at all"])
+def test_a_damaged_file_is_named(no_fashion_mnist, monkeypatch, tmp_path, damage):
+    for name in data.FASHION_MNIST_FILES.values():
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(damage) if damage.startswith(b"\x00") else damage)
+    monkeypatch.setenv("SAFER_BENCH_DATA", str(tmp_path))
+    with pytest.raises(
+        BadInput, match=r"train-images-idx3-ubyte.gz: no Fashion-MNIST file \(.*\); get the four files again"
+    ):
+        data.load_part("fashion_mnist", "tune")
 
 
 def test_one_message_names_every_place_that_was_searched(no_fashion_mnist, tmp_path):

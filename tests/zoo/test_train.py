@@ -7,7 +7,9 @@ import torch
 
 from safer_bench.errors import BadInput, MissingData
 from safer_bench.zoo import weights, zoo_networks
+from safer_bench.zoo.card import write_card
 from safer_bench.zoo.train import augment, learning_rate, train
+from tests.conftest import ROOT
 
 SHORT = replace(zoo_networks()["digits_mlp"], recipe=replace(zoo_networks()["digits_mlp"].recipe, epochs=3))
 
@@ -50,6 +52,21 @@ def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
         train(SHORT, tmp_path, stop)
     with pytest.raises(BadInput, match=r"digits_mlp.checkpoint: belongs to another recipe; remove it to start again"):
         train(replace(SHORT, recipe=replace(SHORT.recipe, epochs=4)), tmp_path)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    (tmp_path / "digits_mlp.checkpoint").write_bytes(b"PK nothing")
+    with pytest.raises(BadInput, match=r"digits_mlp.checkpoint: damaged \(\w+\); remove it to start again"):
+        train(SHORT, tmp_path)
+
+
+def test_the_committed_card_of_the_zoo_is_the_one_its_weights_render(tmp_path):
+    folder = ROOT / "data_cards" / "safer-bench-zoo"
+    for path in folder.glob("*.safetensors"):
+        (tmp_path / path.name).symlink_to(path)
+    write_card(tmp_path)
+    for name in ("README.md", "parts.json"):
+        assert (tmp_path / name).read_text() == (folder / name).read_text(), name
 
 
 def test_weights_of_another_recipe_are_refused(tmp_path):
