@@ -26,6 +26,7 @@ def render_card(tables: Mapping[str, pa.Table]) -> str:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701  Markdown, not HTML
     ).get_template("card.md.j2")
+    tables = {name: tables[name] for name in schema.TABLES if name in tables}
     n_rows = tables["layer_drops"].num_rows
     return template.render(
         configs=[_config(name, table) for name, table in tables.items()],
