@@ -10,6 +10,7 @@ import pytest
 
 from safer_bench import files, schema
 from safer_bench.dataset.tree import content_hash, load_tree, load_truth, write_tree
+from safer_bench.dataset.verify import problems
 from safer_bench.errors import BadInput, MissingData
 from tests.conftest import COMMITTED
 
@@ -200,3 +201,8 @@ def test_the_committed_truth_loads_in_both_splits(tmp_path):
         "validation": {"digits_mlp", "digits_cnn", "vgg10"},
         "test": {"digits_resnet", "digits_vit", "resnet20", "vit6"},
     }
+
+
+def test_the_committed_tree_is_what_its_manifest_says():
+    """A formatter that touched one generated file would already make it another tree."""
+    assert list(problems(load_tree(COMMITTED))) == []
