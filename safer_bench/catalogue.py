@@ -124,7 +124,7 @@ def _criterion_facts(entry: Any) -> dict[str, Any]:
 
 
 def _network_facts(entry: Any) -> dict[str, Any]:
-    from safer_bench.networks import candidate_weights
+    from safer_bench.layers import candidate_weights
 
     weights = [(name, tuple(weight.shape)) for name, _, weight in candidate_weights(entry.build())]
     facts = {"dataset": entry.dataset, "family": entry.family, "split": entry.split, "n_layers": len(weights)}

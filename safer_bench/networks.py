@@ -1,53 +1,21 @@
-"""A trained network with its evaluation and probe images, and the discovery of its layers."""
+"""A trained network with its evaluation and probe images."""
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from safer_bench.errors import BadInput
+from safer_bench.layers import Layer, discover_layers
 from safer_bench.registry import suggestion
-
-LAYER_MODULES = (nn.modules.conv._ConvNd, nn.Linear, nn.Embedding)
-MATRIX_OPERATIONS = {"convolution", "addmm", "mm", "bmm", "linear", "matmul", "_convolution", "mkldnn_linear"}
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 Part = tuple[torch.Tensor, torch.Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One weight tensor that is perturbed and ranked.
-
-    Attributes:
-        name: dotted path of the owning module, or of the parameter where a module owns several weights.
-        index: order of first use in the clean pass.
-        kind: class name of the owning module, such as ``Conv2d``.
-        shape: shape of the weight.
-        output_axis: axis of the weight that runs over its outputs.
-        fan_in: number of weights that feed one output.
-        parameters: number of entries of the weight.
-        macs: multiply-accumulates of the weight for one example.
-        parameter: name of the parameter in ``model.named_parameters()``.
-    """
-
-    name: str
-    index: int
-    kind: str
-    shape: tuple[int, ...]
-    output_axis: int
-    fan_in: int
-    parameters: int
-    macs: int
-    parameter: str
 
 
 class Network:
@@ -211,94 +179,3 @@ def _as_tensor(values: Any) -> torch.Tensor:
     if isinstance(values, Sequence) and len(values) and isinstance(values[0], torch.Tensor | np.ndarray):
         return torch.cat([torch.as_tensor(chunk) for chunk in values])
     return torch.as_tensor(values)
-
-
-def candidate_weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Parameter]]:
-    """Yield (parameter name, owning module, parameter) of each weight that counts as a layer; a tied one once."""
-    seen: set[int] = set()
-    for path, module in model.named_modules():
-        for key, parameter in module.named_parameters(recurse=False):
-            in_projection = isinstance(module, nn.MultiheadAttention) and key.endswith("proj_weight")
-            owns = (isinstance(module, LAYER_MODULES) and key == "weight") or in_projection
-            if owns and parameter.ndim >= 2 and id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield f"{path}.{key}" if path else key, module, parameter
-
-
-class _FirstUse(TorchDispatchMode):
-    """Notes when an operation first reads each weight's storage, and the multiply-accumulates done with it."""
-
-    def __init__(self, weights: dict[int, tuple[str, int, int]]) -> None:
-        super().__init__()
-        self.weights = weights  # storage -> (name, entries, outputs)
-        self.order: list[str] = []
-        self.macs: dict[str, int] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves((args, kwargs)):
-            if isinstance(tensor, torch.Tensor):
-                self._note(func, tensor, args, result)
-        return result
-
-    def _note(self, func: Any, tensor: torch.Tensor, args: Any, result: Any) -> None:
-        found = self.weights.get(tensor.untyped_storage().data_ptr())
-        if found is None:
-            return
-        name, n_entries, n_outputs = found
-        if name not in self.macs:
-            self.order.append(name)
-            self.macs[name] = 0
-        operation = func.overloadpacket.__name__
-        if operation == "convolution" and args[6]:  # transposed: each input meets all entries of its channel
-            self.macs[name] += args[0].numel() * n_entries // tensor.shape[0]
-        elif operation in MATRIX_OPERATIONS:
-            self.macs[name] += result.numel() * n_entries // n_outputs
-
-
-def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]:
-    """Find the layers of a model by one clean pass over one example.
-
-    Args:
-        model: in evaluation mode.
-        images: one example, ``(1, ...)``.
-
-    Returns:
-        Layers in order of first use by any operation (not of their modules' calls); weights never read come last,
-        with index -1.
-    """
-    found = list(candidate_weights(model))
-    storages = {
-        parameter.untyped_storage().data_ptr(): (name, parameter.numel(), int(parameter.shape[_output_axis(module)]))
-        for name, module, parameter in found
-    }
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # fused attention would hide which operation reads which weight
-    try:
-        with torch.no_grad(), _FirstUse(storages) as use:
-            model(images)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
-    position = {name: index for index, name in enumerate(use.order)}
-    layers = [_layer(name, module, p, position.get(name, -1), use.macs.get(name, 0)) for name, module, p in found]
-    return tuple(sorted(layers, key=lambda layer: (layer.index < 0, layer.index)))
-
-
-def _output_axis(module: nn.Module) -> int:
-    return 1 if isinstance(module, nn.modules.conv._ConvTransposeNd | nn.Embedding) else 0
-
-
-def _layer(name: str, module: nn.Module, parameter: nn.Parameter, index: int, macs: int) -> Layer:
-    axis = _output_axis(module)
-    path = name.removesuffix("_weight").removesuffix(".weight")
-    return Layer(
-        name=path,
-        index=index,
-        kind=type(module).__name__,
-        shape=tuple(parameter.shape),
-        output_axis=axis,
-        fan_in=parameter.numel() // int(parameter.shape[axis]),
-        parameters=parameter.numel(),
-        macs=macs,
-        parameter=name,
-    )

@@ -1,73 +1,9 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from safer_bench.errors import BadInput
-from safer_bench.networks import Network, discover_layers
-
-
-class Unordered(nn.Module):
-    """Defines its layers in another order than it uses them; one is tied, one unused, one read without its module."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last = nn.Linear(6, 3)
-        self.unused = nn.Linear(6, 6)
-        self.first = nn.Linear(4, 6)
-        self.middle = nn.Linear(6, 6)
-        self.tied = nn.Linear(6, 6)
-        self.tied.weight = self.middle.weight
-        self.bias_only = nn.Parameter(torch.zeros(2, 2))
-
-    def forward(self, x):
-        x = F.linear(x, self.first.weight)
-        return self.last(self.tied(self.middle(x)))
-
-
-class Attention(nn.Module):
-    """Packed in-projection, called without its child modules."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(5, 8)
-        self.attn = nn.MultiheadAttention(8, 2, batch_first=True)
-        self.up = nn.ConvTranspose1d(8, 4, 3, groups=2)
-
-    def forward(self, x):
-        x = self.embed((x[:, :, 0] > 0).long())
-        x = self.attn(x, x, x)[0]
-        return self.up(x.transpose(1, 2)).mean(2)
-
-
-def test_layers_come_in_order_of_first_use_and_a_tied_weight_once():
-    layers = discover_layers(Unordered().eval(), torch.randn(1, 4))
-    assert [layer.name for layer in layers if layer.index >= 0] == ["first", "middle", "last"]
-    assert [layer.index for layer in layers if layer.index >= 0] == [0, 1, 2]
-
-
-def test_a_weight_that_is_never_read_is_reported_and_not_measured():
-    network = Network(Unordered().eval(), torch.randn(3, 4), torch.tensor([0, 1, 2]))
-    assert network.unused_layers == ("unused",)
-    assert "unused" not in {layer.name for layer in network.layers}
-
-
-def test_multiply_accumulates_count_every_use():
-    macs = {layer.name: layer.macs for layer in discover_layers(Unordered().eval(), torch.randn(1, 4))}
-    assert macs == {"first": 24, "middle": 72, "last": 18, "unused": 0}
-
-
-def test_attention_embedding_and_transposed_convolution():
-    layers = {layer.name: layer for layer in discover_layers(Attention().eval(), torch.randn(1, 6, 1))}
-    assert list(layers) == ["embed", "attn.in_proj", "attn.out_proj", "up"]
-    assert (layers["embed"].output_axis, layers["up"].output_axis, layers["attn.in_proj"].output_axis) == (1, 1, 0)
-    assert layers["attn.in_proj"].macs == 6 * 24 * 8
-    assert layers["attn.out_proj"].macs == 6 * 8 * 8
-    assert layers["up"].macs == 6 * 8 * 2 * 3  # every input meets 2 outputs of its group at 3 positions
-
-
-def test_the_roots_own_weight_is_called_weight():
-    assert [layer.name for layer in discover_layers(nn.Linear(3, 2).eval(), torch.randn(1, 3))] == ["weight"]
+from safer_bench.networks import Network
 
 
 def test_images_may_come_in_chunks(tiny):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from safer_bench.errors import BadInput
-from safer_bench.networks import discover_layers
+from safer_bench.layers import discover_layers
 
 Batches = Sequence[tuple[Tensor, Tensor]]  # (images (n, ...), labels (n,)) each
 Scores = dict[str, float]

@@ -3,7 +3,7 @@
 from torch import nn
 
 from safer_bench.criteria.entry import Batches, Scores, criterion
-from safer_bench.networks import discover_layers
+from safer_bench.layers import discover_layers
 
 
 @criterion(formula="multiply-accumulates for one example", source="control")

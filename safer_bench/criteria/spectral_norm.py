@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from safer_bench.criteria.entry import Batches, Scores, criterion, layer_weights
-from safer_bench.networks import discover_layers
+from safer_bench.layers import discover_layers
 
 
 @criterion(formula="largest singular value of W as (outputs, fan-in)", source="Miyato et al. 2018, arXiv 1802.05957")

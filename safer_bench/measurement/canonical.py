@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
-from safer_bench.networks import Layer, Network
+from safer_bench.layers import Layer
+from safer_bench.networks import Network
 
 LARGEST = torch.finfo(torch.float32).max
 LOSS_CLIP = 16.0

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from safer_bench.errors import BadInput
+from safer_bench.layers import Layer
 from safer_bench.measurement.gradients import N_PARTS
-from safer_bench.networks import Layer, Network
+from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation, parse_perturbation, perturbations
 
 
