@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import datasets
 
 from safer_bench.board import Board, boards
 from safer_bench.criteria import criteria
@@ -23,9 +26,10 @@ Report = Callable[[str, int, int], None]  # (step, done, total)
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo made: the dataset tree, the page, and the boards."""
+    """What the demo made: the dataset tree, its rows as ``load_dataset`` counts them by split, the page, and the boards."""
 
     tree: Path
+    n_rows: dict[str, int]
     page: Path
     boards: tuple[Board, ...]
 
@@ -56,4 +60,14 @@ def run_demo(out: Path, report: Report = lambda *_: None) -> Demo:
     pack([out / "run"], [out / "scores"], out / "tree")
     tree = load_tree(out / "tree")
     results = evaluate(tree, gather_scores(tree, []))
-    return Demo(out / "tree", write_leaderboard(out / "board", results, tree), boards(results, tree))
+    return Demo(
+        out / "tree", _count_rows(out / "tree"), write_leaderboard(out / "board", results, tree), boards(results, tree)
+    )
+
+
+def _count_rows(tree: Path) -> dict[str, int]:
+    """Load the tree as its users do; the cache is thrown away, since it would outlive a changed tree."""
+    datasets.disable_progress_bars()
+    with TemporaryDirectory() as cache:
+        found = datasets.load_dataset(str(tree), "layer_drops", cache_dir=cache)
+        return {split: rows.num_rows for split, rows in found.items()}

@@ -43,6 +43,8 @@ def test_the_demo_takes_under_three_minutes_and_prints_what_the_readme_shows(tmp
     assert time.monotonic() - started < 180
     page = re.search(r"Leaderboard: +(\S+)\n", output)[1]
     assert page == str(tmp_path / "demo" / "board" / "leaderboard.html")
+    loaded = re.search(r"load_dataset: (.*)\)\n", output)[1]
+    assert loaded in (ROOT / "README.md").read_text()
     shown = board_numbers((ROOT / "README.md").read_text())
     printed = board_numbers(output)
     assert len(shown) == 14

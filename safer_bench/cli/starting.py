@@ -23,7 +23,8 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for everything the demo 
         made = run_demo(out, report)
     for board in made.boards:
         typer.echo(f"\n{board_text(board)}")
-    typer.echo(f"\nDataset tree: {made.tree}\nLeaderboard:  {made.page}")
+    rows = ", ".join(f"{split} {n} rows" for split, n in made.n_rows.items())
+    typer.echo(f"\nDataset tree: {made.tree} (load_dataset: {rows})\nLeaderboard:  {made.page}")
 
 
 def board_text(board: Board) -> str:
