@@ -55,7 +55,7 @@ def run_demo(out: Path, report: Report = lambda *_: None) -> Demo:
 
     measure_into(out / "run", networks, protocol, advance)
     names = list(criteria())
-    write_scores(out / "scores", names, networks, protocol.perturbations, lambda step, i, n: report(step, i, n))
+    write_scores(out / "scores", names, networks, protocol.perturbations, report)
     report("packing the dataset tree", 0, 1)
     pack([out / "run"], [out / "scores"], out / "tree")
     tree = load_tree(out / "tree")
