@@ -1,6 +1,7 @@
 """The layers of a model: which weights they are, in which order a pass first uses them, and what work they do."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +84,17 @@ class _FirstUse(TorchDispatchMode):
             self.macs[name] += result.numel() * n_entries // n_outputs
 
 
+@contextmanager
+def no_fast_path() -> Iterator[None]:
+    """Keep transformer layers from their fused kernels within the block."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
 def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]:
     """Find the layers of a model by one clean pass over one example.
 
@@ -99,13 +111,8 @@ def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]
         parameter.untyped_storage().data_ptr(): (name, parameter.numel(), int(parameter.shape[_output_axis(module)]))
         for name, module, parameter in found
     }
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # fused attention would hide which operation reads which weight
-    try:
-        with torch.no_grad(), _FirstUse(storages) as use:
-            model(images)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
+    with torch.no_grad(), no_fast_path(), _FirstUse(storages) as use:  # fused attention would hide what reads a weight
+        model(images)
     position = {name: index for index, name in enumerate(use.order)}
     layers = [_layer(name, module, p, position.get(name, -1), use.macs.get(name, 0)) for name, module, p in found]
     return tuple(sorted(layers, key=lambda layer: (layer.index < 0, layer.index)))

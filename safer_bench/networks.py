@@ -148,6 +148,10 @@ class Network:
         near = suggestion(name, [layer.name for layer in self.layers])
         raise BadInput(f"network {self.name!r} has no layer {name!r}.{near}")
 
+    def examples(self, start: int, n: int) -> Part:
+        """Return n evaluation images and labels from number ``start`` on."""
+        return self.images[start : start + n], self.labels[start : start + n]
+
     def weight(self, layer: Layer) -> np.ndarray:
         """Return a copy of the layer's weight, float32 of ``layer.shape``."""
         return self.model.get_parameter(layer.parameter).detach().cpu().numpy().astype(np.float32).copy()

@@ -2,7 +2,7 @@
 
 run.json                    the request: protocol, seed, digests of networks and inputs
 networks, layers, perturbations .parquet
-parts/<network>/<layer index>-<perturbation>.<16 hex digits of its SHA-256>.parquet
+parts/<network>/<first example>-<layer index>.<16 hex digits of its SHA-256>.parquet
 """
 
 import fcntl
@@ -32,16 +32,16 @@ PART = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What one part holds: all levels and draws of a perturbation of one layer."""
+    """What one part holds: all probes of one layer on one slice of examples."""
 
     network: str
+    example_start: int
     layer_index: int
-    perturbation: str
 
     @property
     def stem(self) -> str:
         """File name without digest and ending."""
-        return f"{self.layer_index:04d}-{self.perturbation}"
+        return f"{self.example_start:06d}-{self.layer_index:04d}"
 
 
 class RunFolder:
@@ -159,10 +159,16 @@ class RunFolder:
         files.write_bytes(folder / f"{unit.stem}.{files.sha256_of(data)[:16]}.parquet", data)
 
     def units(self) -> list[Unit]:
-        """Return every unit that the request asks for."""
-        perturbations = list(self.request()["perturbations"])
+        """Return every unit that the request asks for.
+
+        Raises:
+            BadInput: the folder is from before parts had slices.
+        """
+        slices = self.request().get("slices")
+        if slices is None:
+            raise BadInput(f"{self.path}: laid out by an earlier version; measure again in a new folder")
         layers = self.table("layers").select(["network", "layer_index"]).to_pylist()
-        return [Unit(row["network"], row["layer_index"], name) for row in layers for name in perturbations]
+        return [Unit(row["network"], start, row["layer_index"]) for row in layers for start, _ in slices[row["network"]]]
 
     def probes(self) -> pa.Table:
         """Return all parts as one table.

@@ -23,7 +23,7 @@ from torch import nn
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import Tree, load_tree
 from safer_bench.measurement import make_protocol, measure_into
-from safer_bench.measurement.allocator import tune_allocator
+from safer_bench.measurement.tuning import tune_allocator
 from safer_bench.networks import Network
 from safer_bench.scoring import write_scores
 from safer_bench.zoo import load_network

@@ -25,7 +25,7 @@ def score(
     Example: safer-bench score my_criterion.py:mine --out submissions/mine
     """
     with needs_torch():
-        from safer_bench.measurement.allocator import tune_allocator
+        from safer_bench.measurement.tuning import tune_allocator
         from safer_bench.perturbations import parse_perturbation
         from safer_bench.scoring import default_levels, write_scores
         from safer_bench.zoo import load_network, zoo_networks

@@ -25,6 +25,9 @@ def measure(
     ] = 0,
     examples: Annotated[int | None, typer.Option(help="Examples a probe sees; all by default.")] = None,
     seed: Seed = 0,
+    fast: Annotated[
+        bool, typer.Option(help="Try bfloat16 first: the same integers, sooner on CPUs that are fast at it.")
+    ] = False,
 ) -> None:
     """Measure the accuracy that networks lose when one layer is perturbed; resumes by itself.
 
@@ -32,7 +35,7 @@ def measure(
     """
     with needs_torch():
         from safer_bench.measurement import make_protocol, measure_into, n_probes
-        from safer_bench.measurement.allocator import tune_allocator
+        from safer_bench.measurement.tuning import tune_allocator
         from safer_bench.zoo import load_network
     tune_allocator()
     protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw)
@@ -45,7 +48,7 @@ def measure(
             done += n
             report(what, done, total)
 
-        measure_into(out, networks, protocol, advance)
+        measure_into(out, networks, protocol, advance, fast=fast)
     for item in networks:
         if item.unused_layers:
             typer.echo(f"{item.name}: never read, hence not measured: {', '.join(item.unused_layers)}", err=True)
@@ -95,8 +98,8 @@ def verify(
 
 def _remeasure(path: Path, n_rows: int, dataset: str | None, seed: int) -> None:
     with needs_torch():
-        from safer_bench.measurement.allocator import tune_allocator
         from safer_bench.measurement.remeasure import remeasure
+        from safer_bench.measurement.tuning import tune_allocator
     from safer_bench.dataset.tree import load_tree
     from safer_bench.dataset.verify import choose_rows, row_name
 

@@ -17,7 +17,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for everything the demo 
     """
     with needs_torch():
         from safer_bench.demo import run_demo
-        from safer_bench.measurement.allocator import tune_allocator
+        from safer_bench.measurement.tuning import tune_allocator
     tune_allocator()
     with resumable(f"safer-bench demo --out {out}"), progress() as report:
         made = run_demo(out, report)
@@ -53,7 +53,7 @@ def train(
     Example: safer-bench train resnet20 --out data_cards/safer-bench-zoo
     """
     with needs_torch():
-        from safer_bench.measurement.allocator import tune_allocator
+        from safer_bench.measurement.tuning import tune_allocator
         from safer_bench.registry import look_up
         from safer_bench.zoo import zoo_networks
         from safer_bench.zoo.card import write_card

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
-from safer_bench.layers import Layer
+from safer_bench.layers import Layer, no_fast_path
 from safer_bench.networks import Network
 
 LARGEST = torch.finfo(torch.float32).max
@@ -53,21 +53,15 @@ class CanonicalModel:
 
     @torch.no_grad()
     def answers(self, images: Tensor, labels: Tensor) -> Answers:
-        """Run the whole network on images ``(n, ...)`` with labels ``(n,)``, in batches."""
-        parts = zip(images.split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True)
-        results = [judge(self._logits(batch), batch_labels) for batch, batch_labels in parts]
-        return Answers(
-            np.concatenate([result.predictions for result in results]),
-            np.concatenate([result.losses for result in results]),
-        )
+        """Return the whole network's answers to images ``(n, ...)`` with labels ``(n,)``."""
+        return judge(self.logits(images), labels)
 
-    def _logits(self, images: Tensor) -> Tensor:
-        enabled = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)  # fused attention would bypass the modules and their limits
-        try:
-            return self.model(images.to(self.network.device).double()).cpu()
-        finally:
-            torch.backends.mha.set_fastpath_enabled(enabled)
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """Run the whole network on images ``(n, ...)``, in batches; float64 ``(n, n_classes)`` in main memory."""
+        with no_fast_path():  # fused attention would bypass the modules and their limits
+            batches = images.split(BATCH_SIZE)
+            return torch.cat([self.model(batch.to(self.network.device).double()).cpu() for batch in batches])
 
 
 def judge(logits: Tensor, labels: Tensor) -> Answers:
@@ -82,7 +76,7 @@ def judge(logits: Tensor, labels: Tensor) -> Answers:
 
 
 def _limit_output(module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ARG001  signature of a forward hook
-    return tree_map(_limited, output)
+    return _limited(output) if isinstance(output, Tensor) else tree_map(_limited, output)
 
 
 def _limited(value: Any) -> Any:

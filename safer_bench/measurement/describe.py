@@ -1,6 +1,7 @@
 """Rows of the tables networks, layers and perturbations, and the request that a run folder keeps."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pyarrow as pa
 
 from safer_bench import schema
 from safer_bench.files import sha256_of
-from safer_bench.measurement.canonical import CanonicalModel
-from safer_bench.measurement.plan import Protocol
+from safer_bench.measurement.canonical import Answers
+from safer_bench.measurement.plan import Protocol, slices
 from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation
 
@@ -26,6 +27,7 @@ def request(networks: list[Network], protocol: Protocol) -> dict[str, Any]:
         "draws": protocol.draws,
         "first_draw": protocol.first_draw,
         "examples": protocol.n_examples,
+        "slices": {network.name: slices(network, protocol) for network in networks},
         "seed": protocol.seed,
         "sources": sources,
     }
@@ -40,20 +42,26 @@ def _source_sha256(entry: Perturbation) -> str:
     return sha256_of(Path(inspect.getfile(entry.function)).read_bytes())
 
 
-def tables(networks: list[Network], protocol: Protocol) -> dict[str, pa.Table]:
-    """Return the tables networks, layers and perturbations of a run."""
+def tables(networks: list[Network], protocol: Protocol, clean: Callable[[Network], Answers]) -> dict[str, pa.Table]:
+    """Return the tables networks, layers and perturbations of a run.
+
+    Args:
+        networks: to describe.
+        protocol: whose perturbations are described.
+        clean: gives a network's answers to all its evaluation examples.
+    """
     layers = [row for network in networks for row in layer_rows(network)]
     perturbations = [perturbation_row(entry, levels) for entry, levels in protocol.perturbations]
     return {
-        "networks": schema.build("networks", [network_row(network) for network in networks]),
+        "networks": schema.build("networks", [network_row(network, clean(network)) for network in networks]),
         "layers": schema.build("layers", layers),
         "perturbations": schema.build("perturbations", perturbations),
     }
 
 
-def network_row(network: Network) -> dict[str, Any]:
-    """Return a network's row; runs the evaluation examples once in canonical arithmetic."""
-    right = CanonicalModel(network).answers(*network.evaluation).predictions == network.labels.numpy()
+def network_row(network: Network, clean: Answers) -> dict[str, Any]:
+    """Return a network's row, with its canonical answers to all evaluation examples."""
+    right = clean.predictions == network.labels.numpy()
     return {
         "network": network.name,
         "dataset": network.dataset,

@@ -80,21 +80,39 @@ def make_protocol(
     return Protocol(chosen, draws, n_examples, seed, first_draw)
 
 
-def work_units(network: Network, protocol: Protocol) -> Iterator[tuple[Layer, Perturbation, tuple[Probe, ...]]]:
-    """Yield the probes of each (layer, perturbation): what a part of a run folder holds."""
-    for entry, levels in protocol.perturbations:
+@dataclass(frozen=True, slots=True)
+class WorkUnit:
+    """What is measured and stored at once: all probes of one layer on one slice of examples."""
+
+    layer: Layer
+    example_start: int
+    probes: tuple[Probe, ...]
+
+
+def work_units(network: Network, protocol: Protocol) -> Iterator[WorkUnit]:
+    """Yield the units of a network, slice by slice and layer by layer: the order in which least is computed again."""
+    for start, n_examples in slices(network, protocol):
         for layer in network.layers:
             probes = (
-                Probe(layer, entry, level, draw, *protocol.slice_of(network, draw))
+                Probe(layer, entry, level, draw, start, n_examples)
+                for entry, levels in protocol.perturbations
                 for level in levels
                 for draw in protocol.draws_of(entry)
+                if protocol.slice_of(network, draw)[0] == start
             )
-            yield layer, entry, tuple(probes)
+            if found := tuple(probes):
+                yield WorkUnit(layer, start, found)
+
+
+def slices(network: Network, protocol: Protocol) -> list[tuple[int, int]]:
+    """Return (first example, number of examples) of each slice that a draw sees, in order."""
+    draws = {draw for entry, _ in protocol.perturbations for draw in protocol.draws_of(entry)}
+    return sorted({protocol.slice_of(network, draw) for draw in draws})
 
 
 def n_probes(networks: Iterable[Network], protocol: Protocol) -> int:
     """Return the number of probes of all networks."""
-    return sum(len(probes) for network in networks for _, _, probes in work_units(network, protocol))
+    return sum(len(unit.probes) for network in networks for unit in work_units(network, protocol))
 
 
 def check_measurable(network: Network, protocol: Protocol) -> None:

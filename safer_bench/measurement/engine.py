@@ -1,0 +1,96 @@
+"""The engine: rows of the plain loop, sooner; by replay where a layer's replay agrees, by whole passes elsewhere."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import groupby
+
+from safer_bench.layers import Layer
+from safer_bench.measurement.canonical import Answers
+from safer_bench.measurement.fast_answers import FastAnswers, exact_float32
+from safer_bench.measurement.plain import PlainEngine
+from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.replay import LayerReplay
+from safer_bench.measurement.replayed import ReplayedNetwork
+from safer_bench.measurement.rows import Row, make_row
+from safer_bench.measurement.trace import CannotReplayError
+from safer_bench.measurement.tuning import Pace
+from safer_bench.networks import Network
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """Measures probes of one network: the rows of ``PlainEngine``, sooner.
+
+    Args:
+        network: to measure.
+        seed: of all random streams.
+        fast: put bfloat16 in front of float32, where this machine is faster at it.
+        pace: memory format and batch size; chosen by measurement where they are None.
+
+    Attributes:
+        reasons: why layers, or under ``""`` the whole network, are measured by whole forward passes; also logged.
+    """
+
+    def __init__(self, network: Network, seed: int = 0, *, fast: bool = False, pace: Pace | None = None) -> None:
+        self.network, self.plain = network, PlainEngine(network, seed)
+        self.reasons: dict[str, str] = {}
+        self._fast, self._pace = fast, pace or Pace()
+        self._layers: dict[str, LayerReplay | None] = {}
+
+    def measure(self, probes: Iterable[Probe]) -> Iterator[Row]:
+        """Yield one row a probe, in order.
+
+        It is fastest where the probes of one slice of examples follow each other, layer by layer.
+
+        Raises:
+            BadInput: a perturbation failed.
+        """
+        for (layer, start, n_examples), group in groupby(probes, key=lambda p: (p.layer, p.example_start, p.n_examples)):
+            replay = self.replay(layer)
+            if self._answers is None or replay is None:
+                yield from self.plain.measure(group)
+                continue
+            same, clean = list(group), self.clean(start, n_examples)
+            for probe, (perturbed, after) in zip(same, self._answers.perturbed(replay, same), strict=True):
+                yield make_row(self.network, probe, perturbed, clean, after)
+
+    def clean(self, start: int, n_examples: int) -> Answers:
+        """Return the unperturbed network's answers on a slice of the evaluation examples; computed once."""
+        if self._answers is None:
+            return self.plain.clean(start, n_examples)
+        return self._answers.clean(start, n_examples)
+
+    @property
+    def settled(self) -> Counter[str]:
+        """Number of examples settled by each arithmetic; ``widened``: how often an error band proved too small."""
+        return Counter() if self._answers is None else self._answers.settled
+
+    def replay(self, layer: Layer) -> LayerReplay | None:
+        """Return the replay of a layer; None, with the reason kept, where there is none."""
+        if layer.name not in self._layers:
+            self._layers[layer.name] = None
+            try:
+                if self._answers is not None:
+                    with exact_float32():
+                        self._layers[layer.name] = self._answers.replayed.layer(layer)
+            except CannotReplayError as error:
+                self._note(layer.name, error)
+        return self._layers[layer.name]
+
+    @cached_property
+    def _answers(self) -> FastAnswers | None:
+        try:
+            with exact_float32():
+                replayed = ReplayedNetwork(self.plain.model, self._pace, self._fast)
+            return FastAnswers(replayed, self.plain.weights)
+        except CannotReplayError as error:
+            self._note("", error)
+            return None
+
+    def _note(self, layer: str, reason: CannotReplayError) -> None:
+        self.reasons[layer] = str(reason)
+        where = f"layer {layer!r} of network {self.network.name!r}" if layer else f"network {self.network.name!r}"
+        logger.warning("%s is measured by whole forward passes: %s", where, reason)

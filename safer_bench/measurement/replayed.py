@@ -1,0 +1,111 @@
+"""A network made ready for replay: traced, fused, and each layer admitted only if its replay agrees with whole passes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, fx, nn
+
+from safer_bench.layers import Layer
+from safer_bench.measurement.canonical import BATCH_SIZE, CanonicalModel
+from safer_bench.measurement.clean_pass import CleanPass
+from safer_bench.measurement.fuse import fuse
+from safer_bench.measurement.replay import LayerReplay, Replay, cast
+from safer_bench.measurement.trace import CannotReplayError, Traced, trace
+from safer_bench.measurement.tuning import BATCH_SIZES, Pace, arranged, find_batch_size, find_memory_format, seconds
+
+F32, BF16 = torch.float32, torch.bfloat16
+N_TRIED = 3  # examples on which a layer's replay is compared with whole passes
+AGREEMENT = 1e-2  # relative to the largest logit: rounding stays below, a value from elsewhere does not
+INDEPENDENCE = 1e-9  # the same in float64, for a batch against some of its examples
+
+
+class ReplayedNetwork:
+    """Replays of a network's layers.
+
+    Args:
+        canonical: the network in canonical arithmetic.
+        pace: memory format and batch size, chosen here where they are None.
+        fast: prepare bfloat16 too, where this machine is faster at it.
+
+    Raises:
+        CannotReplayError: the network has to be measured by whole passes.
+    """
+
+    def __init__(self, canonical: CanonicalModel, pace: Pace, fast: bool = False) -> None:
+        self.network, self.canonical = canonical.network, canonical
+        self._refuse_dependent_answers()
+        model, images = self.network.model, self.network.images
+        self.memory_format = pace.memory_format or find_memory_format(model, images)
+        self.model, traced = trace(model, images[:N_TRIED].to(self.network.device), self.memory_format)
+        self._read = {layer.name: _weight_nodes(self.model, traced, layer) for layer in self.network.layers}
+        self.replay = Replay(fuse(traced, self.memory_format), (F32, BF16) if fast else (F32,))
+        self.narrow = fast and self._time(BF16) < self._time(F32)
+        self.batch_size = pace.batch_size or self._find_batch_size()
+        self._tried = self.clean_pass(images[:N_TRIED])
+
+    def layer(self, layer: Layer) -> LayerReplay:
+        """Return the replay of a layer.
+
+        Raises:
+            CannotReplayError: it cannot be taken apart, or does not agree with whole passes.
+        """
+        nodes = self._read[layer.name]
+        if isinstance(nodes, CannotReplayError):
+            raise nodes
+        replay = self.replay.layer(nodes)
+        changed = 1.25 * self.model.get_parameter(layer.parameter).detach().cpu().flip(0)
+        with self.canonical.weight_set(layer, changed.double().numpy()):
+            expected = self.canonical.logits(self.network.images[:N_TRIED])
+        found = self._tried.run(replay, self.on_device(changed)).cpu()
+        some = torch.arange(0, len(expected), 2)
+        error = max(
+            _relative(found, expected),
+            _relative(self._tried.run_some(replay, self.on_device(changed), some), expected[some]),
+        )
+        if not error <= AGREEMENT:  # true for NaN
+            raise CannotReplayError(f"its replay differs from a whole pass by {error:.1g} of the largest logit")
+        return replay
+
+    def clean_pass(self, images: Tensor) -> CleanPass:
+        """Return the clean pass over images ``(n, ...)``."""
+        padded = images if len(images) > 1 else torch.cat([images, images])  # a graph takes two examples or more
+        n_batches = min(-(-len(padded) // self.batch_size), len(padded) // 2)
+        batches = [self.on_device(batch) for batch in padded.tensor_split(n_batches)]
+        return CleanPass(self.replay, batches, len(images))
+
+    def on_device(self, tensor: Tensor) -> Tensor:
+        """Return a weight or a batch where and as the replay takes it."""
+        return arranged(tensor, self.memory_format).to(self.network.device)
+
+    def _refuse_dependent_answers(self) -> None:
+        """Refuse a model whose answer to an image depends on the others in the batch, or on what it answered before."""
+        images = self.network.images[:BATCH_SIZE]
+        together = self.canonical.logits(images)
+        alone = self.canonical.logits(images[::3])
+        if not _relative(alone, together[::3]) <= INDEPENDENCE:
+            raise CannotReplayError("its answer to an image depends on the other images of the batch")
+        if not torch.equal(self.canonical.logits(images), together):
+            raise CannotReplayError("it answers the same images differently the second time")
+
+    def _runner(self, dtype: torch.dtype) -> Callable[[Tensor], object]:
+        whole = self.replay.whole(dtype)
+        return lambda batch: whole([cast(batch, dtype)], len(batch))
+
+    def _time(self, dtype: torch.dtype) -> float:
+        batch = self.network.images[: BATCH_SIZES[1]]
+        return seconds(self._runner(dtype), self.on_device(batch))
+
+    def _find_batch_size(self) -> int:
+        images = self.on_device(self.network.images[: BATCH_SIZES[-1]])
+        return find_batch_size(self._runner(BF16 if self.narrow else F32), images)
+
+
+def _weight_nodes(model: nn.Module, traced: Traced, layer: Layer) -> tuple[fx.Node, ...] | CannotReplayError:
+    try:
+        return traced.weight_nodes(model, layer)
+    except CannotReplayError as error:
+        return error
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    return float((found.double().cpu() - expected).abs().max() / expected.abs().max().clamp(min=1e-30))

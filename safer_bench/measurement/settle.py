@@ -1,0 +1,121 @@
+"""Answers from fast arithmetic wherever they provably are the canonical ones, from exact arithmetic elsewhere.
+
+A ladder of rungs goes from fast to canonical. An example's answer is taken from a rung where its top-two margin exceeds
+the rung's error band: by how much, at most, the differences between its logits may be wrong. Let e = z - c be a rung's
+error on an example, z its logits and c the next rung's. The top class of z is that of c if the margin of z exceeds
+max(e) - min(e), the *spread* of the error. The band is the largest spread on a random sample of the probe's examples,
+times a safety factor. All other examples, and a random audit, go to the next rung; a spread beyond the band found there
+widens the band, and all that was settled by the old one is settled again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Logits = Callable[[np.ndarray], np.ndarray]  # examples, int64 (n,) -> float64 (n, n_classes)
+ROUNDING = 16 * np.finfo(np.float32).eps  # of the largest logit: the least that a band can be
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One arithmetic.
+
+    Attributes:
+        name: names it in bands and statistics.
+        logits: runs it on chosen examples.
+        factor: band / largest spread on the sample.
+        n_sample: examples of the sample.
+        audit: share of the examples outside the band that go to the next rung all the same.
+    """
+
+    name: str
+    logits: Logits
+    factor: float = 1.0
+    n_sample: int = 0
+    audit: float = 0.0
+
+
+@dataclass(slots=True)
+class Bands:
+    """Error bands of one perturbation at one level, and what was done.
+
+    Attributes:
+        widths: band of each rung, by name; those of rungs not used yet are missing.
+        n_widened: how often errors beyond a band were found.
+        n_settled: examples settled, by rung.
+    """
+
+    widths: dict[str, float] = field(default_factory=dict)
+    n_widened: int = 0
+    n_settled: Counter[str] = field(default_factory=Counter)
+
+
+def settle(ladder: Sequence[Rung], rows: np.ndarray, bands: Bands, random: np.random.Generator) -> np.ndarray:
+    """Return logits whose top class, where they are finite, is the canonical one.
+
+    Args:
+        ladder: rungs from fast to canonical.
+        rows: examples, int64 ``(n,)``.
+        bands: estimated here where they are missing.
+        random: chooses sample and audit; the answers do not depend on it.
+
+    Returns:
+        Float64 ``(n, n_classes)``: each example's logits from the rung that settled it.
+    """
+    here, above = ladder[0], ladder[1:]
+    logits = here.logits(rows)
+    settled = np.full(len(rows), not above)
+    better = logits.copy()
+    chosen = random.random(len(rows)) < here.audit
+    if above and here.name not in bands.widths:
+        chosen[random.permutation(len(rows))[: here.n_sample]] = True
+        _raise(above, rows, better, chosen, bands, random)
+        settled |= chosen
+        bands.widths[here.name] = here.factor * largest_spread(logits[settled], better[settled])
+    while above and (doubtful := (chosen | in_doubt(logits, bands.widths[here.name])) & ~settled).any():
+        _raise(above, rows, better, doubtful, bands, random)
+        settled |= doubtful
+        if (largest := largest_spread(logits[settled], better[settled])) > bands.widths[here.name]:
+            bands.widths[here.name] = here.factor * largest
+            bands.n_widened += 1
+    bands.n_settled[here.name] += len(rows) if not above else int(np.count_nonzero(~settled))
+    return better
+
+
+def _raise(
+    ladder: Sequence[Rung],
+    rows: np.ndarray,
+    logits: np.ndarray,
+    chosen: np.ndarray,
+    bands: Bands,
+    random: np.random.Generator,
+) -> None:
+    """Replace the logits of chosen examples by those of the rungs above."""
+    if chosen.any():
+        logits[chosen] = settle(ladder, rows[chosen], bands, random)
+
+
+def in_doubt(logits: np.ndarray, band: float) -> np.ndarray:
+    """Tell which examples ``(n,)`` have a margin within the band, or a logit that is not finite."""
+    if logits.shape[1] < 2:
+        return ~np.isfinite(logits).all(1)
+    with np.errstate(invalid="ignore"):
+        top = -np.partition(-logits, 1, axis=1)[:, :2]
+        floor = ROUNDING * np.abs(logits).max(1)
+        clear = top[:, 0] - top[:, 1] > np.maximum(band, floor)  # false for NaN too
+    return ~(clear & np.isfinite(logits).all(1))
+
+
+def largest_spread(logits: np.ndarray, better: np.ndarray) -> float:
+    """Return the largest error in a difference between two logits of one example.
+
+    Examples whose fast logits are not finite are always in doubt and tell nothing; a finite one that should not have
+    been makes the band infinite, and so does a sample that tells nothing.
+    """
+    finite = np.isfinite(logits).all(1)
+    if not finite.any() or not np.isfinite(better[finite]).all():
+        return float("inf")
+    error = logits[finite] - better[finite]
+    return float((error.max(1) - error.min(1)).max())

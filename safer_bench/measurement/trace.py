@@ -1,0 +1,126 @@
+"""A model as a functional graph of ATen operations whose number of examples is free: what replay works on."""
+
+import warnings
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+from torch._ops import OpOverload
+from torch.export.graph_signature import InputKind, OutputKind
+
+from safer_bench.layers import Layer, no_fast_path
+
+N_TRACED = 4  # examples in the traced pass; 0 and 1 are special to export, and the graph takes any number from 2 on
+
+
+class CannotReplayError(Exception):
+    """Why a model or a layer has to be measured by whole forward passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A model's computation.
+
+    Attributes:
+        graph: functional ATen operations: nothing in it writes to a tensor, so values flow along its edges alone.
+        images: the node of the images, ``(n, ...)`` with n free.
+        logits: the node of the result, ``(n, n_classes)``.
+        tensors: value of each node that is a parameter, a buffer or a constant.
+    """
+
+    graph: fx.Graph
+    images: fx.Node
+    logits: fx.Node
+    tensors: dict[fx.Node, Tensor]
+
+    def weight_nodes(self, model: nn.Module, layer: Layer) -> tuple[fx.Node, ...]:
+        """Return the nodes that read a layer's weight; several where it is tied.
+
+        Raises:
+            CannotReplayError: no node does, or one reads another view of its storage.
+        """
+        weight = model.get_parameter(layer.parameter)
+        storage = weight.untyped_storage().data_ptr()
+        nodes = [node for node, value in self.tensors.items() if value.untyped_storage().data_ptr() == storage]
+        if not any(node.users for node in nodes):
+            raise CannotReplayError("the traced computation does not read its weight")
+        for node in nodes:
+            if (self.tensors[node].shape, self.tensors[node].stride()) != (weight.shape, weight.stride()):
+                raise CannotReplayError("another tensor shares its weight's storage")
+        return tuple(nodes)
+
+
+def trace(
+    model: nn.Module, images: Tensor, memory_format: torch.memory_format = torch.contiguous_format
+) -> tuple[nn.Module, Traced]:
+    """Trace a copy of a model.
+
+    Args:
+        model: in evaluation mode.
+        images: at least one example, ``(n, ...)``, on the model's device.
+        memory_format: of the copy's weights.
+
+    Returns:
+        The copy, which owns the traced tensors, and its graph.
+
+    Raises:
+        CannotReplayError: the computation depends on values (control flow), mixes examples, keeps state, or draws random
+            numbers; the message is the tracer's own.
+    """
+    model = deepcopy(model).to(memory_format=memory_format)
+    examples = images[torch.arange(N_TRACED, device=images.device) % len(images)]
+    n = torch.export.Dim("n", min=2)
+    try:
+        with torch.no_grad(), no_fast_path(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(model, (examples,), dynamic_shapes=({0: n},), strict=False)
+            program = program.run_decompositions({})  # in-place operations become plain ones
+    except Exception as error:  # the tracer raises whatever the model's code meets
+        text = " ".join(str(error).split())
+        raise CannotReplayError(f"torch.export: {type(error).__name__}: {text:.200}") from error
+    _refuse_state(program)
+    _refuse_operations(program.graph.nodes)
+    return model, _read(program)
+
+
+def _refuse_state(program: torch.export.ExportedProgram) -> None:
+    for output in program.graph_signature.output_specs:
+        if output.kind not in (OutputKind.USER_OUTPUT, OutputKind.USER_INPUT_MUTATION):
+            raise CannotReplayError(f"the model writes to its own state ({output.target})")
+
+
+def _refuse_operations(nodes: Iterable[fx.Node]) -> None:
+    for node in nodes:
+        if isinstance(node.target, OpOverload):
+            if torch.Tag.nondeterministic_seeded in node.target.tags and not _never_drops(node):
+                raise CannotReplayError(f"the model draws random numbers ({node.target})")
+        elif node.op not in ("placeholder", "output") and getattr(node.target, "__module__", "") != "_operator":
+            raise CannotReplayError(f"the model uses {node.target}, which cannot be taken apart")
+
+
+def _never_drops(node: fx.Node) -> bool:
+    """Tell whether an operation with dropout, such as attention, has its probability at 0."""
+    arguments = {item.name: item.default_value for item in node.target._schema.arguments}  # type: ignore[union-attr]
+    given = dict(zip(arguments, node.args, strict=False)) | dict(node.kwargs)
+    return (arguments | given).get("dropout_p") == 0.0
+
+
+def _read(program: torch.export.ExportedProgram) -> Traced:
+    placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    tensors, images = {}, None
+    for spec in program.graph_signature.input_specs:
+        node = placeholders[spec.arg.name]
+        if spec.kind == InputKind.USER_INPUT:
+            images = node
+        else:
+            owner = program.state_dict if spec.target in program.state_dict else program.constants
+            tensors[node] = owner[spec.target].detach()
+    results = {spec.arg.name for spec in program.graph_signature.output_specs if spec.kind == OutputKind.USER_OUTPUT}
+    output = next(node for node in program.graph.nodes if node.op == "output")
+    logits = [node for node in output.args[0] if node.name in results]
+    if images is None or len(logits) != 1:
+        raise CannotReplayError("the traced model does not map images to one tensor of logits")
+    output.args = (logits[0],)
+    return Traced(program.graph, images, logits[0], tensors)
