@@ -168,11 +168,11 @@ def test_a_full_disk_is_named_and_leaves_no_part(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\)"):
-        run_folder.write(Unit("tiny", 0, "quantize"), [])
+        run_folder.write(Unit("tiny", 0, 0), [])
     assert content(tmp_path) == {}
     assert not list(tmp_path.rglob("*.partial")), "a half-written file would stay on the full disk"
     monkeypatch.undo()
-    run_folder.write(Unit("tiny", 0, "quantize"), [])
+    run_folder.write(Unit("tiny", 0, 0), [])
     assert len(content(tmp_path)) == 1
 
 

@@ -28,7 +28,7 @@ class Engine:
         network: to measure.
         seed: of all random streams.
         fast: put bfloat16 in front of float32, where this machine is faster at it.
-        pace: memory format and batch size; chosen by measurement where they are None.
+        pace: memory format and batch size; see ``Pace``.
 
     Attributes:
         reasons: why layers, or under ``""`` the whole network, are measured by whole forward passes; also logged.

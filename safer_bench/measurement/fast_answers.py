@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from hashlib import sha256
 from itertools import groupby
 
 import numpy as np
@@ -75,9 +76,9 @@ class FastAnswers:
         self, replay: LayerReplay, probes: Sequence[Probe], start: int, n_examples: int
     ) -> Iterator[tuple[Perturbed, Answers]]:
         """Answer on some examples; the draws of one level share their error bands."""
-        labels, random = self.network.examples(start, n_examples)[1], np.random.default_rng([probes[0].layer.index, start])
-        for _, cell in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
-            same, bands = list(cell), Bands()
+        labels = self.network.examples(start, n_examples)[1]
+        for key, cell in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
+            same, bands, random = list(cell), Bands(), _random(start, probes[0].layer.name, *key)
             weights = [self.weights.perturbed(probe) for probe in same]
             answers: list[Answers] = []
             while len(answers) < len(same):
@@ -140,6 +141,11 @@ def exact_float32() -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(precision)
+
+
+def _random(*words: object) -> np.random.Generator:
+    """Return a generator that depends on what is measured alone, so that losses do not depend on what else is."""
+    return np.random.default_rng(list(sha256(repr(words).encode()).digest()))
 
 
 def _pieces(start: int, n_examples: int, bytes_per_example: int) -> list[tuple[int, int]]:

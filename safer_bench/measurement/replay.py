@@ -1,6 +1,5 @@
 """Runs only what a perturbed layer can change: everything before it is kept from a clean pass."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from safer_bench.measurement.fuse import reuse_memory
-from safer_bench.measurement.trace import CannotReplayError, Traced
+from safer_bench.measurement.trace import CannotReplayError, Traced, bytes_per_example, size_of
 
 Values = dict[fx.Node, Tensor]
 
@@ -49,7 +48,7 @@ class Piece:
         self.n_operations = sum(node.op == "call_function" for node in graph.nodes)
         self._constants = [cast(constants(node), dtype) for node in kept]
         self._run = fx.GraphModule({}, graph).forward
-        self._sizes_of = cache(lambda n: tuple(size_of(node, n) for node in self._sizes))
+        self._sizes_of = cache(lambda n: tuple(size_of(node.meta["val"], n) for node in self._sizes))
 
     def __call__(self, values: Iterable[Tensor], n: int) -> tuple[Tensor, ...]:
         """Return the outputs for the values of ``inputs``, which belong to n examples."""
@@ -75,7 +74,7 @@ class LayerReplay:
     @property
     def bytes_per_example(self) -> int:
         """Memory that the frontier takes for one example in float32."""
-        return sum(4 * _substitute_all(node.meta["val"].shape) for node in self.frontier)
+        return sum(map(bytes_per_example, self.frontier))
 
     def prepared(self, weight: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
         """Return what the suffix of an arithmetic reads of a perturbed weight."""
@@ -156,11 +155,6 @@ def is_size(node: fx.Node) -> bool:
     return isinstance(node.meta.get("val"), torch.SymInt)
 
 
-def size_of(node: fx.Node, n: int) -> int:
-    """Return the value of a size node for n examples."""
-    return _substitute(node.meta["val"], n)
-
-
 def example_axis(node: fx.Node) -> tuple[int, int] | None:
     """Return (axis, entries an example) of the axis along which a value's examples lie, None where it has none.
 
@@ -171,8 +165,8 @@ def example_axis(node: fx.Node) -> tuple[int, int] | None:
     growing = [axis for axis, size in enumerate(shape) if isinstance(size, torch.SymInt)]
     if not growing:
         return None
-    per_example = _substitute(shape[growing[0]], 1)
-    if len(growing) > 1 or _substitute(shape[growing[0]], 10) != 10 * per_example:
+    per_example = size_of(shape[growing[0]], 1)
+    if len(growing) > 1 or size_of(shape[growing[0]], 10) != 10 * per_example:
         raise CannotReplayError(f"a value before it does not hold its examples along one axis ({node.name})")
     return growing[0], per_example
 
@@ -192,15 +186,6 @@ def select_examples(node: fx.Node, values: Sequence[Tensor], rows: Sequence[Tens
     entries = torch.arange(per_example, device=values[0].device)
     chosen = [(each[:, None] * per_example + entries).flatten() for each in rows]
     return torch.cat([value.index_select(axis, each) for value, each in zip(values, chosen, strict=True)], axis)
-
-
-def _substitute(size: torch.SymInt, n: int) -> int:
-    expression = size.node.expr
-    return int(expression.subs(dict.fromkeys(expression.free_symbols, n)))
-
-
-def _substitute_all(shape: Iterable[Any]) -> int:
-    return math.prod(_substitute(size, 1) if isinstance(size, torch.SymInt) else size for size in shape)
 
 
 def _needed(outputs: Iterable[fx.Node], stops: Callable[[fx.Node], bool]) -> list[fx.Node]:

@@ -1,7 +1,5 @@
 """A network made ready for replay: traced, fused, and each layer admitted only if its replay agrees with whole passes."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, fx, nn
 
@@ -11,7 +9,7 @@ from safer_bench.measurement.clean_pass import CleanPass
 from safer_bench.measurement.fuse import fuse
 from safer_bench.measurement.replay import LayerReplay, Replay, cast
 from safer_bench.measurement.trace import CannotReplayError, Traced, trace
-from safer_bench.measurement.tuning import BATCH_SIZES, Pace, arranged, find_batch_size, find_memory_format, seconds
+from safer_bench.measurement.tuning import Pace, arranged, seconds
 
 F32, BF16 = torch.float32, torch.bfloat16
 N_TRIED = 3  # examples on which a layer's replay is compared with whole passes
@@ -24,7 +22,7 @@ class ReplayedNetwork:
 
     Args:
         canonical: the network in canonical arithmetic.
-        pace: memory format and batch size, chosen here where they are None.
+        pace: memory format and batch size.
         fast: prepare bfloat16 too, where this machine is faster at it.
 
     Raises:
@@ -34,13 +32,12 @@ class ReplayedNetwork:
     def __init__(self, canonical: CanonicalModel, pace: Pace, fast: bool = False) -> None:
         self.network, self.canonical = canonical.network, canonical
         self._refuse_dependent_answers()
-        model, images = self.network.model, self.network.images
-        self.memory_format = pace.memory_format or find_memory_format(model, images)
-        self.model, traced = trace(model, images[:N_TRIED].to(self.network.device), self.memory_format)
+        images, self.memory_format = self.network.images, pace.memory_format
+        self.model, traced = trace(self.network.model, images[:N_TRIED].to(self.network.device), self.memory_format)
+        self.batch_size = pace.examples_a_batch(traced.largest_bytes)
         self._read = {layer.name: _weight_nodes(self.model, traced, layer) for layer in self.network.layers}
         self.replay = Replay(fuse(traced, self.memory_format), (F32, BF16) if fast else (F32,))
         self.narrow = fast and self._time(BF16) < self._time(F32)
-        self.batch_size = pace.batch_size or self._find_batch_size()
         self._tried = self.clean_pass(images[:N_TRIED])
 
     def layer(self, layer: Layer) -> LayerReplay:
@@ -87,17 +84,10 @@ class ReplayedNetwork:
         if not torch.equal(self.canonical.logits(images), together):
             raise CannotReplayError("it answers the same images differently the second time")
 
-    def _runner(self, dtype: torch.dtype) -> Callable[[Tensor], object]:
-        whole = self.replay.whole(dtype)
-        return lambda batch: whole([cast(batch, dtype)], len(batch))
-
     def _time(self, dtype: torch.dtype) -> float:
-        batch = self.network.images[: BATCH_SIZES[1]]
-        return seconds(self._runner(dtype), self.on_device(batch))
-
-    def _find_batch_size(self) -> int:
-        images = self.on_device(self.network.images[: BATCH_SIZES[-1]])
-        return find_batch_size(self._runner(BF16 if self.narrow else F32), images)
+        """Return the seconds that a batch takes."""
+        whole, batch = self.replay.whole(dtype), self.on_device(self.network.images[: self.batch_size])
+        return seconds(lambda images: whole([images], len(images)), cast(batch, dtype))
 
 
 def _weight_nodes(model: nn.Module, traced: Traced, layer: Layer) -> tuple[fx.Node, ...] | CannotReplayError:

@@ -1,5 +1,6 @@
 """A model as a functional graph of ATen operations whose number of examples is free: what replay works on."""
 
+import math
 import warnings
 from collections.abc import Iterable
 from copy import deepcopy
@@ -35,6 +36,12 @@ class Traced:
     logits: fx.Node
     tensors: dict[fx.Node, Tensor]
 
+    @property
+    def largest_bytes(self) -> int:
+        """Bytes an example of the largest result of an operation, in float32."""
+        sizes = [bytes_per_example(node) for node in self.graph.nodes if node.op == "call_function"]
+        return max(sizes, default=1)
+
     def weight_nodes(self, model: nn.Module, layer: Layer) -> tuple[fx.Node, ...]:
         """Return the nodes that read a layer's weight; several where it is tied.
 
@@ -50,6 +57,23 @@ class Traced:
             if (self.tensors[node].shape, self.tensors[node].stride()) != (weight.shape, weight.stride()):
                 raise CannotReplayError("another tensor shares its weight's storage")
         return tuple(nodes)
+
+
+def bytes_per_example(node: fx.Node) -> int:
+    """Return the memory that a node's value takes for one example, in float32; 0 where it is no tensor."""
+    value = node.meta.get("val")
+    return 4 * math.prod(map(one_example, value.shape)) if isinstance(value, Tensor) else 0
+
+
+def one_example(size: int | torch.SymInt) -> int:
+    """Return a size where there is one example."""
+    return size if isinstance(size, int) else size_of(size, 1)
+
+
+def size_of(size: torch.SymInt, n: int) -> int:
+    """Return a size that depends on the number of examples, for n of them."""
+    expression = size.node.expr
+    return int(expression.subs(dict.fromkeys(expression.free_symbols, n)))
 
 
 def trace(

@@ -199,7 +199,7 @@ def test_a_submission_of_some_networks_is_accepted_and_told(cli, small_tree, tmp
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_then_does(cli, tmp_path, monkeypatch):
-    engine = safer_bench.measurement.PlainEngine
+    engine = safer_bench.measurement.Engine
     measure, calls = engine.measure, []
 
     def stop_in_the_third(self, probes):

@@ -35,10 +35,10 @@ def test_counts_equal_those_of_a_loop_written_by_hand(tiny):
     engine = PlainEngine(tiny)
     protocol = make_protocol(SPECS, draws=3, n_examples=20)
     n_moved = 0
-    for layer, _, probes in work_units(tiny, protocol):
-        for probe, row in zip(probes, engine.measure(probes), strict=True):
-            weight = engine.perturb(probe).weight
-            expected = count_by_hand(tiny, layer.name, weight, probe.example_start, 20)
+    for unit in work_units(tiny, protocol):
+        for probe, row in zip(unit.probes, engine.measure(unit.probes), strict=True):
+            weight = engine.weights.perturbed(probe).weight
+            expected = count_by_hand(tiny, unit.layer.name, weight, probe.example_start, 20)
             assert [row["broken"], row["fixed"], row["predictions_changed"]] == expected
             assert row["accuracy_drop"] == (row["broken"] - row["fixed"]) / 20
             n_moved += expected[2]
@@ -123,7 +123,7 @@ def test_further_draws_continue_an_earlier_measurement(tiny):
     engine, rows = PlainEngine(tiny), {}
     for first, draws in ((0, 4), (0, 2), (2, 2)):
         units = work_units(tiny, make_protocol(specs, draws, 20, first_draw=first))
-        rows[first, draws] = [row for _, _, probes in units for row in engine.measure(probes)]
+        rows[first, draws] = [row for unit in units for row in engine.measure(unit.probes)]
     key = lambda row: (row["perturbation"], row["layer"], row["draw"])  # noqa: E731
     assert sorted(rows[0, 2] + rows[2, 2], key=key) == sorted(rows[0, 4], key=key)
     assert {row["perturbation"] for row in rows[2, 2]} == {"sign_flip"}
