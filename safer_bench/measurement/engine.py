@@ -50,38 +50,39 @@ class Engine:
         """
         for (layer, start, n_examples), group in groupby(probes, key=lambda p: (p.layer, p.example_start, p.n_examples)):
             replay = self.replay(layer)
-            if self._answers is None or replay is None:
+            if self.fast_answers is None or replay is None:
                 yield from self.plain.measure(group)
                 continue
             same, clean = list(group), self.clean(start, n_examples)
-            for probe, (perturbed, after) in zip(same, self._answers.perturbed(replay, same), strict=True):
+            for probe, (perturbed, after) in zip(same, self.fast_answers.perturbed(replay, same), strict=True):
                 yield make_row(self.network, probe, perturbed, clean, after)
 
     def clean(self, start: int, n_examples: int) -> Answers:
         """Return the unperturbed network's answers on a slice of the evaluation examples; computed once."""
-        if self._answers is None:
+        if self.fast_answers is None:
             return self.plain.clean(start, n_examples)
-        return self._answers.clean(start, n_examples)
+        return self.fast_answers.clean(start, n_examples)
 
     @property
     def settled(self) -> Counter[str]:
         """Number of examples settled by each arithmetic; ``widened``: how often an error band proved too small."""
-        return Counter() if self._answers is None else self._answers.settled
+        return Counter() if self.fast_answers is None else self.fast_answers.settled
 
     def replay(self, layer: Layer) -> LayerReplay | None:
         """Return the replay of a layer; None, with the reason kept, where there is none."""
         if layer.name not in self._layers:
             self._layers[layer.name] = None
             try:
-                if self._answers is not None:
+                if self.fast_answers is not None:
                     with exact_float32():
-                        self._layers[layer.name] = self._answers.replayed.layer(layer)
+                        self._layers[layer.name] = self.fast_answers.replayed.layer(layer)
             except CannotReplayError as error:
                 self._note(layer.name, error)
         return self._layers[layer.name]
 
     @cached_property
-    def _answers(self) -> FastAnswers | None:
+    def fast_answers(self) -> FastAnswers | None:
+        """Answers by replay; None, with the reason kept, where the whole network is measured by whole passes."""
         try:
             with exact_float32():
                 replayed = ReplayedNetwork(self.plain.model, self._pace, self._fast)

@@ -21,8 +21,8 @@ from safer_bench.measurement.rows import Weights
 from safer_bench.measurement.settle import Bands, Rung, settle
 from safer_bench.perturbations.entry import Perturbed
 
-FLOAT32 = partial(Rung, "float32", factor=32.0, n_sample=4, audit=1 / 2000)
-BFLOAT16 = partial(Rung, "bfloat16", factor=2.0, n_sample=64, audit=1 / 200)
+FLOAT32 = partial(Rung, "float32", factor=64.0, n_sample=4, audit=1 / 2000)
+BFLOAT16 = partial(Rung, "bfloat16", factor=4.0, n_sample=64, audit=1 / 200)
 GROWTH = 2.0**10  # of the largest weight; beyond it squares may overflow float32 and come back finite
 KEPT_BYTES = 1 << 30  # of clean values at a time
 
@@ -84,7 +84,7 @@ class FastAnswers:
             while len(answers) < len(same):
                 n_widened, ladder = (
                     bands.n_widened,
-                    self._ladder(replay, same[0].layer, weights[len(answers)], start, n_examples),
+                    self.ladder(replay, same[0].layer, weights[len(answers)], start, n_examples),
                 )
                 with exact_float32():
                     logits = settle(ladder, np.arange(n_examples), bands, random)
@@ -95,7 +95,7 @@ class FastAnswers:
             self.settled["widened"] += bands.n_widened
             yield from zip(weights, answers, strict=True)
 
-    def _ladder(self, replay: LayerReplay, layer: Layer, perturbed: Perturbed, start: int, n_examples: int) -> list[Rung]:
+    def ladder(self, replay: LayerReplay, layer: Layer, perturbed: Perturbed, start: int, n_examples: int) -> list[Rung]:
         """Return the arithmetics that settle a probe, from fast to canonical."""
         canonical = self._canonical(self.network.examples(start, n_examples)[0], layer, perturbed)
         if not np.abs(perturbed.weight).max() <= GROWTH * np.abs(self.network.weight(layer)).max():  # true for NaN too

@@ -23,7 +23,7 @@ class ProbeGradients:
 
     @cached_property
     def _model(self) -> torch.nn.Module:
-        return deepcopy(self.network.model).double()
+        return deepcopy(self.network.model).double().requires_grad_(True)  # the caller's may be frozen
 
     def gradient(self, layer: str, draw: int) -> np.ndarray:
         """Return the gradient of the mean loss with respect to a layer's weight: float64 holding float32 values.
@@ -36,6 +36,7 @@ class ProbeGradients:
             self._by_part[part] = self._compute(part)
         return self._by_part[part][layer].astype(np.float64)
 
+    @torch.enable_grad()
     def _compute(self, part: int) -> dict[str, np.ndarray]:
         images, labels = self.network.probe
         size = len(labels) // N_PARTS

@@ -1,6 +1,6 @@
 """Runs only what a perturbed layer can change: everything before it is kept from a clean pass."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from safer_bench.measurement.fuse import reuse_memory
 from safer_bench.measurement.trace import CannotReplayError, Traced, bytes_per_example, size_of
 
-Values = dict[fx.Node, Tensor]
+F32 = torch.float32
 
 
 class Piece:
@@ -20,8 +20,8 @@ class Piece:
     Args:
         inputs: nodes whose values are given at each call.
         outputs: nodes whose values are returned.
-        constants: nodes whose values never change.
-        dtype: arithmetic; constants and conversions follow it.
+        constants: gives the value of a node that never changes, None for others.
+        dtype: arithmetic; conversions follow it.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Piece:
         inputs: Sequence[fx.Node],
         outputs: Sequence[fx.Node],
         constants: Callable[[fx.Node], Tensor | None],
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype = F32,
     ) -> None:
         given = set(inputs)
         needed = _needed(outputs, lambda node: node in given or is_size(node) or constants(node) is not None)
@@ -44,9 +44,8 @@ class Piece:
                 copies[node].args, copies[node].kwargs = _with_dtype((copies[node].args, copies[node].kwargs), dtype)
         graph.output(tuple(copies[node] for node in outputs))
         reuse_memory(graph)
-        self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        self.n_operations = sum(node.op == "call_function" for node in graph.nodes)
-        self._constants = [cast(constants(node), dtype) for node in kept]
+        self.inputs = tuple(inputs)
+        self._constants = [constants(node) for node in kept]
         self._run = fx.GraphModule({}, graph).forward
         self._sizes_of = cache(lambda n: tuple(size_of(node.meta["val"], n) for node in self._sizes))
 
@@ -76,7 +75,7 @@ class LayerReplay:
         """Memory that the frontier takes for one example in float32."""
         return sum(map(bytes_per_example, self.frontier))
 
-    def prepared(self, weight: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+    def prepared(self, weight: Tensor, dtype: torch.dtype = F32) -> tuple[Tensor, ...]:
         """Return what the suffix of an arithmetic reads of a perturbed weight."""
         return tuple(cast(value, dtype) for value in self.prepare([weight] * len(self.weight_nodes), 0))
 
@@ -89,9 +88,10 @@ class Replay:
         dtypes: arithmetics of the suffixes; the clean pass and what is prepared of a weight are in float32.
     """
 
-    def __init__(self, traced: Traced, dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> None:
+    def __init__(self, traced: Traced, dtypes: tuple[torch.dtype, ...] = (F32,)) -> None:
         self.traced, self.dtypes = traced, dtypes
         self._bridges: dict[tuple[tuple[fx.Node, ...], ...], Piece] = {}
+        self._casts: dict[tuple[fx.Node, torch.dtype], Tensor] = {}
         self._fixed: dict[fx.Node, Tensor | None] = dict(traced.tensors)
         for node in traced.graph.nodes:
             self._fixed.setdefault(node, self._evaluate(node))
@@ -107,8 +107,8 @@ class Replay:
         for node in nodes:
             if node.op == "call_function" and not changed.isdisjoint(node.all_input_nodes):
                 changed.add(node)
-        rest = [node for node in nodes if node in changed and self._fixed[node] is None]
-        read = {used: None for node in rest for used in node.all_input_nodes if used not in rest}
+        rest = {node for node in changed if self._fixed[node] is None}
+        read = {used: None for node in nodes if node in rest for used in node.all_input_nodes if used not in rest}
         read |= {} if self.traced.logits in changed else {self.traced.logits: None}
         prepared = tuple(node for node in read if node in changed)
         frontier = tuple(node for node in read if node not in changed and self._fixed[node] is None and not is_size(node))
@@ -116,25 +116,36 @@ class Replay:
             if not isinstance(node.meta.get("val"), Tensor):
                 raise CannotReplayError(f"a value before it is no tensor ({node.name})")
             example_axis(node)
-        constants = lambda node: None if node in changed else self._fixed[node]  # noqa: E731
-        return LayerReplay(
-            frontier,
-            weight_nodes,
-            Piece(weight_nodes, prepared, constants),
-            {dtype: Piece((*prepared, *frontier), (self.traced.logits,), constants, dtype) for dtype in self.dtypes},
-        )
+        read_by = {
+            dtype: Piece((*prepared, *frontier), (self.traced.logits,), self._constants(dtype, changed), dtype)
+            for dtype in self.dtypes
+        }
+        return LayerReplay(frontier, weight_nodes, Piece(weight_nodes, prepared, self._constants(F32, changed)), read_by)
 
-    def whole(self, dtype: torch.dtype = torch.float32) -> Piece:
+    def whole(self, dtype: torch.dtype = F32) -> Piece:
         """Return the whole computation: images -> logits."""
-        return Piece((self.traced.images,), (self.traced.logits,), self._fixed.__getitem__, dtype)
+        return Piece((self.traced.images,), (self.traced.logits,), self._constants(dtype), dtype)
 
     def bridge(self, known: Iterable[fx.Node], wanted: Sequence[fx.Node]) -> Piece:
         """Return the clean computation of some values from known ones and the images, which come last."""
         inputs = (*(node for node in known if node is not self.traced.images), self.traced.images)
         key = inputs, tuple(wanted)
         if key not in self._bridges:
-            self._bridges[key] = Piece(inputs, wanted, self._fixed.__getitem__)
+            self._bridges[key] = Piece(inputs, wanted, self._constants(F32))
         return self._bridges[key]
+
+    def _constants(self, dtype: torch.dtype, changed: Container[fx.Node] = ()) -> Callable[[fx.Node], Tensor | None]:
+        """Return what gives the values that do not depend on the images, each cast once."""
+
+        def constant(node: fx.Node) -> Tensor | None:
+            value = None if node in changed else self._fixed[node]
+            if value is None or dtype == F32:
+                return value
+            if (node, dtype) not in self._casts:
+                self._casts[node, dtype] = cast(value, dtype)
+            return self._casts[node, dtype]
+
+        return constant
 
     def _evaluate(self, node: fx.Node) -> Tensor | None:
         """Return the value of an operation on parameters and constants alone, None where it depends on the images."""

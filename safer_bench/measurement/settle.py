@@ -99,17 +99,29 @@ def _raise(
 
 def in_doubt(logits: np.ndarray, band: float) -> np.ndarray:
     """Tell which examples ``(n,)`` have a margin within the band, or a logit that is not finite."""
-    if logits.shape[1] < 2:
-        return ~np.isfinite(logits).all(1)
     with np.errstate(invalid="ignore"):
-        top = -np.partition(-logits, 1, axis=1)[:, :2]
         floor = ROUNDING * np.abs(logits).max(1)
-        clear = top[:, 0] - top[:, 1] > np.maximum(band, floor)  # false for NaN too
+        clear = margins(logits) > np.maximum(band, floor)  # false for NaN too
     return ~(clear & np.isfinite(logits).all(1))
 
 
+def margins(logits: np.ndarray) -> np.ndarray:
+    """Return the difference of the two largest logits ``(n,)``; infinite where there is one class."""
+    if logits.shape[1] < 2:
+        return np.full(len(logits), np.inf)
+    top = -np.partition(-logits, 1, axis=1)[:, :2]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(top[:, 0] - top[:, 1])
+
+
+def spreads(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
+    """Return by how much, at most, differences between the logits of an example are wrong: ``(n,)``."""
+    error = logits - better
+    return np.asarray(error.max(1) - error.min(1))
+
+
 def largest_spread(logits: np.ndarray, better: np.ndarray) -> float:
-    """Return the largest error in a difference between two logits of one example.
+    """Return the largest spread of the error over examples.
 
     Examples whose fast logits are not finite are always in doubt and tell nothing; a finite one that should not have
     been makes the band infinite, and so does a sample that tells nothing.
@@ -117,5 +129,4 @@ def largest_spread(logits: np.ndarray, better: np.ndarray) -> float:
     finite = np.isfinite(logits).all(1)
     if not finite.any() or not np.isfinite(better[finite]).all():
         return float("inf")
-    error = logits[finite] - better[finite]
-    return float((error.max(1) - error.min(1)).max())
+    return float(spreads(logits[finite], better[finite]).max())

@@ -93,7 +93,7 @@ def trace(
         CannotReplayError: the computation depends on values (control flow), mixes examples, keeps state, or draws random
             numbers; the message is the tracer's own.
     """
-    model = deepcopy(model).to(memory_format=memory_format)
+    model = deepcopy(model)._apply(lambda tensor: tensor.to(memory_format=memory_format) if tensor.ndim == 4 else tensor)
     examples = images[torch.arange(N_TRACED, device=images.device) % len(images)]
     n = torch.export.Dim("n", min=2)
     try:

@@ -80,6 +80,15 @@ def test_gradients_are_those_of_the_mean_loss_on_the_draws_part_of_the_probe_set
     assert np.abs(found[found != 0]).min() >= 1e-6 * np.abs(found).max() * (1 - 1e-6)
 
 
+def test_gradients_do_not_depend_on_what_the_caller_froze_or_switched_off(tiny):
+    """A frozen parameter has no gradient of its own, and was once taken for one with gradient zero."""
+    expected = ProbeGradients(tiny).gradient("hidden", 0)
+    tiny.model.requires_grad_(False)
+    with torch.no_grad():
+        assert np.array_equal(ProbeGradients(tiny).gradient("hidden", 0), expected)
+    assert not any(parameter.requires_grad for parameter in tiny.model.parameters())
+
+
 def test_gradient_perturbations_need_probe_examples(tiny):
     bare = Network(tiny.model, tiny.images, tiny.labels, name="bare")
     with pytest.raises(BadInput) as error:

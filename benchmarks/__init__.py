@@ -1,0 +1,1 @@
+"""How fast the engine measures, beside the loops that people write: ``python -m benchmarks``."""

@@ -1,0 +1,83 @@
+"""Times all contestants on the same work, each in fresh processes, and prints the table: ``python -m benchmarks``."""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.contestants import CONTESTANTS
+
+Result = dict[str, Any]
+BASES = ("plain loop, tuned", "plain loop")
+
+
+def main() -> None:
+    """Run the rounds and print medians; ``--growth`` plots the engine's time instead."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--network", default="resnet20", help="name in the zoo, or FILE.py:FUNC")
+    parser.add_argument("--examples", type=int, default=500)
+    parser.add_argument("--draws", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--growth", type=Path, metavar="PLOT", help="write a plot of time against examples, draws and layers"
+    )
+    wanted = parser.parse_args()
+    if wanted.growth:
+        from benchmarks.growth import plot
+
+        plot(wanted.growth, wanted.network)
+        return
+    settings = ["--network", wanted.network, "--examples", wanted.examples, "--draws", wanted.draws]
+    rounds = [{name: run(name, *settings) for name in CONTESTANTS} for _ in range(wanted.rounds)]
+    print(f"{wanted.network}, {wanted.examples} examples, {wanted.draws} draws of gaussian_noise:0.3 of every layer;")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {cpu()}; medians of {wanted.rounds} rounds\n")
+    print("\n".join(table(rounds)))
+
+
+def run(contestant: str, *settings: object) -> Result:
+    """Run a contestant in a process of its own.
+
+    Raises:
+        CalledProcessError: it failed; its message is on standard error.
+    """
+    command = [sys.executable, "-m", "benchmarks.contestants", contestant, *map(str, settings)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603  our own program
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def table(rounds: list[dict[str, Result]]) -> list[str]:
+    """Return the lines of a Markdown table: medians of seconds, and of the ratios within each round."""
+    head = ["", "seconds", "set-up", *(f"x {base}" for base in BASES), "ceiling / seconds", "peak memory", "rows unlike"]
+    lines = [head, ["---"] * len(head)]
+    for name in CONTESTANTS:
+        seconds = [f"{median(found[name][key] for found in rounds):.2f}" for key in ("seconds", "setup")]
+        ratios = [f"{_ratio(rounds, base, name):.2f}" for base in BASES]
+        memory = f"{median(found[name]['peak_bytes'] for found in rounds) / 1e9:.2f} GB"
+        unlike = "" if name == "ceiling" else str(max(n_unlike(found, name) for found in rounds))
+        lines.append([name, *seconds, *ratios, f"{_ratio(rounds, 'ceiling', name):.0%}", memory, unlike])
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def _ratio(rounds: list[dict[str, Result]], slow: str, fast: str) -> float:
+    return median(found[slow]["seconds"] / found[fast]["seconds"] for found in rounds)
+
+
+def n_unlike(of_round: dict[str, Result], name: str) -> int:
+    """Return in how many probes a contestant's integers differ from the engine's."""
+    pairs = zip(of_round[name]["counts"], of_round["engine"]["counts"], strict=True)
+    return sum(found != expected for found, expected in pairs)
+
+
+def cpu() -> str:
+    """Return the processor's name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown processor")
+
+
+if __name__ == "__main__":
+    main()

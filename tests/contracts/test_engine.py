@@ -1,0 +1,176 @@
+"""On every family of networks the engine counts what the plain loop counts, and replays every layer."""
+
+from functools import partial
+
+import pytest
+import torch
+from timm.layers import GroupNormAct
+from timm.models import (
+    beit,
+    byobnet,
+    coat,
+    convnext,
+    densenet,
+    efficientnet,
+    ghostnet,
+    levit,
+    metaformer,
+    mlp_mixer,
+    mobilenetv3,
+    regnet,
+    res2net,
+    resnet,
+    resnetv2,
+    swin_transformer,
+    vgg,
+    visformer,
+    vision_transformer,
+)
+from timm.models._efficientnet_builder import decode_arch_def
+from torch import nn
+
+from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.plain import PlainEngine
+from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.replayed import ReplayedNetwork
+from safer_bench.networks import Network
+from safer_bench.perturbations import parse_perturbation
+
+N_CLASSES, N_IMAGES = 10, 40
+MOST_LAYERS = 12  # of a deep network, evenly spaced
+DRAWS = (("gaussian_noise:1", 3), ("sign_flip:0.3", 2))  # fast, the first draw of each only tells bfloat16's error
+SIZES = {"levit": 64, "visformer": 64}  # pixels; 32 for all others
+CHANNELS = (8, 16, 24, 32)
+MOBILE = [["ds_r1_k3_s1_e1_c8"], ["ir_r2_k3_s2_e3_c16_se0.25"], ["ir_r1_k5_s2_e3_c24"], ["cn_r1_k1_s1_c32"]]
+TOKENS = {"img_size": 32, "patch_size": 8, "embed_dim": 48}
+GHOST = [[[3, 16, 16, 0, 1]], [[3, 48, 24, 0, 2]], [[5, 72, 40, 0.25, 2]], [[5, 96, 40, 0.25, 1]]]
+FAMILIES = {
+    "resnet": partial(resnet.ResNet, resnet.BasicBlock, (1, 1, 1, 1), channels=CHANNELS),
+    "resnet_bottleneck": partial(resnet.ResNet, resnet.Bottleneck, (1, 1, 1, 1), channels=CHANNELS, stem_type="deep"),
+    "resnetv2": partial(
+        resnetv2.ResNetV2, (1, 1, 1), channels=(16, 32, 48), stem_chs=16, norm_layer=partial(GroupNormAct, num_groups=4)
+    ),
+    "seresnet": partial(resnet.ResNet, resnet.BasicBlock, (1, 1, 1, 1), channels=CHANNELS, block_args={"attn_layer": "se"}),
+    "res2net": partial(
+        resnet.ResNet, res2net.Bottle2neck, (1, 1, 1, 1), channels=CHANNELS, base_width=8, block_args={"scale": 4}
+    ),
+    "vgg": partial(vgg.VGG, [8, "M", 16, "M", 24, "M", 32], mlp_ratio=1 / 64, norm_layer=nn.BatchNorm2d),
+    "densenet": partial(densenet.DenseNet, growth_rate=8, block_config=(2, 2)),
+    "mobilenetv3": partial(mobilenetv3.MobileNetV3, decode_arch_def(MOBILE), num_features=64, act_layer=nn.Hardswish),
+    "efficientnet": partial(efficientnet.EfficientNet, decode_arch_def(MOBILE), num_features=64, act_layer=nn.ReLU6),
+    "convnext": partial(convnext.ConvNeXt, depths=(1, 1, 1, 1), dims=CHANNELS, patch_size=2),
+    "regnet": partial(regnet.RegNet, regnet.RegNetCfg(depth=4, w0=16, wa=20.0, wm=1.5, group_size=8, se_ratio=0.25)),
+    "repvgg": partial(
+        byobnet.ByobNet,
+        byobnet.ByoModelCfg(
+            blocks=tuple(byobnet.ByoBlockCfg(type="rep", d=1, c=width, s=2) for width in (16, 24)),
+            stem_type="rep",
+            stem_chs=8,
+        ),
+    ),
+    "ghostnet": partial(ghostnet.GhostNet, GHOST),
+    "vit": partial(vision_transformer.VisionTransformer, depth=2, num_heads=3, **TOKENS),
+    "beit": partial(beit.Beit, depth=2, num_heads=3, use_rel_pos_bias=True, **TOKENS),
+    "swin": partial(
+        swin_transformer.SwinTransformer,
+        img_size=32,
+        patch_size=2,
+        window_size=4,
+        embed_dim=24,
+        depths=(2, 1),
+        num_heads=(2, 2),
+    ),
+    "mlp_mixer": partial(mlp_mixer.MlpMixer, num_blocks=2, **TOKENS),
+    "poolformer": partial(metaformer.MetaFormer, depths=(1, 1, 1, 1), dims=CHANNELS),
+    "levit": partial(levit.Levit, img_size=64, embed_dim=(32, 48), key_dim=8, depth=(1, 1), num_heads=(2, 3)),
+    "visformer": partial(
+        visformer.Visformer, img_size=64, init_channels=8, embed_dim=32, depth=(1, 1, 1), num_heads=2, group=4
+    ),
+    "coat": partial(
+        coat.CoaT,
+        img_size=32,
+        patch_size=4,
+        embed_dims=(16, 16, 16, 16),
+        serial_depths=(1, 1, 1, 1),
+        num_heads=8,
+        mlp_ratios=(2, 2, 2, 2),
+    ),
+}
+LONG = set(FAMILIES) - {"resnet", "resnetv2", "densenet", "efficientnet", "convnext", "vit", "swin", "mlp_mixer"}
+
+
+@torch.no_grad()
+def random_network(family):
+    """Return a network of random weights, none of them negligible, whose answers spread over the classes.
+
+    Left as they are initialised, residual branches and layer scales are (nearly) zero and one class always wins: no
+    perturbation would move a count.
+    """
+    torch.manual_seed(0)
+    size = SIZES.get(family, 32)
+    model, images = FAMILIES[family](num_classes=N_CLASSES), torch.randn(N_IMAGES, 3, size, size)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1:
+            parameter.normal_(0, 1.4 * parameter[0].numel() ** -0.5)
+        else:
+            parameter.normal_(0 if name.endswith("bias") else 1, 0.2)
+    settle_batch_norms(model, images)
+    logits = model(images)
+    head = [module for module in model.modules() if len(getattr(module, "weight", ())) == N_CLASSES][-1]
+    head.weight.div_(logits.std(0).reshape(-1, *[1] * (head.weight.ndim - 1)))
+    head.bias.sub_(logits.mean(0)).div_(logits.std(0))
+    labels = model(images).argmax(1)
+    assert len(labels.unique()) >= 4
+    labels[::5] = (labels[::5] + 1) % N_CLASSES
+    return Network(model, images, labels, name=family)
+
+
+def settle_batch_norms(model, images):
+    model.eval()
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for module in norms:
+        module.momentum = None
+        module.reset_running_stats()
+        module.train()
+    model(images)
+    model.eval()
+
+
+def probes_of(network):
+    layers = network.layers[:: -(-len(network.layers) // MOST_LAYERS)]
+    return [
+        Probe(layer, entry, levels[0], draw, 0, N_IMAGES)
+        for layer in layers
+        for (entry, levels), draws in ((parse_perturbation(spec), draws) for spec, draws in DRAWS)
+        for draw in range(draws)
+    ]
+
+
+def integers(rows):
+    """Return rows without the loss, whose last digits may depend on the arithmetic."""
+    return [{key: value for key, value in row.items() if key != "loss_increase"} for row in rows]
+
+
+@pytest.fixture
+def bfloat16_is_faster(monkeypatch):
+    monkeypatch.setattr(ReplayedNetwork, "_time", lambda self, dtype: 1.0 if dtype == torch.bfloat16 else 2.0)
+
+
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in FAMILIES]
+)
+def test_integers_are_those_of_the_plain_loop_and_every_layer_is_replayed(family, bfloat16_is_faster):
+    network = random_network(family)
+    probes = probes_of(network)
+    expected = list(PlainEngine(network).measure(probes))
+    moved = [row["predictions_changed"] for row in expected]
+    assert sum(moved) > len(probes) * N_IMAGES / 10
+    assert sum(count > 0 for count in moved) > 0.8 * len(probes)
+    for fast in (False, True):
+        engine = Engine(network, fast=fast)
+        rows = list(engine.measure(probes))
+        assert integers(rows) == integers(expected)
+        losses = [row["loss_increase"] for row in expected]
+        assert [row["loss_increase"] for row in rows] == pytest.approx(losses, abs=0.05 if fast else 1e-4)
+        assert engine.reasons == {}
+        assert engine.settled["bfloat16" if fast else "float32"] > len(probes) * N_IMAGES / (10 if fast else 2)
