@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from safer_bench import schema
 from safer_bench.dataset.card import render_card
+from safer_bench.dataset.merge import merge
 from safer_bench.dataset.summarise import summarise
 from safer_bench.dataset.tree import write_tree
 from safer_bench.errors import BadInput
@@ -35,8 +36,8 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     seeds = {folder.request()["seed"] for folder in folders}
     if len(seeds) != 1:
         raise BadInput(f"the run folders have different seeds ({', '.join(map(str, sorted(seeds)))}); expected one")
-    tables = {name: _merge(name, [folder.table(name) for folder in folders], key) for name, key in KEYS.items()}
-    probes = _merge("probes", [folder.probes() for folder in folders], PROBE_KEY)
+    tables = {name: merge(name, [folder.table(name) for folder in folders], key) for name, key in KEYS.items()}
+    probes = merge("probes", [folder.probes() for folder in folders], PROBE_KEY)
     tables |= {name: _columns(probes, name) for name in ("layer_drops", "losses", "outcomes")}
     tables["layer_sensitivity"], tables["cells"] = summarise(probes, tables["networks"], tables["perturbations"])
     submissions = [read_submission(path, tables) for path in score_folders]
@@ -47,26 +48,6 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
 def _columns(probes: pa.Table, name: str) -> pa.Table:
     wanted = schema.TABLES[name]
     return schema.in_order(probes.select(wanted.names).cast(wanted))
-
-
-def _merge(name: str, parts: list[pa.Table], key: list[str]) -> pa.Table:
-    """Concatenate and drop repeated rows; rows of one key must agree.
-
-    Raises:
-        BadInput: two parts say different things of one key.
-    """
-    rows: dict[tuple[object, ...], dict[str, object]] = {}
-    for part in parts:
-        for row in part.to_pylist():
-            found = rows.setdefault(tuple(row[column] for column in key), row)
-            differing = [column for column in row if row[column] != found[column] and column != "loss_increase"]
-            if differing:
-                where = ", ".join(str(row[column]) for column in key)
-                raise BadInput(
-                    f"the run folders contradict each other in {name}: {where}: {differing[0]} is {found[differing[0]]} "
-                    f"and {row[differing[0]]}; measure both by the same protocol, or pack them apart"
-                )
-    return schema.in_order(pa.Table.from_pylist(list(rows.values()), schema=parts[0].schema))
 
 
 def _scores(submissions: Sequence[Submission]) -> dict[str, pa.Table]:
