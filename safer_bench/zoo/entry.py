@@ -12,7 +12,22 @@ from safer_bench.zoo import data, weights
 
 # Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on
 # `validation`; `test` is scored once.
-FAMILY_SPLITS = {"mlp": "validation", "vgg": "validation", "resnet": "test", "vit": "test"}
+FAMILY_SPLITS = dict.fromkeys(("densenet", "lenet", "mixer", "mlp", "vgg"), "validation") | dict.fromkeys(
+    (
+        "convnext",
+        "ghostnet",
+        "hybrid",
+        "mobilenet",
+        "resnet",
+        "resnext",
+        "senet",
+        "shufflenet",
+        "swin",
+        "vit",
+        "wide_resnet",
+    ),
+    "test",
+)
 
 
 @dataclass(frozen=True, slots=True)
