@@ -55,8 +55,8 @@ class ConvNeXt(nn.Module):
 @network(
     dataset="fashion_mnist",
     family="convnext",
-    recipe=Recipe(16, 128, "adamw", 4e-3, 0.05, shift=2, flip=True, bfloat16=True),
+    recipe=Recipe(14, 128, "adamw", 4e-3, 0.05, shift=2, flip=True, bfloat16=True),
 )
 def convnext6() -> nn.Module:
-    """Three blocks a stage with 5 x 5 convolutions and widths 40, 80 on patches of 2 x 2: 21 layers."""
-    return ConvNeXt(patch=2, widths=(40, 80), n_blocks=3, size=5)
+    """Three blocks a stage with 3 x 3 convolutions and widths 40, 80 on patches of 2 x 2: 21 layers."""
+    return ConvNeXt(patch=2, widths=(40, 80), n_blocks=3, size=3)

@@ -57,8 +57,8 @@ class DenseNet(nn.Module):
 @network(
     dataset="fashion_mnist",
     family="densenet",
-    recipe=Recipe(12, 128, "sgd", 0.2, 5e-4, shift=2, flip=True, bfloat16=True),
+    recipe=Recipe(11, 128, "sgd", 0.2, 5e-4, shift=2, flip=True, bfloat16=True),
 )
 def densenet19() -> nn.Module:
-    """Three dense blocks of five layers with growth rate 12: nineteen layers."""
-    return DenseNet(width=16, growth=12, n_blocks=3, n_layers=5)
+    """Three dense blocks of five layers with growth rate 10: nineteen layers."""
+    return DenseNet(width=16, growth=10, n_blocks=3, n_layers=5)

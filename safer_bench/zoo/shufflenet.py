@@ -56,11 +56,11 @@ class ShuffleDownsampling(nn.Module):
 
 
 class ShuffleNet(nn.Module):
-    """A 3x3 stem, stages that halve the image and shuffle, a 1x1 convolution, average pooling, one linear layer."""
+    """A 3x3 stem of stride 2, stages that halve the image again, a 1x1 convolution, average pooling, one linear layer."""
 
     def __init__(self, n_inputs: int, widths: tuple[int, ...], n_units: int, n_head: int, n_classes: int = 10) -> None:
         super().__init__()
-        self.stem = conv_bn(1, n_inputs, 3)
+        self.stem = conv_bn(1, n_inputs, 3, stride=2)
         self.stages = nn.Sequential()
         for width in widths:
             units = (ShuffleUnit(width) for _ in range(n_units))
@@ -76,7 +76,7 @@ class ShuffleNet(nn.Module):
 @network(
     dataset="fashion_mnist",
     family="shufflenet",
-    recipe=Recipe(14, 128, "sgd", 0.2, 2e-4, shift=2, flip=True, bfloat16=True),
+    recipe=Recipe(14, 128, "sgd", 0.2, 2e-4, shift=2, flip=True),
 )
 def shufflenet31() -> nn.Module:
     """Two stages of a downsampling and three units with widths 64, 128: 31 layers."""

@@ -76,7 +76,7 @@ class Swin(nn.Module):
 @network(
     dataset="fashion_mnist",
     family="swin",
-    recipe=Recipe(14, 128, "adamw", 2e-3, 0.05, shift=2, flip=True, bfloat16=True),
+    recipe=Recipe(12, 128, "adamw", 2e-3, 0.05, shift=2, flip=True, bfloat16=True),
 )
 def swin5() -> nn.Module:
     """Two blocks of width 32 on 14 x 14 patches and three of width 64 on 7 x 7: 23 layers."""

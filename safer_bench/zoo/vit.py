@@ -71,7 +71,7 @@ def vit6() -> nn.Module:
 @network(
     dataset="fashion_mnist",
     family="vit",
-    recipe=Recipe(18, 128, "adamw", 2e-3, 0.05, shift=2, flip=True, bfloat16=True),
+    recipe=Recipe(16, 128, "adamw", 2e-3, 0.05, shift=2, flip=True, bfloat16=True),
 )
 def vit8() -> nn.Module:
     """Eight narrower blocks, of width 48, on patches of 4 x 4: 34 layers."""
