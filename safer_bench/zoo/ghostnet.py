@@ -44,7 +44,7 @@ class GhostBottleneck(nn.Module):
 
 
 class GhostNet(nn.Module):
-    """A 3x3 stem of stride 2, stages of ghost bottlenecks, the later ones halving the image, a 1x1 convolution, one linear layer."""
+    """A 3x3 stem of stride 2, stages of ghost bottlenecks, later ones at half the size, 1x1 convolution, linear layer."""
 
     def __init__(self, n_inputs: int, widths: tuple[int, ...], n_blocks: int, n_head: int, n_classes: int = 10) -> None:
         super().__init__()

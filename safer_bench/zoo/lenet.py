@@ -1,4 +1,4 @@
-"""Networks in the manner of LeNet-5 (LeCun et al. 1998), deeper: 5x5 convolutions, tanh, average pooling, three linear layers."""
+"""Networks in the manner of LeNet-5 (LeCun et al. 1998), deeper: 5x5 convolutions, tanh and average pooling."""
 
 from torch import Tensor, nn
 

@@ -30,7 +30,7 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNet(nn.Module):
-    """A 3x3 stem of stride 2, stages of inverted residuals given as (width, blocks, stride), a 1x1 convolution, one linear layer."""
+    """A 3x3 stem of stride 2, stages of inverted residuals as (width, blocks, stride), 1x1 convolution, linear layer."""
 
     def __init__(self, n_inputs: int, stages: tuple[tuple[int, int, int], ...], n_head: int, n_classes: int = 10) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Transformers of shifted windows (Swin, Liu et al. 2021), without relative positions: an embedding of the patches instead."""
+"""Transformers of shifted windows (Swin, Liu et al. 2021), with learned absolute instead of relative positions."""
 
 import torch
 from torch import Tensor, nn
