@@ -8,6 +8,7 @@ Source: Sun et al. 2021, arXiv 2006.05620; ``random`` directions are the control
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,8 @@ class Corruption:
         mixing: weight of the loss at W + a, from 0 (plain training) to 1.
     """
 
-    direction: str
-    norm: str
+    direction: Literal["gradient", "random"]
+    norm: Literal["l2", "linf"]
     size: float
     mixing: float
 

@@ -1,5 +1,6 @@
 """Every network of the zoo obeys the same laws: what its definition says, and what its trained weights do."""
 
+import copy
 import os
 
 import pytest
@@ -8,6 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from safer_bench.errors import MissingData
 from safer_bench.layers import discover_layers
+from safer_bench.measurement import measure
+from safer_bench.scoring import score
 from safer_bench.zoo import data, load_network, weights, zoo_networks
 from safer_bench.zoo.entry import FAMILY_SPLITS
 from safer_bench.zoo.train import accuracy
@@ -109,6 +112,20 @@ def test_accuracy_on_held_out_images(entry):
     network = loaded(entry)
     part = "tune" if entry.dataset == "fashion_mnist" else "probe"
     assert accuracy(network.model, data.load_part(entry.dataset, part)) >= goal(entry)
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
+def test_every_layer_is_measured_and_scored(entry):
+    network = loaded(entry)
+    names = [layer.name for layer in network.layers]
+    images, labels = network.images[:10], network.labels[:10]
+    rows = measure(network, ["magnitude_prune:0.9"], examples=10).to_pylist()
+    assert [row["layer"] for row in sorted(rows, key=lambda row: row["layer_index"])] == names
+    with torch.no_grad():
+        right = int((copy.deepcopy(network.model).double()(images.double()).argmax(1) == labels).sum())
+    assert {row["correct_clean"] for row in rows} == {right}
+    for criterion in ("l2_norm", "snip"):
+        assert set(score(criterion, network, examples=10)) == set(names)
 
 
 def test_the_zoo_is_large_enough_for_statistics_over_families():
