@@ -15,7 +15,9 @@ from safer_bench.zoo.vgg import VGG
 
 N_SEEDS = 5
 PLAIN = Recipe(6, 128, "sgd", 0.1, 5e-4, shift=2, flip=True, bfloat16=True)
-WORST_CASE = Corruption("gradient", "l2", size=0.05, mixing=0.5)
+# Chosen on `tune`: a size of 0.05 halves the corruption indicator but costs five points of accuracy in so few epochs; 0.01
+# lowers the indicator by a quarter and costs less than the standard error of that accuracy.
+WORST_CASE = Corruption("gradient", "l2", size=0.01, mixing=0.5)
 RECIPES = {
     "plain": PLAIN,
     "resistant": replace(PLAIN, corruption=WORST_CASE),
