@@ -31,7 +31,9 @@ def goal(entry):
     """The accuracy on held-out images below which a recipe is no good."""
     if entry.dataset == "digits":
         return 0.94
-    return 0.88 if entry.family in NOT_CONVOLUTIONAL or entry.role == "twin" else 0.915
+    if entry.role == "twin":
+        return 0.85  # of six epochs, on 500 images
+    return 0.88 if entry.family in NOT_CONVOLUTIONAL else 0.915
 
 
 def loaded(entry):
@@ -110,8 +112,9 @@ def test_weights_are_those_of_the_recipe_and_the_family_decides_the_split(entry)
 def test_accuracy_on_held_out_images(entry):
     """On `tune`, never on evaluation images; digits have no such part, and their networks are judged on `probe`."""
     network = loaded(entry)
-    part = "tune" if entry.dataset == "fashion_mnist" else "probe"
-    assert accuracy(network.model, data.load_part(entry.dataset, part)) >= goal(entry)
+    part = data.load_part(entry.dataset, "tune" if entry.dataset == "fashion_mnist" else "probe")
+    n = 500 if entry.role == "twin" else len(part[1])  # forty twins would take long
+    assert accuracy(network.model, (part[0][:n], part[1][:n])) >= goal(entry)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
