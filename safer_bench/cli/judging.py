@@ -8,6 +8,7 @@ import typer
 from safer_bench.catalogue import needs_torch
 from safer_bench.cli.console import progress
 from safer_bench.dataset.tree import DEFAULT
+from safer_bench.errors import MissingData
 
 Truth = Annotated[Path, typer.Option(help="Folder of the dataset tree.")]
 
@@ -15,7 +16,9 @@ Truth = Annotated[Path, typer.Option(help="Folder of the dataset tree.")]
 def score(
     criteria: Annotated[list[str], typer.Argument(help="Names of criteria, or FILE.py:FUNC.")],
     out: Annotated[Path, typer.Option(help="Folder of the submission; its last part is its name.")],
-    network: Annotated[list[str] | None, typer.Option(help="Networks; the whole zoo by default.")] = None,
+    network: Annotated[
+        list[str] | None, typer.Option(help="Networks; by default those of the truth in ./data_cards/safer-bench.")
+    ] = None,
     perturbation: Annotated[
         list[str] | None, typer.Option(help="NAME[:LEVEL,...] for criteria that see it; all by default.")
     ] = None,
@@ -28,13 +31,26 @@ def score(
         from safer_bench.measurement.tuning import tune_allocator
         from safer_bench.perturbations import parse_perturbation
         from safer_bench.scoring import default_levels, write_scores
-        from safer_bench.zoo import load_network, zoo_networks
+        from safer_bench.zoo import load_network
     tune_allocator()
     levels = [parse_perturbation(spec) for spec in perturbation] if perturbation else default_levels()
-    networks = [load_network(spec) for spec in (network or zoo_networks())]
+    networks = [load_network(spec) for spec in (network or _default_networks())]
     with progress() as report:
         write_scores(out, criteria, networks, levels, report)
     typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: safer-bench check {out}")
+
+
+def _default_networks() -> list[str]:
+    """Return the networks whose scores `check` expects; the whole zoo where there is no truth."""
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.zoo import zoo_networks
+
+    ranked = [entry.name for entry in zoo_networks().values() if entry.role == "zoo"]
+    try:
+        measured = set(load_tree()["networks"]["network"].to_pylist())
+    except MissingData:
+        return ranked
+    return [name for name in ranked if name in measured]
 
 
 def check(

@@ -1,13 +1,17 @@
 """Commands that start from nothing: demo and train."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safer_bench.board import Board
 from safer_bench.catalogue import needs_torch
 from safer_bench.cli.console import progress, resumable, table
+from safer_bench.errors import BadInput
+
+if TYPE_CHECKING:
+    from safer_bench.zoo import ZooNetwork
 
 
 def demo(out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo")) -> None:
@@ -45,34 +49,46 @@ def board_text(board: Board) -> str:
 
 
 def train(
-    name: Annotated[str, typer.Argument(help="Network of the zoo.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the weights; the network's own place by default.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Networks of the zoo.", metavar="[NAME]...")] = None,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Train every network that has no weights of its recipe.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the weights; each network's own place by default.")] = None,
 ) -> None:
-    """Train a network of the zoo by its recipe; an interrupted training goes on after its last epoch.
+    """Train networks of the zoo by their recipes; an interrupted training goes on after its last epoch.
 
     Example: safer-bench train resnet20 --out data_cards/safer-bench-zoo
     """
     with needs_torch():
         from safer_bench.measurement.tuning import tune_allocator
         from safer_bench.registry import look_up
-        from safer_bench.zoo import zoo_networks
-        from safer_bench.zoo.card import write_card
-        from safer_bench.zoo.train import train as train_network
-        from safer_bench.zoo.weights import PACKAGED, ZOO_TREE
-    entry = look_up(zoo_networks(), name, "network")
+        from safer_bench.zoo import untrained_networks, zoo_networks
+    if bool(names) == missing:
+        raise BadInput("train takes names of networks or --missing, one of the two: safer-bench train resnet20")
+    entries = untrained_networks(out) if missing else [look_up(zoo_networks(), name, "network") for name in names or ()]
     tune_allocator()
-    folder = out or (PACKAGED if entry.dataset == "digits" else ZOO_TREE)
-    with resumable(f"safer-bench train {name}"):
-        path = train_network(
-            entry,
-            folder,
-            lambda p: typer.echo(
-                f"epoch {p.epoch:3d}  loss {p.loss:.4f}  held-out accuracy {p.accuracy:.4f}  {p.seconds:.0f} s"
-            ),
-        )
+    with resumable(f"safer-bench train {'--missing' if missing else ' '.join(names or ())}"):
+        for entry in entries:
+            typer.echo(f"training {entry.name}")
+            typer.echo(str(_train_one(entry, out)))
+
+
+def _train_one(entry: "ZooNetwork", out: Path | None) -> Path:
+    from safer_bench.zoo.card import write_card
+    from safer_bench.zoo.train import train as train_network
+    from safer_bench.zoo.weights import training_folder
+
+    folder = out or training_folder(entry.dataset)
+    path = train_network(
+        entry,
+        folder,
+        lambda p: typer.echo(
+            f"epoch {p.epoch:3d}  loss {p.loss:.4f}  held-out accuracy {p.accuracy:.4f}  {p.seconds:.0f} s"
+        ),
+    )
     if entry.dataset != "digits":
         write_card(folder)
-    typer.echo(str(path))
+    return path
 
 
 COMMANDS = (demo, train)

@@ -1,18 +1,34 @@
 """The zoo: one family of networks a file, their recipes, weights and images."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from safer_bench.errors import BadInput
 from safer_bench.networks import Network
 from safer_bench.registry import collect, is_file_spec, load_function, look_up
 from safer_bench.zoo.entry import Recipe, ZooNetwork, network
+from safer_bench.zoo.weights import holds_weights, training_folder
 
-__all__ = ["Recipe", "ZooNetwork", "load_network", "network", "zoo_networks"]
+__all__ = ["Recipe", "ZooNetwork", "load_network", "network", "untrained_networks", "zoo_networks"]
 
 
 def zoo_networks() -> Mapping[str, ZooNetwork]:
     """Return all networks of the zoo by name."""
     return collect(__name__, ZooNetwork)
+
+
+def untrained_networks(out: Path | None = None) -> list[ZooNetwork]:
+    """Return the networks whose recipe has no weights yet in ``out``, by default in the network's own folder.
+
+    Those of the validation split come first, since work goes on with them while the others train; twins come last.
+    """
+    missing = [
+        entry
+        for entry in zoo_networks().values()
+        if entry.recipe
+        and not holds_weights((out or training_folder(entry.dataset)) / f"{entry.name}.safetensors", entry.recipe.sha256)
+    ]
+    return sorted(missing, key=lambda entry: (entry.role == "twin", entry.split == "test", entry.name))
 
 
 def load_network(spec: str) -> Network:

@@ -4,15 +4,32 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from json import dumps
+from typing import Any
 
 from torch import nn
 
 from safer_bench.networks import Network
 from safer_bench.zoo import data, weights
+from safer_bench.zoo.corruption import Corruption
 
 # Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on
 # `validation`; `test` is scored once.
-FAMILY_SPLITS = {"mlp": "validation", "vgg": "validation", "resnet": "test", "vit": "test"}
+FAMILY_SPLITS = dict.fromkeys(("densenet", "lenet", "mixer", "mlp", "vgg"), "validation") | dict.fromkeys(
+    (
+        "convnext",
+        "ghostnet",
+        "hybrid",
+        "mobilenet",
+        "resnet",
+        "resnext",
+        "senet",
+        "shufflenet",
+        "swin",
+        "vit",
+        "wide_resnet",
+    ),
+    "test",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +46,7 @@ class Recipe:
         flip: images are mirrored left to right with probability 1/2.
         bfloat16: forward passes under bfloat16 autocast.
         seed: of initial weights, data order and augmentation.
+        corruption: what the weights of each step are also trained to withstand; None for plain training.
     """
 
     epochs: int
@@ -40,22 +58,32 @@ class Recipe:
     flip: bool = False
     bfloat16: bool = False
     seed: int = 0
+    corruption: Corruption | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings that are not None: a setting added later leaves the digest of older recipes as it was."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
     @property
     def sha256(self) -> str:
-        """Digest of all settings; the weights carry it."""
-        return sha256(dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """Digest of the settings; the weights carry it."""
+        return sha256(dumps(self.settings, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ZooNetwork:
-    """One network of the zoo; calling it returns the trained ``Network`` with its images."""
+    """One network of the zoo; calling it returns the trained ``Network`` with its images.
+
+    ``role`` is ``zoo`` for what boards rank over, ``twin`` for a training that is only compared with its twins.
+    """
 
     name: str
     dataset: str
     family: str
     recipe: Recipe | None
     build: Callable[[], nn.Module]
+    role: str = "zoo"
 
     @property
     def split(self) -> str:

@@ -28,3 +28,9 @@ class MLP(nn.Module):
 def digits_mlp() -> nn.Module:
     """Ten layers of 64 units."""
     return MLP(n_inputs=64, width=64, depth=10)
+
+
+@network(dataset="fashion_mnist", family="mlp", recipe=Recipe(20, 128, "adamw", 4e-3, 0.05, shift=1, flip=True))
+def mlp10() -> nn.Module:
+    """Ten layers of 160 units on 28 x 28 images."""
+    return MLP(n_inputs=784, width=160, depth=10)

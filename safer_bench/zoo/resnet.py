@@ -62,3 +62,23 @@ def digits_resnet() -> nn.Module:
 def resnet20() -> nn.Module:
     """ResNet-20 with widths 16, 32, 64 on 28 x 28 images: 22 layers with the two projections."""
     return ResNet(widths=(16, 32, 64), n_blocks=3)
+
+
+@network(
+    dataset="fashion_mnist",
+    family="resnet",
+    recipe=Recipe(14, 128, "sgd", 0.2, 5e-4, shift=2, flip=True, bfloat16=True),
+)
+def resnet8() -> nn.Module:
+    """One block a stage with widths 16, 32, 64: ten layers with the two projections."""
+    return ResNet(widths=(16, 32, 64), n_blocks=1)
+
+
+@network(
+    dataset="fashion_mnist",
+    family="resnet",
+    recipe=Recipe(12, 128, "sgd", 0.2, 5e-4, shift=2, flip=True, bfloat16=True),
+)
+def resnet32() -> nn.Module:
+    """ResNet-32 with half the usual widths, 8, 16, 32: 34 layers with the two projections."""
+    return ResNet(widths=(8, 16, 32), n_blocks=5)

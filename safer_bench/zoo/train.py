@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from safer_bench.errors import BadInput
 from safer_bench.files import make_folder
 from safer_bench.zoo import data, weights
+from safer_bench.zoo.corruption import mix_gradients
 from safer_bench.zoo.entry import Recipe, ZooNetwork
 
 WARM_UP = 0.2  # share of the steps in which the learning rate rises
@@ -100,25 +101,30 @@ class _Run:
             rate = learning_rate(self.recipe, (epoch * n_steps + step) / (self.recipe.epochs * n_steps))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            total += self._step(images, labels)
+            total += self._step(images, labels, generator)
         before = self.log[-1].seconds if self.log else 0.0
         seconds = before + time.monotonic() - started
         self.log.append(Progress(epoch + 1, total / n_steps, accuracy(self.model, self.held_out), seconds))
         return self.log[-1]
 
-    def _step(self, images: Tensor, labels: Tensor) -> float:
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.bfloat16):
-            logits = self.model(images.contiguous(memory_format=torch.channels_last))
-        loss = F.cross_entropy(logits.float(), labels)
+    def _step(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
+        loss = self._loss(images, labels)
         self.optimizer.zero_grad()
         loss.backward()
+        if self.recipe.corruption:
+            mix_gradients(self.model, lambda: self._loss(images, labels), self.recipe.corruption, generator)
         self.optimizer.step()
         return loss.item()
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.bfloat16):
+            logits = self.model(images.contiguous(memory_format=torch.channels_last))
+        return F.cross_entropy(logits.float(), labels)
 
     def metadata(self) -> dict[str, str]:
         """Return what the weights file tells about its training; safetensors takes strings only."""
         return {
-            "recipe": json.dumps(asdict(self.recipe), sort_keys=True),
+            "recipe": json.dumps(self.recipe.settings, sort_keys=True),
             "recipe_sha256": self.recipe.sha256,
             "log": json.dumps([asdict(item) for item in self.log]),
             "torch": torch.__version__,

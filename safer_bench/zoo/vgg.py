@@ -38,3 +38,13 @@ def digits_cnn() -> nn.Module:
 def vgg10() -> nn.Module:
     """Eight convolutions and two linear layers on 28 x 28 images."""
     return VGG(widths=((32, 32), (64, 64), (96, 96), (128, 128)), n_hidden=128)
+
+
+@network(
+    dataset="fashion_mnist",
+    family="vgg",
+    recipe=Recipe(12, 128, "sgd", 0.1, 5e-4, shift=2, flip=True, bfloat16=True),
+)
+def vgg13() -> nn.Module:
+    """Eleven narrower convolutions and two linear layers on 28 x 28 images."""
+    return VGG(widths=((16, 16), (32, 32, 32), (48, 48, 48), (64, 64, 64)), n_hidden=64)

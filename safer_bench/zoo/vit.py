@@ -66,3 +66,13 @@ def digits_vit() -> nn.Module:
 def vit6() -> nn.Module:
     """Six blocks of width 64 on patches of 4 x 4: 26 layers."""
     return ViT(size=28, patch=4, width=64, depth=6, n_heads=4)
+
+
+@network(
+    dataset="fashion_mnist",
+    family="vit",
+    recipe=Recipe(16, 128, "adamw", 2e-3, 0.05, shift=2, flip=True, bfloat16=True),
+)
+def vit8() -> nn.Module:
+    """Eight narrower blocks, of width 48, on patches of 4 x 4: 34 layers."""
+    return ViT(size=28, patch=4, width=48, depth=8, n_heads=4)

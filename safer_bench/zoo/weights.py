@@ -21,6 +21,11 @@ def weight_folders(dataset: str) -> list[Path]:
     return ([Path(given)] if given else []) + [ZOO_TREE, Path(__file__).parents[2] / ZOO_TREE]
 
 
+def training_folder(dataset: str) -> Path:
+    """Return the folder in which training leaves a dataset's weights, unless it is told another."""
+    return PACKAGED if dataset == "digits" else ZOO_TREE
+
+
 def weights_path(name: str, dataset: str) -> Path:
     """Return the file that holds a network's weights.
 
@@ -62,6 +67,15 @@ def load_weights_file(path: Path, model: nn.Module, recipe_sha256: str | None) -
     except RuntimeError as error:
         raise BadInput(f"{path}: does not fit the network ({' '.join(str(error).split())[:200]}); {mend}") from error
     return model.eval()
+
+
+def holds_weights(path: Path, recipe_sha256: str) -> bool:
+    """Tell whether the file is there, whole, and trained by the recipe of that digest."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("recipe_sha256") == recipe_sha256
+    except (OSError, SafetensorError):
+        return False
 
 
 def write_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:

@@ -2,15 +2,17 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
 from typer.main import get_command
 
 import safer_bench.measurement
+from safer_bench import zoo
 from safer_bench.cli import app
 from safer_bench.dataset.tree import load_tree
-from tests.conftest import ROOT
+from tests.conftest import COMMITTED, ROOT
 
 COMMANDS = get_command(app).commands
 MEASURE = ("measure", "--network", "digits_mlp", "--perturbation", "magnitude_prune:0.9,0.97", "--examples", 50)
@@ -79,7 +81,7 @@ def test_a_users_own_network_is_measured(cli, tmp_path):
     [
         (("list", "network"), "kind 'network'; expected one of networks, perturbations, criteria, metrics. Did you mean 'networks'?"),
         (("info", "quantise"), "no entry is called 'quantise'. Did you mean 'quantize'? All of them: safer-bench list networks|perturbations|criteria|metrics"),
-        (("measure", "--network", "resnet21", "--out", "{tmp}/r"), "no network is called 'resnet21'. Did you mean 'resnet20'? All of them: safer-bench list networks"),
+        (("measure", "--network", "resnet21", "--out", "{tmp}/r"), "no network is called 'resnet21'. Did you mean 'resnet32' or 'resnet20' or 'resnext20'? All of them: safer-bench list networks"),
         (("measure", "--network", "digits_mlp", "--perturbation", "noise", "--out", "{tmp}/r"), "no perturbation is called 'noise'. Did you mean 'gaussian_noise'? All of them: safer-bench list perturbations"),
         (("measure", "--network", "digits_mlp", "--perturbation", "quantize:x", "--out", "{tmp}/r"), "perturbation 'quantize:x': could not convert string to float: 'x'; expected NAME:LEVEL,LEVEL,..."),
         (("measure", "--network", "digits_mlp", "--examples", "601", "--out", "{tmp}/r"), "601 examples a probe; network 'digits_mlp' has 600 evaluation examples"),
@@ -93,6 +95,8 @@ def test_a_users_own_network_is_measured(cli, tmp_path):
         (("check", "{tmp}/absent", "--truth", "{tree}"), "{tmp}/absent: no such folder; expected submissions/NAME with submission.yaml and scores"),
         (("evaluate", "{tmp}/absent", "--truth", "{tree}", "--out", "{tmp}/b"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
         (("score", "snob", "--out", "{tmp}/s", "--network", "digits_mlp"), "no criterion is called 'snob'. Did you mean 'snip'? All of them: safer-bench list criteria"),
+        (("train",), "train takes names of networks or --missing, one of the two: safer-bench train resnet20"),
+        (("train", "digits_mlp", "--missing"), "train takes names of networks or --missing, one of the two: safer-bench train resnet20"),
         (("verify", "{tree}", "--dataset", "cifar"), "the truth has no dataset 'cifar'; it has digits"),
     ],
 )  # fmt: skip
@@ -220,6 +224,23 @@ def test_an_interrupted_run_says_how_to_go_on_and_then_does(cli, tmp_path, monke
     calls.clear()
     assert cli(*MEASURE, "--out", tmp_path / "run").code == 0
     assert cli("pack", tmp_path / "run", "--out", tmp_path / "tree").code == 0
+
+
+def test_what_is_missing_is_trained_and_written_once(cli, monkeypatch, tmp_path):
+    entry = zoo.zoo_networks()["digits_mlp"]
+    short = replace(entry, recipe=replace(entry.recipe, epochs=1))
+    monkeypatch.setattr(zoo, "zoo_networks", lambda: {"digits_mlp": short})
+    found = cli("train", "--missing", "--out", tmp_path)
+    assert found.code == 0
+    first, epoch, last = found.out.splitlines()
+    assert (first, epoch[:9], last) == ("training digits_mlp", "epoch   1", str(tmp_path / "digits_mlp.safetensors"))
+    assert cli("train", "--missing", "--out", tmp_path).out == ""
+
+
+def test_scores_are_by_default_of_the_networks_of_the_truth():
+    from safer_bench.cli.judging import _default_networks
+
+    assert _default_networks() == sorted(load_tree(COMMITTED)["networks"]["network"].to_pylist())
 
 
 def test_verify_tells_a_changed_file_from_a_changed_count(cli, small_tree, tmp_path):

@@ -1,14 +1,17 @@
 """Training repeats itself, resumes, and its weights are refused when they are not what the recipe says."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from safer_bench.errors import BadInput, MissingData
-from safer_bench.zoo import weights, zoo_networks
+from safer_bench.zoo import data, final, untrained_networks, weights, zoo_networks
 from safer_bench.zoo.card import write_card
-from safer_bench.zoo.train import augment, learning_rate, train
+from safer_bench.zoo.train import accuracy, augment, learning_rate, train
 from tests.conftest import ROOT
 
 SHORT = replace(zoo_networks()["digits_mlp"], recipe=replace(zoo_networks()["digits_mlp"].recipe, epochs=3))
@@ -60,13 +63,52 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         train(SHORT, tmp_path)
 
 
-def test_the_committed_card_of_the_zoo_is_the_one_its_weights_render(tmp_path):
+def test_the_committed_card_of_the_zoo_is_the_one_its_weights_render(tmp_path, monkeypatch):
     folder = ROOT / "data_cards" / "safer-bench-zoo"
     for path in folder.glob("*.safetensors"):
         (tmp_path / path.name).symlink_to(path)
+    shutil.copy(folder / "test_accuracy.json", tmp_path)
+    monkeypatch.setattr(final, "_measured", lambda *_: pytest.fail("a final accuracy is missing"))
     write_card(tmp_path)
-    for name in ("README.md", "parts.json"):
+    for name in ("README.md", "parts.json", "test_accuracy.json"):
         assert (tmp_path / name).read_text() == (folder / name).read_text(), name
+
+
+def test_a_final_accuracy_is_measured_once_for_each_file_of_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load_part", small_part)
+    path = train(SHORT, tmp_path)
+    found = final.final_accuracies(tmp_path, [SHORT])
+    share = accuracy(weights.load_weights_file(path, SHORT.build(), None).double(), small_part("", "", torch.float64))
+    assert found["digits_mlp"]["n_correct"] == 2 * 128 * share
+    assert found["digits_mlp"]["n_examples"] == 256
+    assert json.loads((tmp_path / "test_accuracy.json").read_text()) == found
+    with monkeypatch.context() as context:
+        context.setattr(final, "_measured", lambda *_: pytest.fail("measured twice"))
+        assert final.final_accuracies(tmp_path, [SHORT]) == found
+    longer = replace(SHORT, recipe=replace(SHORT.recipe, epochs=4))
+    train(longer, tmp_path)
+    assert (
+        final.final_accuracies(tmp_path, [longer])["digits_mlp"]["weights_sha256"] != found["digits_mlp"]["weights_sha256"]
+    )
+
+
+def small_part(_, __, kind=torch.float32):
+    """Return 128 digits, whatever part is asked for."""
+    bunch = load_digits()
+    return torch.tensor(bunch.images[:128, None], dtype=kind), torch.tensor(bunch.target[:128])
+
+
+def test_untrained_networks_are_those_without_weights_of_their_recipe(tmp_path):
+    everything = [entry.name for entry in zoo_networks().values()]
+    names = [entry.name for entry in untrained_networks(tmp_path)]
+    assert sorted(names) == everything
+    entries = [zoo_networks()[name] for name in names]
+    order = [(entry.role == "twin", entry.split == "test") for entry in entries]
+    assert order == sorted(order)
+    shutil.copy(weights.PACKAGED / "digits_mlp.safetensors", tmp_path)
+    (tmp_path / "digits_vit.safetensors").write_bytes(b"damaged")
+    train(replace(SHORT, name="digits_cnn"), tmp_path)  # of another recipe
+    assert set(everything) - {entry.name for entry in untrained_networks(tmp_path)} == {"digits_mlp"}
 
 
 def test_weights_of_another_recipe_are_refused(tmp_path):

@@ -1,0 +1,203 @@
+"""The same integers on any machine: threads, batches, memory formats, instruction sets, overflow, and last bits."""
+
+import os
+import subprocess
+import sys
+from copy import deepcopy
+from hashlib import sha256
+
+import pytest
+import torch
+from torch import nn
+
+from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.plain import PlainEngine
+from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.replayed import ReplayedNetwork
+from safer_bench.measurement.rows import Weights
+from safer_bench.measurement.tuning import Pace
+from safer_bench.networks import Network
+from safer_bench.perturbations import parse_perturbation
+from safer_bench.zoo import load_network
+
+N_EXAMPLES = 300
+SPECS = ("gaussian_noise:1", "gaussian_noise:1", "sign_flip:0.3", "quantize:2")
+INTEGERS = ("correct_clean", "broken", "fixed", "predictions_changed", "changed_entries", "weight_digest", "flips")
+FORMATS = (torch.contiguous_format, torch.channels_last)
+EXPONENT_FLIPS = '''
+import numpy as np
+import safer_bench
+
+
+@safer_bench.perturbation(levels=(0.001, 0.1), scale="log10", unit="probability", source="tests")
+def exponent_flips(weight, level, rng):
+    """Flip one random exponent bit of a weight's float32 form with probability ``level``."""
+    bits = weight.astype(np.float32).view(np.uint32)
+    hit = rng.bernoulli(level, weight.shape)
+    which = (rng.words(weight.shape) % np.uint64(8)).astype(np.uint32) + np.uint32(23)
+    return np.where(hit, bits ^ (np.uint32(1) << which), bits).view(np.float32).astype(np.float64)
+'''
+
+
+def probes_of(network, specs=SPECS, n=N_EXAMPLES):
+    chosen = [parse_perturbation(spec) for spec in specs]
+    return [
+        Probe(layer, entry, level, draw, 0, n)
+        for layer in network.layers
+        for draw, (entry, levels) in enumerate(chosen)
+        for level in levels
+    ]
+
+
+def digest(rows):
+    return sha256(repr([[row[key] for key in INTEGERS] for row in rows]).encode()).hexdigest()
+
+
+def digest_of(network, probes, **options):
+    engine = Engine(network, **options)
+    found = digest(engine.measure(probes))
+    assert engine.reasons == {}
+    return found
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_network("digits_cnn")
+
+
+@pytest.fixture(scope="module")
+def rows(digits):
+    return list(PlainEngine(digits).measure(probes_of(digits)))
+
+
+@pytest.fixture
+def bfloat16_is_faster(monkeypatch):
+    monkeypatch.setattr(ReplayedNetwork, "_time", lambda self, dtype: 1.0 if dtype == torch.bfloat16 else 2.0)
+
+
+@pytest.fixture
+def threads():
+    """Set the number of threads; afterwards it is what it was."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_the_perturbations_move_counts(rows):
+    assert sum(row["broken"] > 0 for row in rows) > len(rows) / 2
+    assert sum(row["fixed"] > 0 for row in rows) > 0
+
+
+def test_the_plain_loop_does_not_depend_on_the_number_of_threads(digits, rows, threads):
+    threads(2)
+    assert digest(PlainEngine(digits).measure(probes_of(digits)[::8])) == digest(rows[::8])
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 37, 256])
+@pytest.mark.parametrize("memory_format", FORMATS, ids=str)
+def test_integers_do_not_depend_on_batches_and_memory_format(
+    digits, rows, memory_format, batch_size, fast, bfloat16_is_faster
+):
+    pace, step = Pace(memory_format=memory_format, batch_size=batch_size), 4 if batch_size == 1 else 1
+    assert digest_of(digits, probes_of(digits)[::step], fast=fast, pace=pace) == digest(rows[::step])
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize(("memory_format", "batch_size"), [(FORMATS[0], 256), (FORMATS[1], 37)], ids=str)
+def test_integers_do_not_depend_on_the_number_of_threads(
+    digits, rows, threads, memory_format, batch_size, fast, bfloat16_is_faster
+):
+    """On few probes: two threads on a busy machine mostly wait for each other."""
+    threads(2)
+    pace = Pace(memory_format=memory_format, batch_size=batch_size)
+    assert digest_of(digits, probes_of(digits)[::4], fast=fast, pace=pace) == digest(rows[::4])
+
+
+def in_a_new_process(**settings):
+    """Measure this file's probes with settings that torch reads when it is imported; return the lines of output."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | settings
+    ran = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, check=True)
+    return ran.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "capability", ["default", pytest.param("avx2", marks=pytest.mark.long), pytest.param("avx512", marks=pytest.mark.long)]
+)
+def test_integers_do_not_depend_on_torchs_instruction_set(rows, capability):
+    *_, used, plain, engine, fast = in_a_new_process(ATEN_CPU_CAPABILITY=capability)
+    if capability != "avx512":  # which this machine may not have
+        assert used.lower() == capability
+    assert {plain, engine, fast} == {digest(rows)}
+
+
+def test_integers_do_not_depend_on_onednns_instruction_set(rows):
+    *verbose, _, plain, engine, fast = in_a_new_process(ONEDNN_MAX_CPU_ISA="AVX2", ONEDNN_VERBOSE="1")
+    assert any("isa:Intel AVX2" in line for line in verbose)
+    assert {plain, engine, fast} == {digest(rows)}
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_exponent_bits_that_make_most_logits_overflow(digits, fast, tmp_path, bfloat16_is_faster):
+    """Some draws are settled fast, some overflow for every example, some for a few of them."""
+    path = tmp_path / "exponent.py"
+    path.write_text(EXPONENT_FLIPS)
+    probes = probes_of(digits, [f"{path}:exponent_flips:0.001,0.1"] * 3)
+    expected, engine = list(PlainEngine(digits).measure(probes)), Engine(digits, fast=fast)
+    assert digest(engine.measure(probes)) == digest(expected)
+    assert engine.reasons == {}
+    lost = [row["predictions_changed"] == N_EXAMPLES and row["broken"] == row["correct_clean"] for row in expected]
+    assert sum(lost) > len(probes) / 4
+    assert engine.settled["bfloat16" if fast else "float32"] > 0
+
+
+class LastBit(nn.Module):
+    """The logits of the first two classes differ by the last bit of a float32 or less."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.head = nn.Linear(6, 16), nn.Linear(16, 16), nn.Linear(16, 3)
+        with torch.no_grad():
+            self.head.weight[1] = self.head.weight[0] * (1 + 1e-7 * torch.randn(16))
+            self.head.bias.copy_(torch.tensor([0.5, 0.5, 0.0]))
+
+    def forward(self, x):
+        return self.head(torch.relu(self.b(torch.relu(self.a(x)))))
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_where_classes_differ_by_the_last_bit_float32_fails_and_the_engine_does_not(fast, bfloat16_is_faster):
+    torch.manual_seed(0)
+    model, images = LastBit().eval(), torch.randn(N_EXAMPLES, 6)
+    with torch.no_grad():
+        labels = deepcopy(model).double()(images.double()).argmax(1)
+    network = Network(model, images, labels, name="lastbit")
+    probes = [probe for probe in probes_of(network, ["gaussian_noise:0.1"] * 4) if probe.layer.name != "head"]
+    expected = list(PlainEngine(network).measure(probes))
+    engine = Engine(network, fast=fast)
+    assert digest(engine.measure(probes)) == digest(expected)
+    assert engine.reasons == {}
+    weights = Weights(network, 0)
+    wrong = [count_in_float32(network, probe, weights) != row["broken"] for probe, row in zip(probes, expected, strict=True)]
+    assert sum(wrong) > len(probes) / 2
+
+
+@torch.no_grad()
+def count_in_float32(network, probe, weights):
+    """Return the number of broken examples as a loop in float32 counts it."""
+    before = network.model(network.images).argmax(1) == network.labels
+    model = deepcopy(network.model)
+    model.get_parameter(probe.layer.parameter).copy_(torch.from_numpy(weights.perturbed(probe).weight))
+    return int((before & (model(network.images).argmax(1) != network.labels)).sum())
+
+
+if __name__ == "__main__":
+    ReplayedNetwork._time = lambda self, dtype: 1.0 if dtype == torch.bfloat16 else 2.0
+    own = load_network("digits_cnn")
+    found = [
+        torch.backends.cpu.get_cpu_capability(),
+        digest(PlainEngine(own).measure(probes_of(own))),
+        digest_of(own, probes_of(own)),
+        digest_of(own, probes_of(own), fast=True),
+    ]
+    sys.stdout.write("\n".join(["", *found, ""]))
