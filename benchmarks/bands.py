@@ -15,8 +15,9 @@ import torch
 
 import safer_bench as sb
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.fast_answers import BFLOAT16, FLOAT32, exact_float32
+from safer_bench.measurement.fast_answers import BFLOAT16, FLOAT32
 from safer_bench.measurement.plan import make_protocol, work_units
+from safer_bench.measurement.precision import exact_float32
 from safer_bench.measurement.settle import margins, spreads
 
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
@@ -26,6 +27,8 @@ def ratios(network: sb.Network, n_layers: int, exact: bool) -> list[tuple[float,
     """Return (spread, wrong) of each cell: float32 against canonical where ``exact``, else bfloat16 against float32."""
     engine, random = Engine(network, fast=not exact), np.random.default_rng(0)
     answers = engine.fast_answers
+    if answers is None or answers.replayed.narrow == exact:
+        raise SystemExit(f"{network.name}: not replayed, or bfloat16 is not faster here: {engine.reasons}")
     units = list(work_units(network, make_protocol([])))
     found = []
     for index in np.linspace(0, len(units) - 1, n_layers).round().astype(int):
@@ -39,8 +42,8 @@ def ratios(network: sb.Network, n_layers: int, exact: bool) -> list[tuple[float,
                 logits, better = (rung.logits(np.arange(probe.n_examples)) for rung in ladder[:2])
             usable = np.isfinite(logits).all(1) & np.isfinite(better).all(1)
             if usable.any():
-                n_sample = (FLOAT32 if exact else BFLOAT16).keywords["n_sample"]
-                found.append(_ratio(logits[usable], better[usable], n_sample, random))
+                trust = FLOAT32 if exact else BFLOAT16
+                found.append(_ratio(logits[usable], better[usable], trust.n_sample + trust.n_suspects, random))
     return found
 
 

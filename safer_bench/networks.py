@@ -94,7 +94,7 @@ class Network:
 
     @cached_property
     def _discovered(self) -> tuple[Layer, ...]:
-        return discover_layers(self.model, self.images[:1].to(self.device))
+        return discover_layers(self.model, self.images[:1].clone().to(self.device))  # the model may work in place
 
     @cached_property
     def device(self) -> torch.device:
@@ -105,7 +105,7 @@ class Network:
         """Run one image, and return the width of the logits."""
         try:
             with torch.no_grad():
-                logits = self.model(self.images[:1].to(self.device))
+                logits = self.model(self.images[:1].clone().to(self.device))
         except Exception as error:
             text = " ".join(str(error).split())
             raise BadInput(f"network {self.name!r}: running one image raised {type(error).__name__}: {text:.300}") from error

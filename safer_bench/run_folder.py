@@ -95,6 +95,8 @@ class RunFolder:
 
     def _check_same(self, wanted: Mapping[str, Any]) -> None:
         found = self.request()
+        if "slices" not in found:
+            raise BadInput(f"{self.path}: laid out by an earlier version; measure again in a new folder")
         differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
         if differing:
             old, new = (_short(request.get(differing[0])) for request in (found, wanted))

@@ -25,21 +25,22 @@ class CleanPass:
         self._cast: dict[torch.dtype, list[tuple[Tensor, ...]]] = {}
         self._layer: LayerReplay | None = None
 
-    def logits(self) -> Tensor:
+    def logits(self, dtype: torch.dtype = F32) -> Tensor:
         """Run the unperturbed network on all examples: ``(n, n_classes)``."""
-        whole = self.replay.whole()
-        return torch.cat([whole([batch], len(batch))[0] for batch in self.images])[: self.n]
+        whole = self.replay.whole(dtype)
+        return torch.cat([whole([cast(batch, dtype)], len(batch))[0] for batch in self.images])[: self.n]
 
     def move_to(self, layer: LayerReplay) -> None:
         """Compute what the layer's suffix reads, from what is kept of the layer before where that helps."""
         if self._layer is layer:
             return
         bridge = self.replay.bridge(self._kept[0], layer.frontier)
+        moved, self._layer, self._cast = [], None, {}
         for index, batch in enumerate(self.images):
             known = self._kept[index] | {self.replay.traced.images: batch}
             values = bridge([known[node] for node in bridge.inputs], len(batch))
-            self._kept[index] = dict(zip(layer.frontier, values, strict=True))
-        self._layer, self._cast = layer, {}
+            moved.append(dict(zip(layer.frontier, values, strict=True)))
+        self._kept, self._layer = moved, layer  # together, so that an interrupt leaves nothing between two layers
 
     def run(self, layer: LayerReplay, weight: Tensor, dtype: torch.dtype = F32) -> Tensor:
         """Return the logits ``(n, n_classes)`` of the network with a layer's weight replaced."""

@@ -8,9 +8,10 @@ from itertools import groupby
 
 from safer_bench.layers import Layer
 from safer_bench.measurement.canonical import Answers
-from safer_bench.measurement.fast_answers import FastAnswers, exact_float32
+from safer_bench.measurement.fast_answers import FastAnswers
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.precision import exact_float32
 from safer_bench.measurement.replay import LayerReplay
 from safer_bench.measurement.replayed import ReplayedNetwork
 from safer_bench.measurement.rows import Row, make_row
@@ -49,19 +50,23 @@ class Engine:
             BadInput: a perturbation failed.
         """
         for (layer, start, n_examples), group in groupby(probes, key=lambda p: (p.layer, p.example_start, p.n_examples)):
-            replay = self.replay(layer)
+            clean, replay = self.clean(start, n_examples), self.replay(layer)  # either may find that whole passes are needed
             if self.fast_answers is None or replay is None:
                 yield from self.plain.measure(group)
                 continue
-            same, clean = list(group), self.clean(start, n_examples)
+            same = list(group)
             for probe, (perturbed, after) in zip(same, self.fast_answers.perturbed(replay, same), strict=True):
                 yield make_row(self.network, probe, perturbed, clean, after)
 
     def clean(self, start: int, n_examples: int) -> Answers:
         """Return the unperturbed network's answers on a slice of the evaluation examples; computed once."""
-        if self.fast_answers is None:
-            return self.plain.clean(start, n_examples)
-        return self.fast_answers.clean(start, n_examples)
+        if self.fast_answers is not None:
+            try:
+                return self.fast_answers.clean(start, n_examples)
+            except CannotReplayError as error:
+                self._note("", error)
+                self.fast_answers = None
+        return self.plain.clean(start, n_examples)
 
     @property
     def settled(self) -> Counter[str]:
@@ -70,13 +75,14 @@ class Engine:
 
     def replay(self, layer: Layer) -> LayerReplay | None:
         """Return the replay of a layer; None, with the reason kept, where there is none."""
+        if self.fast_answers is None:
+            return None
         if layer.name not in self._layers:
-            self._layers[layer.name] = None
             try:
-                if self.fast_answers is not None:
-                    with exact_float32():
-                        self._layers[layer.name] = self.fast_answers.replayed.layer(layer)
+                with exact_float32():
+                    self._layers[layer.name] = self.fast_answers.replayed.layer(layer)
             except CannotReplayError as error:
+                self._layers[layer.name] = None
                 self._note(layer.name, error)
         return self._layers[layer.name]
 

@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import groupby
 
@@ -11,20 +10,32 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safer_bench.layers import Layer, no_fast_path
+from safer_bench.layers import Layer
 from safer_bench.measurement.canonical import Answers, judge
 from safer_bench.measurement.clean_pass import CleanPass
 from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.precision import exact_float32
 from safer_bench.measurement.replay import LayerReplay
-from safer_bench.measurement.replayed import ReplayedNetwork
+from safer_bench.measurement.replayed import AGREEMENT, ReplayedNetwork
 from safer_bench.measurement.rows import Weights
-from safer_bench.measurement.settle import Bands, Rung, settle
+from safer_bench.measurement.settle import Arithmetic, Bands, Rung, settle, spreads
+from safer_bench.measurement.trace import CannotReplayError
 from safer_bench.perturbations.entry import Perturbed
 
-FLOAT32 = partial(Rung, "float32", factor=64.0, n_sample=4, audit=1 / 2000)
-BFLOAT16 = partial(Rung, "bfloat16", factor=4.0, n_sample=64, audit=1 / 200)
+# Factors, samples and audits: docs/engine.md tells how they were chosen.
+FLOAT32 = Arithmetic("float32", factor=64.0, n_sample=2, n_suspects=2, audit=1 / 2000, at_least_clean=True)
+BFLOAT16 = Arithmetic("bfloat16", factor=4.0, n_sample=48, n_suspects=16, audit=1 / 200)
+CANONICAL = Arithmetic("canonical")
 GROWTH = 2.0**10  # of the largest weight; beyond it squares may overflow float32 and come back finite
 KEPT_BYTES = 1 << 30  # of clean values at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """The unperturbed network on some examples: canonical answers, and the spread of each arithmetic's error ``(n,)``."""
+
+    answers: Answers
+    spreads: dict[str, np.ndarray]
 
 
 class FastAnswers:
@@ -41,87 +52,92 @@ class FastAnswers:
     def __init__(self, replayed: ReplayedNetwork, weights: Weights) -> None:
         self.replayed, self.network, self.weights = replayed, replayed.network, weights
         self.settled: Counter[str] = Counter()
-        self._clean: dict[tuple[int, int], Answers] = {}
+        self._clean: dict[tuple[int, int], Clean] = {}
         self._last: tuple[tuple[int, int], CleanPass] | None = None
 
     def clean(self, start: int, n_examples: int) -> Answers:
-        """Return the unperturbed network's answers on a slice of the evaluation examples; computed once."""
-        if (start, n_examples) not in self._clean:
-            self._clean[start, n_examples] = _join(
-                [self._clean_piece(*piece) for piece in _pieces(start, n_examples, self._image_bytes)]
-            )
-        return self._clean[start, n_examples]
+        """Return the unperturbed network's canonical answers on a slice of the evaluation examples."""
+        pieces = _pieces(start, n_examples, self._image_bytes)
+        return _join([self._clean_piece(*piece).answers for piece in pieces])
 
     def perturbed(self, replay: LayerReplay, probes: Sequence[Probe]) -> Iterator[tuple[Perturbed, Answers]]:
-        """Yield weight and answers of each probe; all are of one layer and one slice."""
+        """Yield weight and answers of each probe; all are of one layer and one slice.
+
+        The slice is taken in pieces whose clean values fit into memory; the weights of one level are kept at a time.
+        """
         start, n_examples = probes[0].example_start, probes[0].n_examples
         pieces = _pieces(start, n_examples, self._image_bytes + replay.bytes_per_example)
-        found = [list(self._perturbed_piece(replay, probes, *piece)) for piece in pieces]
-        for of_probe in zip(*found, strict=True):
-            yield of_probe[0][0], _join([answers for _, answers in of_probe])
+        for _, cell in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
+            same = list(cell)
+            weights = [self.weights.perturbed(probe) for probe in same]
+            found = [self._settle_cell(replay, same[0], weights, *piece) for piece in pieces]
+            for perturbed, parts in zip(weights, zip(*found, strict=True), strict=True):
+                yield perturbed, _join(parts)
 
     @property
     def _image_bytes(self) -> int:
         return 4 * self.network.images[0].numel()
 
-    def _clean_piece(self, start: int, n_examples: int) -> Answers:
-        images, labels = self.network.examples(start, n_examples)
-        with exact_float32():
-            logits = _array(self.replayed.clean_pass(images).logits())
-        ladder = [FLOAT32(logits.__getitem__), self._canonical(images)]
-        settled = settle(ladder, np.arange(n_examples), Bands(), np.random.default_rng(start))
-        return judge(torch.from_numpy(settled), labels)
+    def _clean_piece(self, start: int, n_examples: int) -> Clean:
+        """Run all examples in every arithmetic: what is hard for one without perturbation is suspect with it.
 
-    def _perturbed_piece(
-        self, replay: LayerReplay, probes: Sequence[Probe], start: int, n_examples: int
-    ) -> Iterator[tuple[Perturbed, Answers]]:
+        Raises:
+            CannotReplayError: some answers in float32 are not those of the whole passes, be they rounded.
+        """
+        if (start, n_examples) not in self._clean:
+            images, labels = self.network.examples(start, n_examples)
+            kept, found = self.replayed.clean_pass(images), {}
+            canonical = self.replayed.canonical.logits(images)
+            with exact_float32():
+                found["float32"] = spreads(float32 := _array(kept.logits()), canonical.numpy())
+                _refuse_others(found["float32"], canonical.numpy())
+                if self.replayed.narrow:
+                    found["bfloat16"] = spreads(_array(kept.logits(torch.bfloat16)), float32)
+            self._clean[start, n_examples] = Clean(judge(canonical, labels), found)
+        return self._clean[start, n_examples]
+
+    def _settle_cell(
+        self, replay: LayerReplay, probe: Probe, weights: Sequence[Perturbed], start: int, n_examples: int
+    ) -> list[Answers]:
         """Answer on some examples; the draws of one level share their error bands."""
-        labels = self.network.examples(start, n_examples)[1]
-        for key, cell in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
-            same, bands, random = list(cell), Bands(), _random(start, probes[0].layer.name, *key)
-            weights = [self.weights.perturbed(probe) for probe in same]
-            answers: list[Answers] = []
-            while len(answers) < len(same):
-                n_widened, ladder = (
-                    bands.n_widened,
-                    self.ladder(replay, same[0].layer, weights[len(answers)], start, n_examples),
-                )
-                with exact_float32():
-                    logits = settle(ladder, np.arange(n_examples), bands, random)
-                answers.append(judge(torch.from_numpy(logits), labels))
-                if bands.n_widened > n_widened:
-                    answers.clear()  # what a band that was too small settled is settled again
-            self.settled += bands.n_settled
-            self.settled["widened"] += bands.n_widened
-            yield from zip(weights, answers, strict=True)
+        labels, bands = self.network.examples(start, n_examples)[1], Bands()
+        answers: list[Answers] = []
+        random = _random(start, probe.layer.name, probe.perturbation.name, probe.level)
+        while len(answers) < len(weights):
+            n_widened, ladder = bands.n_widened, self.ladder(replay, probe.layer, weights[len(answers)], start, n_examples)
+            with exact_float32():
+                logits = settle(ladder, np.arange(n_examples), bands, random)
+            answers.append(judge(torch.from_numpy(logits), labels))
+            if bands.n_widened > n_widened:
+                answers.clear()  # what a band that was too small settled is settled again
+                bands.n_settled.clear()
+        self.settled += bands.n_settled
+        self.settled["widened"] += bands.n_widened
+        return answers
 
     def ladder(self, replay: LayerReplay, layer: Layer, perturbed: Perturbed, start: int, n_examples: int) -> list[Rung]:
-        """Return the arithmetics that settle a probe, from fast to canonical."""
-        canonical = self._canonical(self.network.examples(start, n_examples)[0], layer, perturbed)
+        """Return the arithmetics that settle a probe on some examples, from fast to canonical."""
+        images, model = self.network.examples(start, n_examples)[0], self.replayed.canonical
+
+        def canonical(rows: np.ndarray) -> np.ndarray:
+            with model.weight_set(layer, perturbed.weight):
+                return model.logits(images[rows]).numpy()
+
         if not np.abs(perturbed.weight).max() <= GROWTH * np.abs(self.network.weight(layer)).max():  # true for NaN too
-            return [canonical]
+            return [Rung(CANONICAL, canonical)]
         kept, weight = self._pass(start, n_examples), self.replayed.on_device(torch.from_numpy(perturbed.weight))
+        clean = self._clean_piece(start, n_examples).spreads
 
         def float32(rows: np.ndarray) -> np.ndarray:
             if len(rows) == n_examples:
                 return _array(kept.run(replay, weight))
             return _array(kept.run_some(replay, weight, torch.from_numpy(rows)))
 
-        ladder = [FLOAT32(float32), canonical]
+        ladder = [Rung(FLOAT32, float32, clean["float32"]), Rung(CANONICAL, canonical)]
         if self.replayed.narrow:
-            ladder.insert(0, BFLOAT16(lambda _: _array(kept.run(replay, weight, torch.bfloat16))))
+            bfloat16 = lambda _: _array(kept.run(replay, weight, torch.bfloat16))  # noqa: E731  always of all examples
+            ladder.insert(0, Rung(BFLOAT16, bfloat16, clean["bfloat16"]))
         return ladder
-
-    def _canonical(self, images: Tensor, layer: Layer | None = None, perturbed: Perturbed | None = None) -> Rung:
-        model = self.replayed.canonical
-
-        def logits(rows: np.ndarray) -> np.ndarray:
-            if layer is None or perturbed is None:
-                return model.logits(images[rows]).numpy()
-            with model.weight_set(layer, perturbed.weight):
-                return model.logits(images[rows]).numpy()
-
-        return Rung("canonical", logits)
 
     def _pass(self, start: int, n_examples: int) -> CleanPass:
         """Return the clean pass of a slice; only the last one is kept."""
@@ -131,16 +147,11 @@ class FastAnswers:
         return self._last[1]
 
 
-@contextmanager
-def exact_float32() -> Iterator[None]:
-    """Compute float32 as float32 within the block: no TF32, no bfloat16 in its place, no fused attention; no gradients."""
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.no_grad(), no_fast_path(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)
+def _refuse_others(errors: np.ndarray, canonical: np.ndarray) -> None:
+    """Refuse a network some of whose answers differ by more than rounding, such as those beside a certain other image."""
+    finite = np.isfinite(canonical).all(1) & np.isfinite(errors)
+    if finite.any() and errors[finite].max() > AGREEMENT * np.abs(canonical[finite]).max():
+        raise CannotReplayError("some of its answers in float32 are not those of whole passes in smaller batches")
 
 
 def _random(*words: object) -> np.random.Generator:

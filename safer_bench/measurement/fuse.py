@@ -40,13 +40,12 @@ def fuse(traced: Traced, memory_format: torch.memory_format = torch.contiguous_f
 
 def reuse_memory(graph: fx.Graph) -> None:
     """Let fused sums write into their other operand where nothing reads it later and a convolution made it afresh."""
-    order = {node: index for index, node in enumerate(graph.nodes)}
     for node in graph.nodes:
         if node.target != SUM:
             continue
         x, other, *rest = node.args
         fresh = isinstance(other, fx.Node) and other.target in (aten.conv2d.default, POINTWISE, SUM, SUM_IN_PLACE)
-        if fresh and other is not x and max(order[user] for user in other.users) == order[node]:
+        if fresh and list(other.users) == [node]:  # a view of it may be read later than itself
             node.target, node.args = SUM_IN_PLACE, (other, x, *rest)
 
 
@@ -115,7 +114,9 @@ def _fold_activation(graph: fx.Graph, node: fx.Node, fixed: set[fx.Node]) -> Non
 def _fold_sum(graph: fx.Graph, node: fx.Node, total: fx.Node, fixed: set[fx.Node]) -> None:
     """Fold relu(convolution + other) into one operation."""
     for convolution, other in (total.args, total.args[::-1]):
-        if _is_convolution(convolution, fixed) and _same_shape(other, total) and other is not convolution:
+        if not _is_convolution(convolution, fixed) or other is convolution:
+            continue
+        if _alike(other, total) and _alike(convolution, total) and _arguments(convolution)[6] == 1:
             x, weight, bias, stride, padding, *rest = _arguments(convolution)
             arguments = (x, other, weight, bias, padding, stride, *rest, "add", 1.0, "relu", [], "")
             dead = (total, convolution)
@@ -127,8 +128,12 @@ def _is_sum(node: Any) -> bool:
     return isinstance(node, fx.Node) and node.target == aten.add.Tensor and len(node.users) == 1 and not node.kwargs
 
 
-def _same_shape(left: Any, right: fx.Node) -> bool:
-    return isinstance(left, fx.Node) and bool(left.meta["val"].shape == right.meta["val"].shape)
+def _alike(left: Any, right: fx.Node) -> bool:
+    """Tell whether two values have one shape and type: oneDNN's sums take no others."""
+    if not isinstance(left, fx.Node):
+        return False
+    first, second = left.meta["val"], right.meta["val"]
+    return isinstance(first, Tensor) and first.shape == second.shape and first.dtype == second.dtype
 
 
 def _replace(graph: fx.Graph, node: fx.Node, target: Any, arguments: tuple[Any, ...], dead: tuple[Any, ...]) -> None:

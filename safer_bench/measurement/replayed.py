@@ -1,5 +1,9 @@
 """A network made ready for replay: traced, fused, and each layer admitted only if its replay agrees with whole passes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
@@ -32,14 +36,15 @@ class ReplayedNetwork:
 
     def __init__(self, canonical: CanonicalModel, pace: Pace, fast: bool = False) -> None:
         self.network, self.canonical = canonical.network, canonical
-        self._refuse_dependent_answers()
         images, self.memory_format = self.network.images, pace.memory_format
-        self.model, traced = trace(self.network.model, images[:N_TRIED].to(self.network.device), self.memory_format)
-        self.batch_size = pace.examples_a_batch(traced.largest_bytes)
-        self._read = {layer.name: _weight_nodes(self.model, traced, layer) for layer in self.network.layers}
-        self.replay = Replay(fuse(traced, self.memory_format), (F32, BF16) if fast else (F32,))
-        self.narrow = fast and self._time(BF16) < self._time(F32)
-        self._tried = self.clean_pass(images[:N_TRIED])
+        with _whatever_fails():
+            self._refuse_dependent_answers()
+            self.model, traced = trace(self.network.model, images[:N_TRIED].to(self.network.device), self.memory_format)
+            self.batch_size = pace.examples_a_batch(traced.largest_bytes)
+            self._read = {layer.name: _weight_nodes(self.model, traced, layer) for layer in self.network.layers}
+            self.replay = Replay(fuse(traced, self.memory_format), (F32, BF16) if fast else (F32,))
+            self._tried = self.clean_pass(images[:N_TRIED])
+            self.narrow = fast and self._is_faster_in_bfloat16()
 
     def layer(self, layer: Layer) -> LayerReplay:
         """Return the replay of a layer.
@@ -50,16 +55,16 @@ class ReplayedNetwork:
         nodes = self._read[layer.name]
         if isinstance(nodes, CannotReplayError):
             raise nodes
-        replay = self.replay.layer(nodes)
-        changed = 1.25 * self.model.get_parameter(layer.parameter).detach().cpu().flip(0)
-        with self.canonical.weight_set(layer, changed.double().numpy()):
+        changed = 1.25 * torch.from_numpy(self.network.weight(layer)).flip(0)
+        with self.canonical.weight_set(layer, changed.numpy()):
             expected = self.canonical.logits(self.network.images[:N_TRIED])
-        found = self._tried.run(replay, self.on_device(changed)).cpu()
-        some = torch.tensor([len(expected) - 1])
-        error = max(
-            _relative(found, expected),
-            _relative(self._tried.run_some(replay, self.on_device(changed), some), expected[some]),
-        )
+        with _whatever_fails():
+            replay = self.replay.layer(nodes)
+            weight, last = self.on_device(changed), torch.tensor([len(expected) - 1])
+            error = _relative(self._tried.run(replay, weight), expected)
+            error = max(error, _relative(self._tried.run_some(replay, weight, last), expected[last]))
+            if self.narrow:
+                self._tried.run(replay, weight, BF16)
         if not error <= AGREEMENT:  # true for NaN
             raise CannotReplayError(f"its replay differs from a whole pass by {error:.1g} of the largest logit")
         return replay
@@ -82,13 +87,31 @@ class ReplayedNetwork:
         alone = self.canonical.logits(images[::2])
         if not _relative(alone, together[::2]) <= INDEPENDENCE:
             raise CannotReplayError("its answer to an image depends on the other images of the batch")
-        if not torch.equal(self.canonical.logits(images), together):
+        if not np.array_equal(self.canonical.logits(images).numpy(), together.numpy(), equal_nan=True):
             raise CannotReplayError("it answers the same images differently the second time")
+
+    def _is_faster_in_bfloat16(self) -> bool:
+        try:
+            return self._time(BF16) < self._time(F32)
+        except RuntimeError:  # an operation that bfloat16 lacks
+            return False
 
     def _time(self, dtype: torch.dtype) -> float:
         """Return the seconds that a batch takes."""
         whole, batch = self.replay.whole(dtype), self.on_device(self.network.images[: self.batch_size])
         return seconds(lambda images: whole([images], len(images)), cast(batch, dtype))
+
+
+@contextmanager
+def _whatever_fails() -> Iterator[None]:
+    """Turn what a stranger's model makes fail in replay into the reason for whole passes, which may well work."""
+    try:
+        yield
+    except CannotReplayError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise CannotReplayError(f"replay raised {type(error).__name__}: {text:.200}") from error
 
 
 def _weight_nodes(model: nn.Module, traced: Traced, layer: Layer) -> tuple[fx.Node, ...] | CannotReplayError:
@@ -99,4 +122,7 @@ def _weight_nodes(model: nn.Module, traced: Traced, layer: Layer) -> tuple[fx.No
 
 
 def _relative(found: Tensor, expected: Tensor) -> float:
-    return float((found.double().cpu() - expected).abs().max() / expected.abs().max().clamp(min=1e-30))
+    """Return the largest difference as a share of the largest finite logit; equal infinities do not differ."""
+    difference = torch.where(found.double().cpu() == expected, 0.0, found.double().cpu() - expected).abs()
+    finite = expected[torch.isfinite(expected)].abs()
+    return float(difference.max() / max(float(finite.max()) if len(finite) else 0.0, 1e-30))

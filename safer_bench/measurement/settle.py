@@ -19,22 +19,53 @@ ROUNDING = 16 * np.finfo(np.float32).eps  # of the largest logit: the least that
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """One arithmetic.
+class Arithmetic:
+    """How far an arithmetic is trusted.
 
     Attributes:
         name: names it in bands and statistics.
-        logits: runs it on chosen examples.
         factor: band / largest spread on the sample.
-        n_sample: examples of the sample.
+        n_sample: random examples of the sample.
+        n_suspects: examples of the sample whose error is largest without perturbation.
         audit: share of the examples outside the band that go to the next rung all the same.
+        at_least_clean: the band is not smaller than without perturbation.
     """
 
     name: str
-    logits: Logits
     factor: float = 1.0
     n_sample: int = 0
+    n_suspects: int = 0
     audit: float = 0.0
+    at_least_clean: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One arithmetic of one probe.
+
+    Attributes:
+        trust: how far.
+        logits: runs it on chosen examples.
+        clean_spreads: spread of each example's error without perturbation, ``(n_examples,)``; None where not known.
+    """
+
+    trust: Arithmetic
+    logits: Logits
+    clean_spreads: np.ndarray | None = None
+
+    def sample(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Return which rows ``(n,)`` are sampled: the worst without perturbation, and some at random."""
+        chosen = np.zeros(len(rows), dtype=bool)
+        chosen[random.permutation(len(rows))[: self.trust.n_sample]] = True
+        if self.clean_spreads is not None:
+            chosen[np.argsort(-self.clean_spreads[rows])[: self.trust.n_suspects]] = True
+        return chosen
+
+    def band(self, largest: float) -> float:
+        """Return the band for the largest spread of the sample."""
+        if self.trust.at_least_clean and self.clean_spreads is not None:
+            largest = max(largest, float(self.clean_spreads[np.isfinite(self.clean_spreads)].max(initial=0.0)))
+        return self.trust.factor * largest
 
 
 @dataclass(slots=True)
@@ -64,23 +95,24 @@ def settle(ladder: Sequence[Rung], rows: np.ndarray, bands: Bands, random: np.ra
     Returns:
         Float64 ``(n, n_classes)``: each example's logits from the rung that settled it.
     """
-    here, above = ladder[0], ladder[1:]
+    here, above, name = ladder[0], ladder[1:], ladder[0].trust.name
     logits = here.logits(rows)
     settled = np.full(len(rows), not above)
     better = logits.copy()
-    chosen = random.random(len(rows)) < here.audit
-    if above and here.name not in bands.widths:
-        chosen[random.permutation(len(rows))[: here.n_sample]] = True
+    chosen = random.random(len(rows)) < here.trust.audit
+    if above and name not in bands.widths:
+        chosen |= here.sample(rows, random)
         _raise(above, rows, better, chosen, bands, random)
         settled |= chosen
-        bands.widths[here.name] = here.factor * largest_spread(logits[settled], better[settled])
-    while above and (doubtful := (chosen | in_doubt(logits, bands.widths[here.name])) & ~settled).any():
+        bands.widths[name] = here.band(largest_spread(logits[settled], better[settled]))
+    while above and (doubtful := (chosen | in_doubt(logits, bands.widths[name])) & ~settled).any():
         _raise(above, rows, better, doubtful, bands, random)
         settled |= doubtful
-        if (largest := largest_spread(logits[settled], better[settled])) > bands.widths[here.name]:
-            bands.widths[here.name] = here.factor * largest
+        known = settled & np.isfinite(logits).all(1)
+        if known.any() and (largest := largest_spread(logits[known], better[known])) > bands.widths[name]:
+            bands.widths[name] = here.band(largest)
             bands.n_widened += 1
-    bands.n_settled[here.name] += len(rows) if not above else int(np.count_nonzero(~settled))
+    bands.n_settled[name] += len(rows) if not above else int(np.count_nonzero(~settled))
     return better
 
 
@@ -115,9 +147,11 @@ def margins(logits: np.ndarray) -> np.ndarray:
 
 
 def spreads(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
-    """Return by how much, at most, differences between the logits of an example are wrong: ``(n,)``."""
-    error = logits - better
-    return np.asarray(error.max(1) - error.min(1))
+    """Return by how much, at most, differences between the logits of an example are wrong: ``(n,)``, inf where unknown."""
+    with np.errstate(invalid="ignore"):
+        error = logits - better
+        found = np.asarray(error.max(1) - error.min(1))
+    return np.where(np.isfinite(found), found, np.inf)
 
 
 def largest_spread(logits: np.ndarray, better: np.ndarray) -> float:

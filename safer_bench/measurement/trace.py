@@ -12,8 +12,40 @@ from torch._ops import OpOverload
 from torch.export.graph_signature import InputKind, OutputKind
 
 from safer_bench.layers import Layer, no_fast_path
+from safer_bench.measurement.tuning import arranged
 
 N_TRACED = 4  # examples in the traced pass; 0 and 1 are special to export, and the graph takes any number from 2 on
+
+
+JUMPS = {
+    "sign",
+    "sgn",
+    "round",
+    "floor",
+    "ceil",
+    "trunc",
+    "fix",
+    "frac",
+    "fmod",
+    "remainder",
+    "heaviside",
+    "floor_divide",
+} | {
+    *("gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "topk", "kthvalue", "sort", "argsort", "bucketize", "signbit")
+}
+
+REARRANGE = {
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "flatten",
+    "permute",
+    "transpose",
+    "slice",
+    "select",
+    "squeeze",
+    "unsqueeze",
+} | {*("clone", "expand", "alias", "unbind", "getitem", "t", "_to_copy", "abs", "neg")}
 
 
 class CannotReplayError(Exception):
@@ -52,7 +84,7 @@ class Traced:
         storage = weight.untyped_storage().data_ptr()
         nodes = [node for node, value in self.tensors.items() if value.untyped_storage().data_ptr() == storage]
         if not any(node.users for node in nodes):
-            raise CannotReplayError("the traced computation does not read its weight")
+            raise CannotReplayError("no logit depends on it, as far as the trace tells")
         for node in nodes:
             if (self.tensors[node].shape, self.tensors[node].stride()) != (weight.shape, weight.stride()):
                 raise CannotReplayError("another tensor shares its weight's storage")
@@ -93,7 +125,7 @@ def trace(
         CannotReplayError: the computation depends on values (control flow), mixes examples, keeps state, or draws random
             numbers; the message is the tracer's own.
     """
-    model = deepcopy(model)._apply(lambda tensor: tensor.to(memory_format=memory_format) if tensor.ndim == 4 else tensor)
+    model = _copied(model, memory_format)
     examples = images[torch.arange(N_TRACED, device=images.device) % len(images)]
     n = torch.export.Dim("n", min=2)
     try:
@@ -103,10 +135,24 @@ def trace(
             program = program.run_decompositions({})  # in-place operations become plain ones
     except Exception as error:  # the tracer raises whatever the model's code meets
         text = " ".join(str(error).split())
+        if "Constraints violated" in text:
+            raise CannotReplayError("its computation depends on the number of examples in the batch") from error
         raise CannotReplayError(f"torch.export: {type(error).__name__}: {text:.200}") from error
     _refuse_state(program)
     _refuse_operations(program.graph.nodes)
-    return model, _read(program)
+    traced = _read(program)
+    _refuse_jumps(traced)
+    return model, traced
+
+
+def _copied(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+    """Return a copy whose convolutions' weights have a memory format; other tensors may be read in their own."""
+    model = deepcopy(model)
+    for module in model.modules():
+        if isinstance(module, nn.modules.conv._ConvNd):
+            for weight in module.parameters(recurse=False):
+                weight.data = arranged(weight.data, memory_format)
+    return model
 
 
 def _refuse_state(program: torch.export.ExportedProgram) -> None:
@@ -125,10 +171,49 @@ def _refuse_operations(nodes: Iterable[fx.Node]) -> None:
 
 
 def _never_drops(node: fx.Node) -> bool:
-    """Tell whether an operation with dropout, such as attention, has its probability at 0."""
+    """Tell whether an operation with dropout, such as attention or an LSTM, drops nothing."""
     arguments = {item.name: item.default_value for item in node.target._schema.arguments}  # type: ignore[union-attr]
-    given = dict(zip(arguments, node.args, strict=False)) | dict(node.kwargs)
-    return (arguments | given).get("dropout_p") == 0.0
+    given = arguments | dict(zip(arguments, node.args, strict=False)) | dict(node.kwargs)
+    return given.get("dropout_p", given.get("dropout")) == 0.0 or given.get("train") is False
+
+
+def _refuse_jumps(traced: Traced) -> None:
+    """Refuse operations on what the images became that jump where their input moves a little.
+
+    A rounding error can move their input over the jump: a few examples then have large errors, all others tiny ones, and
+    no sample of errors tells.
+    """
+    moving: set[fx.Node] = set()
+    images = {traced.images}  # the images themselves are the same in every arithmetic
+    for node in traced.graph.nodes:
+        used = set(node.all_input_nodes)
+        if node.op != "call_function" or not used & (images | moving) or not _holds_tensors(node):
+            continue
+        if used & moving and _jumps(node, moving):
+            raise CannotReplayError(f"it uses an operation that jumps ({node.target})")
+        (moving if used & moving or _name(node) not in REARRANGE else images).add(node)
+
+
+def _jumps(node: fx.Node, moving: set[fx.Node]) -> bool:
+    if _name(node) in JUMPS:
+        return True
+    value = node.meta.get("val")
+    given = [used.meta.get("val") for used in node.all_input_nodes if used in moving]
+    if not isinstance(value, Tensor) or all(isinstance(item, Tensor) and not _is_real(item) for item in given):
+        return False
+    return not _is_real(value) or value.dtype.itemsize < torch.float32.itemsize
+
+
+def _name(node: fx.Node) -> str:
+    return str(getattr(getattr(node.target, "overloadpacket", node.target), "__name__", ""))
+
+
+def _holds_tensors(node: fx.Node) -> bool:
+    return isinstance(node.meta.get("val"), Tensor | tuple | list)
+
+
+def _is_real(value: Tensor) -> bool:
+    return value.dtype.is_floating_point or value.dtype.is_complex
 
 
 def _read(program: torch.export.ExportedProgram) -> Traced:

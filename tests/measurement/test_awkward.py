@@ -18,9 +18,10 @@ from safer_bench.measurement.tuning import Pace
 from safer_bench.networks import Network
 from safer_bench.perturbations import parse_perturbation, perturbation
 
+NARROW = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
 N_IMAGES, N_CLASSES = 37, 4
 SPECS = ("gaussian_noise:1", "gaussian_noise:1", "random_zero:0.5")
-NOT_READ = "the traced computation does not read its weight"
+NOT_READ = "no logit depends on it, as far as the trace tells"
 BATCH = "its answer to an image depends on the other images of the batch"
 AGAIN = "it answers the same images differently the second time"
 DIFFERS = "its replay differs from a whole pass by"
@@ -375,7 +376,7 @@ class WordsAsImages(nn.Module):
         self.words, self.b, self.head = nn.Embedding(20, 8), nn.Linear(8, 8), nn.Linear(8, N_CLASSES)
 
     def forward(self, x):
-        return self.head(torch.relu(self.b(self.words((x.abs() * 8).long().clamp(max=19)))).mean(1))
+        return self.head(torch.relu(self.b(self.words(x.abs().long().clamp(max=19)))).mean(1))
 
 
 class AStandardisedWeight(Convolutions):
@@ -465,10 +466,10 @@ class OnlyOutliersChangeTheOthers(Vectors):
     """Only the last image is large enough to change the answers to others of its batch."""
 
     def forward(self, x):
-        return super().forward(x - x.mean(0) * (x.abs().max() > 2.5))
+        return super().forward(x - 10 * x.mean(0) * torch.relu(x.abs().max() - 2.5))
 
 
-SPECIALISED = EXPORT + "UserError: Constraints violated (n)!"  # the graph would hold for one number of examples
+SPECIALISED = "its computation depends on the number of examples"  # the graph would hold for one number of examples
 BY_VALUE = EXPORT + "GuardOnDataDependentSymNode: Could not guard on data-dependent expression"
 UNSEEN = EXPORT + "RuntimeError: We found a fake tensor in the exported program constant's list."
 REPLAYED = [
@@ -577,7 +578,10 @@ def own(caplog):
 
 @pytest.fixture
 def bfloat16_is_faster(monkeypatch):
-    monkeypatch.setattr(ReplayedNetwork, "_time", lambda self, dtype: 1.0 if dtype == torch.bfloat16 else 2.0)
+    """Float32 seems to take forever; where the machine has no bfloat16, timing it still fails."""
+    seconds = ReplayedNetwork._time
+    taken = lambda self, dtype: seconds(self, dtype) if dtype == torch.bfloat16 else float("inf")  # noqa: E731
+    monkeypatch.setattr(ReplayedNetwork, "_time", taken)
 
 
 @pytest.fixture(scope="module")
@@ -590,7 +594,7 @@ def network():
 def test_is_replayed(case, fast, bfloat16_is_faster):
     network = network_of(case)
     engine = measured_as_expected(network, probes_of(network), {}, fast=fast)
-    assert engine.settled["bfloat16" if fast else "float32"] > 0
+    assert engine.settled[NARROW if fast else "float32"] > 0
 
 
 @pytest.mark.parametrize("fast", [False, True])
@@ -598,7 +602,7 @@ def test_is_replayed(case, fast, bfloat16_is_faster):
 def test_layers_that_cannot_be_replayed_are_measured_by_whole_passes(case, fast, bfloat16_is_faster, caplog):
     network, reasons = network_of(case), PARTLY[case]
     engine = measured_as_expected(network, probes_of(network), reasons, fast=fast)
-    assert engine.settled["bfloat16" if fast else "float32"] > 0
+    assert engine.settled[NARROW if fast else "float32"] > 0
     assert own(caplog) == [
         f"layer {name!r} of network {network.name!r} is measured by whole forward passes: {reason}"
         for name, reason in engine.reasons.items()
@@ -638,22 +642,35 @@ def test_both_of_two_parameters_in_one_storage_are_layers():
     assert network.unused_layers == ()
 
 
-@pytest.mark.xfail(
-    raises=IndexError, reason="run_some() takes an axis of a length that values decide for the examples' axis"
-)
 def test_examples_chosen_by_their_values_take_another_way(bfloat16_is_faster):
     network = network_of(ChosenExamplesTakeAnotherWay)
     for fast in (False, True):
-        measured_as_expected(network, probes_of(network), {}, fast=fast)
+        measured_as_expected(network, probes_of(network), {"": "it uses an operation that jumps"}, fast=fast)
 
 
-@pytest.mark.xfail(reason="silent wrong counts: whether images change each other's answers is only tried on the first few")
+class Signs(nn.Module):
+    """Rounding moves values on a lattice over the jump of the next sign: rarely, and then by much."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.head = nn.Linear(36, 24, bias=False), nn.Linear(24, 24, bias=False), nn.Linear(24, 10)
+
+    def forward(self, x):
+        return self.head(torch.sign(self.b(torch.sign(self.a(x.flatten(1))))))
+
+
+def test_activations_that_jump_are_measured_by_whole_passes():
+    """Four examples sampled of 2,000 met none of the few with large errors: a quarter of the rows were once wrong."""
+    torch.manual_seed(0)
+    network = Network(Signs().eval(), torch.randn(60, 36), torch.zeros(60, dtype=torch.int64))
+    measured_as_expected(network, probes_of(network), {"": "it uses an operation that jumps (aten.sign"})
+
+
 def test_a_later_image_that_changes_the_answers_to_others_is_noticed():
     network = network_of(OnlyOutliersChangeTheOthers)
-    measured_as_expected(network, probes_of(network), {"": BATCH})
+    measured_as_expected(network, probes_of(network), {"": "some of its answers in float32 are not those of whole passes"})
 
 
-@pytest.mark.xfail(reason="Network and discover_layers() hand the model a view of the first evaluation image")
 def test_images_that_the_model_changes_in_place_stay_as_they_are():
     torch.manual_seed(0)
     images = 2 * torch.randn(N_IMAGES, 2, 6, 6)
@@ -671,6 +688,7 @@ def test_slices_of_any_length_in_batches_that_do_not_divide_them(network, start,
     expected, engine = PlainEngine(network).measure(probes), Engine(network, fast=fast, pace=Pace(batch_size=16))
     assert integers(engine.measure(probes)) == integers(expected)
     assert engine.reasons == {}
+    assert n < 33 or engine.settled[NARROW if fast else "float32"] > len(probes)  # else wrong logits would go unnoticed
 
 
 @pytest.mark.parametrize("fast", [False, True])
