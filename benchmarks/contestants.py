@@ -61,11 +61,12 @@ def tuned(network: sb.Network, probes: list[Probe]) -> Work:
 
 
 def engine(network: sb.Network, probes: list[Probe], fast: bool = False) -> Work:
-    """The engine; tracing the network and admitting its layers, once a network, is set-up."""
+    """The engine; what is done once a network is set-up: tracing, admission of layers, its clean answers."""
     tune_allocator()
     found = Engine(network, fast=fast)
     for probe in probes:
         found.replay(probe.layer)
+    found.clean(0, len(network.labels))
     keys = "broken", "fixed", "predictions_changed"
     return lambda: [[row[key] for key in keys] for row in found.measure(probes)]
 

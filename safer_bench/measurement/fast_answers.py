@@ -53,6 +53,7 @@ class FastAnswers:
         self.replayed, self.network, self.weights = replayed, replayed.network, weights
         self.settled: Counter[str] = Counter()
         self._clean: dict[tuple[int, int], Clean] = {}
+        self._canonical: dict[tuple[int, int], Tensor] = {}
         self._last: tuple[tuple[int, int], CleanPass] | None = None
 
     def clean(self, start: int, n_examples: int) -> Answers:
@@ -87,7 +88,7 @@ class FastAnswers:
         if (start, n_examples) not in self._clean:
             images, labels = self.network.examples(start, n_examples)
             kept, found = self.replayed.clean_pass(images), {}
-            canonical = self.replayed.canonical.logits(images)
+            canonical = self._canonical_logits(start, n_examples)
             with exact_float32():
                 found["float32"] = spreads(float32 := _array(kept.logits()), canonical.numpy())
                 _refuse_others(found["float32"], canonical.numpy())
@@ -95,6 +96,15 @@ class FastAnswers:
                     found["bfloat16"] = spreads(_array(kept.logits(torch.bfloat16)), float32)
             self._clean[start, n_examples] = Clean(judge(canonical, labels), found)
         return self._clean[start, n_examples]
+
+    def _canonical_logits(self, start: int, n_examples: int) -> Tensor:
+        """Return the unperturbed network's canonical logits; those of a slice within what is known are not run again."""
+        for (first, n), logits in self._canonical.items():
+            if first <= start and start + n_examples <= first + n:
+                return logits[start - first : start - first + n_examples]
+        logits = self.replayed.canonical.logits(self.network.examples(start, n_examples)[0])
+        self._canonical[start, n_examples] = logits
+        return logits
 
     def _settle_cell(
         self, replay: LayerReplay, probe: Probe, weights: Sequence[Perturbed], start: int, n_examples: int
