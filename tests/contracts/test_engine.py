@@ -99,6 +99,8 @@ FAMILIES = {
 }
 LONG = set(FAMILIES) - {"resnet", "resnetv2", "densenet", "efficientnet", "convnext", "vit", "swin", "mlp_mixer"}
 
+pytestmark = pytest.mark.long
+
 
 @torch.no_grad()
 def random_network(family):

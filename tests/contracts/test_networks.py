@@ -117,6 +117,7 @@ def test_accuracy_on_held_out_images(entry):
     assert accuracy(network.model, (part[0][:n], part[1][:n])) >= goal(entry)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_every_layer_is_measured_and_scored(entry):
     network = loaded(entry)
