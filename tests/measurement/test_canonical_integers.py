@@ -29,7 +29,6 @@ EXPONENT_FLIPS = '''
 import numpy as np
 import safer_bench
 
-pytestmark = pytest.mark.long
 
 
 @safer_bench.perturbation(levels=(0.001, 0.1), scale="log10", unit="probability", source="tests")
