@@ -19,10 +19,10 @@ BATCH_SIZES = (16, 256)  # smallest and largest that are chosen
 class Pace:
     """How a network is run; it changes times, never a count.
 
-    The defaults are what was fastest, or within 5 % of it, for ResNet-20, VGG-10 and ViT-6 at 28 px and
+    The defaults are what was fastest, or within 10 % of it, for ResNet-20, VGG-10 and ViT-6 at 28 px and
     EfficientNet-Lite0, ResNet-18 and ViT-Tiny at 224 px, in float32 and bfloat16 on two cores: channels_last always (1.0
     to 3.3 times faster), and batches whose largest result has about 64 MB. They are no timings of their own, so that
-    losses repeat bit for bit on one machine.
+    losses in float32 repeat bit for bit on one machine.
 
     Attributes:
         memory_format: of images and weights of four dimensions.

@@ -99,8 +99,6 @@ FAMILIES = {
 }
 LONG = set(FAMILIES) - {"resnet", "resnetv2", "densenet", "efficientnet", "convnext", "vit", "swin", "mlp_mixer"}
 
-pytestmark = pytest.mark.long
-
 
 @torch.no_grad()
 def random_network(family):
