@@ -4,7 +4,8 @@ A ladder of rungs goes from fast to canonical. An example's answer is taken from
 the rung's error band: by how much, at most, the differences between its logits may be wrong. Let e = z - c be a rung's
 error on an example, z its logits and c the next rung's. The top class of z is that of c if the margin of z exceeds
 max(e) - min(e), the *spread* of the error. The band is the largest spread on a sample of the probe's examples (some
-at random, some that are worst without perturbation), times a safety factor. All other examples, and a random audit, go to the next rung; a spread beyond the band found there
+at random, some that are worst without perturbation), times a safety factor.
+All other examples, and a random audit, go to the next rung; a spread beyond the band found there
 widens the band, and all that was settled by the old one is settled again.
 """
 
