@@ -163,6 +163,11 @@ def _checked_model(model: Any, name: str) -> nn.Module:
     training = [path or "the model itself" for path, module in model.named_modules() if module.training]
     if training:
         raise BadInput(f"network {name!r}: {training[0]} is in training mode; call model.eval() first")
+    for path, parameter in model.named_parameters():
+        if parameter.dtype not in (torch.float32, torch.float64):
+            raise BadInput(
+                f"network {name!r}: parameter {path} is {parameter.dtype}; expected float32: call model.float() first"
+            )
     return model
 
 

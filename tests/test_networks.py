@@ -49,6 +49,13 @@ def test_a_part_in_training_mode_is_named():
         Network(model, IMAGES, LABELS)
 
 
+def test_a_model_in_half_precision_is_named():
+    with pytest.raises(BadInput) as error:
+        Network(nn.Linear(2, 2).bfloat16().eval(), IMAGES, LABELS)
+    message = "network 'own': parameter weight is torch.bfloat16; expected float32: call model.float() first"
+    assert str(error.value) == message
+
+
 def test_a_name_that_would_leave_the_run_folder_is_refused():
     with pytest.raises(BadInput, match=r"network name '../../evil'; expected letters, digits"):
         Network(nn.Linear(2, 2).eval(), IMAGES, LABELS, name="../../evil")

@@ -82,7 +82,7 @@ def _limit_output(module: nn.Module, args: Any, output: Any) -> Any:  # noqa: AR
 def _limited(value: Any) -> Any:
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.numel() == 0:
         return value
-    low, high = torch.aminmax(value)
+    low, high = torch.aminmax(value.detach())
     if float(low) >= -LARGEST and float(high) <= LARGEST:  # false for NaN too
         return value
     return torch.where(value.abs() > LARGEST, torch.copysign(torch.full_like(value, torch.inf), value), value)

@@ -54,9 +54,20 @@ class Engine:
             if self.fast_answers is None or replay is None:
                 yield from self.plain.measure(group)
                 continue
-            same = list(group)
-            for probe, (perturbed, after) in zip(same, self.fast_answers.perturbed(replay, same), strict=True):
+            yield from self._replayed(self.fast_answers, replay, list(group), clean)
+
+    def _replayed(
+        self, fast_answers: FastAnswers, replay: LayerReplay, probes: list[Probe], clean: Answers
+    ) -> Iterator[Row]:
+        """Yield the rows of probes of one layer and slice; by whole passes from where replay is found not to do."""
+        n_done = 0
+        try:
+            for probe, (perturbed, after) in zip(probes, fast_answers.perturbed(replay, probes), strict=True):
                 yield make_row(self.network, probe, perturbed, clean, after)
+                n_done += 1
+        except CannotReplayError as error:
+            self._give_up(error)
+            yield from self.plain.measure(probes[n_done:])
 
     def clean(self, start: int, n_examples: int) -> Answers:
         """Return the unperturbed network's answers on a slice of the evaluation examples; computed once."""
@@ -64,8 +75,7 @@ class Engine:
             try:
                 return self.fast_answers.clean(start, n_examples)
             except CannotReplayError as error:
-                self._note("", error)
-                self.fast_answers = None
+                self._give_up(error)
         return self.plain.clean(start, n_examples)
 
     @property
@@ -96,6 +106,10 @@ class Engine:
         except CannotReplayError as error:
             self._note("", error)
             return None
+
+    def _give_up(self, reason: CannotReplayError) -> None:
+        self._note("", reason)
+        self.fast_answers = None
 
     def _note(self, layer: str, reason: CannotReplayError) -> None:
         self.reasons[layer] = str(reason)

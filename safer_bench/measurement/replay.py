@@ -63,12 +63,14 @@ class LayerReplay:
         weight_nodes: the nodes that the perturbed weight replaces.
         prepare: perturbed weight -> what follows from it alone (a folded weight); once a probe.
         suffixes: prepared values and frontier -> logits, in each arithmetic; once a batch.
+        selects: the kept values of some examples can be picked out; else all examples are run to answer some.
     """
 
     frontier: tuple[fx.Node, ...]
     weight_nodes: tuple[fx.Node, ...]
     prepare: Piece
     suffixes: dict[torch.dtype, Piece]
+    selects: bool = True
 
     @property
     def bytes_per_example(self) -> int:

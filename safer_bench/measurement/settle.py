@@ -111,7 +111,7 @@ def settle(ladder: Sequence[Rung], rows: np.ndarray, bands: Bands, random: np.ra
         settled |= doubtful
         known = settled & np.isfinite(logits).all(1)
         if known.any() and (largest := largest_spread(logits[known], better[known])) > bands.widths[name]:
-            bands.widths[name] = here.band(largest)
+            bands.widths[name] = max(largest, here.band(largest))
             bands.n_widened += 1
     bands.n_settled[name] += len(rows) if not above else int(np.count_nonzero(~settled))
     return better

@@ -1,6 +1,7 @@
 """Awkward models: each is replayed to the plain loop's integers, or measured by whole passes with the reason given."""
 
 from contextlib import nullcontext
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from torch.nn import functional as F
 from safer_bench.errors import BadInput
 from safer_bench.measurement import fast_answers
 from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.fast_answers import FastAnswers
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Probe
 from safer_bench.measurement.replayed import ReplayedNetwork
+from safer_bench.measurement.trace import CannotReplayError
 from safer_bench.measurement.tuning import Pace
 from safer_bench.networks import Network
 from safer_bench.perturbations import parse_perturbation, perturbation
@@ -24,7 +27,6 @@ SPECS = ("gaussian_noise:1", "gaussian_noise:1", "random_zero:0.5")
 NOT_READ = "no logit depends on it, as far as the trace tells"
 BATCH = "its answer to an image depends on the other images of the batch"
 AGAIN = "it answers the same images differently the second time"
-DIFFERS = "its replay differs from a whole pass by"
 EXPORT = "torch.export: "
 
 
@@ -496,15 +498,13 @@ REPLAYED = [
     PartsInSinglePrecision,
     AHookChangesAValue,
     OneClass,
+    PackedAttention,
+    ATransformerEncoder,
+    TimeComesFirst,
+    ExamplesInReverse,
 ]
 UNUSED = {AWeightIsNeverRead: "c", ACachedCopyOfAWeightIsRead: "b"}
-PARTLY = {  # layers measured by whole passes: values before them do not hold each example's entries next to each other
-    PackedAttention: {"attention.out_proj": DIFFERS},
-    ATransformerEncoder: {f"encoder.layers.{index}.self_attn.out_proj": DIFFERS for index in range(2)},
-    TimeComesFirst: {"encoder.self_attn.out_proj": DIFFERS},
-    ExamplesInReverse: {"b": DIFFERS, "c": DIFFERS},
-    AnAuxiliaryHeadIsDropped: {"auxiliary": NOT_READ},
-}
+PARTLY = {AnAuxiliaryHeadIsDropped: {"auxiliary": NOT_READ}}  # layers measured by whole passes
 WHOLE = {
     ABufferIsWrittenTo: "the model writes to its own state (n_calls)",
     AnAttributeCarriesAValueOfTheLastCall: AGAIN,
@@ -669,6 +669,18 @@ def test_activations_that_jump_are_measured_by_whole_passes():
 def test_a_later_image_that_changes_the_answers_to_others_is_noticed():
     network = network_of(OnlyOutliersChangeTheOthers)
     measured_as_expected(network, probes_of(network), {"": "some of its answers in float32 are not those of whole passes"})
+
+
+def test_what_is_found_in_the_midst_of_a_layer_leads_to_whole_passes_for_the_rest(network, monkeypatch, caplog):
+    perturbed = FastAnswers.perturbed
+
+    def two_and_no_more(self, replay, probes):
+        yield from islice(perturbed(self, replay, probes), 2)
+        raise CannotReplayError("a piece of the slice differs")
+
+    monkeypatch.setattr(FastAnswers, "perturbed", two_and_no_more)
+    measured_as_expected(network, probes_of(network), {"": "a piece of the slice differs"})
+    assert len(own(caplog)) == 1
 
 
 def test_images_that_the_model_changes_in_place_stay_as_they_are():

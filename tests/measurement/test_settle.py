@@ -272,6 +272,12 @@ def test_the_audit_finds_that_a_networks_band_is_too_small_and_counts_are_right(
     assert engine.settled["float32"] > 0
 
 
+def test_a_factor_below_one_ends_too(coarse, probes, expected, monkeypatch):
+    """A widened band covers what widened it, so that the same examples do not widen it for ever."""
+    monkeypatch.setattr(fast_answers, "FLOAT32", Arithmetic("float32", factor=0.5, n_sample=1, audit=1.0))
+    assert counts(Engine(coarse).measure(probes)) == expected
+
+
 def test_draws_before_the_one_that_widened_the_band_are_settled_again(coarse, probes, expected, monkeypatch):
     """The first draw of each level finds no error, the second does."""
 
