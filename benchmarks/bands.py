@@ -16,7 +16,7 @@ import torch
 import safer_bench as sb
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.fast_answers import BFLOAT16, FLOAT32
-from safer_bench.measurement.plan import make_protocol, work_units
+from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.measurement.precision import exact_float32
 from safer_bench.measurement.settle import margins, spreads
 
@@ -29,7 +29,7 @@ def ratios(network: sb.Network, n_layers: int, exact: bool) -> list[tuple[float,
     answers = engine.fast_answers
     if answers is None or answers.replayed.narrow == exact:
         raise SystemExit(f"{network.name}: not replayed, or bfloat16 is not faster here: {engine.reasons}")
-    units = list(work_units(network, make_protocol([])))
+    units = list(Plan(network, make_protocol([])).units())
     found = []
     for index in np.linspace(0, len(units) - 1, n_layers).round().astype(int):
         replay = engine.replay(units[index].layer)

@@ -13,7 +13,7 @@ from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import load_tree
 from safer_bench.evaluation import evaluate
 from safer_bench.leaderboard import write_leaderboard
-from safer_bench.measurement import make_protocol, measure_into, n_probes
+from safer_bench.measurement import make_protocol, measure_into
 from safer_bench.scoring import write_scores
 from safer_bench.submission import gather_scores
 from safer_bench.zoo import load_network, zoo_networks
@@ -21,7 +21,7 @@ from safer_bench.zoo import load_network, zoo_networks
 PERTURBATIONS = ("gaussian_noise", "int8_bit_flip", "magnitude_prune", "gradient_corruption_l2")
 DRAWS, EXAMPLES = 4, 100
 
-Report = Callable[[str, int, int], None]  # (step, done, total)
+Report = Callable[[str, float, float], None]  # (step, done, total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,7 @@ def run_demo(out: Path, report: Report = lambda *_: None) -> Demo:
     """
     networks = [load_network(entry.name) for entry in zoo_networks().values() if entry.dataset == "digits"]
     protocol = make_protocol(PERTURBATIONS, DRAWS, EXAMPLES)
-    done, total = 0, n_probes(networks, protocol)
-
-    def advance(n: int, what: str) -> None:
-        nonlocal done
-        done += n
-        report(f"measuring {what}", done, total)
-
-    measure_into(out / "run", networks, protocol, advance)
+    measure_into(out / "run", networks, protocol, lambda what, *progress: report(f"measuring {what}", *progress))
     names = list(criteria())
     write_scores(out / "scores", names, networks, protocol.perturbations, report)
     report("packing the dataset tree", 0, 1)

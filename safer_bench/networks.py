@@ -53,6 +53,7 @@ class Network:
             raise BadInput(f"network name {name!r}; expected letters, digits, '_', '-' and '.', as it names files")
         self.name, self.dataset, self.family, self.split = name, dataset, family, split
         self.licence, self.source = licence, source
+        self.spec: str | None = None  # what load_network made it of, so that another process can
         self.model = _checked_model(model, name)
         self.evaluation = _checked_part(images, labels, f"{name}, evaluation")
         self._probe = None if probe is None else _checked_part(*probe, f"{name}, probe")

@@ -67,6 +67,12 @@ def is_file_spec(spec: str) -> bool:
     return ".py:" in spec
 
 
+def absolute(spec: str) -> str:
+    """Return ``FILE.py:FUNC...`` with the file's absolute path, so that it holds in other folders; names as they are."""
+    path, dot_py, rest = spec.partition(".py:")
+    return f"{Path(path + '.py').resolve()}:{rest}" if dot_py else spec
+
+
 def load_function(spec: str) -> Callable[..., Any]:
     """Import ``FILE.py`` and return its ``FUNC``.
 

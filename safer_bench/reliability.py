@@ -1,8 +1,9 @@
 """How far a measured ranking can be trusted: standard errors, split-half reliability and ceilings; no I/O.
 
-``changes`` is the truth of one network under one perturbation, int8 ``(n_levels, n_draws, n_layers, n_examples)``: 1 where
-an example broke, -1 where it was fixed, 0 otherwise. ``slices`` ``(n_draws,)`` names the examples each draw saw: equal
-entries mean the same examples. ``weights`` ``(n_levels,)`` average over levels.
+``changes`` is the truth of one network under one perturbation: for each level int8 ``(n_draws, n_layers, n_examples)``, 1
+where an example broke, -1 where it was fixed, 0 otherwise. Levels may differ in draws: one with fewer has the first of them.
+``slices`` ``(most draws,)`` names the examples each draw saw: equal entries mean the same examples. ``weights``
+``(n_levels,)`` average over levels.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ Array = np.ndarray
 MIN_DRAWS = 4
 
 
-def standard_errors(changes: Array, weights: Array, slices: Array, *, deterministic: bool) -> Array:
+def standard_errors(changes: Sequence[Array], weights: Array, slices: Array, *, deterministic: bool) -> Array:
     """Return the standard error ``(n_layers,)`` of each layer's weighted mean change, over draws and examples.
 
     Draws on the same examples are a crossed design: variance components by analysis of variance. Draws on examples of
@@ -25,57 +26,94 @@ def standard_errors(changes: Array, weights: Array, slices: Array, *, determinis
 
     Source: Searle, Casella, McCulloch 1992, "Variance Components", chapter 4 (two-way crossed, random).
     """
-    values = np.einsum("l,ldne->dne", weights, changes.astype(np.float64))
-    n_draws = len(values)
+    combined: dict[int, Array] = {}  # weighted sums over the levels of as many draws
+    for weight, level in zip(weights, changes, strict=True):
+        if weight:
+            combined[len(level)] = combined.get(len(level), 0.0) + weight * level.astype(np.float64)
     if deterministic:
+        (values,) = combined.values()
         return np.sqrt(values[0].var(axis=-1, ddof=1) / values.shape[-1])
-    if n_draws < 2:
-        return np.full(values.shape[1], np.nan)
-    groups = [values[slices == name] for name in np.unique(slices)]
-    if min(map(len, groups)) < 2:
-        return np.sqrt(values.mean(axis=-1).var(axis=0, ddof=1) / n_draws)
-    variance = sum((len(group) / n_draws) ** 2 * _crossed_variance(group) for group in groups)
-    return np.sqrt(variance)
+    if min(combined) < 2:
+        return np.full(changes[0].shape[1], np.nan)
+    crossed = all(np.unique(slices[:n], return_counts=True)[1].min() >= 2 for n in combined)
+    covariance = _crossed_covariance if crossed else _draws_covariance
+    variance = sum(covariance(a, b, slices) for a in combined.values() for b in combined.values())
+    return np.sqrt(np.maximum(variance, 0.0))
 
 
-def _crossed_variance(values: Array) -> Array:
-    """Return the variance of the grand mean of ``(n_draws, n_layers, n_examples)``, draws and examples both random."""
-    n_draws, _, n_examples = values.shape
-    by_draw, by_example, mean = values.mean(-1), values.mean(0), values.mean((0, -1))
-    of_draws = n_examples * by_draw.var(0, ddof=1)
-    of_examples = n_draws * by_example.var(-1, ddof=1)
-    rest = values - by_draw[:, :, None] - by_example[None] + mean[None, :, None]
-    of_rest = (rest**2).sum((0, -1)) / ((n_draws - 1) * (n_examples - 1))
-    return np.maximum(of_draws + of_examples - of_rest, 0.0) / (n_draws * n_examples)
+def _draws_covariance(a: Array, b: Array, slices: Array) -> Array:  # noqa: ARG001  the signature of both
+    """Return the covariance ``(n_layers,)`` of the grand means of two ``(n_draws, n_layers, n_examples)``, draws random."""
+    common = min(len(a), len(b))
+    return _covariance(a[:common].mean(-1), b[:common].mean(-1), 0) * common / (len(a) * len(b))
 
 
-def random_halves(changes: Array, slices: Array, stream: Stream, n_splits: int) -> tuple[Array, Array]:
+def _crossed_covariance(a: Array, b: Array, slices: Array) -> Array:
+    """Return the covariance of two grand means, draws and examples of each slice both random."""
+    found = 0.0
+    for name in np.unique(slices):
+        of_a, of_b = (values[slices[: len(values)] == name] for values in (a, b))
+        common, n_examples = min(len(of_a), len(of_b)), a.shape[-1]
+        if common == 0:
+            continue
+        shared_a, shared_b = of_a[:common], of_b[:common]
+        of_draws = common * _covariance(shared_a.mean(-1), shared_b.mean(-1), 0)
+        of_examples = len(of_a) * len(of_b) * _covariance(of_a.mean(0), of_b.mean(0), -1) / n_examples
+        rest = (_interaction(shared_a) * _interaction(shared_b)).sum((0, -1)) / ((common - 1) * (n_examples - 1))
+        of_slice = of_draws + of_examples - common * rest / n_examples
+        found = found + (np.maximum(of_slice, 0.0) if a is b else of_slice) / (len(a) * len(b))
+    return np.asarray(found)
+
+
+def _covariance(a: Array, b: Array, axis: int) -> Array:
+    centred = (a - a.mean(axis, keepdims=True)) * (b - b.mean(axis, keepdims=True))
+    return np.asarray(centred.sum(axis) / (a.shape[axis] - 1))
+
+
+def _interaction(values: Array) -> Array:
+    """Return what neither draw nor example explains of ``(n_draws, n_layers, n_examples)``."""
+    return values - values.mean(-1)[:, :, None] - values.mean(0)[None] + values.mean((0, -1))[None, :, None]
+
+
+def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_splits: int) -> tuple[Array, Array]:
     """Return mean changes on two random halves, each ``(n_splits, n_levels, n_layers)``.
 
     Both draws and examples are halved, so that the halves share neither; where every draw has examples of its own,
-    halving the draws does both. A single draw is halved by examples alone.
+    halving the draws does both. A single draw is halved by examples alone. Levels may differ in draws: what one level
+    has more than another is halved by itself, so that each level is halved.
     """
-    _, n_draws, _, n_examples = changes.shape
-    halves_a, halves_b = [], []
-    shared = len(np.unique(slices)) < n_draws or n_draws == 1
+    counts, n_examples = [len(level) for level in changes], changes[0].shape[-1]
+    halves: tuple[list[Array], list[Array]] = ([], [])
+    shared = len(np.unique(slices)) < max(counts) or max(counts) == 1
     for _ in range(n_splits):
-        draws = stream.permutation(n_draws)
-        first, second = (draws[: n_draws // 2], draws[n_draws // 2 :]) if n_draws > 1 else (draws, draws)
+        draws = _halved_draws(sorted(set(counts)), stream)
         examples = stream.permutation(n_examples) if shared else None
         cut = n_examples // 2
-        halves_a.append(_mean(changes, first, None if examples is None else examples[:cut]))
-        halves_b.append(_mean(changes, second, None if examples is None else examples[cut:]))
-    return np.stack(halves_a), np.stack(halves_b)
+        parts = (None, None) if examples is None else (examples[:cut], examples[cut:])
+        for half, of_draws, of_examples in zip(halves, draws, parts, strict=True):
+            half.append(np.stack([_mean(level, of_draws, of_examples) for level in changes]))
+    return np.stack(halves[0]), np.stack(halves[1])
+
+
+def _halved_draws(counts: Sequence[int], stream: Stream) -> tuple[Array, Array]:
+    """Return two halves of the draws such that each of the first ``counts`` is halved; a single draw is in both."""
+    first, second, start = [], [], 0
+    for stop in counts:
+        draws = start + stream.permutation(stop - start)
+        half = len(draws) // 2
+        first.append(draws[:half] if stop > 1 else draws)
+        second.append(draws[half:])
+        start = stop
+    return np.concatenate(first), np.concatenate(second)
 
 
 def _mean(changes: Array, draws: Array, examples: Array | None) -> Array:
-    chosen = changes[:, draws]
-    return (chosen if examples is None else chosen[..., examples]).mean(axis=(1, 3))
+    chosen = changes[draws[draws < len(changes)]]
+    return np.asarray((chosen if examples is None else chosen[..., examples]).mean(axis=(0, 2)))
 
 
-def can_be_halved(n_draws: int, *, deterministic: bool) -> bool:
-    """Tell whether reliability is defined: an even number of draws, at least four; deterministic ones need one."""
-    return deterministic or (n_draws >= MIN_DRAWS and n_draws % 2 == 0)
+def can_be_halved(changes: Sequence[Array], *, deterministic: bool) -> bool:
+    """Tell whether reliability is defined: even numbers of draws, at least four; deterministic perturbations need one."""
+    return deterministic or all(len(level) >= MIN_DRAWS and len(level) % 2 == 0 for level in changes)
 
 
 def split_half_reliability(half_a: Array, half_b: Array) -> float:

@@ -2,6 +2,7 @@
 
 run.json                    the request: protocol, seed, digests of networks and inputs
 networks, layers, perturbations .parquet
+log.txt                     when, where and how it was measured; nothing reads it
 parts/<network>/<first example>-<layer index>.<16 hex digits of its SHA-256>.parquet
 """
 
@@ -91,7 +92,8 @@ class RunFolder:
     @staticmethod
     def _is_own(item: Path) -> bool:
         """Tell whether a file may be what a start that was cut short left behind."""
-        return item.name in {"lock", *(f"{name}.parquet" for name in TABLES)} or item.name.startswith(".")
+        own = {"lock", "plan.json", "pilot", *(f"{name}.parquet" for name in TABLES)}
+        return item.name in own or item.name.startswith(".")
 
     def _check_same(self, wanted: Mapping[str, Any]) -> None:
         found = self.request()
@@ -140,37 +142,43 @@ class RunFolder:
             raise BadInput(f"{path}: missing or damaged; repeat the run's measure command")
         return pq.read_table(path)
 
-    def _part_path(self, unit: Unit) -> Path | None:
-        """Return the unit's intact part; a damaged one counts as not there."""
-        for path in (self.path / "parts" / unit.network).glob(f"{unit.stem}.????????????????.parquet"):
-            if files.sha256_of(path.read_bytes())[:16] == path.name.split(".")[-2]:
-                return path
-        return None
+    def parts(self) -> dict[Unit, Path]:
+        """Return the intact part of every unit that has one; a damaged part counts as not there."""
+        by_stem = {(path.parent.name, path.name.split(".")[0]): path for path in self._part_files()}
+        found = {unit: by_stem.get((unit.network, unit.stem)) for unit in self.units()}
+        return {unit: path for unit, path in found.items() if path is not None and _is_intact(path)}
 
-    def has(self, unit: Unit) -> bool:
-        """Tell whether an intact part of the unit is there."""
-        return self._part_path(unit) is not None
+    def _part_files(self) -> Iterator[Path]:
+        yield from (self.path / "parts").glob("*/*.????????????????.parquet")
 
-    def write(self, unit: Unit, rows: list[dict[str, Any]]) -> None:
-        """Write the unit's part."""
-        data = files.parquet_bytes(pa.Table.from_pylist(rows, schema=PART))
+    def write(self, unit: Unit, part: bytes) -> None:
+        """Write the unit's part, made by ``part_of``; a damaged one that was there gives way."""
         folder = self.path / "parts" / unit.network
         folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{unit.stem}.{files.sha256_of(part)[:16]}.parquet"
+        files.write_bytes(path, part)
         for stale in folder.glob(f"{unit.stem}.*.parquet"):
-            stale.unlink()
-        files.write_bytes(folder / f"{unit.stem}.{files.sha256_of(data)[:16]}.parquet", data)
+            if stale != path:
+                stale.unlink()
 
     def units(self) -> list[Unit]:
-        """Return every unit that the request asks for.
+        """Return every unit that the request asks for, in the order in which they are measured.
 
         Raises:
             BadInput: the folder is from before parts had slices.
         """
-        slices = self.request().get("slices")
-        if slices is None:
+        request = self.request()
+        if "slices" not in request:
             raise BadInput(f"{self.path}: laid out by an earlier version; measure again in a new folder")
-        layers = self.table("layers").select(["network", "layer_index"]).to_pylist()
-        return [Unit(row["network"], start, row["layer_index"]) for row in layers for start, _ in slices[row["network"]]]
+        layers: dict[str, list[int]] = {}
+        for row in self.table("layers").select(["network", "layer_index"]).to_pylist():
+            layers.setdefault(row["network"], []).append(row["layer_index"])
+        found = []
+        for network, slices in request["slices"].items():
+            every = [Unit(network, start, index) for start, _ in slices for index in sorted(layers[network])]
+            first, last = request["share"][network] if "share" in request else (0, len(every))
+            found += every[first:last]
+        return found
 
     def probes(self) -> pa.Table:
         """Return all parts as one table.
@@ -178,15 +186,22 @@ class RunFolder:
         Raises:
             BadInput: parts are missing or damaged: the run is not finished.
         """
-        units = self.units()
-        paths = [self._part_path(unit) for unit in units]
-        found = [path for path in paths if path is not None]
-        if len(found) < len(units):
+        units, parts = self.units(), self.parts()
+        if len(parts) < len(units):
             raise BadInput(
-                f"{self.path}: {len(units) - len(found)} of {len(units)} parts are missing or damaged; "
+                f"{self.path}: {len(units) - len(parts)} of {len(units)} parts are missing or damaged; "
                 "finish the run by repeating its measure command"
             )
-        return pa.concat_tables(pq.ParquetFile(path).read() for path in found)
+        return pa.concat_tables([PART.empty_table(), *(pq.ParquetFile(path).read() for path in parts.values())])
+
+
+def part_of(rows: list[dict[str, Any]]) -> bytes:
+    """Return the rows of one unit as the bytes of its part."""
+    return files.parquet_bytes(pa.Table.from_pylist(rows, schema=PART))
+
+
+def _is_intact(path: Path) -> bool:
+    return files.sha256_of(path.read_bytes())[:16] == path.name.split(".")[-2]
 
 
 def _short(value: Any) -> str:

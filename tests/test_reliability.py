@@ -21,21 +21,58 @@ def simulate(rng, n_draws, n_examples, shared, spread=0.0):
     luck = rng.normal(0, spread, (n_draws, len(LAYERS), 1))
     broken = rng.random((n_draws, len(LAYERS), n_examples)) < np.clip(LAYERS[:, None] + ease + luck, 0, 1)
     slices = np.zeros(n_draws, int) if shared else np.arange(n_draws) * n_examples
-    return broken.astype(np.int8)[None], slices
+    return [broken.astype(np.int8)], slices
 
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_standard_errors_are_the_spread_over_new_draws_and_new_examples(shared):
     rng = np.random.default_rng(1)
     runs = [simulate(rng, 4, 60, shared, spread=0.08) for _ in range(600)]
-    true = np.std([changes.mean((0, 1, 3)) for changes, _ in runs], axis=0)
+    true = np.std([changes[0].mean((0, 2)) for changes, _ in runs], axis=0)
     squared = [standard_errors(changes, np.ones(1), slices, deterministic=False) ** 2 for changes, slices in runs]
     assert np.sqrt(np.mean(squared, axis=0)) == pytest.approx(true, rel=0.12)
 
 
+@pytest.mark.parametrize("design", ["shared", "apart", "slices"])
+def test_standard_errors_of_levels_that_differ_in_draws(design):
+    """Three levels of 4, 4 and 10 draws whose draws of one number see the same examples."""
+    rng, weights, n_draws, n_examples = np.random.default_rng(5), np.array([0.2, 0.3, 0.5]), (4, 4, 10), 60
+    slices = {"shared": np.zeros(10, int), "apart": np.arange(10) * 60, "slices": np.arange(10) % 2 * 60}[design]
+    found, squared = [], []
+    for _ in range(500):
+        ease = dict.fromkeys(slices, None) | {name: rng.normal(0, 0.2, (1, n_examples)) for name in np.unique(slices)}
+        changes = []
+        for n in n_draws:
+            luck = rng.normal(0, 0.1, (n, len(LAYERS), 1))
+            chance = LAYERS[:, None] + np.stack([ease[name] for name in slices[:n]]) + luck
+            changes.append((rng.random((n, len(LAYERS), n_examples)) < np.clip(chance, 0, 1)).astype(np.int8))
+        found.append(sum(weight * level.mean((0, 2)) for weight, level in zip(weights, changes, strict=True)))
+        squared.append(standard_errors(changes, weights, slices, deterministic=False) ** 2)
+    assert np.sqrt(np.mean(squared, axis=0)).mean() == pytest.approx(np.std(found, axis=0).mean(), rel=0.06)
+    assert np.sqrt(np.mean(squared, axis=0)) == pytest.approx(np.std(found, axis=0), rel=0.2)
+
+
+def test_a_level_of_weight_zero_does_not_count():
+    (changes,), slices = simulate(np.random.default_rng(6), 4, 50, shared=True)
+    alone = standard_errors([changes], np.ones(1), slices, deterministic=False)
+    beside = standard_errors([changes, changes[:1]], np.array([1.0, 0.0]), slices, deterministic=False)
+    assert np.array_equal(alone, beside)
+    assert np.isfinite(alone).all()
+
+
+def test_each_level_is_halved_where_levels_differ_in_draws():
+    changes = [np.zeros((4, 1, 10), np.int8), np.zeros((10, 1, 10), np.int8)]
+    for level in changes:
+        level[:] = (1 << np.arange(len(level)))[:, None, None] % 127
+    a, b = random_halves(changes, np.arange(10) * 10, Stream("t"), 100)
+    for i, level in enumerate(changes):
+        assert a[:, i, 0] + b[:, i, 0] == pytest.approx(2 * level.mean())
+    assert len(set(a[:, 1, 0])) > 10
+
+
 def test_a_deterministic_perturbation_has_a_standard_error_too():
     changes, slices = simulate(np.random.default_rng(2), 1, 400, shared=True)
-    share = changes.mean((0, 1, 3))
+    share = changes[0].mean((0, 2))
     errors = standard_errors(changes, np.ones(1), slices, deterministic=True)
     assert errors == pytest.approx(np.sqrt(share * (1 - share) / 399), rel=1e-6)
 
@@ -46,8 +83,8 @@ def test_one_draw_of_a_random_perturbation_cannot_tell_its_error():
 
 
 def test_halves_share_neither_draws_nor_examples():
-    changes = np.zeros((1, 4, 1, 10), np.int8)
-    changes[0, 0, 0, 3] = 1
+    changes = [np.zeros((4, 1, 10), np.int8)]
+    changes[0][0, 0, 3] = 1
     a, b = random_halves(changes, np.zeros(4, int), Stream("t"), 200)
     seen = (a[:, 0, 0] > 0).astype(int) + (b[:, 0, 0] > 0)
     assert set(seen) == {0, 1}
@@ -56,10 +93,18 @@ def test_halves_share_neither_draws_nor_examples():
 
 
 @pytest.mark.parametrize(
-    ("n_draws", "deterministic", "expected"), [(2, False, False), (4, False, True), (5, False, False), (1, True, True)]
+    ("n_draws", "deterministic", "expected"),
+    [
+        ([2], False, False),
+        ([4], False, True),
+        ([5], False, False),
+        ([1], True, True),
+        ([4, 8], False, True),
+        ([4, 2], False, False),
+    ],
 )
 def test_reliability_needs_an_even_number_of_at_least_four_draws(n_draws, deterministic, expected):
-    assert can_be_halved(n_draws, deterministic=deterministic) is expected
+    assert can_be_halved([np.zeros((n, 1, 1)) for n in n_draws], deterministic=deterministic) is expected
 
 
 def test_reliability_is_one_for_equal_halves_and_zero_for_opposite_ones():
@@ -82,7 +127,7 @@ def test_reliability_predicts_the_correlation_of_two_full_measurements():
         a, b = random_halves(one, slices, Stream("t"), 20)
         found.append(split_half_reliability(a[:, 0], b[:, 0]))
         again.append(
-            np.corrcoef(np.argsort(np.argsort(one.mean((0, 1, 3)))), np.argsort(np.argsort(two.mean((0, 1, 3)))))[0, 1]
+            np.corrcoef(np.argsort(np.argsort(one[0].mean((0, 2)))), np.argsort(np.argsort(two[0].mean((0, 2)))))[0, 1]
         )
     assert np.mean(found) == pytest.approx(np.mean(again), abs=0.05)
 

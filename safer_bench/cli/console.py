@@ -5,23 +5,25 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 INTERRUPTED = 130
+RECENT = 1800.0  # seconds over which the time left is estimated
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar on standard error; the yielded function takes (step, done, total)."""
+def progress() -> Iterator[Callable[[str, float, float], None]]:
+    """Show a bar and the time left on standard error; the yielded function takes (step, work done, work in all)."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    shown = Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=RECENT)
+    with shown as bar:
         task = bar.add_task("starting", total=None)
         yield lambda step, done, total: bar.update(task, description=f"{step:<60.60}", completed=done, total=total)
 
@@ -44,3 +46,27 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         cells = [cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
         lines.append("  ".join(cells).rstrip())
     return "\n".join([lines[0], "  ".join("-" * w for w in widths), *lines[1:]])
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it.
+
+    >>> duration(0.4), duration(75), duration(7300), duration(200000)
+    ('1 s', '1 min 15 s', '2 h 2 min', '2 d 8 h')
+    """
+    whole = max(1, round(seconds))
+    for unit, part, size_of, size_of_part in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
+        if whole >= size_of:
+            return f"{whole // size_of} {unit} {whole % size_of // size_of_part} {part}"
+    return f"{whole} s"
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes in the unit that suits it.
+
+    >>> size(900), size(2_340_000), size(5e9)
+    ('1 kB', '2 MB', '5.0 GB')
+    """
+    if n_bytes >= 1e9:
+        return f"{n_bytes / 1e9:.1f} GB"
+    return f"{n_bytes / 1e6:.0f} MB" if n_bytes >= 1e6 else f"{max(1, round(n_bytes / 1e3))} kB"

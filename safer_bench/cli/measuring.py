@@ -1,16 +1,22 @@
-"""Commands that make and check the truth: measure, pack and verify."""
+"""The command that measures networks."""
 
-from collections import Counter
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from safer_bench.catalogue import needs_torch
-from safer_bench.cli.console import progress, resumable
-from safer_bench.dataset.tree import DEFAULT
+from safer_bench.cli.console import duration, progress, resumable, size, table
+from safer_bench.errors import BadInput
+from safer_bench.fragile import advice, fragility, header, plot, rows
+from safer_bench.run_folder import RunFolder
 
-Seed = Annotated[int, typer.Option(help="Of all random streams.")]
+if TYPE_CHECKING:
+    from safer_bench.measurement import Protocol
+    from safer_bench.measurement.pilot import DrawPlan
+    from safer_bench.networks import Network
 
 
 def measure(
@@ -23,10 +29,24 @@ def measure(
     first_draw: Annotated[
         int, typer.Option(help="Number of the first draw: continues an earlier run by further draws.")
     ] = 0,
+    reliability: Annotated[
+        float | None, typer.Option(help="Instead of --draws: as many as this reliability of the area needs, by a pilot.")
+    ] = None,
+    max_draws: Annotated[int, typer.Option(help="Most draws of a level with --reliability; even.")] = 16,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="With --reliability: pilot and plan, nothing more.")
+    ] = False,
+    plan: Annotated[Path | None, typer.Option(help="Instead of --draws: the plan.json of an earlier pilot.")] = None,
     examples: Annotated[int | None, typer.Option(help="Examples a probe sees; all by default.")] = None,
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(help="Of all random streams.")] = 0,
     fast: Annotated[
         bool, typer.Option(help="Try bfloat16 first: the same integers, sooner on CPUs that are fast at it.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Processes that measure.")] = 1,
+    executor: Annotated[str, typer.Option(help="process, or ray (the cluster at RAY_ADDRESS, or a local one).")] = "process",
+    shard: Annotated[str | None, typer.Option(help="i/n: the i-th of n shares, each with its own run folder.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure nothing; say how many probes, how long, how much disk and memory.")
     ] = False,
 ) -> None:
     """Measure the accuracy that networks lose when one layer is perturbed; resumes by itself.
@@ -34,96 +54,102 @@ def measure(
     Example: safer-bench measure --network digits_mlp --perturbation quantize --draws 4 --out runs/mlp
     """
     with needs_torch():
-        from safer_bench.measurement import make_protocol, measure_into, n_probes
+        from safer_bench.measurement import Shard, check_executor, make_protocol, measure_into
         from safer_bench.measurement.tuning import tune_allocator
         from safer_bench.zoo import load_network
     tune_allocator()
+    if (plan or reliability) and (draws != 1 or first_draw or (plan and reliability)):
+        raise BadInput("--draws, --first-draw, --reliability and --plan each say how many draws; give one of them")
+    share = None if shard is None else Shard.parse(shard)
+    check_executor(executor, workers)
+    how: dict[str, Any] = {"fast": fast, "workers": workers, "executor": executor}
     protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw)
     networks = [load_network(spec) for spec in network]
-    total, done = n_probes(networks, protocol), 0
-    with resumable("safer-bench measure ..."), progress() as report:
-
-        def advance(n: int, what: str) -> None:
-            nonlocal done
-            done += n
-            report(what, done, total)
-
-        measure_into(out, networks, protocol, advance, fast=fast)
+    with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:
+        if plan or reliability:
+            protocol = _planned(networks, protocol, out, reliability, max_draws, plan, report, dry_run=dry_run, how=how)
+        if dry_run:
+            _forecast(networks, protocol, fast=fast, workers=workers)
+            return
+        if plan_only:
+            typer.echo(f"Next: the same with --plan {out / 'plan.json'} instead, in a new folder")
+            return
+        total = measure_into(out, networks, protocol, report, shard=share, **how)
     for item in networks:
         if item.unused_layers:
             typer.echo(f"{item.name}: never read, hence not measured: {', '.join(item.unused_layers)}", err=True)
-    typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out} --out TREE")
+    if share is None:
+        _show_fragile(out)
+    typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out}{' and all other shards' * bool(share)} --out TREE")
 
 
-def pack(
-    runs: Annotated[list[Path], typer.Argument(help="Finished run folders.")],
-    out: Annotated[Path, typer.Option(help="Folder of the dataset tree.")],
-    scores: Annotated[list[Path] | None, typer.Option(help="Folder written by `score`; repeat for more.")] = None,
-) -> None:
-    """Write a dataset tree from run folders and scores; shards of one run are merged.
+def _planned(
+    networks: "list[Network]",
+    wanted: "Protocol",
+    out: Path,
+    reliability: float | None,
+    max_draws: int,
+    plan: Path | None,
+    report: Any,
+    *,
+    dry_run: bool,
+    how: dict[str, Any],
+) -> "Protocol":
+    """Return the protocol of the plan given, or of the pilot's, which is run unless its plan is there."""
+    from safer_bench.measurement.pilot import DrawPlan, make_plan, pilot_protocol
 
-    Example: safer-bench pack runs/mlp --scores runs/scores --out data_cards/mine
-    """
-    from safer_bench.dataset.pack import pack as write
-    from safer_bench.dataset.tree import load_tree
-
-    write(runs, scores or [], out)
-    tree = load_tree(out)
-    typer.echo(f"{out}: {tree['layer_drops'].num_rows} measurements, revision {tree.revision}")
-
-
-def verify(
-    tree: Annotated[Path, typer.Argument(help="Folder of the dataset tree.")] = DEFAULT,
-    rows: Annotated[int, typer.Option(min=0, help="Rows to measure again; 0 for files and sums alone.")] = 20,
-    dataset: Annotated[str | None, typer.Option(help="Only this dataset; an error where its images are absent.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the choice of rows.")] = 0,
-) -> None:
-    """Check a tree against its manifest and measure rows again, integer for integer.
-
-    Example: safer-bench verify data_cards/safer-bench --rows 20
-    """
-    from safer_bench.dataset.tree import load_tree
-    from safer_bench.dataset.verify import problems
-
-    found = load_tree(tree)
-    wrong = list(problems(found))
-    for problem in wrong:
-        typer.echo(problem)
-    if wrong:
-        raise typer.Exit(1)
-    typer.echo(f"{tree}: {len(found.manifest['files'])} files as in the manifest, schema and sums in order")
-    if rows:
-        _remeasure(tree, rows, dataset, seed)
+    if plan:
+        return DrawPlan.read(plan).protocol(wanted, networks)
+    if dry_run and not (out / "plan.json").is_file():
+        typer.echo("The pilot alone; what the run itself takes is known when the pilot is finished:")
+        return pilot_protocol(wanted.specs, reliability or 0.0, max_draws, wanted.n_examples, wanted.seed)
+    report_pilot = lambda what, *done: report(f"pilot: {what}", *done)  # noqa: E731
+    made = make_plan(out, networks, wanted, reliability or 0.0, max_draws, report_pilot, **how)
+    typer.echo(_plan_text(made))
+    return made.protocol(wanted, networks)
 
 
-def _remeasure(path: Path, n_rows: int, dataset: str | None, seed: int) -> None:
-    with needs_torch():
-        from safer_bench.measurement.remeasure import remeasure
-        from safer_bench.measurement.tuning import tune_allocator
-    from safer_bench.dataset.tree import load_tree
-    from safer_bench.dataset.verify import choose_rows, row_name
-
-    tune_allocator()
-    tree = load_tree(path)
-    chosen = choose_rows(tree["layer_drops"], n_rows, seed, dataset)
-    networks = {row["network"]: row for row in tree["networks"].to_pylist()}
-    outcomes: Counter[str] = Counter()
-    with progress() as report:
-        for verdict in remeasure(chosen, networks, tree.manifest["seed"]):
-            outcomes[verdict.outcome] += 1
-            report(row_name(verdict.row), outcomes.total(), len(chosen))
-            if verdict.outcome != "equal" and (verdict.outcome != "absent" or outcomes["absent"] == 1):
-                typer.echo(f"{row_name(verdict.row)}: {verdict.outcome}: {verdict.detail}")
-    n_absent = outcomes["absent"]
-    if n_absent:
-        typer.echo(
-            f"{n_absent} of {len(chosen)} rows were not measured again: their images, weights or perturbation are not here"
-        )
-    typer.echo(f"{outcomes['equal']} of {len(chosen) - n_absent} rows equal")
-    if n_absent and (dataset or n_absent == len(chosen)):
-        raise typer.Exit(2)
-    if outcomes["equal"] < len(chosen) - n_absent:
-        raise typer.Exit(1)
+def _plan_text(plan: "DrawPlan") -> str:
+    lines = []
+    for name, by_perturbation in plan.draws.items():
+        cells = [
+            [perturbation, " ".join(map(str, draws)), f"{plan.expected[name].get(perturbation, float('nan')):.2f}"]
+            for perturbation, draws in by_perturbation.items()
+        ]
+        lines += [f"{name}: draws of each level, mild to severe", table(["perturbation", "draws", "reliability"], cells), ""]
+    return "\n".join(lines)
 
 
-COMMANDS = (measure, pack, verify)
+def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, workers: int) -> None:
+    """Print what a run will cost."""
+    from safer_bench.measurement.forecast import forecast
+    from safer_bench.measurement.plan import check_measurable
+
+    for network in networks:
+        check_measurable(network, protocol)
+    found = [forecast(network, protocol, fast=fast, workers=workers) for network in networks]
+    cells = [[f.network, f"{f.n_probes:,}", duration(f.seconds), size(f.disk_bytes), size(f.memory_bytes)] for f in found]
+    if len(found) > 1:
+        n_probes, seconds, disk = (sum(getattr(f, key) for f in found) for key in ("n_probes", "seconds", "disk_bytes"))
+        memory = max(f.memory_bytes for f in found)
+        cells.append(["all", f"{n_probes:,}", duration(seconds), size(disk), size(memory)])
+    typer.echo(table(["network", "probes", "time", "disk", "memory"], cells))
+    typer.echo(f"{workers} worker{'s' * (workers > 1)} on this machine; nothing was measured.")
+
+
+def _show_fragile(out: Path) -> None:
+    """Print the most fragile layers of each network, and plot them into the run folder."""
+    try:
+        found = fragility(RunFolder(out))
+    except BadInput as error:  # all is measured; there only is no area of it
+        typer.echo(str(error), err=True)
+        return
+    typer.echo("Share of the accuracy above chance that is lost (area over levels); 95 % intervals where draws allow them")
+    for each in found:
+        typer.echo(f"\n{each.network}\n{table(header(each), rows(each))}\n{advice(each)}")
+        for ending in ("png", "svg"):
+            plot(each, out / f"fragile-{each.network}.{ending}")
+    typer.echo(f"\nPlots: {out / 'fragile-*.png'} and .svg")
+
+
+COMMANDS = (measure,)

@@ -1,7 +1,7 @@
 """Rows of the tables networks, layers and perturbations, and the request that a run folder keeps."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,19 @@ import pyarrow as pa
 from safer_bench import schema
 from safer_bench.files import sha256_of
 from safer_bench.measurement.canonical import Answers
-from safer_bench.measurement.plan import Protocol, slices
+from safer_bench.measurement.plan import Plan, Protocol
 from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation
 
 
-def request(networks: list[Network], protocol: Protocol) -> dict[str, Any]:
-    """Return what identifies a run: two runs with equal requests measure the same integers."""
+def request(networks: Sequence[Network], protocol: Protocol, plans: Mapping[str, Plan]) -> dict[str, Any]:
+    """Return what identifies a run: two runs with equal requests measure the same integers.
+
+    Args:
+        networks: that are measured.
+        protocol: what is measured of each.
+        plans: of the networks, by name.
+    """
     digests = {item.name: {"weights": item.weights_sha256, "inputs": item.inputs_sha256} for item in networks}
     levels = {entry.name: list(chosen) for entry, chosen in protocol.perturbations}
     sources = {entry.name: _source_sha256(entry) for entry, _ in protocol.perturbations if not _is_built_in(entry)}
@@ -27,7 +33,7 @@ def request(networks: list[Network], protocol: Protocol) -> dict[str, Any]:
         "draws": protocol.draws,
         "first_draw": protocol.first_draw,
         "examples": protocol.n_examples,
-        "slices": {network.name: slices(network, protocol) for network in networks},
+        "slices": {name: plan.slices for name, plan in plans.items()},
         "seed": protocol.seed,
         "sources": sources,
     }
@@ -42,7 +48,7 @@ def _source_sha256(entry: Perturbation) -> str:
     return sha256_of(Path(inspect.getfile(entry.function)).read_bytes())
 
 
-def tables(networks: list[Network], protocol: Protocol, clean: Callable[[Network], Answers]) -> dict[str, pa.Table]:
+def tables(networks: Sequence[Network], protocol: Protocol, clean: Callable[[Network], Answers]) -> dict[str, pa.Table]:
     """Return the tables networks, layers and perturbations of a run.
 
     Args:

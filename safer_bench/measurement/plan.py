@@ -1,13 +1,15 @@
 """Which probes are measured: layers x perturbations x levels x draws, and the examples each draw sees."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from safer_bench.errors import BadInput
 from safer_bench.layers import Layer
 from safer_bench.measurement.gradients import N_PARTS
 from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation, parse_perturbation, perturbations
+from safer_bench.registry import absolute
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +24,16 @@ class Probe:
     n_examples: int
 
 
+Draws = int | Mapping[str, Mapping[str, Sequence[int]]]  # of all alike, or by network, perturbation and level
+
+
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What is measured of every network.
+    """What is measured of every network; ``make_protocol`` makes one.
 
     Attributes:
-        perturbations: entries with the levels asked for.
+        specs: the perturbations as they were asked for.
+        perturbations: their entries with the levels asked for.
         draws: draws of each random perturbation at each level; deterministic ones have one.
         n_examples: examples a probe sees, None for all; draw d sees slice d modulo the number of whole slices.
         seed: of all random streams.
@@ -35,17 +41,28 @@ class Protocol:
             of its own, which ``pack`` merges), and deterministic perturbations are left out.
     """
 
+    specs: tuple[str, ...]
     perturbations: tuple[tuple[Perturbation, tuple[float, ...]], ...]
-    draws: int = 1
+    draws: Draws = 1
     n_examples: int | None = None
     seed: int = 0
     first_draw: int = 0
 
-    def draws_of(self, entry: Perturbation) -> range:
-        """Return the numbers of the draws of a perturbation."""
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what was asked for: functions of a user's file have no importable name."""
+        return make_protocol, (self.specs, self.draws, self.n_examples, self.seed, self.first_draw)
+
+    def draws_of(self, network: str, entry: Perturbation, level: float) -> range:
+        """Return the numbers of the draws of a perturbation at a level."""
         if entry.deterministic:
             return range(1 if self.first_draw == 0 else 0)
-        return range(self.first_draw, self.first_draw + self.draws)
+        return range(self.first_draw, self.first_draw + self._n_draws(network, entry, level))
+
+    def _n_draws(self, network: str, entry: Perturbation, level: float) -> int:
+        if isinstance(self.draws, int):
+            return self.draws
+        levels = dict(self.perturbations)[entry]
+        return self.draws[network][entry.name][levels.index(level)]
 
     def slice_of(self, network: Network, draw: int) -> tuple[int, int]:
         """Return (first example, number of examples) of a draw.
@@ -61,7 +78,7 @@ class Protocol:
 
 
 def make_protocol(
-    specs: Sequence[str], draws: int = 1, n_examples: int | None = None, seed: int = 0, first_draw: int = 0
+    specs: Sequence[str], draws: Draws = 1, n_examples: int | None = None, seed: int = 0, first_draw: int = 0
 ) -> Protocol:
     """Return the protocol for perturbations given as ``NAME[:LEVEL,...]``; all built-in ones where none is given.
 
@@ -69,15 +86,16 @@ def make_protocol(
         UnknownName: no perturbation has that name.
         BadInput: levels that are no numbers, a perturbation named twice, fewer than one draw.
     """
-    chosen = tuple(parse_perturbation(spec) for spec in (specs or list(perturbations())))
+    chosen_specs = tuple(map(absolute, specs or perturbations()))
+    chosen = tuple(parse_perturbation(spec) for spec in chosen_specs)
     names = [entry.name for entry, _ in chosen]
     if len(set(names)) < len(names):
         raise BadInput(f"a perturbation is named twice: {', '.join(names)}; give all its levels at once")
-    if draws < 1:
+    if isinstance(draws, int) and draws < 1:
         raise BadInput(f"{draws} draws; expected at least one")
     if first_draw < 0:
         raise BadInput(f"first draw {first_draw}; draws are counted from 0")
-    return Protocol(chosen, draws, n_examples, seed, first_draw)
+    return Protocol(chosen_specs, chosen, draws, n_examples, seed, first_draw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,30 +107,51 @@ class WorkUnit:
     probes: tuple[Probe, ...]
 
 
-def work_units(network: Network, protocol: Protocol) -> Iterator[WorkUnit]:
-    """Yield the units of a network, slice by slice and layer by layer: the order in which least is computed again."""
-    for start, n_examples in slices(network, protocol):
-        for layer in network.layers:
-            probes = (
-                Probe(layer, entry, level, draw, start, n_examples)
-                for entry, levels in protocol.perturbations
-                for level in levels
-                for draw in protocol.draws_of(entry)
-                if protocol.slice_of(network, draw)[0] == start
-            )
-            if found := tuple(probes):
-                yield WorkUnit(layer, start, found)
+class Plan:
+    """The work units of one network, slice by slice and layer by layer: the order in which least is computed again.
 
+    Args:
+        network: to measure.
+        protocol: what is measured of it.
 
-def slices(network: Network, protocol: Protocol) -> list[tuple[int, int]]:
-    """Return (first example, number of examples) of each slice that a draw sees, in order."""
-    draws = {draw for entry, _ in protocol.perturbations for draw in protocol.draws_of(entry)}
-    return sorted({protocol.slice_of(network, draw) for draw in draws})
+    Attributes:
+        slices: (first example, number of examples) of each slice that a draw sees, in order.
+    """
 
+    def __init__(self, network: Network, protocol: Protocol) -> None:
+        self.network = network
+        self._cells: dict[tuple[int, int], list[tuple[Perturbation, float, int]]] = {}
+        for entry, levels in protocol.perturbations:
+            for level in levels:
+                for draw in protocol.draws_of(network.name, entry, level):
+                    self._cells.setdefault(protocol.slice_of(network, draw), []).append((entry, level, draw))
+        self.slices = sorted(self._cells)
+        self._sizes = dict(self.slices)
 
-def n_probes(networks: Iterable[Network], protocol: Protocol) -> int:
-    """Return the number of probes of all networks."""
-    return sum(len(unit.probes) for network in networks for unit in work_units(network, protocol))
+    def n_probes(self, start: int) -> int:
+        """Return the number of probes of each unit on a slice."""
+        return len(self._cells[start, self._sizes[start]])
+
+    def units(self) -> Iterator[WorkUnit]:
+        """Yield all units in order."""
+        for start, _ in self.slices:
+            for layer in self.network.layers:
+                yield self.unit(start, layer)
+
+    def unit(self, start: int, layer: Layer) -> WorkUnit:
+        """Return one unit."""
+        n_examples = self._sizes[start]
+        cells = self._cells[start, n_examples]
+        return WorkUnit(layer, start, tuple(Probe(layer, *cell, start, n_examples) for cell in cells))
+
+    def work(self, start: int, layer: Layer) -> float:
+        """Return how much work a unit is, in multiply-accumulates: its probes run the layer and all that follow.
+
+        A tenth of the network stands for what is done whichever layer is perturbed.
+        """
+        macs = sum(other.macs for other in self.network.layers if other.index >= layer.index)
+        whole = sum(other.macs for other in self.network.layers)
+        return self.n_probes(start) * self._sizes[start] * (macs + 0.1 * whole + 1)
 
 
 def check_measurable(network: Network, protocol: Protocol) -> None:
@@ -125,11 +164,17 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
         raise BadInput(
             f"network {network.name!r} has no layers: no weight of a convolution, linear layer or embedding is used"
         )
-    if n_probes([network], protocol) == 0:
+    if not Plan(network, protocol).slices:
         raise BadInput("nothing to measure: further draws of deterministic perturbations would repeat the first")
-    if not any("gradient" in entry.needs for entry, _ in protocol.perturbations):
+    stops = [
+        protocol.draws_of(network.name, entry, level).stop
+        for entry, levels in protocol.perturbations
+        for level in levels
+        if "gradient" in entry.needs
+    ]
+    if not stops:
         return
-    if protocol.first_draw + protocol.draws > N_PARTS:
+    if max(stops) > N_PARTS:
         raise BadInput(f"gradient perturbations have {N_PARTS} different draws, one for each part of the probe examples")
     if len(network.probe[1]) < N_PARTS:
         raise BadInput(f"network {network.name!r}: {len(network.probe[1])} probe examples, expected at least {N_PARTS}")

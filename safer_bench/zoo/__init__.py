@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safer_bench.errors import BadInput
 from safer_bench.networks import Network
-from safer_bench.registry import collect, is_file_spec, load_function, look_up
+from safer_bench.registry import absolute, collect, is_file_spec, load_function, look_up
 from safer_bench.zoo.entry import Recipe, ZooNetwork, network
 from safer_bench.zoo.weights import holds_weights, training_folder
 
@@ -40,7 +40,9 @@ def load_network(spec: str) -> Network:
         MissingData: weights or images are not on this machine.
     """
     if not is_file_spec(spec):
-        return look_up(zoo_networks(), spec, "network")()
+        known = look_up(zoo_networks(), spec, "network")()
+        known.spec = spec
+        return known
     build = load_function(spec)
     build = build.build if isinstance(build, ZooNetwork) else build
     try:
@@ -49,4 +51,5 @@ def load_network(spec: str) -> Network:
         raise BadInput(f"{spec}: the function raised {type(error).__name__}: {error}") from error
     if not isinstance(result, Network):
         raise BadInput(f"{spec}: returned a {type(result).__name__}; expected a safer_bench.Network")
+    result.spec = absolute(spec)
     return result

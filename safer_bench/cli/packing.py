@@ -1,0 +1,85 @@
+"""Commands from measurements to a published truth: pack and verify."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safer_bench.catalogue import needs_torch
+from safer_bench.cli.console import progress
+from safer_bench.dataset.tree import DEFAULT
+
+
+def pack(
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders.")],
+    out: Annotated[Path, typer.Option(help="Folder of the dataset tree.")],
+    scores: Annotated[list[Path] | None, typer.Option(help="Folder written by `score`; repeat for more.")] = None,
+) -> None:
+    """Write a dataset tree from run folders and scores; shards of one run are merged.
+
+    Example: safer-bench pack runs/mlp --scores runs/scores --out data_cards/mine
+    """
+    from safer_bench.dataset.pack import pack as write
+    from safer_bench.dataset.tree import load_tree
+
+    write(runs, scores or [], out)
+    tree = load_tree(out)
+    typer.echo(f"{out}: {tree['layer_drops'].num_rows} measurements, revision {tree.revision}")
+
+
+def verify(
+    tree: Annotated[Path, typer.Argument(help="Folder of the dataset tree.")] = DEFAULT,
+    rows: Annotated[int, typer.Option(min=0, help="Rows to measure again; 0 for files and sums alone.")] = 20,
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset; an error where its images are absent.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the choice of rows.")] = 0,
+) -> None:
+    """Check a tree against its manifest and measure rows again, integer for integer.
+
+    Example: safer-bench verify data_cards/safer-bench --rows 20
+    """
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.dataset.verify import problems
+
+    found = load_tree(tree)
+    wrong = list(problems(found))
+    for problem in wrong:
+        typer.echo(problem)
+    if wrong:
+        raise typer.Exit(1)
+    typer.echo(f"{tree}: {len(found.manifest['files'])} files as in the manifest, schema and sums in order")
+    if rows:
+        _remeasure(tree, rows, dataset, seed)
+
+
+def _remeasure(path: Path, n_rows: int, dataset: str | None, seed: int) -> None:
+    with needs_torch():
+        from safer_bench.measurement.remeasure import remeasure
+        from safer_bench.measurement.tuning import tune_allocator
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.dataset.verify import choose_rows, row_name
+
+    tune_allocator()
+    tree = load_tree(path)
+    chosen = choose_rows(tree["layer_drops"], n_rows, seed, dataset)
+    networks = {row["network"]: row for row in tree["networks"].to_pylist()}
+    outcomes: Counter[str] = Counter()
+    with progress() as report:
+        for verdict in remeasure(chosen, networks, tree.manifest["seed"]):
+            outcomes[verdict.outcome] += 1
+            report(row_name(verdict.row), outcomes.total(), len(chosen))
+            if verdict.outcome != "equal" and (verdict.outcome != "absent" or outcomes["absent"] == 1):
+                typer.echo(f"{row_name(verdict.row)}: {verdict.outcome}: {verdict.detail}")
+    n_absent = outcomes["absent"]
+    if n_absent:
+        typer.echo(
+            f"{n_absent} of {len(chosen)} rows were not measured again: their images, weights or perturbation are not here"
+        )
+    typer.echo(f"{outcomes['equal']} of {len(chosen) - n_absent} rows equal")
+    if n_absent and (dataset or n_absent == len(chosen)):
+        raise typer.Exit(2)
+    if outcomes["equal"] < len(chosen) - n_absent:
+        raise typer.Exit(1)
+
+
+COMMANDS = (pack, verify)

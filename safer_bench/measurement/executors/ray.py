@@ -1,0 +1,58 @@
+"""Units of work on a Ray cluster: the one that ``RAY_ADDRESS`` names, or one of this machine alone."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from safer_bench.errors import BadInput, MissingExtra
+from safer_bench.measurement.tuning import tune_allocator
+from safer_bench.measurement.work import Job, Measured, Worker
+from safer_bench.run_folder import Unit
+
+LOCAL = "127.0.0.1"
+MOST_DEATHS = 3  # of the workers of one unit
+
+
+class _Actor(Worker):
+    """A worker in a process of Ray's, which gives it one thread."""
+
+    def __init__(self, job: Job) -> None:
+        tune_allocator()
+        super().__init__(job)
+
+
+def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured]:
+    """Yield finished units; those of a worker that died are measured by others.
+
+    The machines of a cluster need safer-bench, the images, and a user's file at the same path.
+
+    Raises:
+        MissingExtra: ray is not installed.
+        BadInput: a unit cannot be measured, workers keep dying, or there is no cluster at that address.
+    """
+    try:
+        import ray
+        from ray.exceptions import RayActorError, RayTaskError
+        from ray.util import ActorPool
+    except ModuleNotFoundError as error:
+        raise MissingExtra('ray is not installed; pip install "safer-bench[ray]"') from error
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address=address, log_to_driver=False)
+        else:
+            ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, _node_ip_address=LOCAL)
+    except Exception as error:
+        raise BadInput(f"no Ray cluster at {address or LOCAL} ({type(error).__name__}: {error})") from error
+    try:
+        actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=MOST_DEATHS)(_Actor)
+        shared = ray.put(job)
+        pool = ActorPool([actor.remote(shared) for _ in range(n_workers)])
+        yield from pool.map_unordered(lambda worker, unit: worker.measure.remote(unit), list(units))
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, BadInput) else error) from None
+    except RayActorError as error:
+        raise BadInput(
+            f"{MOST_DEATHS + 1} workers of one unit died; what is finished is kept: repeat the command"
+        ) from error
+    finally:
+        ray.shutdown()

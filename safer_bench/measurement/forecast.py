@@ -1,0 +1,152 @@
+"""What a run will cost, from a small sample of it."""
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.fast_answers import KEPT_BYTES
+from safer_bench.measurement.plan import Plan, Probe, Protocol
+from safer_bench.networks import Network
+from safer_bench.run_folder import part_of
+
+SAMPLED_SECONDS = 30.0  # of measuring, about, for each network
+EXAMPLES = (24, 192)  # fewest and most that are sampled
+SHARES = (1.0, 0.5, 0.0)  # of the network that runs after the layers sampled
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What one network will cost.
+
+    Attributes:
+        network: its name.
+        n_probes: to measure.
+        seconds: with all workers, without what is there already.
+        disk_bytes: of the parts, at most.
+        memory_bytes: of all processes.
+    """
+
+    network: str
+    n_probes: int
+    seconds: float
+    disk_bytes: int
+    memory_bytes: int
+
+
+def forecast(network: Network, protocol: Protocol, *, fast: bool = False, workers: int = 1) -> Forecast:
+    """Measure a sample of a run and extend it to the whole.
+
+    Three layers (the first, one in the middle and the last by the work that follows them) are measured at every
+    perturbation's mildest, middle and severest level, with one and with two draws, on a few examples and on three times
+    as many: what is done once a level, once a draw and once an example is told apart so.
+
+    Args:
+        network: to measure.
+        protocol: what would be measured.
+        fast: as in ``measure``.
+        workers: processes that would share this machine.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // workers))
+    try:
+        return _forecast(network, protocol, fast, workers)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _forecast(network: Network, protocol: Protocol, fast: bool, workers: int) -> Forecast:
+    plan, engine = Plan(network, protocol), Engine(network, protocol.seed, fast=fast)
+    layers = _sampled_layers(network)
+    cells, n_few, n_many = _sample(network, protocol, engine, len(layers))
+    prepared = sum(_seconds(lambda layer=layer: engine.replay(layer)) for layer in layers) / len(layers)
+    per_clean_example = _seconds(lambda: engine.clean(0, n_few)) / n_few
+    sizes = sorted({n_few, n_many})
+    costs = np.array([[_costs(engine, layer, cells, n) for n in sizes] for layer in layers])  # (layers, sizes, 2)
+    seconds = len(network.layers) * prepared + len(network.labels) * per_clean_example
+    share_of = _shares(network)
+    n_all = sum(len(levels) for _, levels in protocol.perturbations)
+    for start, n_examples in plan.slices:
+        at = np.array([[_extended(sizes, layer[:, draw], n_examples) for draw in (0, 1)] for layer in costs])
+        n_draws = plan.n_probes(start) / n_all  # a level, on average
+        by_layer = (at[:, 0] + max(0.0, n_draws - 1.0) * at[:, 1]) * (n_all / len(cells)) * min(1.0, n_draws)
+        for layer in network.layers:
+            seconds += float(np.interp(share_of[layer.name], SHARES[::-1], by_layer[::-1]))
+    n_probes = sum(plan.n_probes(start) for start, _ in plan.slices) * len(network.layers)
+    return Forecast(
+        network.name,
+        n_probes,
+        seconds / workers,
+        _disk(engine, plan, cells, layers[-1], n_few, n_probes),
+        workers * _memory(engine, layers, n_many, plan.slices[0][1]),
+    )
+
+
+def _sampled_layers(network: Network) -> list[Any]:
+    """Return the layers after which the shares of the work that ``SHARES`` names come nearest."""
+    share_of = _shares(network)
+    return [min(network.layers, key=lambda layer: abs(share_of[layer.name] - share)) for share in SHARES]
+
+
+def _shares(network: Network) -> dict[str, float]:
+    """Return, of the work from each layer on, the place between the last layer's (0) and the first's (1)."""
+    after = np.cumsum([layer.macs for layer in network.layers[::-1]])[::-1].astype(float)
+    span = max(after[0] - after[-1], 1.0)
+    return {layer.name: (work - after[-1]) / span for layer, work in zip(network.layers, after, strict=True)}
+
+
+def _sample(network: Network, protocol: Protocol, engine: Engine, n_layers: int) -> tuple[list[tuple[Any, float]], int, int]:
+    """Return the levels that are sampled, and two numbers of examples."""
+    every = [(entry, levels) for entry, levels in protocol.perturbations]
+    cells = [
+        (entry, level) for entry, levels in every for level in sorted({levels[0], levels[len(levels) // 2], levels[-1]})
+    ]
+    fewest, most = (min(n, Plan(network, protocol).slices[0][1]) for n in EXAMPLES)
+    layer = _sampled_layers(network)[1]
+    trial = [Probe(layer, *cells[0], 0, 0, fewest)]
+    list(engine.measure(trial))  # traces, admits, warms up
+    passes = SAMPLED_SECONDS / max(1e-9, _seconds(lambda: list(engine.measure(trial))) / fewest)
+    many = int(np.clip(passes / (n_layers * len(cells) * 4), fewest, most))
+    return cells, max(fewest, many // 3), many
+
+
+def _costs(engine: Engine, layer: Any, cells: Sequence[tuple[Any, float]], n_examples: int) -> tuple[float, float]:
+    """Return the seconds of all sampled levels with one draw, and what a second draw adds."""
+    probes = [[Probe(layer, *cell, draw, 0, n_examples) for cell in cells for draw in range(n)] for n in (1, 2)]
+    list(engine.measure(probes[0][:1]))  # the clean pass moves here
+    one, two = (_seconds(lambda chosen=chosen: list(engine.measure(chosen))) for chosen in probes)
+    return one, max(two - one, 0.0)
+
+
+def _extended(sizes: Sequence[int], seconds: np.ndarray, n_examples: int) -> float:
+    """Return the time for another number of examples, along the line through those measured."""
+    if len(sizes) == 1:
+        return float(seconds[0]) * n_examples / sizes[0]
+    slope = max(0.0, float(seconds[1] - seconds[0]) / (sizes[1] - sizes[0]))
+    return float(seconds[1]) + slope * (n_examples - sizes[1])
+
+
+def _disk(engine: Engine, plan: Plan, cells: Sequence[tuple[Any, float]], layer: Any, n_examples: int, n_probes: int) -> int:
+    rows = list(engine.measure([Probe(layer, *cell, 0, 0, n_examples) for cell in cells]))
+    empty = len(part_of([]))
+    per_row = (len(part_of(rows)) - empty) / len(rows) + (plan.slices[0][1] - n_examples) / 8
+    return int(empty * len(plan.slices) * len(engine.network.layers) + per_row * n_probes)
+
+
+def _memory(engine: Engine, layers: Sequence[Any], sampled: int, n_examples: int) -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    kept = max((found.bytes_per_example for found in map(engine.replay, layers) if found), default=0)
+    return int(peak + max(0, min(kept * n_examples, KEPT_BYTES) - kept * sampled))
+
+
+def _seconds(run: Any) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started

@@ -1,0 +1,160 @@
+"""Draws where they are needed: a pilot, and the plan of draws that follows from it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safer_bench import files
+from safer_bench.allocation import STEP, allocate
+from safer_bench.area import area_weights
+from safer_bench.cells import cells_of
+from safer_bench.errors import BadInput
+from safer_bench.measurement import describe
+from safer_bench.measurement.gradients import N_PARTS
+from safer_bench.measurement.plan import Protocol, make_protocol
+from safer_bench.measurement.run import Report, measure_into
+from safer_bench.networks import Network
+from safer_bench.reliability import MIN_DRAWS
+from safer_bench.run_folder import RunFolder
+
+PILOT_DRAWS = 4
+SAME = ("networks", "perturbations", "examples", "seed", "sources")  # what pilot and run have to agree on
+
+
+@dataclass(frozen=True, slots=True)
+class DrawPlan:
+    """How often each level is drawn.
+
+    Attributes:
+        reliability: that was asked for.
+        max_draws: of a level, at most; the pilot's draws are numbered from there, so that the run's are fresh.
+        draws: network -> perturbation -> draws of each level, mild to severe.
+        expected: network -> perturbation -> reliability of the area that the pilot lets expect; random ones only.
+        request: what the pilot measured.
+    """
+
+    reliability: float
+    max_draws: int
+    draws: dict[str, dict[str, list[int]]]
+    expected: dict[str, dict[str, float]]
+    request: dict[str, Any]
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        files.write_text(path, json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "DrawPlan":
+        """Read what ``write`` wrote.
+
+        Raises:
+            BadInput: it is not there, or damaged.
+        """
+        try:
+            return cls(**json.loads(path.read_text()))
+        except OSError as error:
+            raise BadInput(
+                f"{path}: cannot be read ({error.strerror}); make a plan: safer-bench measure --plan-only"
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise BadInput(
+                f"{path}: no plan, or damaged ({error}); remove it and repeat the command that made it"
+            ) from error
+
+    def protocol(self, wanted: Protocol, networks: Sequence[Network]) -> Protocol:
+        """Return the protocol of the run that follows the plan.
+
+        Args:
+            wanted: what is measured, but for the draws.
+            networks: that are measured.
+
+        Raises:
+            BadInput: the pilot measured something else.
+        """
+        request = describe.request(networks, wanted, {})
+        for key in SAME:
+            if request[key] != self.request[key]:
+                raise BadInput(f"the plan was made for other {key}; make it again with this run's options")
+        return make_protocol(wanted.specs, self.draws, wanted.n_examples, wanted.seed)
+
+
+def make_plan(
+    folder: Path,
+    networks: Sequence[Network],
+    wanted: Protocol,
+    reliability: float,
+    max_draws: int,
+    report: Report = lambda *_: None,
+    **how: Any,
+) -> DrawPlan:
+    """Measure a pilot into ``folder/pilot`` and write the plan that follows from it into ``folder/plan.json``.
+
+    A plan that is there already is read. The pilot's draws are not published: choosing a number of draws by what they
+    showed would bias them.
+
+    Args:
+        folder: of the run.
+        networks: that are measured.
+        wanted: what is measured, but for the draws.
+        reliability: of the area, between 0 and 1.
+        max_draws: of a level, at most; even.
+        report: as in ``measure_into``.
+        how: ``fast``, ``workers`` and ``executor`` as in ``measure_into``.
+
+    Raises:
+        BadInput: the plan that is there was made for something else, see also ``pilot_protocol`` and ``measure_into``.
+    """
+    path = folder / "plan.json"
+    if path.is_file():
+        found = DrawPlan.read(path)
+        if (found.reliability, found.max_draws) != (reliability, max_draws):
+            raise BadInput(
+                f"{path}: made for reliability {found.reliability:g} by at most {found.max_draws} draws; use a new folder"
+            )
+        return found
+    protocol = pilot_protocol(wanted.specs, reliability, max_draws, wanted.n_examples, wanted.seed)
+    if any(not entry.deterministic for entry, _ in protocol.perturbations):
+        measure_into(folder / "pilot", networks, protocol, report, **how)
+    made = _plan_from(RunFolder(folder / "pilot"), networks, protocol, reliability, max_draws)
+    made.write(path)
+    return made
+
+
+def pilot_protocol(specs: Sequence[str], reliability: float, max_draws: int, n_examples: int | None, seed: int) -> Protocol:
+    """Return the pilot's protocol: few draws, none of which the run that follows can make.
+
+    Raises:
+        BadInput: a reliability that is not between 0 and 1, too few draws, or more than gradient perturbations have.
+    """
+    if not 0.0 < reliability < 1.0:
+        raise BadInput(f"reliability {reliability:g}; expected a number between 0 and 1, such as 0.9")
+    if max_draws < MIN_DRAWS or max_draws % STEP:
+        raise BadInput(f"at most {max_draws} draws; expected an even number from {MIN_DRAWS} on, since draws are halved")
+    protocol = make_protocol(specs, PILOT_DRAWS, n_examples, seed, first_draw=max_draws)
+    needs = [entry.name for entry, _ in protocol.perturbations if "gradient" in entry.needs]
+    if needs and max_draws + PILOT_DRAWS > N_PARTS:
+        raise BadInput(
+            f"{needs[0]} has {N_PARTS} different draws, {PILOT_DRAWS} of which are the pilot's: at most "
+            f"{N_PARTS - PILOT_DRAWS} draws; give --max-draws {N_PARTS - PILOT_DRAWS}, or measure it in a run of its own"
+        )
+    return protocol
+
+
+def _plan_from(
+    pilot: RunFolder, networks: Sequence[Network], protocol: Protocol, reliability: float, max_draws: int
+) -> DrawPlan:
+    request = describe.request(networks, protocol, {})
+    draws: dict[str, dict[str, list[int]]] = {
+        network.name: {entry.name: [1] * len(levels) for entry, levels in protocol.perturbations} for network in networks
+    }
+    expected: dict[str, dict[str, float]] = {network.name: {} for network in networks}
+    if pilot.path.is_dir():  # not where all perturbations are deterministic
+        for cell in cells_of(pilot.probes(), pilot.table("networks"), pilot.table("perturbations")):
+            weights = area_weights(cell.levels, cell.scale) / cell.above_chance
+            found = allocate(cell.changes, weights, cell.slices, reliability, max_draws)
+            network, perturbation = cell.identity["network"], cell.identity["perturbation"]
+            draws[network][perturbation] = list(found.draws)
+            expected[network][perturbation] = round(found.expected, 4)
+    return DrawPlan(reliability, max_draws, draws, expected, {key: request[key] for key in SAME})

@@ -1,0 +1,125 @@
+"""Measures networks into a run folder: durable, resumable, by one process or many, whole or one share of it."""
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from safer_bench.errors import BadInput
+from safer_bench.layers import Layer
+from safer_bench.measurement import describe
+from safer_bench.measurement.executors import check_executor, execute
+from safer_bench.measurement.plan import Plan, Protocol, check_measurable
+from safer_bench.measurement.run_log import logging_to
+from safer_bench.measurement.work import Worker, job_of
+from safer_bench.networks import Network
+from safer_bench.run_folder import RunFolder, Unit
+
+Report = Callable[[str, float, float], None]  # (what is done, work done, work in all)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several shares of a run, counted from 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read ``i/n``.
+
+        Raises:
+            BadInput: another form, or a number that is not from 1 to n.
+        """
+        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise BadInput(f"shard {text!r}; expected i/n with i from 1 to n, such as 1/4")
+        return cls(int(found[1]), int(found[2]))
+
+
+def measure_into(
+    folder: Path,
+    networks: Sequence[Network],
+    protocol: Protocol,
+    report: Report = lambda *_: None,
+    *,
+    fast: bool = False,
+    workers: int = 1,
+    executor: str = "process",
+    shard: Shard | None = None,
+) -> int:
+    """Measure networks into a run folder; units that it already holds are not measured again.
+
+    Args:
+        folder: a new folder, or one of the same request.
+        networks: with distinct names; several workers load each as ``load_network`` did, or take it pickled.
+        protocol: what to measure of each.
+        report: called after each unit; units that are there already come first, together.
+        fast: try bfloat16 first; the same integers, sooner where the machine is fast at it.
+        workers: processes that measure.
+        executor: ``process`` or ``ray``.
+        shard: measure this share of the units alone; ``pack`` merges the folders of all.
+
+    Returns:
+        The number of probes that the folder holds.
+
+    Raises:
+        BadInput: the folder belongs to another request, is in use, or cannot be written to; nothing was measured. Or a unit
+            could not be measured or written; all before it are kept.
+    """
+    check_executor(executor, workers)
+    names = [network.name for network in networks]
+    if len(set(names)) < len(names):
+        raise BadInput(f"two networks have one name: {', '.join(names)}; name yours with Network(..., name=...)")
+    for network in networks:
+        check_measurable(network, protocol)
+    plans = {network.name: Plan(network, protocol) for network in networks}
+    job = job_of(networks, protocol, fast=fast)
+    run, here = RunFolder(folder), Worker(job, networks)
+    clean = lambda network: here.engine(network.name).clean(0, len(network.labels))  # noqa: E731
+    with ExitStack() as stack:
+        stack.enter_context(run.locked())
+        run.open(
+            describe.request(networks, protocol, plans) | share_of(plans, shard),
+            lambda: describe.tables(networks, protocol, clean),
+        )
+        log = stack.enter_context(logging_to(folder / "log.txt"))
+        log.info("%d networks, %d workers (%s), %s", len(networks), workers, executor, "fast" if fast else "not fast")
+        work = {unit: plans[unit.network].work(unit.example_start, _layer(plans, unit)) for unit in run.units()}
+        finished = run.parts()
+        log.info("%d of %d parts are there and intact", len(finished), len(work))
+        total, done = sum(work.values()), sum(work[unit] for unit in finished)
+        report("going on" if finished else "starting", done, total)
+        waiting = [unit for unit in work if unit not in finished]
+        for measured in execute(job, waiting, here, workers, executor):
+            run.write(measured.unit, measured.part)
+            log.measured(measured, _layer(plans, measured.unit).name)
+            done += work[measured.unit]
+            report(f"{measured.unit.network} {_layer(plans, measured.unit).name}", done, total)
+        return sum(plans[unit.network].n_probes(unit.example_start) for unit in work)
+
+
+def share_of(plans: dict[str, Plan], shard: Shard | None) -> dict[str, object]:
+    """Return what a request says of a shard: its number, and of each network the first and last (exclusive) of its units.
+
+    A share is a stretch of consecutive units, since least is computed again there, and all have about as much work.
+    """
+    if shard is None:
+        return {}
+    total = sum(plan.work(unit.example_start, unit.layer) for plan in plans.values() for unit in plan.units())
+    share, before = {}, 0.0
+    for name, plan in plans.items():
+        mine = []
+        for place, unit in enumerate(plan.units()):
+            work = plan.work(unit.example_start, unit.layer)
+            if int((before + work / 2) / total * shard.of) == shard.number - 1:
+                mine.append(place)
+            before += work
+        share[name] = [mine[0], mine[-1] + 1] if mine else [0, 0]
+    return {"shard": [shard.number, shard.of], "share": share}
+
+
+def _layer(plans: dict[str, Plan], unit: Unit) -> Layer:
+    return plans[unit.network].network.layers[unit.layer_index]

@@ -1,0 +1,104 @@
+"""The log of a run folder: when, where and how it was measured, so that a result can be explained a year later."""
+
+import logging
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from safer_bench.errors import BadInput, SaferBenchError
+from safer_bench.measurement.work import Measured
+
+PACKAGES = ("safer-bench", "torch", "numpy", "scipy", "pyarrow")
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MALLOC_MMAP_THRESHOLD_")
+
+
+class RunLog(logging.LoggerAdapter[logging.Logger]):
+    """Writes to the log of a run folder."""
+
+    def measured(self, measured: Measured, layer: str) -> None:
+        """Write the line of a finished unit, and why something was measured by whole passes."""
+        where = f"{measured.unit.network} {layer}, examples from {measured.unit.example_start}"
+        for place, reason in measured.reasons.items():
+            self.info("%s: by whole passes: %s", f"{measured.unit.network} {place}".strip(), reason)
+        settled = ", ".join(f"{name} {count}" for name, count in sorted(measured.settled.items()))
+        self.info("%s: %.2f s, %d bytes; settled: %s", where, measured.seconds, len(measured.part), settled or "-")
+
+
+class _Handler(logging.FileHandler):
+    """Writes what can be written: of a full disk, the parts tell."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
+        """Go on."""
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[RunLog]:
+    """Append to a log within the block: first the environment, at last how it ended.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
+    try:
+        handler = _Handler(path, encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written ({error.strerror})") from error
+    formatter = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logger = logging.getLogger(f"{__name__}.{id(handler)}")
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    log = RunLog(logger, {})
+    try:
+        for line in environment():
+            log.info(line)
+        yield log
+    except KeyboardInterrupt:
+        log.info("interrupted")
+        raise
+    except SaferBenchError as error:
+        log.info("stopped: %s", error)
+        raise
+    except Exception as error:
+        log.info("failed: %s: %s", type(error).__name__, error)
+        raise
+    else:
+        log.info("finished")
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def environment() -> list[str]:
+    """Return lines that tell of the command, the packages, the machine and the settings that can change times."""
+    packages = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    variables = ", ".join(f"{name}={os.environ[name]}" for name in VARIABLES if name in os.environ)
+    return [
+        f"command: {' '.join(sys.argv)}",
+        f"python {platform.python_version()}, {packages}",
+        f"{platform.platform()}, {processor()}, {os.cpu_count()} processors, {torch.get_num_threads()} threads, "
+        f"{torch.backends.cpu.get_cpu_capability()}, CUDA {torch.version.cuda if torch.cuda.is_available() else 'absent'}",
+        f"environment: {variables or 'nothing set'}",
+    ]
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

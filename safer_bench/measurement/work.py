@@ -1,0 +1,111 @@
+"""What every process of a run does: units of work, one by one, each to the bytes of its part."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from safer_bench.errors import BadInput
+from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.plan import Plan, Protocol
+from safer_bench.networks import Network
+from safer_bench.run_folder import Unit, part_of
+from safer_bench.zoo import load_network
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a process has to know to measure any unit of a run; it can be pickled.
+
+    Attributes:
+        sources: of the networks, by name: what each process loads them from, or themselves where nothing is known.
+        digests: SHA-256 of weights and of inputs of each network, by name.
+        protocol: what is measured.
+        fast: try bfloat16 first.
+    """
+
+    sources: dict[str, str | Network]
+    digests: dict[str, tuple[str, str]]
+    protocol: Protocol
+    fast: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One finished unit.
+
+    Attributes:
+        unit: which.
+        part: the bytes of its part.
+        seconds: that it took, with what had to be prepared for it.
+        settled: number of examples settled by each arithmetic.
+        reasons: why layers, or under ``""`` the network, were measured by whole passes; those not yet reported.
+    """
+
+    unit: Unit
+    part: bytes
+    seconds: float
+    settled: Counter[str] = field(default_factory=Counter)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+
+def job_of(networks: Sequence[Network], protocol: Protocol, *, fast: bool) -> Job:
+    """Return the job of measuring networks."""
+    sources = {network.name: network.spec or network for network in networks}
+    digests = {network.name: (network.weights_sha256, network.inputs_sha256) for network in networks}
+    return Job(sources, digests, protocol, fast)
+
+
+class Worker:
+    """Measures units of a job.
+
+    Args:
+        job: what is measured.
+        networks: those that are loaded already.
+    """
+
+    def __init__(self, job: Job, networks: Sequence[Network] = ()) -> None:
+        self.job = job
+        self._loaded = {network.name: network for network in networks}
+        self._engines: dict[str, Engine] = {}
+        self._plan: Plan | None = None  # of the network at work
+
+    def measure(self, unit: Unit) -> Measured:
+        """Measure one unit.
+
+        Raises:
+            BadInput: a perturbation failed, or the network is another one in this process.
+        """
+        started = time.perf_counter()
+        engine = self.engine(unit.network)
+        if self._plan is None or self._plan.network is not engine.network:
+            if self._plan is not None:
+                del self._engines[self._plan.network.name]  # units come network by network: frees the last one
+            self._plan = Plan(engine.network, self.job.protocol)
+        known, settled = set(engine.reasons), engine.settled.copy()
+        work = self._plan.unit(unit.example_start, engine.network.layers[unit.layer_index])
+        part = part_of(list(engine.measure(work.probes)))
+        reasons = {layer: reason for layer, reason in engine.reasons.items() if layer not in known}
+        return Measured(unit, part, time.perf_counter() - started, engine.settled - settled, reasons)
+
+    def engine(self, name: str) -> Engine:
+        """Return the engine of a network, made when first asked for.
+
+        Raises:
+            BadInput: the network's file builds another one in this process.
+        """
+        if name not in self._engines:
+            self._engines[name] = Engine(self._network(name), self.job.protocol.seed, fast=self.job.fast)
+        return self._engines[name]
+
+    def _network(self, name: str) -> Network:
+        source = self.job.sources[name]
+        if name not in self._loaded:
+            self._loaded[name] = load_network(source) if isinstance(source, str) else source
+        network = self._loaded[name]
+        if (network.weights_sha256, network.inputs_sha256) != self.job.digests[name]:
+            raise BadInput(
+                f"network {name!r}: {source} built other weights or images in another process; build the same each time, "
+                "for example by loading weights from a file or setting the seed"
+            )
+        return network
