@@ -2,6 +2,9 @@
 
 import fcntl
 import os
+import resource
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +14,10 @@ from safer_bench.run_folder import RunFolder, Unit, part_of
 from tests.conftest import tiny_network
 
 PROTOCOL = make_protocol(["sign_flip:0.5", "quantize:2"], draws=2, n_examples=20)
+
+
+class Death(BaseException):
+    """The end of the process, which no handler of errors sees."""
 
 
 def run(folder, protocol=PROTOCOL, stop_after=None, network=None):
@@ -175,6 +182,66 @@ def test_a_full_disk_is_named_and_leaves_no_part(tmp_path, monkeypatch):
     monkeypatch.undo()
     run_folder.write(Unit("tiny", 0, 0), part_of([]))
     assert len(content(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("step", ["open", "fsync", "replace", "close"])
+def test_a_run_that_dies_at_any_step_of_writing_is_finished_to_the_same_bytes(tmp_path, monkeypatch, step):
+    """The process ends in the midst of the k-th call, for every k; nothing may tidy up after it."""
+    run(tmp_path / "whole")
+    deaths, k = 0, 0
+    while True:
+        folder, left = tmp_path / f"cut{k}", [k]
+
+        def dies(function, left=left):
+            def call(*args, **kwargs):
+                if left[0] == 0:
+                    left[0] = -1
+                    raise Death
+                left[0] -= 1
+                return function(*args, **kwargs)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            if step == "replace":
+                patch.setattr("pathlib.Path.replace", dies(Path.replace))
+            else:
+                patch.setattr(f"safer_bench.files.os.{step}", dies(getattr(os, step)))
+            try:
+                run(folder)
+            except Death:
+                deaths += 1
+            else:
+                break
+        run(folder)
+        assert content(folder) == content(tmp_path / "whole")
+        k += 1
+    assert deaths >= 8  # six parts, the tables and the request
+
+
+def test_files_can_grow_no_further_than_the_system_lets_them(tmp_path):
+    """A real refusal in the midst of a part, as a full disk gives it: one message, and the rest goes on later."""
+    network = tiny_network()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    sizes = []
+
+    def shrink(what, done, total):
+        sizes.append(what)
+        if len(sizes) == 3:  # "starting" and two parts
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+
+    try:
+        with pytest.raises(BadInput, match=r"cannot be written \(File too large\)"):
+            measure_into(tmp_path / "run", [network], PROTOCOL, shrink)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert len(content(tmp_path / "run")) == 2
+    assert not list((tmp_path / "run").rglob("*.partial"))
+    run(tmp_path / "run")
+    run(tmp_path / "whole")
+    assert content(tmp_path / "run") == content(tmp_path / "whole")
 
 
 def test_two_networks_of_one_name_are_refused(tmp_path):

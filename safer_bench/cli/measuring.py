@@ -112,11 +112,13 @@ def _planned(
 def _plan_text(plan: "DrawPlan") -> str:
     lines = []
     for name, by_perturbation in plan.draws.items():
-        cells = [
-            [perturbation, " ".join(map(str, draws)), f"{plan.expected[name].get(perturbation, float('nan')):.2f}"]
-            for perturbation, draws in by_perturbation.items()
+        expected = {key: f"{value:.2f}" for key, value in plan.expected[name].items()}
+        cells = [[key, " ".join(map(str, draws)), expected.get(key, "-")] for key, draws in by_perturbation.items()]
+        lines += [
+            f"{name}: draws of each level, mild to severe",
+            table(["perturbation", "draws", "expected reliability"], cells),
+            "",
         ]
-        lines += [f"{name}: draws of each level, mild to severe", table(["perturbation", "draws", "reliability"], cells), ""]
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """Run folders and scores -> a dataset tree."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     for folder in folders:
         if folder.request().get("protocol") != PROTOCOL:
             raise BadInput(f"{folder.path}: measured by another protocol; measure it again in a new folder")
+    _check_shards(folders)
     seeds = {folder.request()["seed"] for folder in folders}
     if len(seeds) != 1:
         raise BadInput(f"the run folders have different seeds ({', '.join(map(str, sorted(seeds)))}); expected one")
@@ -43,6 +45,24 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     submissions = [read_submission(path, tables) for path in score_folders]
     tables |= {name: table for name, table in _scores(submissions).items() if table.num_rows}
     write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_card(tables))
+
+
+def _check_shards(folders: Sequence[RunFolder]) -> None:
+    """Refuse shards without the others of their run."""
+    runs: dict[str, set[int]] = {}
+    for folder in folders:
+        request = folder.request()
+        if "shard" in request:
+            number, of = request.pop("shard")
+            del request["share"]
+            runs.setdefault(json.dumps([of, request], sort_keys=True), set()).add(number)
+    for key, numbers in runs.items():
+        missing = set(range(1, json.loads(key)[0] + 1)) - numbers
+        if missing:
+            raise BadInput(
+                f"of {json.loads(key)[0]} shards of a run, {', '.join(map(str, sorted(missing)))} are not among the run "
+                "folders; give all of them"
+            )
 
 
 def _columns(probes: pa.Table, name: str) -> pa.Table:

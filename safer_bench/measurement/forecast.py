@@ -133,10 +133,12 @@ def _extended(sizes: Sequence[int], seconds: np.ndarray, n_examples: int) -> flo
 
 
 def _disk(engine: Engine, plan: Plan, cells: Sequence[tuple[Any, float]], layer: Any, n_examples: int, n_probes: int) -> int:
-    rows = list(engine.measure([Probe(layer, *cell, 0, 0, n_examples) for cell in cells]))
-    empty = len(part_of([]))
-    per_row = (len(part_of(rows)) - empty) / len(rows) + (plan.slices[0][1] - n_examples) / 8
-    return int(empty * len(plan.slices) * len(engine.network.layers) + per_row * n_probes)
+    rows = list(engine.measure([Probe(layer, *cell, draw, 0, n_examples) for cell in cells for draw in (0, 1)]))
+    some, all_of_them = len(part_of(rows[::2])), len(part_of(rows))
+    per_row = (all_of_them - some) / (len(rows) / 2)
+    per_part = some - per_row * len(rows) / 2
+    unseen = max(0, plan.slices[0][1] - n_examples) / 8  # a bit an example, were they not compressed
+    return int(per_part * len(plan.slices) * len(engine.network.layers) + (per_row + unseen) * n_probes)
 
 
 def _memory(engine: Engine, layers: Sequence[Any], sampled: int, n_examples: int) -> int:

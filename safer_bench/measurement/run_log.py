@@ -6,13 +6,13 @@ import platform
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
-from safer_bench.errors import BadInput, SaferBenchError
+from safer_bench.errors import SaferBenchError
 from safer_bench.measurement.work import Measured
 
 PACKAGES = ("safer-bench", "torch", "numpy", "scipy", "pyarrow")
@@ -31,24 +31,23 @@ class RunLog(logging.LoggerAdapter[logging.Logger]):
         self.info("%s: %.2f s, %d bytes; settled: %s", where, measured.seconds, len(measured.part), settled or "-")
 
 
-class _Handler(logging.FileHandler):
-    """Writes what can be written: of a full disk, the parts tell."""
+class _Lines(logging.Handler):
+    """Appends each line by itself; one that cannot be written is left out, since of a full disk the parts tell."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  logging's own name
-        """Go on."""
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append a line."""
+        with suppress(OSError), open(self.path, "a", encoding="utf-8") as file:
+            file.write(self.format(record) + "\n")
 
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[RunLog]:
-    """Append to a log within the block: first the environment, at last how it ended.
-
-    Raises:
-        BadInput: it cannot be written.
-    """
-    try:
-        handler = _Handler(path, encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written ({error.strerror})") from error
+    """Append to a log within the block: first the environment, at last how it ended."""
+    handler = _Lines(path)
     formatter = logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
@@ -74,7 +73,6 @@ def logging_to(path: Path) -> Iterator[RunLog]:
         log.info("finished")
     finally:
         logger.removeHandler(handler)
-        handler.close()
 
 
 def environment() -> list[str]:

@@ -69,6 +69,7 @@ class Worker:
         self._loaded = {network.name: network for network in networks}
         self._engines: dict[str, Engine] = {}
         self._plan: Plan | None = None  # of the network at work
+        self._told: set[tuple[str, str]] = set()  # networks and layers whose reason for whole passes was given
 
     def measure(self, unit: Unit) -> Measured:
         """Measure one unit.
@@ -82,11 +83,12 @@ class Worker:
             if self._plan is not None:
                 del self._engines[self._plan.network.name]  # units come network by network: frees the last one
             self._plan = Plan(engine.network, self.job.protocol)
-        known, settled = set(engine.reasons), engine.settled.copy()
+        settled = engine.settled.copy()
         work = self._plan.unit(unit.example_start, engine.network.layers[unit.layer_index])
         part = part_of(list(engine.measure(work.probes)))
-        reasons = {layer: reason for layer, reason in engine.reasons.items() if layer not in known}
-        return Measured(unit, part, time.perf_counter() - started, engine.settled - settled, reasons)
+        new = {layer: text for layer, text in engine.reasons.items() if (unit.network, layer) not in self._told}
+        self._told |= {(unit.network, layer) for layer in new}
+        return Measured(unit, part, time.perf_counter() - started, engine.settled - settled, new)
 
     def engine(self, name: str) -> Engine:
         """Return the engine of a network, made when first asked for.
