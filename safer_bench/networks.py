@@ -165,6 +165,8 @@ def _checked_model(model: Any, name: str) -> nn.Module:
     if training:
         raise BadInput(f"network {name!r}: {training[0]} is in training mode; call model.eval() first")
     for path, parameter in model.named_parameters():
+        if parameter.is_meta:
+            raise BadInput(f"network {name!r}: parameter {path} has no values (device meta); load weights first")
         if parameter.dtype not in (torch.float32, torch.float64):
             raise BadInput(
                 f"network {name!r}: parameter {path} is {parameter.dtype}; expected float32: call model.float() first"

@@ -48,7 +48,7 @@ def load_network(spec: str) -> Network:
     try:
         result = build()
     except Exception as error:
-        raise BadInput(f"{spec}: the function raised {type(error).__name__}: {error}") from error
+        raise BadInput(f"{spec}: the function raised {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not isinstance(result, Network):
         raise BadInput(f"{spec}: returned a {type(result).__name__}; expected a safer_bench.Network")
     result.spec = absolute(spec)

@@ -110,4 +110,4 @@ def test_the_log_says_what_was_measured_by_whole_passes(tmp_path):
     network = tiny_network()
     network.model.register_forward_hook(lambda module, args, output: output * float(output.abs().max() > 0))
     measure_into(tmp_path, [network], PROTOCOL)
-    assert "tiny: by whole passes: control flow" in (tmp_path / "log.txt").read_text()
+    assert " tiny: by whole passes: torch.export: " in (tmp_path / "log.txt").read_text()
