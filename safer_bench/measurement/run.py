@@ -1,6 +1,7 @@
 """Measures networks into a run folder: durable, resumable, by one process or many, whole or one share of it."""
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -93,11 +94,15 @@ def measure_into(
         total, done = sum(work.values()), sum(work[unit] for unit in finished)
         report("going on" if finished else "starting", done, total)
         waiting = [unit for unit in work if unit not in finished]
+        started, measuring = time.perf_counter(), 0.0
         for measured in execute(job, waiting, here, workers, executor):
             run.write(measured.unit, measured.part)
             log.measured(measured, _layer(plans, measured.unit).name)
+            measuring += measured.seconds
             done += work[measured.unit]
             report(f"{measured.unit.network} {_layer(plans, measured.unit).name}", done, total)
+        seconds = time.perf_counter() - started
+        log.info("%d parts in %.2f s; workers were measuring for %.2f s", len(waiting), seconds, measuring)
         return sum(plans[unit.network].n_probes(unit.example_start) for unit in work)
 
 

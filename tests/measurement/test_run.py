@@ -104,6 +104,7 @@ def test_the_log_tells_what_was_run_where_and_how_it_went(tmp_path):
         line for line in text if re.match(r"tiny (conv|hidden|head), examples from \d+: .* s, \d+ bytes; settled: ", line)
     ]
     assert len(units) == 12
+    assert re.fullmatch(r"11 parts in \d+\.\d\d s; workers were measuring for \d+\.\d\d s", text[-2])
 
 
 def test_the_log_says_what_was_measured_by_whole_passes(tmp_path):
