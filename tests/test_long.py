@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from tests.conftest import COMMITTED, ROOT
+from tests.durability import MAIN, kill_and_compare
 
 pytestmark = pytest.mark.long
 
@@ -73,3 +75,28 @@ def test_the_benchmark_runs_and_all_contestants_count_the_same(tmp_path):
     rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][2:]
     assert [row[0] for row in rows] == ["plain loop", "plain loop, tuned", "engine", "engine --fast", "ceiling"]
     assert {row[-1] for row in rows[:4]} == {"0"}
+
+
+@pytest.mark.timeout(900)
+def test_a_run_killed_ten_times_ends_with_the_same_bytes(tmp_path):
+    found = kill_and_compare(tmp_path, n_kills=10, seed=1)
+    assert (found.n_kills, found.n_lost, found.n_differing) == (10, 0, 0)
+    assert found.n_files > 200
+    assert found.n_before_the_first_part < 10, "no kill met a run at work"
+
+
+def test_the_engineers_example_runs_as_the_docs_show_it(tmp_path):
+    """The weights, trained on the spot, differ between machines: lines are compared by their first words."""
+    text = (ROOT / "docs" / "runs.md").read_text()
+    (tmp_path / "my_network.py").write_text(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[0])
+    command = shlex.split(re.findall(r"^```sh\nsafer-bench (measure --network .*?)\n```", text, re.MULTILINE)[0])
+    shown = re.findall(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[:2]
+    for words, expected in ((command, shown[0]), ([word for word in command if word != "--dry-run"], shown[1])):
+        ran = subprocess.run([sys.executable, "-c", MAIN, *words], cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert first_words(ran.stdout) == first_words(expected)
+    assert (tmp_path / "runs" / "mine" / "fragile-mine.svg").is_file()
+
+
+def first_words(output):
+    return sorted(line.split()[0] for line in output.splitlines() if line)
