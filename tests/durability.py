@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +43,7 @@ def kill_and_compare(
 
     Args:
         folder: an empty one.
-        n_kills: SIGKILLs; the moments run from the start to some time after the first part.
+        n_kills: SIGKILLs; half of them while the run starts, half while it measures.
         seed: of the moments.
         networks: that are measured.
         work: further arguments of ``measure``.
@@ -57,7 +58,7 @@ def kill_and_compare(
     until_first = time.monotonic() - started
     if reference.wait() != 0:
         raise RuntimeError(f"the undisturbed run ended with {reference.returncode}")
-    longest = until_first + 2 * (time.monotonic() - started - until_first) / n_kills
+    between = 2 * (time.monotonic() - started - until_first) / n_kills
     pack = lambda out: [sys.executable, "-c", MAIN, "pack", str(out), "--out", f"{out}-tree"]  # noqa: E731
     subprocess.run(pack(folder / "whole"), check=True, stdout=subprocess.DEVNULL)
     done, early, lost, compared = 0, 0, 0, []
@@ -69,13 +70,18 @@ def kill_and_compare(
             run = subprocess.Popen(
                 measure(killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
             )
-            try:
-                finished = run.wait(moments.uniform(0, longest) if done < n_kills else None) == 0
-            except subprocess.TimeoutExpired:
-                os.killpg(run.pid, signal.SIGKILL)
-                run.wait()
-                done += 1
-                early += parts(killed) == before
+            if done < n_kills:
+                if moments.random() < 0.5:
+                    _wait(run, moments.uniform(0, until_first))
+                else:
+                    while run.poll() is None and parts(killed) == before:
+                        time.sleep(0.01)
+                    _wait(run, moments.uniform(0, between))
+                if run.poll() is None:
+                    os.killpg(run.pid, signal.SIGKILL)
+                    done += 1
+                    early += parts(killed) == before
+            finished = run.wait() == 0
             if run.returncode not in (0, -signal.SIGKILL):
                 raise RuntimeError(f"a run that goes on ended with {run.returncode}")
             lost += len(before - parts(killed))
@@ -83,6 +89,11 @@ def kill_and_compare(
         compared.append(differing(folder / "whole" / "parts", killed / "parts"))
         compared.append(differing(folder / "whole-tree", Path(f"{killed}-tree")))
     return Report(done, early, lost, sum(n for n, _ in compared), sum(n for _, n in compared))
+
+
+def _wait(run: subprocess.Popen[bytes], seconds: float) -> None:
+    with suppress(subprocess.TimeoutExpired):
+        run.wait(seconds)
 
 
 MAIN = "from safer_bench.cli import main; main()"

@@ -167,7 +167,7 @@ def test_workers_end_with_the_process_that_was_killed(tmp_path, undisturbed):
     workers = children(run.pid)
     assert len(workers) == 2
     run.kill()
-    run.wait()
+    run.communicate()
     wait_for(lambda: not any(map(is_there, workers)), 20)
     run = start(tmp_path / "run")
     out, _ = run.communicate(timeout=200)

@@ -1,6 +1,7 @@
 """Units of work on a Ray cluster: the one that ``RAY_ADDRESS`` names, or one of this machine alone."""
 
 import os
+import socket
 from collections.abc import Iterator, Sequence
 
 from safer_bench.errors import BadInput, MissingExtra
@@ -38,6 +39,7 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
     address = os.environ.get("RAY_ADDRESS")
     try:
         if address:
+            _refuse_silence(address)
             ray.init(address=address, log_to_driver=False)
         else:
             ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, _node_ip_address=LOCAL)
@@ -56,3 +58,10 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
         ) from error
     finally:
         ray.shutdown()
+
+
+def _refuse_silence(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=20).close()
