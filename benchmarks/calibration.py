@@ -1,0 +1,128 @@
+"""Finds the levels at which a median layer loses 1, 5, 20, 50 and 80 % of what it can: ``make calibrate``.
+
+The share of (clean - chance) that the median layer loses is measured on validation networks from severe to mild until it
+is negligible, averaged over networks, and interpolated along the perturbation's scale. Levels have two significant
+digits, or as many as keep them apart; bits and counts are the nearest distinct whole numbers. Where a perturbation never
+costs as much, the remaining levels are spread evenly along the scale up to its most severe one. The seed is not the
+truth's: levels are not chosen on the draws that are published.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import safer_bench as sb
+from safer_bench.area import axis, tolerated_level
+from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.plan import Protocol, work_units
+from safer_bench.measurement.tuning import tune_allocator
+from safer_bench.perturbations import Perturbation, perturbations
+
+TARGETS = (0.01, 0.05, 0.2, 0.5, 0.8)  # shares of (clean - chance)
+NETWORKS = {"digits_cnn": (300, 4), "digits_mlp": (300, 4), "lenet10": (200, 4)}  # all validation: (examples, draws)
+SEED = 1
+OUT = Path(__file__).parents[1] / "docs" / "calibration.json"
+
+
+def grid(entry: Perturbation) -> list[float]:
+    """Return the levels to measure, severe to mild: quarter decades, shares in steps of 1/20, or whole numbers of bits."""
+    low, high = entry.domain
+    if entry.scale == "log10":
+        top = np.log10(min(high, 1e4 if entry.whole else 1e2))
+        found = 10.0 ** np.arange(top, top - 9, -0.25)
+        return sorted({float(x) for x in (np.rint(found) if entry.whole else found) if x >= max(low, 1e-9)}, reverse=True)
+    found = np.arange(low, high + 1) if entry.whole else np.arange(1, 21) / 20
+    return sorted(map(float, found), reverse=entry.direction == "increasing")
+
+
+def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
+    """Return the median over layers of the mean drop, in units of (clean - chance)."""
+    n_examples, draws = NETWORKS[engine.network.name]
+    protocol = Protocol(((entry, (level,)),), draws, n_examples, SEED)
+    rows = [row for unit in work_units(engine.network, protocol) for row in engine.measure(unit.probes)]
+    drops: dict[str, list[float]] = {}
+    for row in rows:
+        drops.setdefault(row["layer"], []).append((row["broken"] - row["fixed"]) / row["n_examples"])
+    clean = np.mean([row["correct_clean"] / row["n_examples"] for row in rows])
+    return float(np.median([np.mean(of_layer) for of_layer in drops.values()]) / (clean - 1 / engine.network.n_classes))
+
+
+def curve(engines: list[Engine], entry: Perturbation) -> dict[float, list[float]]:
+    """Return the share lost of each network by level, mild to severe; milder levels are left out once two cost < 1 %."""
+    found: dict[float, list[float]] = {}
+    for level in grid(entry):
+        found[level] = [share_lost(engine, entry, level) for engine in engines]
+        if len(found) > 1 and max(np.mean(shares) for shares in list(found.values())[-2:]) < TARGETS[0]:
+            break
+    return dict(reversed(found.items()))
+
+
+def choose(levels: list[float], shares: list[float], entry: Perturbation) -> list[float]:
+    """Return five levels, mild to severe.
+
+    Args:
+        levels: measured ones, mild to severe.
+        shares: what each costs.
+        entry: whose scale, domain and direction hold.
+    """
+    reached = [target for target in TARGETS if max(shares) >= target]
+    found = [tolerated_level(np.array(levels), entry.scale, np.array(shares), target)[0] for target in reached]
+    ends = axis(np.array([found[-1] if found else levels[0], levels[-1]]), entry.scale)
+    rest = np.linspace(*ends, len(TARGETS) - len(found) + 1)[1:]
+    found += (10.0**rest if entry.scale == "log10" else rest).tolist()
+    return _distinct_whole(found, entry) if entry.whole else _rounded(found)
+
+
+def _rounded(levels: list[float]) -> list[float]:
+    """Round to two significant digits, or more where levels would coincide."""
+    rounded = ([float(f"{level:.{digits}g}") for level in levels] for digits in range(2, 16))
+    return next((found for found in rounded if len(set(found)) == len(found)), levels)
+
+
+def _distinct_whole(levels: list[float], entry: Perturbation) -> list[float]:
+    """Round to whole numbers of the domain and move as few as needed, milder ones first, to keep them apart."""
+    sign = 1 if entry.direction == "increasing" else -1
+    mildest, worst = sorted((sign * bound for bound in entry.domain))
+    found = [min(max(round(sign * level), mildest), worst) for level in levels]
+    for i in reversed(range(len(found) - 1)):
+        found[i] = min(found[i], found[i + 1] - 1)
+    for i in range(len(found)):
+        found[i] = max(found[i], mildest + i)
+    return [float(sign * level) for level in found]
+
+
+def report(entries: dict[str, Any]) -> list[str]:
+    """Return the lines of a Markdown table: levels proposed, levels in use, and the largest share lost."""
+    lines = ["| perturbation | proposed | in use | largest share lost |", "| --- | --- | --- | --- |"]
+    for name, found in entries.items():
+        proposed, used = (", ".join(f"{x:g}" for x in levels) for levels in (found["proposed"], perturbations()[name].levels))
+        lines.append(f"| {name} | {proposed} | {used} | {max(map(np.mean, found['shares'])):.0%} |")
+    return lines
+
+
+def main() -> None:
+    """Measure, write ``docs/calibration.json`` and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="PERTURBATION", help="all that have more than one level by default")
+    wanted = parser.parse_args().names or [name for name, entry in perturbations().items() if len(entry.levels) > 1]
+    tune_allocator()
+    engines = [Engine(sb.load_network(name), SEED) for name in NETWORKS]
+    found = json.loads(OUT.read_text())["perturbations"] if OUT.exists() else {}
+    for name in wanted:
+        measured = curve(engines, entry := perturbations()[name])
+        means = [float(np.mean(shares)) for shares in measured.values()]
+        proposed = choose(list(measured), means, entry)
+        shares = [[round(share, 4) for share in of_level] for of_level in measured.values()]
+        found[name] = {"proposed": proposed, "levels": list(measured), "shares": shares}
+        print(f"{name}: {proposed}", flush=True)
+        networks = {network: {"examples": n, "draws": draws} for network, (n, draws) in NETWORKS.items()}
+        content = {"targets": TARGETS, "networks": networks, "seed": SEED, "perturbations": dict(sorted(found.items()))}
+        OUT.write_text(json.dumps(content, indent=1) + "\n")
+    print("\n".join(report(dict(sorted(found.items())))))
+
+
+if __name__ == "__main__":
+    main()
