@@ -1,10 +1,10 @@
 """Finds the levels at which a median layer loses 1, 5, 20, 50 and 80 % of what it can: ``make calibrate``.
 
-The share of (clean - chance) that the median layer loses is measured on validation networks from severe to mild until it
-is negligible, averaged over networks, and interpolated along the perturbation's scale. Levels have two significant
-digits, or as many as keep them apart; bits and counts are the nearest distinct whole numbers. Where a perturbation never
-costs as much, the remaining levels are spread evenly along the scale up to its most severe one. The seed is not the
-truth's: levels are not chosen on the draws that are published.
+The share of (clean - chance) that the median layer loses is measured on validation networks, averaged over networks, and
+interpolated along the perturbation's scale. Levels have two significant digits, or as many as keep them apart; bits are
+the nearest distinct whole numbers. Where a perturbation never costs as much as a target, shares between the last target
+that it reaches and the most that it costs take their place; one that costs nothing gets half decades up to its most
+severe level. The seed is not the truth's: levels are not chosen on the draws that are published.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import safer_bench as sb
-from safer_bench.area import axis, tolerated_level
+from safer_bench.area import tolerated_level
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plan import Protocol, work_units
 from safer_bench.measurement.tuning import tune_allocator
@@ -28,12 +28,15 @@ OUT = Path(__file__).parents[1] / "docs" / "calibration.json"
 
 
 def grid(entry: Perturbation) -> list[float]:
-    """Return the levels to measure, severe to mild: quarter decades, shares in steps of 1/20, or whole numbers of bits."""
+    """Return the levels to measure, severe to mild: quarter decades, shares in steps of 1/20, or whole numbers of bits.
+
+    Rates end at 1/2, where what is inverted at random is nothing but random; counts at 100,000.
+    """
     low, high = entry.domain
     if entry.scale == "log10":
-        top = np.log10(min(high, 1e4 if entry.whole else 1e2))
-        found = 10.0 ** np.arange(top, top - 9, -0.25)
-        return sorted({float(x) for x in (np.rint(found) if entry.whole else found) if x >= max(low, 1e-9)}, reverse=True)
+        top = 0.5 if high == 1 else 1e5 if entry.whole else 1e2
+        found = top * 10.0 ** np.arange(0, -9, -0.25)
+        return sorted({float(x) for x in (np.rint(found) if entry.whole else found) if x >= low}, reverse=True)
     found = np.arange(low, high + 1) if entry.whole else np.arange(1, 21) / 20
     return sorted(map(float, found), reverse=entry.direction == "increasing")
 
@@ -51,13 +54,24 @@ def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
 
 
 def curve(engines: list[Engine], entry: Perturbation) -> dict[float, list[float]]:
-    """Return the share lost of each network by level, mild to severe; milder levels are left out once two cost < 1 %."""
-    found: dict[float, list[float]] = {}
-    for level in grid(entry):
-        found[level] = [share_lost(engine, entry, level) for engine in engines]
-        if len(found) > 1 and max(np.mean(shares) for shares in list(found.values())[-2:]) < TARGETS[0]:
-            break
-    return dict(reversed(found.items()))
+    """Return the share lost of each network by level, mild to severe.
+
+    Every fourth level of the grid is measured until one costs less than the smallest target, then those between it and
+    the mildest of them that costs the largest: where float32 bits flip, severe levels are slow to measure.
+    """
+    levels, found = grid(entry), {}
+
+    def measure(chosen: list[float]) -> None:
+        for level in chosen:
+            found[level] = [share_lost(engine, entry, level) for engine in engines]
+            if np.mean(found[level]) < TARGETS[0]:
+                break
+
+    measure(levels[::4])
+    enough = [level for level in found if np.mean(found[level]) >= TARGETS[-1]]
+    first = levels.index(enough[-1]) if enough else 0
+    measure([level for level in levels[first:] if level not in found])
+    return {level: found[level] for level in reversed(levels) if level in found}
 
 
 def choose(levels: list[float], shares: list[float], entry: Perturbation) -> list[float]:
@@ -68,12 +82,15 @@ def choose(levels: list[float], shares: list[float], entry: Perturbation) -> lis
         shares: what each costs.
         entry: whose scale, domain and direction hold.
     """
-    reached = [target for target in TARGETS if max(shares) >= target]
-    found = [tolerated_level(np.array(levels), entry.scale, np.array(shares), target)[0] for target in reached]
-    ends = axis(np.array([found[-1] if found else levels[0], levels[-1]]), entry.scale)
-    rest = np.linspace(*ends, len(TARGETS) - len(found) + 1)[1:]
-    found += (10.0**rest if entry.scale == "log10" else rest).tolist()
-    return _distinct_whole(found, entry) if entry.whole else _rounded(found)
+    most = max(shares)
+    reached = [target for target in TARGETS if target <= most]
+    n_missing = len(TARGETS) - len(reached)
+    if not reached:
+        found = [levels[-1] / 10 ** (0.5 * i) for i in reversed(range(len(TARGETS)))]
+    else:
+        targets = reached + np.linspace(reached[-1], most, n_missing + 2)[1:-1].tolist()
+        found = [tolerated_level(np.array(levels), entry.scale, np.array(shares), target)[0] for target in targets]
+    return _distinct_whole(_rounded(found), entry) if entry.whole else _rounded(found)
 
 
 def _rounded(levels: list[float]) -> list[float]:
@@ -97,7 +114,7 @@ def _distinct_whole(levels: list[float], entry: Perturbation) -> list[float]:
 def report(entries: dict[str, Any]) -> list[str]:
     """Return the lines of a Markdown table: levels proposed, levels in use, and the largest share lost."""
     lines = ["| perturbation | proposed | in use | largest share lost |", "| --- | --- | --- | --- |"]
-    for name, found in entries.items():
+    for name, found in sorted(entries.items()):
         proposed, used = (", ".join(f"{x:g}" for x in levels) for levels in (found["proposed"], perturbations()[name].levels))
         lines.append(f"| {name} | {proposed} | {used} | {max(map(np.mean, found['shares'])):.0%} |")
     return lines
@@ -106,22 +123,24 @@ def report(entries: dict[str, Any]) -> list[str]:
 def main() -> None:
     """Measure, write ``docs/calibration.json`` and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="PERTURBATION", help="all that have more than one level by default")
-    wanted = parser.parse_args().names or [name for name, entry in perturbations().items() if len(entry.levels) > 1]
+    parser.add_argument("names", nargs="*", metavar="PERTURBATION", help="those that the file does not hold by default")
+    wanted = parser.parse_args().names
     tune_allocator()
-    engines = [Engine(sb.load_network(name), SEED) for name in NETWORKS]
     found = json.loads(OUT.read_text())["perturbations"] if OUT.exists() else {}
-    for name in wanted:
-        measured = curve(engines, entry := perturbations()[name])
-        means = [float(np.mean(shares)) for shares in measured.values()]
-        proposed = choose(list(measured), means, entry)
-        shares = [[round(share, 4) for share in of_level] for of_level in measured.values()]
-        found[name] = {"proposed": proposed, "levels": list(measured), "shares": shares}
-        print(f"{name}: {proposed}", flush=True)
-        networks = {network: {"examples": n, "draws": draws} for network, (n, draws) in NETWORKS.items()}
-        content = {"targets": TARGETS, "networks": networks, "seed": SEED, "perturbations": dict(sorted(found.items()))}
-        OUT.write_text(json.dumps(content, indent=1) + "\n")
-    print("\n".join(report(dict(sorted(found.items())))))
+    engines = [Engine(sb.load_network(name), SEED) for name in NETWORKS]
+    networks = {network: {"examples": n, "draws": draws} for network, (n, draws) in NETWORKS.items()}
+    content = {"targets": TARGETS, "networks": networks, "seed": SEED, "perturbations": found}
+    for name, entry in perturbations().items():
+        if name in wanted or (not wanted and name not in found and len(entry.levels) > 1):
+            measured = curve(engines, entry)
+            shares = [[round(share, 4) for share in of_level] for of_level in measured.values()]
+            found[name] = {"levels": list(measured), "shares": shares}
+        if name in found:
+            means = [float(np.mean(of_level)) for of_level in found[name]["shares"]]
+            found[name]["proposed"] = choose(found[name]["levels"], means, entry)
+            OUT.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+            print(f"{name}: {found[name]['proposed']}", flush=True)
+    print("\n".join(report(found)))
 
 
 if __name__ == "__main__":
