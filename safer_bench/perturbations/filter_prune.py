@@ -9,7 +9,7 @@ from safer_bench.perturbations.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.1, 0.2, 0.4, 0.6, 0.8),
+    levels=(0.16, 0.24, 0.49, 0.65, 0.78),
     scale="linear",
     unit="share of filters",
     formula="the round(level*filters) output filters of smallest L1 norm set to 0; bias and norm layers untouched",

@@ -11,7 +11,7 @@ SIGNLESS, INFINITE, NAN = 0x7FFFFFFF, 0x7F800000, 0x7FC00000
 
 
 @perturbation(
-    levels=(1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+    levels=(5.6e-05, 9.5e-05, 0.00033, 0.001, 0.0033),
     scale="log10",
     unit="bit-error rate",
     formula="float32 bits of W XOR Bernoulli(level) bits",
@@ -25,7 +25,7 @@ def float32_bit_flip(weight: Array, level: float, rng: Stream) -> Array:
 
 
 @perturbation(
-    levels=(1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+    levels=(9e-05, 0.00012, 0.00044, 0.001, 0.0025),
     scale="log10",
     unit="bit-error rate of the exponent",
     formula="bits 23 to 30 of W XOR Bernoulli(level) bits",
@@ -39,7 +39,7 @@ def float32_bit_flip_exponent(weight: Array, level: float, rng: Stream) -> Array
 
 
 @perturbation(
-    levels=(0.01, 0.03, 0.1, 0.3, 1.0),
+    levels=(0.005, 0.016, 0.05, 0.16, 0.5),
     scale="log10",
     unit="bit-error rate of the mantissa",
     formula="bits 0 to 22 of W XOR Bernoulli(level) bits",

@@ -46,7 +46,7 @@ def gradient_corruption_linf(weight: Array, level: float, rng: Stream, *, gradie
 
 
 @perturbation(
-    levels=(0.1, 0.3, 1.0, 3.0, 10.0),
+    levels=(0.068, 0.2, 0.59, 2.7, 6.5),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*h/norm2(h), h = the max(1, round(n/100)) entries of g of largest abs(g), else 0",
@@ -60,7 +60,7 @@ def gradient_corruption_l2_topk(weight: Array, level: float, rng: Stream, *, gra
 
 
 @perturbation(
-    levels=(0.1, 0.3, 1.0, 3.0, 10.0),
+    levels=(0.2, 0.54, 1.8, 8.4, 17.0),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*sgn(h), h = the max(1, round(n/100)) entries of g of largest abs(g), else 0",

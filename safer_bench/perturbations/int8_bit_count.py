@@ -8,7 +8,7 @@ from safer_bench.perturbations.stream import Array, Stream
 
 
 @perturbation(
-    levels=(10.0, 30.0, 100.0, 300.0, 1000.0),
+    levels=(510.0, 1800.0, 3100.0, 8700.0, 23000.0),
     scale="log10",
     unit="flips a layer",
     formula="s*(int8 codes with min(level, 8n) distinct bits inverted)",

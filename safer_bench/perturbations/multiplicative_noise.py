@@ -5,7 +5,7 @@ from safer_bench.perturbations.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.3, 0.6, 1.0, 2.0, 4.0),
+    levels=(0.62, 1.1, 1.9, 3.7, 8.3),
     scale="log10",
     unit="relative deviation",
     formula="W*(1 + level*z)",

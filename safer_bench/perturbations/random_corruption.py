@@ -39,7 +39,7 @@ def random_corruption_linf(weight: Array, level: float, rng: Stream) -> Array:
 
 
 @perturbation(
-    levels=(0.1, 0.3, 1.0, 3.0, 10.0),
+    levels=(0.62, 1.1, 2.0, 4.2, 9.7),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*h/norm2(h), h = z in max(1, round(n/100)) random entries, else 0",
@@ -54,7 +54,7 @@ def random_corruption_l2_randk(weight: Array, level: float, rng: Stream) -> Arra
 
 
 @perturbation(
-    levels=(0.1, 0.3, 1.0, 3.0, 10.0),
+    levels=(1.9, 3.9, 6.8, 12.0, 28.0),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*random signs in max(1, round(n/100)) random entries",
