@@ -40,18 +40,25 @@ def effects(network: sb.Network, draws: int, n_examples: int) -> dict[tuple[str,
 
 
 def tables(found: dict[str, dict[tuple[str, float], Effect]]) -> Iterator[str]:
-    """Yield the lines of a table of drops and one of loss increases: gradient / random by network, and layers won."""
+    """Yield the lines of a table of drops and one of loss increases: gradient / random by network and over all layers.
+
+    The ratio is left out where the random effect is not three standard errors over layers from 0.
+    """
     for measure, what in enumerate(("accuracy lost, points", "increase of the loss")):
-        head = [what, "level", *found, "ratio of means", "layers where the gradient does more"]
+        head = [what, "level", *found, "all layers", "ratio", "layers where the gradient does more"]
         yield from ("", f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |")
         for pair, names in PAIRS.items():
             for level in LEVELS:
-                by_network = {key: [effect[name, level][measure] for name in names] for key, effect in found.items()}
-                cells = [" / ".join(f"{values.mean():.{1 + measure}f}" for values in both) for both in by_network.values()]
-                means = np.mean([[values.mean() for values in both] for both in by_network.values()], axis=0)
-                ratio = f"{means[0] / means[1]:.1f}" if means[1] > 0 else "random does nothing"
-                won = np.mean(np.concatenate([gradient > random for gradient, random in by_network.values()]))
-                yield f"| {pair} | {level:g} | {' | '.join(cells)} | {ratio} | {won:.0%} |"
+                by_network = [np.array([effect[name, level][measure] for name in names]) for effect in found.values()]
+                gradient, random = pooled = np.concatenate(by_network, axis=1)
+                cells = [_both(both, 1 + measure) for both in [*by_network, pooled]]
+                resolved = random.mean() > 3 * random.std(ddof=1) / np.sqrt(len(random))
+                ratio = f"{gradient.mean() / random.mean():.1f}" if resolved else ""
+                yield f"| {pair} | {level:g} | {' | '.join(cells)} | {ratio} | {np.mean(gradient > random):.0%} |"
+
+
+def _both(effects: np.ndarray, digits: int) -> str:
+    return " / ".join(f"{round(float(values.mean()), digits) + 0.0:.{digits}f}" for values in effects)
 
 
 def main() -> None:
