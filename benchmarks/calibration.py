@@ -102,7 +102,7 @@ def _rounded(levels: list[float]) -> list[float]:
 def _distinct_whole(levels: list[float], entry: Perturbation) -> list[float]:
     """Round to whole numbers of the domain and move as few as needed, milder ones first, to keep them apart."""
     sign = 1 if entry.direction == "increasing" else -1
-    mildest, worst = sorted((sign * bound for bound in entry.domain))
+    mildest, worst = sorted(sign * bound for bound in entry.domain)
     found = [min(max(round(sign * level), mildest), worst) for level in levels]
     for i in reversed(range(len(found) - 1)):
         found[i] = min(found[i], found[i + 1] - 1)
@@ -115,7 +115,9 @@ def report(entries: dict[str, Any]) -> list[str]:
     """Return the lines of a Markdown table: levels proposed, levels in use, and the largest share lost."""
     lines = ["| perturbation | proposed | in use | largest share lost |", "| --- | --- | --- | --- |"]
     for name, found in sorted(entries.items()):
-        proposed, used = (", ".join(f"{x:g}" for x in levels) for levels in (found["proposed"], perturbations()[name].levels))
+        proposed, used = (
+            ", ".join(f"{x:g}" for x in levels) for levels in (found["proposed"], perturbations()[name].levels)
+        )
         lines.append(f"| {name} | {proposed} | {used} | {max(map(np.mean, found['shares'])):.0%} |")
     return lines
 

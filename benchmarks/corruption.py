@@ -1,4 +1,4 @@
-"""What gradients are worth to an attacker of weights: ``python -m benchmarks.corruption`` prints docs/corruption.md's tables.
+"""What gradients are worth to an attacker of weights: ``python -m benchmarks.corruption`` prints the tables of the document.
 
 Every layer is moved by gradient_corruption and by random_corruption of equal norm and as many entries, on the same
 examples. Figures are means over layers and draws: accuracy lost in points, and increase of the loss (each example's

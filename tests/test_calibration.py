@@ -30,7 +30,11 @@ def test_levels_are_where_the_curve_crosses_the_targets():
     """A curve that is linear in log10(level): share 0 at 0.01, 1 at 10."""
     levels = 10.0 ** np.arange(-2, 1.01, 0.25)
     expected = [float(f"{10 ** (3 * target - 2):.2g}") for target in calibration.TARGETS]
-    assert calibration.choose(levels.tolist(), np.linspace(0, 1, 13).tolist(), NOISE) == expected == [0.011, 0.014, 0.04, 0.32, 2.5]
+    assert (
+        calibration.choose(levels.tolist(), np.linspace(0, 1, 13).tolist(), NOISE)
+        == expected
+        == [0.011, 0.014, 0.04, 0.32, 2.5]
+    )
 
 
 def test_the_linear_scale_is_interpolated_linearly():

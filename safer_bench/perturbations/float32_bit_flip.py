@@ -53,7 +53,7 @@ def float32_bit_flip_mantissa(weight: Array, level: float, rng: Stream) -> Array
 
 
 def _inverted(weight: Array, rate: float, rng: Stream, bits: tuple[int, int]) -> Array:
-    """Invert bits of a range with probability ``rate``; every NaN becomes the same one, as processors keep them differently."""
+    """Invert bits of a range with probability ``rate``; all NaN become one, as processors keep their bits differently."""
     first, end = bits
     flips = np.zeros((weight.size, 32), dtype=bool)
     flips[:, first:end] = rng.bernoulli(rate, (weight.size, end - first))

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from safer_bench.perturbations.entry import perturbation
 from safer_bench.perturbations.gradient_corruption import n_corrupted
 from safer_bench.perturbations.stream import Array, Stream, norm

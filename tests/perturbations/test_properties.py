@@ -151,7 +151,11 @@ def test_quantize_per_channel_quantizes_each_output_channel_by_itself(axis, weig
 
 @pytest.mark.parametrize(
     ("name", "bits"),
-    [("float32_bit_flip", range(32)), ("float32_bit_flip_exponent", range(23, 31)), ("float32_bit_flip_mantissa", range(23))],
+    [
+        ("float32_bit_flip", range(32)),
+        ("float32_bit_flip_exponent", range(23, 31)),
+        ("float32_bit_flip_mantissa", range(23)),
+    ],
 )
 @pytest.mark.parametrize("rate", [0.003, 0.05])
 def test_float32_bits_are_inverted_with_the_stated_rate_each_alone(name, bits, rate):
