@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-long lint bench board zoo clean
+.PHONY: demo test test-long lint bench board zoo calibrate clean
 
 demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
@@ -28,6 +28,9 @@ board: $(READY)  ## the leaderboard over the committed truth
 
 zoo: $(READY) fashion-mnist  ## trains the networks whose weights are missing: hours; goes on where it was stopped
 	$(BIN)/safer-bench train --missing
+
+calibrate: $(READY) fashion-mnist  ## proposes levels of perturbations that docs/calibration.json does not hold
+	$(BIN)/python -m benchmarks.calibration
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,1 +1,1 @@
-"""How fast the engine measures, beside the loops that people write: ``python -m benchmarks``."""
+"""Programs that measure the package itself: its engine's speed and error bands, its levels, what gradients are worth."""

@@ -21,7 +21,7 @@ from safer_bench.criteria.entry import Batches, mean_gradients
 from safer_bench.errors import BadInput
 from safer_bench.files import check_writable
 from safer_bench.networks import Network
-from safer_bench.perturbations import Perturbation, parse_perturbation, perturbations
+from safer_bench.perturbations import Perturbation, parse_perturbation
 from safer_bench.perturbations.entry import LayerFacts
 from safer_bench.perturbations.stream import Stream
 from safer_bench.submission import SubmissionCard, write_submission
@@ -226,11 +226,6 @@ class _ForwardCounter:
 
     def _count_backward(self, n_examples: int) -> None:
         self.total += 2.0 * n_examples
-
-
-def default_levels() -> Levels:
-    """Return every built-in perturbation with all its levels."""
-    return [(entry, entry.levels) for entry in perturbations().values()]
 
 
 def write_scores(

@@ -20,7 +20,7 @@ def score(
         list[str] | None, typer.Option(help="Networks; by default those of the truth in ./data_cards/safer-bench.")
     ] = None,
     perturbation: Annotated[
-        list[str] | None, typer.Option(help="NAME[:LEVEL,...] for criteria that see it; all by default.")
+        list[str] | None, typer.Option(help="NAME[:LEVEL,...] for criteria that see it; by default those of that truth.")
     ] = None,
 ) -> None:
     """Score the layers of networks by criteria and write a submission.
@@ -30,10 +30,10 @@ def score(
     with needs_torch():
         from safer_bench.measurement.tuning import tune_allocator
         from safer_bench.perturbations import parse_perturbation
-        from safer_bench.scoring import default_levels, write_scores
+        from safer_bench.scoring import write_scores
         from safer_bench.zoo import load_network
     tune_allocator()
-    levels = [parse_perturbation(spec) for spec in perturbation] if perturbation else default_levels()
+    levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
     networks = [load_network(spec) for spec in (network or _default_networks())]
     with progress() as report:
         write_scores(out, criteria, networks, levels, report)
@@ -51,6 +51,18 @@ def _default_networks() -> list[str]:
     except MissingData:
         return ranked
     return [name for name in ranked if name in measured]
+
+
+def _default_perturbations() -> list[str]:
+    """Return the perturbations and levels whose scores `check` accepts; all built-in ones where there is no truth."""
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.perturbations import perturbations
+
+    try:
+        measured = load_tree()["perturbations"].to_pylist()
+    except MissingData:
+        return list(perturbations())
+    return [f"{row['perturbation']}:{','.join(map(repr, row['levels']))}" for row in measured]
 
 
 def check(

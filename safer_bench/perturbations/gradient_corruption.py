@@ -7,7 +7,13 @@ import numpy as np
 from safer_bench.perturbations.entry import perturbation
 from safer_bench.perturbations.stream import Array, Stream, norm
 
-SOURCE = "Sun et al. 2021, arXiv 2006.05620, equations 5 to 7, all entries"
+SOURCE = "Sun et al. 2021, arXiv 2006.05620, equations 5 to 7"
+CORRUPTED_SHARE = 0.01  # of the entries, where only k of them move
+
+
+def n_corrupted(n: int) -> int:
+    """Return k, the number of entries that move of ``n``: 1 % (half to even), at least one."""
+    return max(1, round(CORRUPTED_SHARE * n))
 
 
 @perturbation(
@@ -15,7 +21,7 @@ SOURCE = "Sun et al. 2021, arXiv 2006.05620, equations 5 to 7, all entries"
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*g/norm2(g)",
-    source=SOURCE,
+    source=f"{SOURCE}, all entries",
     needs=("gradient",),
     neutral=0.0,
 )
@@ -30,10 +36,46 @@ def gradient_corruption_l2(weight: Array, level: float, rng: Stream, *, gradient
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*sgn(g)",
-    source=SOURCE,
+    source=f"{SOURCE}, all entries",
     needs=("gradient",),
     neutral=0.0,
 )
 def gradient_corruption_linf(weight: Array, level: float, rng: Stream, *, gradient: Array) -> Array:  # noqa: ARG001
     """Move every weight by ``level`` x max abs(W) in the direction of its gradient's sign."""
     return weight + level * norm(weight, math.inf) * np.sign(gradient)
+
+
+@perturbation(
+    levels=(0.068, 0.2, 0.59, 2.7, 6.5),
+    scale="log10",
+    unit="norm2(W)",
+    formula="W + level*norm2(W)*h/norm2(h), h = the max(1, round(n/100)) entries of g of largest abs(g), else 0",
+    source=f"{SOURCE}, top k entries",
+    needs=("gradient",),
+    neutral=0.0,
+)
+def gradient_corruption_l2_topk(weight: Array, level: float, rng: Stream, *, gradient: Array) -> Array:
+    """Move the 1 % of weights of largest gradient by ``level`` x norm2(W) along it: the worst case among as many entries."""
+    return gradient_corruption_l2(weight, level, rng, gradient=top_k(gradient))
+
+
+@perturbation(
+    levels=(0.2, 0.54, 1.8, 8.4, 17.0),
+    scale="log10",
+    unit="max abs(W)",
+    formula="W + level*max abs(W)*sgn(h), h = the max(1, round(n/100)) entries of g of largest abs(g), else 0",
+    source=f"{SOURCE}, top k entries",
+    needs=("gradient",),
+    neutral=0.0,
+)
+def gradient_corruption_linf_topk(weight: Array, level: float, rng: Stream, *, gradient: Array) -> Array:
+    """Move the 1 % of weights of largest gradient by ``level`` x max abs(W) in the direction of its sign."""
+    return gradient_corruption_linf(weight, level, rng, gradient=top_k(gradient))
+
+
+def top_k(gradient: Array) -> Array:
+    """Return the gradient with all but the k entries of largest magnitude set to 0; ties fall to the lowest flat index."""
+    chosen = np.argsort(-np.abs(gradient).ravel(), kind="stable")[: n_corrupted(gradient.size)]
+    kept = np.zeros(gradient.size)
+    kept[chosen] = gradient.ravel()[chosen]
+    return kept.reshape(gradient.shape)

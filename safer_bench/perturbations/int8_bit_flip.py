@@ -1,4 +1,4 @@
-"""Hardware faults in stored int8 weights."""
+"""Hardware faults in stored int8 weights, at a bit-error rate."""
 
 import numpy as np
 
@@ -6,17 +6,30 @@ from safer_bench.perturbations.entry import perturbation
 from safer_bench.perturbations.quantize import codes, step_size
 from safer_bench.perturbations.stream import Array, Stream
 
+SOURCE = "Rakin et al. 2019, arXiv 1903.12269 (flips at random instead of searched)"
+
 
 @perturbation(
     levels=(0.003, 0.01, 0.03, 0.1, 0.3),
     scale="log10",
     unit="bit-error rate",
     formula="s*(int8 codes XOR Bernoulli(level) bits)",
-    source="Rakin et al. 2019, arXiv 1903.12269 (flips at random instead of searched)",
+    source=SOURCE,
     domain=(0.0, 1.0),
 )
 def int8_bit_flip(weight: Array, level: float, rng: Stream) -> Array:
     """Invert each bit of the 8-bit two's complement codes with probability ``level``, decoded with the same step."""
-    flips = np.packbits(rng.bernoulli(level, (weight.size, 8)), axis=1).reshape(weight.shape)
-    stored = codes(weight, 8).astype(np.int8).view(np.uint8)
-    return step_size(weight, 8) * (stored ^ flips).view(np.int8).astype(np.float64)
+    return with_inverted_bits(weight, rng.bernoulli(level, (weight.size, 8)))
+
+
+def with_inverted_bits(weight: Array, flips: Array) -> Array:
+    """Return the weight decoded from its int8 codes after inverting bits.
+
+    Args:
+        weight: float64, any shape.
+        flips: bool ``(weight.size, 8)``, the bits to invert, highest first.
+    """
+    step = step_size(weight, 8)
+    stored = codes(weight, step, 8).astype(np.int8).view(np.uint8)
+    inverted = stored ^ np.packbits(flips, axis=1).reshape(weight.shape)
+    return step * inverted.view(np.int8).astype(np.float64)

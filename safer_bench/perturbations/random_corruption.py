@@ -1,8 +1,9 @@
-"""Random directions of a bounded norm: what gradient_corruption is compared with."""
+"""Random directions of a bounded norm: what gradient_corruption is compared with, at equal norm and as many entries."""
 
 import math
 
 from safer_bench.perturbations.entry import perturbation
+from safer_bench.perturbations.gradient_corruption import n_corrupted
 from safer_bench.perturbations.stream import Array, Stream, norm
 
 SOURCE = "Sun et al. 2021, arXiv 2006.05620, section 3 (random baseline)"
@@ -33,3 +34,38 @@ def random_corruption_l2(weight: Array, level: float, rng: Stream) -> Array:
 def random_corruption_linf(weight: Array, level: float, rng: Stream) -> Array:
     """Move every weight by ``level`` x max abs(W), up or down at random."""
     return weight + level * norm(weight, math.inf) * rng.signs(weight.shape)
+
+
+@perturbation(
+    levels=(0.62, 1.1, 2.0, 4.2, 9.7),
+    scale="log10",
+    unit="norm2(W)",
+    formula="W + level*norm2(W)*h/norm2(h), h = z in max(1, round(n/100)) random entries, else 0",
+    source=SOURCE,
+    neutral=0.0,
+)
+def random_corruption_l2_randk(weight: Array, level: float, rng: Stream) -> Array:
+    """Move a random 1 % of weights by ``level`` x norm2(W) in a random direction."""
+    chosen = rng.permutation(weight.size)[: n_corrupted(weight.size)]
+    z = rng.normal(chosen.shape)
+    return _moved(weight, chosen, level * norm(weight, 2) * z / norm(z, 2))
+
+
+@perturbation(
+    levels=(1.9, 3.9, 6.8, 12.0, 28.0),
+    scale="log10",
+    unit="max abs(W)",
+    formula="W + level*max abs(W)*random signs in max(1, round(n/100)) random entries",
+    source=SOURCE,
+    neutral=0.0,
+)
+def random_corruption_linf_randk(weight: Array, level: float, rng: Stream) -> Array:
+    """Move a random 1 % of weights by ``level`` x max abs(W), up or down at random."""
+    chosen = rng.permutation(weight.size)[: n_corrupted(weight.size)]
+    return _moved(weight, chosen, level * norm(weight, math.inf) * rng.signs(chosen.shape))
+
+
+def _moved(weight: Array, chosen: Array, moves: Array) -> Array:
+    result = weight.flatten()
+    result[chosen] += moves
+    return result.reshape(weight.shape)

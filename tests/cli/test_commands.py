@@ -13,6 +13,7 @@ import safer_bench.measurement.engine
 from safer_bench import zoo
 from safer_bench.cli import app
 from safer_bench.dataset.tree import load_tree
+from safer_bench.perturbations import parse_perturbation, perturbations
 from tests.conftest import COMMITTED, ROOT
 
 COMMANDS = get_command(app).commands
@@ -332,6 +333,22 @@ def test_scores_are_by_default_of_the_networks_of_the_truth():
     from safer_bench.cli.judging import _default_networks
 
     assert _default_networks() == sorted(load_tree(COMMITTED)["networks"]["network"].to_pylist())
+
+
+def test_scores_are_by_default_of_the_perturbations_and_levels_of_the_truth():
+    """The package may have more of them than were measured; `check` refuses scores of the others."""
+    from safer_bench.cli.judging import _default_perturbations
+
+    expected = {row["perturbation"]: tuple(row["levels"]) for row in load_tree(COMMITTED)["perturbations"].to_pylist()}
+    found = [parse_perturbation(spec) for spec in _default_perturbations()]
+    assert {entry.name: levels for entry, levels in found} == expected
+
+
+def test_without_a_truth_scores_are_by_default_of_all_perturbations(monkeypatch, tmp_path):
+    from safer_bench.cli.judging import _default_perturbations
+
+    monkeypatch.chdir(tmp_path)
+    assert _default_perturbations() == list(perturbations())
 
 
 def test_verify_tells_a_changed_file_from_a_changed_count(cli, small_tree, tmp_path):

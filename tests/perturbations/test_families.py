@@ -151,9 +151,13 @@ def test_levels_are_put_in_order_from_mild_to_severe():
 
 
 def test_a_perturbation_that_raises_is_named():
+    @perturbation(levels=(1.0, 2.0), scale="linear", unit="", source="")
+    def steep(weight, level, rng):
+        return weight * (1 / (level - 1))
+
     with pytest.raises(BadInput) as error:
-        P["quantize"].apply(WEIGHT, 1.0, Stream("t"))
-    assert str(error.value) == "perturbation 'quantize' at level 1.0: ZeroDivisionError: float division by zero"
+        steep.apply(WEIGHT, 1.0, Stream("t"))
+    assert str(error.value) == "perturbation 'steep' at level 1.0: ZeroDivisionError: float division by zero"
 
 
 def test_a_perturbation_may_not_write_into_its_input():

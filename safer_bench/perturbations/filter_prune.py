@@ -1,0 +1,27 @@
+"""The smallest output filters removed."""
+
+import math
+
+import numpy as np
+
+from safer_bench.perturbations.entry import LayerFacts, perturbation
+from safer_bench.perturbations.stream import Array, Stream
+
+
+@perturbation(
+    levels=(0.16, 0.24, 0.49, 0.65, 0.78),
+    scale="linear",
+    unit="share of filters",
+    formula="the round(level*filters) output filters of smallest L1 norm set to 0; bias and norm layers untouched",
+    source="Li et al. 2017, arXiv 1608.08710",
+    needs=("layer",),
+    deterministic=True,
+    neutral=0.0,
+    domain=(0.0, 1.0),
+)
+def filter_prune(weight: Array, level: float, rng: Stream, *, layer: LayerFacts) -> Array:  # noqa: ARG001
+    """Set the share ``level`` of output filters to zero (half to even); ties fall to the lowest index."""
+    filters = np.moveaxis(weight, layer.output_axis, 0).copy()
+    norms = [math.fsum(np.abs(values).ravel()) for values in filters]
+    filters[np.argsort(norms, kind="stable")[: round(level * len(filters))]] = 0.0
+    return np.moveaxis(filters, 0, layer.output_axis)

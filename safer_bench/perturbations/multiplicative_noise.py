@@ -1,0 +1,17 @@
+"""Noise in proportion to each weight: the deviation of analogue devices."""
+
+from safer_bench.perturbations.entry import perturbation
+from safer_bench.perturbations.stream import Array, Stream
+
+
+@perturbation(
+    levels=(0.62, 1.1, 1.9, 3.7, 8.3),
+    scale="log10",
+    unit="relative deviation",
+    formula="W*(1 + level*z)",
+    source="Joshi et al. 2020, arXiv 1906.03138 (conductance variation, here in proportion to the weight)",
+    neutral=0.0,
+)
+def multiplicative_noise(weight: Array, level: float, rng: Stream) -> Array:
+    """Multiply each weight by a normal of mean 1 and standard deviation ``level``; a weight of 0 stays 0."""
+    return weight * (1.0 + level * rng.normal(weight.shape))
