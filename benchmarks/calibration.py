@@ -17,7 +17,7 @@ import numpy as np
 import safer_bench as sb
 from safer_bench.area import tolerated_level
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Protocol, work_units
+from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.measurement.tuning import tune_allocator
 from safer_bench.perturbations import Perturbation, perturbations
 
@@ -44,8 +44,8 @@ def grid(entry: Perturbation) -> list[float]:
 def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
     """Return the median over layers of the mean drop, in units of (clean - chance)."""
     n_examples, draws = NETWORKS[engine.network.name]
-    protocol = Protocol(((entry, (level,)),), draws, n_examples, SEED)
-    rows = [row for unit in work_units(engine.network, protocol) for row in engine.measure(unit.probes)]
+    protocol = make_protocol([f"{entry.name}:{level!r}"], draws, n_examples, SEED)
+    rows = [row for unit in Plan(engine.network, protocol).units() for row in engine.measure(unit.probes)]
     drops: dict[str, list[float]] = {}
     for row in rows:
         drops.setdefault(row["layer"], []).append((row["broken"] - row["fixed"]) / row["n_examples"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import make_protocol, work_units
+from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.perturbations import perturbations
 from safer_bench.perturbations.entry import LayerFacts
 from safer_bench.perturbations.stream import Stream
@@ -88,7 +88,7 @@ def engine():
 def test_the_engine_counts_what_the_plain_loop_counts_and_the_worst_level_costs_something(entry, engine):
     """On one tiny network, so that a further perturbation costs little here; that all networks are measured, others test."""
     protocol = make_protocol([f"{entry.name}:{entry.levels[-1]!r}"], draws=2)
-    probes = [probe for unit in work_units(engine.network, protocol) for probe in unit.probes]
+    probes = [probe for unit in Plan(engine.network, protocol).units() for probe in unit.probes]
     rows, expected = list(engine.measure(probes)), list(engine.plain.measure(probes))
     assert engine.reasons == {}
     for row in expected:
