@@ -161,7 +161,7 @@ def statistics(model: nn.Module, batches: Batches) -> dict[str, Statistics]:
 
 @shared
 def squared_inputs(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
-    """Return for each weight the sum, over an example's uses of it, of the squared input it meets; mean over examples, float64.
+    """Return for each weight the squared input it meets, summed over its uses in an example, mean over examples; float64.
 
     Replacing x by x^2, the sum of all outputs is linear in W, and its gradient is the sum wanted.
     """
