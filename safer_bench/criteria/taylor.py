@@ -21,13 +21,13 @@ def snip(model: nn.Module, batches: Batches) -> Scores:
 
 @criterion(
     needs="labels, gradients",
-    formula="-sum(g*W)",
-    source="first-order Taylor term of removing the layer, as in Molchanov et al. 2017, arXiv 1611.06440, with its sign",
+    formula="sum(g*W)",
+    source="Abdelfattah et al. 2021, arXiv 2101.08134, its authors' code (plain)",
     cost="3*N",
 )
-def gradient_weight_sum(model: nn.Module, batches: Batches) -> Scores:
-    """First-order loss increase when the whole layer is set to zero."""
-    return {name: -float(product.sum()) for name, product in _products(model, batches).items()}
+def plain(model: nn.Module, batches: Batches) -> Scores:
+    """Signed sum of gradient x weight, as published: the first-order loss decrease when the whole layer is removed."""
+    return {name: float(product.sum()) for name, product in _products(model, batches).items()}
 
 
 @criterion(
