@@ -15,8 +15,8 @@ INTRODUCTION = """\
 Made from the registry by `make docs`; `safer-bench info NAME` shows one entry.
 
 W is a layer's weight of n entries, W' the perturbed one, z standard normal; g the gradient of the mean loss L over N probe
-examples, g_i that of example i, H the Hessian; x and y the layer's input and output, p the softmax answers. Higher scores mean
-more sensitive.
+examples, g_i that of example i, H the Hessian; x and y the layer's input and output, p the softmax answers. Higher scores
+mean more sensitive.
 """
 TITLES = {
     "blind": ("Blind criteria", "They do not see the perturbation: one score a layer."),
@@ -28,8 +28,8 @@ TITLES = {
 }
 COSTS = """\
 Cost is in forward passes of one example, for N examples, L layers and C classes, of an aware criterion for one level: a
-backward pass counts as two, the backward pass through that one as four. The one pass that finds the layers is left out. A sweep
-over several criteria makes shared passes once; the table `costs` says what each takes by itself.
+backward pass counts as two, the backward pass through that one as four. The one pass that finds the layers is left out. A
+sweep over several criteria makes shared passes once; the table `costs` says what each takes by itself.
 """
 
 
