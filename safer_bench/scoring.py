@@ -177,39 +177,38 @@ class Sweep:
         """
         where = f"criterion {entry.name!r} on network {self.network.name!r}"
         built_in = criteria().get(entry.name) is entry
-        limit = entry.examples or self.examples
+        model = self._model if built_in else self._copy()
+        n_hooks = _count_hooks(model)
         try:
-            if built_in:
-                found = self._run_sharing(entry, limit, perturbation, level, where)
-            else:
-                batches = [(images.clone(), labels.clone()) for images, labels in self._take(limit)]
-                found = self._run(entry, self._copy(), batches, self._aware(perturbation, limit, level), where)
+            found = self._call(entry, model, perturbation, level, share=built_in, where=where)
+            _check_untouched(model, n_hooks, self.network.model, where)
             return _checked(found, self._names, where)
         except BaseException:
             if built_in:
                 self._start()  # whatever it left behind
             raise
 
-    def _run_sharing(
-        self, entry: Criterion, limit: int, perturbation: Perturbation | None, level: float, where: str
-    ) -> dict[str, float]:
-        """Run a built-in criterion on the common model, or take what its twin of another track has found."""
-        with self._shared.active():
-            aware = self._aware(perturbation, limit, level)
-            return self._shared.once(
-                (entry.function, limit, *aware), lambda: self._run(entry, self._model, self._take(limit), aware, where)
-            )
-
-    def _run(self, entry: Criterion, model: nn.Module, batches: Batches, aware: tuple[Any, ...], where: str) -> Any:
-        n_hooks = _count_hooks(model)
+    def _call(
+        self,
+        entry: Criterion,
+        model: nn.Module,
+        perturbation: Perturbation | None,
+        level: float,
+        *,
+        share: bool,
+        where: str,
+    ) -> Any:
+        """Call a criterion; where it shares, take what its twin of another track has found."""
+        limit = entry.examples or self.examples
         try:
-            found = entry.function(model, batches, *aware)
+            aware = self._aware(perturbation, limit, level)
+            if share:
+                key = (entry.function, limit, *aware)
+                with self._shared.active():
+                    return self._shared.once(key, lambda: entry.function(model, self._take(limit), *aware))
+            return entry.function(model, [(images.clone(), labels.clone()) for images, labels in self._take(limit)], *aware)
         except Exception as error:
             raise BadInput(f"{where}: raised {type(error).__name__}: {error}") from error
-        _check_unchanged(model, self.network.model, where)
-        if _count_hooks(model) != n_hooks:
-            raise BadInput(f"{where}: left hooks on the model; remove each before returning")
-        return found
 
     def _take(self, limit: int) -> Batches:
         """Return the probe examples that a criterion sees, or all of the given ones, in batches on the model's device."""
@@ -268,13 +267,15 @@ def _checked(found: Any, names: list[str], where: str) -> dict[str, float]:
     return scores
 
 
-def _check_unchanged(model: nn.Module, original: nn.Module, where: str) -> None:
+def _check_untouched(model: nn.Module, n_hooks: int, original: nn.Module, where: str) -> None:
     before, after = original.state_dict(), model.state_dict()
     changed = [key for key in before if key not in after or not equal(before[key], after[key])]
     if changed:
         raise BadInput(f"{where}: changed the model ({changed[0]}); restore every weight before returning")
     if any(module.training for module in model.modules()):
         raise BadInput(f"{where}: left the model in training mode; call model.eval() before returning")
+    if _count_hooks(model) != n_hooks:
+        raise BadInput(f"{where}: left hooks on the model; remove each before returning")
 
 
 def default_levels() -> Levels:

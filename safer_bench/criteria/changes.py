@@ -17,7 +17,6 @@ def finite(values: Tensor) -> Tensor:
     return torch.nan_to_num(values.double(), nan=LARGEST, posinf=LARGEST, neginf=-LARGEST)
 
 
-@shared
 def perturbed_weights(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> dict[str, Tensor]:
     """Return each layer's perturbed weight, as the perturbation gives it."""
     return {name: torch.from_numpy(perturb(name, level)).to(w) for name, w in layer_weights(model, batches).items()}
