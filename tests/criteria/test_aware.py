@@ -120,3 +120,14 @@ def test_weights_that_are_no_number_give_a_finite_score(tiny, entry, value):
     found = run(entry.name, tiny, spoil)
     assert all(np.isfinite(score) for score in found.values())
     assert any(score != 0 for score in found.values())
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_no_number_are_wrong_answers(tiny, value):
+    """argmax would take them for the first class."""
+    spoilt = {name: np.full(tiny.model.get_submodule(name).weight.shape, value, np.float32) for name in LAYERS}
+    images, labels = tiny.probe
+    clean = float((tiny.model(images).argmax(1) == labels).double().mean())
+    assert 0 < float((labels == 0).double().mean())
+    found = run("measured_drop_512", tiny, lambda name, _: spoilt[name])
+    assert found["head"] == pytest.approx(clean)
