@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from safer_bench.criteria.entry import Batches, count_examples, layer_weights, used_layers
 from safer_bench.criteria.shared import shared, spend
 from safer_bench.errors import BadInput
-from safer_bench.layers import Layer, no_fast_path
+from safer_bench.layers import Layer
 
 OPERATIONS = {"linear", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "embedding"} | {
     f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3)
@@ -38,7 +38,10 @@ class Application:
 
 
 class _Recorder(TorchFunctionMode):
-    """Notes each operation that applies a layer's weight, found by its storage: a view of a weight is that weight."""
+    """Notes each operation that applies a layer's weight, found by its storage: a view of a weight is that weight.
+
+    While it is active, torch keeps transformer layers from their fast path.
+    """
 
     def __init__(self, weights: dict[str, nn.Parameter]) -> None:
         super().__init__()
@@ -91,7 +94,7 @@ def run_recorded(model: nn.Module, batches: Batches, images: Tensor) -> tuple[Te
         BadInput: a layer's weight is read by no convolution, linear map, matrix product or embedding.
     """
     weights = layer_weights(model, batches)
-    with no_fast_path(), _Recorder(weights) as recorder:
+    with _Recorder(weights) as recorder:
         logits = model(images)
     unseen = set(weights) - {application.layer for application in recorder.found}
     if unseen:

@@ -1,8 +1,5 @@
 """Second derivatives of the mean loss by layer: products with vectors, the diagonal, the largest eigenvalue of a block."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -12,19 +9,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from safer_bench.criteria.entry import Batches, count_examples, layer_weights
 from safer_bench.criteria.gradients import mean_gradients
 from safer_bench.criteria.shared import shared
-from safer_bench.layers import no_fast_path
 from safer_bench.perturbations.stream import Stream
 
 Vectors = dict[str, Tensor]  # layer -> shaped as its weight
+TWICE_DIFFERENTIABLE = SDPBackend.MATH  # fused attention has no second derivative
 DRAWS = 16  # of Hutchinson's estimator
 MOST_STEPS, TOLERANCE = 30, 1e-3  # of Lanczos: residual relative to the eigenvalue, whose own error is about its square
-
-
-@contextmanager
-def _differentiable_twice() -> Iterator[None]:
-    """Keep attention from fused kernels, which have no second derivative."""
-    with no_fast_path(), sdpa_kernel(SDPBackend.MATH):
-        yield
 
 
 def _gradient_graph(weights: list[nn.Parameter], model: nn.Module, batch: tuple[Tensor, Tensor], n: int) -> list[Tensor]:
@@ -54,7 +44,7 @@ def hessian_products(model: nn.Module, batches: Batches, vectors: list[Vectors])
     weights = layer_weights(model, batches)
     parameters = list(weights.values())
     totals = [{name: torch.zeros_like(w, dtype=torch.float64) for name, w in weights.items()} for _ in vectors]
-    with _differentiable_twice():
+    with sdpa_kernel(TWICE_DIFFERENTIABLE):
         for batch in batches:
             gradients = _gradient_graph(parameters, model, batch, count_examples(batches))
             for total, vector in zip(totals, vectors, strict=True):
@@ -98,7 +88,7 @@ def hessian_diagonal(model: nn.Module, batches: Batches) -> Vectors:
 def largest_eigenvalues(model: nn.Module, batches: Batches) -> dict[str, float]:
     """Return the largest eigenvalue of every layer's block of the Hessian, by Lanczos, 30 steps at most."""
     weights = layer_weights(model, batches)
-    with _differentiable_twice():  # one graph a batch serves all layers and steps
+    with sdpa_kernel(TWICE_DIFFERENTIABLE):  # one graph a batch serves all layers and steps
         n = count_examples(batches)
         graphs = [_gradient_graph(list(weights.values()), model, batch, n) for batch in batches]
         return {
