@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-long lint bench board zoo calibrate clean
+.PHONY: demo test test-long lint bench board docs zoo calibrate clean
 
 demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
@@ -25,6 +25,9 @@ bench: $(READY) fashion-mnist  ## the engine beside the loops that people write
 
 board: $(READY)  ## the leaderboard over the committed truth
 	$(BIN)/safer-bench evaluate submissions --out board
+
+docs: $(READY)  ## the page of perturbations and criteria, from their registry
+	$(BIN)/python -m safer_bench.reference docs/entries.md
 
 zoo: $(READY) fashion-mnist  ## trains the networks whose weights are missing: hours; goes on where it was stopped
 	$(BIN)/safer-bench train --missing

@@ -119,6 +119,8 @@ def _criterion_facts(entry: Any) -> dict[str, Any]:
         "formula": entry.formula,
         "track": entry.track,
         "needs": entry.needs,
+        "cost": f"{entry.cost} forward passes of one example" if entry.cost else "not stated",
+        "examples": f"at most {entry.examples}" if entry.examples else "as many as asked for",
         "source": entry.source,
     }
 

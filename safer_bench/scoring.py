@@ -1,8 +1,6 @@
-"""Runs criteria over networks: a copy of the model for each, scores checked, costs recorded."""
+"""Runs criteria over networks: passes shared on one copy of the model, scores checked, costs recorded."""
 
 import math
-import resource
-import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -10,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import Tensor, equal, nn
 
 from safer_bench import schema
 from safer_bench.area import area_weights
-from safer_bench.criteria import Criterion, parse_criterion
-from safer_bench.criteria.entry import Batches, mean_gradients
+from safer_bench.cost import Meter
+from safer_bench.criteria import Criterion, criteria, parse_criterion
+from safer_bench.criteria.entry import Batches
+from safer_bench.criteria.gradients import mean_gradients
+from safer_bench.criteria.shared import Shared
 from safer_bench.errors import BadInput
 from safer_bench.files import check_writable
 from safer_bench.networks import Network
@@ -70,123 +70,189 @@ def score(
     part = None if images is None or labels is None else (images, labels)
     if (part is None and images is not labels) or (part and len(part[0]) != len(part[1])):
         raise BadInput("images and labels: expected both, as many of each, or neither")
-    batches = _batches(network, entry, examples, batch_size, part)
+    sweep = Sweep(network, batch_size=batch_size, examples=examples, part=part)
     if not entry.aware:
-        return _run(entry, network, batches)
+        return sweep.scores(entry)
     if perturbation is None:
         raise BadInput(f"criterion {entry.name!r} sees the perturbation; give perturbation=NAME")
-    return _aware_scores(entry, network, batches, *parse_perturbation(perturbation))
+    chosen, levels = parse_perturbation(perturbation)
+    return _average([sweep.scores(entry, chosen, level) for level in levels], chosen, levels)
 
 
-def score_network(
-    entry: Criterion, network: Network, levels: Levels, *, batch_size: int = 64, examples: int = EXAMPLES
-) -> Scored:
-    """Score a network by one criterion, an aware one for each perturbation.
-
-    Args:
-        entry: the criterion.
-        network: the network, with probe examples.
-        levels: the perturbations that aware criteria are asked about, with their levels.
-        batch_size, examples: as in ``score``.
-
-    Raises:
-        BadInput: as in ``score``.
-    """
-    started, counter = time.perf_counter(), _ForwardCounter()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    batches = _batches(network, entry, examples, batch_size, None)
-    rows: list[dict[str, Any]] = []
-    for perturbation, values in _tasks(entry, network, batches, levels, counter):
-        rows += [
-            {"criterion": entry.name, "track": entry.track, "network": network.name, "layer": layer, "score": value}
-            | {"perturbation": perturbation, "level": None}
-            for layer, value in values.items()
-        ]
-    cost = {
-        "criterion": entry.name,
-        "network": network.name,
-        "dataset": network.dataset,
-        "split": network.split,
-        "seconds": time.perf_counter() - started,
-        "memory": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) / 1024,
-        "forward_equivalents": counter.total,
-    }
-    return Scored(rows, cost)
-
-
-def _tasks(
-    entry: Criterion, network: Network, batches: Batches, levels: Levels, counter: "_ForwardCounter"
-) -> Iterator[tuple[str | None, dict[str, float]]]:
-    if not entry.aware:
-        yield None, _run(entry, network, batches, counter=counter)
-        return
-    for perturbation, chosen in levels:
-        yield perturbation.name, _aware_scores(entry, network, batches, perturbation, chosen, counter)
-
-
-def _batches(network: Network, entry: Criterion, examples: int, batch_size: int, part: Any) -> Batches:
-    """Return the probe examples that a criterion sees, or all of the given ones, in batches on the model's device."""
-    images, labels = (tensor.to(network.device) for tensor in (network.probe if part is None else part))
-    if part is None:
-        images, labels = images[: entry.examples or examples], labels[: entry.examples or examples]
-    return list(zip(images.split(batch_size), labels.split(batch_size), strict=True))
-
-
-def _aware_scores(
-    entry: Criterion,
-    network: Network,
-    batches: Batches,
-    perturbation: Perturbation,
-    levels: tuple[float, ...],
-    counter: "_ForwardCounter | None" = None,
-) -> dict[str, float]:
+def _average(each: Sequence[dict[str, float]], perturbation: Perturbation, levels: tuple[float, ...]) -> dict[str, float]:
     """Average an aware criterion over levels, as the area does."""
-    perturb = _perturb_function(network, perturbation, batches, counter)
-    each = [_run(entry, network, batches, perturb, level, counter=counter) for level in levels]
     weights = area_weights(np.array(levels), perturbation.scale)
     return {layer: float(sum(w * found[layer] for w, found in zip(weights, each, strict=True))) for layer in each[0]}
 
 
+class Sweep:
+    """Criteria on one network, sharing the passes that several of them need.
+
+    Built-in criteria work on one copy of the model; any other gets a copy of its own and shares nothing.
+
+    Args:
+        network: the network, with probe examples unless ``part`` is given.
+        batch_size: examples a pass; scores do not depend on it.
+        examples: number of probe examples.
+        part: images and labels to use, all of them, instead of probe examples.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        batch_size: int = 64,
+        examples: int = EXAMPLES,
+        part: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        self.network, self.batch_size, self.examples = network, batch_size, examples
+        self._names = [layer.name for layer in network.layers]  # found before any clock runs
+        self._all_given = part is not None
+        self._images, self._labels = (tensor.to(network.device) for tensor in part or network.probe)
+        self._meter = Meter()
+        self._start()
+
+    def _start(self) -> None:
+        """Begin with the network's own weights and nothing kept."""
+        self._model = self._copy()
+        self._shared = Shared(self._meter)
+        self._batches: dict[int, Batches] = {}
+        self._perturbs: dict[tuple[str, int], Callable[[str, float], np.ndarray]] = {}
+
+    def _copy(self) -> nn.Module:
+        model = deepcopy(self.network.model).requires_grad_(True)  # the caller's may be frozen
+        model.register_forward_pre_hook(lambda _, images: tuple(part.clone() for part in images))  # it may work in place
+        self._meter.watch(model)
+        return model
+
+    def scored(self, entry: Criterion, levels: Levels) -> Scored:
+        """Score the network by one criterion, an aware one for each perturbation, and say what that costs by itself.
+
+        Args:
+            entry: the criterion.
+            levels: the perturbations that aware criteria are asked about, with their levels.
+
+        Raises:
+            BadInput: as in ``score``.
+        """
+        rows: list[dict[str, Any]] = []
+        with self._shared.billed() as bill:
+            for perturbation, level, values in self._tasks(entry, levels):
+                rows += [
+                    {"criterion": entry.name, "track": entry.track, "network": self.network.name, "layer": layer}
+                    | {"perturbation": perturbation, "level": level, "score": value}
+                    for layer, value in values.items()
+                ]
+        cost = {
+            "criterion": entry.name,
+            "network": self.network.name,
+            "dataset": self.network.dataset,
+            "split": self.network.split,
+            "seconds": bill.cost.seconds,
+            "memory": bill.cost.memory,
+            "forward_equivalents": bill.cost.forwards,
+        }
+        return Scored(rows, cost)
+
+    def _tasks(self, entry: Criterion, levels: Levels) -> Iterator[tuple[str | None, float | None, dict[str, float]]]:
+        if not entry.aware:
+            yield None, None, self.scores(entry)
+            return
+        for perturbation, chosen in levels:
+            each = [self.scores(entry, perturbation, level) for level in chosen]
+            if entry.track == "level_aware":
+                yield from ((perturbation.name, level, found) for level, found in zip(chosen, each, strict=True))
+            else:
+                yield perturbation.name, None, _average(each, perturbation, chosen)
+
+    def scores(self, entry: Criterion, perturbation: Perturbation | None = None, level: float = 0.0) -> dict[str, float]:
+        """Run a criterion once and check what it returns.
+
+        Args:
+            entry: the criterion.
+            perturbation, level: what an aware one is asked about.
+
+        Raises:
+            BadInput: as in ``score``.
+        """
+        where = f"criterion {entry.name!r} on network {self.network.name!r}"
+        built_in = criteria().get(entry.name) is entry
+        model = self._model if built_in else self._copy()
+        n_hooks = _count_hooks(model)
+        try:
+            found = self._call(entry, model, perturbation, level, share=built_in, where=where)
+            _check_untouched(model, n_hooks, self.network.model, where)
+            return _checked(found, self._names, where)
+        except BaseException:
+            if built_in:
+                self._start()  # whatever it left behind
+            raise
+
+    def _call(
+        self,
+        entry: Criterion,
+        model: nn.Module,
+        perturbation: Perturbation | None,
+        level: float,
+        *,
+        share: bool,
+        where: str,
+    ) -> Any:
+        """Call a criterion; where it shares, take what its twin of another track has found."""
+        limit = entry.examples or self.examples
+        try:
+            aware = self._aware(perturbation, limit, level)
+            if share:
+                key = (entry.function, limit, *aware)
+                with self._shared.active():
+                    return self._shared.once(key, lambda: entry.function(model, self._take(limit), *aware))
+            return entry.function(model, [(images.clone(), labels.clone()) for images, labels in self._take(limit)], *aware)
+        except Exception as error:
+            raise BadInput(f"{where}: raised {type(error).__name__}: {error}") from error
+
+    def _take(self, limit: int) -> Batches:
+        """Return the probe examples that a criterion sees, or all of the given ones, in batches on the model's device."""
+        if limit not in self._batches:
+            n = len(self._labels) if self._all_given else limit
+            parts = (tensor[:n].split(self.batch_size) for tensor in (self._images, self._labels))
+            self._batches[limit] = list(zip(*parts, strict=True))
+        return self._batches[limit]
+
+    def _aware(self, perturbation: Perturbation | None, limit: int, level: float) -> tuple[Any, ...]:
+        """Return the arguments that an aware criterion gets beyond model and batches."""
+        if perturbation is None:
+            return ()
+        gradients: dict[str, Tensor] = {}
+        if "gradient" in perturbation.needs:
+            with self._shared.active():
+                gradients = mean_gradients(self._model, self._take(limit))
+        key = (perturbation.name, limit)
+        if key not in self._perturbs:
+            self._perturbs[key] = _perturb_function(self.network, perturbation, gradients)
+        return self._perturbs[key], level
+
+
 def _perturb_function(
-    network: Network, perturbation: Perturbation, batches: Batches, counter: "_ForwardCounter | None"
+    network: Network, perturbation: Perturbation, gradients: dict[str, Tensor]
 ) -> Callable[[str, float], np.ndarray]:
-    gradients: dict[str, np.ndarray] = {}
-    if "gradient" in perturbation.needs:
-        model = deepcopy(network.model)
-        if counter:
-            counter.watch(model)
-        found = mean_gradients(model, batches)
-        gradients = {name: gradient.double().cpu().numpy() for name, gradient in found.items()}
+    """Return what aware criteria call: (layer, level) -> perturbed weight, float32."""
 
     def perturb(name: str, level: float) -> np.ndarray:
         layer = network.layer(name)
         stream = Stream(STREAM, network.name, name, perturbation.name, float(level))
         facts = LayerFacts(layer.kind, layer.output_axis, layer.fan_in)
-        return perturbation.apply(network.weight(layer), level, stream, layer=facts, gradient=gradients.get(name)).weight
+        gradient = gradients[name].double().cpu().numpy() if gradients else None
+        return perturbation.apply(network.weight(layer), level, stream, layer=facts, gradient=gradient).weight
 
     return perturb
 
 
-def _run(
-    entry: Criterion, network: Network, batches: Batches, *aware: Any, counter: "_ForwardCounter | None" = None
-) -> dict[str, float]:
-    """Run a criterion on a copy of the model and check what it returns."""
-    model = deepcopy(network.model)
-    where = f"criterion {entry.name!r} on network {network.name!r}"
-    handles = counter.watch(model) if counter else []
-    try:
-        found = entry.function(model, batches, *aware)
-    except Exception as error:
-        raise BadInput(f"{where}: raised {type(error).__name__}: {error}") from error
-    finally:
-        for handle in handles:
-            handle.remove()
-    _check_unchanged(model, network.model, where)
-    return _checked(found, network, where)
+def _count_hooks(model: nn.Module) -> int:
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return sum(len(getattr(module, kind)) for module in model.modules() for kind in kinds)
 
 
-def _checked(found: Any, network: Network, where: str) -> dict[str, float]:
-    names = [layer.name for layer in network.layers]
+def _checked(found: Any, names: list[str], where: str) -> dict[str, float]:
     if not isinstance(found, dict) or set(found) != set(names):
         given = set(found) if isinstance(found, dict) else set()
         detail = f"; missing {sorted(set(names) - given)[:3]}, unknown {sorted(map(str, given - set(names)))[:3]}"
@@ -201,31 +267,15 @@ def _checked(found: Any, network: Network, where: str) -> dict[str, float]:
     return scores
 
 
-def _check_unchanged(model: nn.Module, original: nn.Module, where: str) -> None:
+def _check_untouched(model: nn.Module, n_hooks: int, original: nn.Module, where: str) -> None:
     before, after = original.state_dict(), model.state_dict()
-    changed = [key for key in before if key not in after or not torch.equal(before[key], after[key])]
+    changed = [key for key in before if key not in after or not equal(before[key], after[key])]
     if changed:
         raise BadInput(f"{where}: changed the model ({changed[0]}); restore every weight before returning")
-
-
-class _ForwardCounter:
-    """Counts passes in units of one example's forward pass; a backward pass counts as two."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-
-    def watch(self, model: nn.Module) -> list[Any]:
-        """Count this model's passes until the returned handles are removed."""
-
-        def count(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-            self.total += len(args[0])
-            if output.requires_grad:
-                output.register_hook(lambda gradient: self._count_backward(len(gradient)))
-
-        return [model.register_forward_hook(count)]
-
-    def _count_backward(self, n_examples: int) -> None:
-        self.total += 2.0 * n_examples
+    if any(module.training for module in model.modules()):
+        raise BadInput(f"{where}: left the model in training mode; call model.eval() before returning")
+    if _count_hooks(model) != n_hooks:
+        raise BadInput(f"{where}: left hooks on the model; remove each before returning")
 
 
 def write_scores(
@@ -246,18 +296,32 @@ def write_scores(
 
     Raises:
         UnknownName: no criterion has that name.
-        BadInput: a criterion failed, or the folder cannot be written to; nothing was written.
+        BadInput: the folder cannot be written to, or criteria failed: each is named, and what did not fail is written.
     """
     entries = [parse_criterion(spec) for spec in specs]
-    card = _card(out.resolve().name, entries, networks)
+    _card(out.resolve().name, entries, networks)
     check_writable(out)
-    rows, costs, total = [], [], len(entries) * len(networks)
-    for i, (network, entry) in enumerate((network, entry) for network in networks for entry in entries):
-        report(f"scoring {network.name} {entry.name}", i, total)
-        found = score_network(entry, network, levels)
-        rows += [row | {"dataset": network.dataset, "split": network.split} for row in found.rows]
-        costs.append(found.cost)
-    write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
+    rows, costs, refused = [], [], []
+    done, total = 0, len(entries) * len(networks)
+    for network in networks:
+        sweep = Sweep(network)
+        for entry in entries:
+            report(f"scoring {network.name} {entry.name}", done, total)
+            done += 1
+            try:
+                found = sweep.scored(entry, levels)
+            except BadInput as error:
+                refused.append(str(error))
+                continue
+            rows += [row | {"dataset": network.dataset, "split": network.split} for row in found.rows]
+            costs.append(found.cost)
+    scored = {row["criterion"] for row in costs}
+    if scored:
+        card = _card(out.resolve().name, [entry for entry in entries if entry.name in scored], networks)
+        write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
+    if refused:
+        rest = f"{out} holds what was not refused" if scored else "nothing was written"
+        raise BadInput("\n".join([*refused, f"{len(refused)} of {total} refused; {rest}"]))
 
 
 def _card(name: str, entries: Sequence[Criterion], networks: Sequence[Network]) -> SubmissionCard:

@@ -2,12 +2,14 @@
 
 import pyarrow.parquet as pq
 import pytest
+import torch
+import yaml
 
-from safer_bench.criteria import criteria
+from safer_bench.criteria import criteria, criterion, parse_criterion
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.networks import Network
 from safer_bench.perturbations import parse_perturbation
-from safer_bench.scoring import score, score_network, write_scores
+from safer_bench.scoring import Sweep, score, write_scores
 
 LEVELS = [parse_perturbation("sign_flip:0.1,0.5"), parse_perturbation("gradient_corruption_l2:1")]
 
@@ -38,6 +40,8 @@ def test_a_plain_function_in_a_file_is_a_criterion(tiny, tmp_path):
             f"next(model.parameters()).data.mul_(2); return {LAYERS}",
             "changed the model (conv.weight); restore every weight before returning",
         ),
+        (f"model.train(); return {LAYERS}", "left the model in training mode; call model.eval() before returning"),
+        (f"model.register_forward_hook(print); return {LAYERS}", "left hooks on the model; remove each before returning"),
     ],
 )  # fmt: skip
 def test_a_criterion_that_fails_is_named_and_nothing_becomes_a_silent_zero(tiny, tmp_path, body, message):
@@ -93,28 +97,115 @@ def test_a_submissions_name_is_checked_before_anything_is_scored(tiny, tmp_path)
         write_scores(tmp_path / "my scores", [criterion_file(tmp_path, "raise ValueError")], [tiny], LEVELS)
 
 
-def test_costs_count_passes_forward_as_one_and_backward_as_two(tiny):
-    """40 probe examples; finding the layers costs one more each time."""
-    snip = score_network(criteria()["snip"], tiny, LEVELS, batch_size=16).cost
-    assert snip["forward_equivalents"] == 40 + 2 * 40 + 2
-    drop = score_network(criteria()["measured_drop_128"], tiny, LEVELS[:1], batch_size=16).cost
-    assert drop["forward_equivalents"] == 2 * (40 * (1 + 3) + 1)
+def cost(name, network, levels=LEVELS, sweep=None):
+    return (sweep or Sweep(network, batch_size=16)).scored(criteria()[name], levels).cost
+
+
+def test_costs_count_passes_forward_as_one_backward_as_two_and_backward_of_backward_as_four(tiny):
+    """40 probe examples; finding the layers costs one more."""
+    assert cost("snip", tiny)["forward_equivalents"] == 1 + (1 + 2) * 40
+    assert cost("grasp", tiny)["forward_equivalents"] == 1 + (1 + 2) * 40 + (1 + 2 + 4 + 2) * 40
+    drop = cost("measured_drop_128", tiny, LEVELS[:1])
+    assert drop["forward_equivalents"] == 1 + 40 * (1 + 2 * 3)
     assert drop["seconds"] > 0
-    gradient = score_network(criteria()["measured_drop_128"], tiny, LEVELS[1:], batch_size=16).cost
-    assert gradient["forward_equivalents"] == 3 * 40 + 1 + 40 * (1 + 3) + 1
+    assert cost("measured_drop_128", tiny, LEVELS[1:])["forward_equivalents"] == 1 + 3 * 40 + 40 * (1 + 3)
 
 
-def test_aware_rows_name_their_perturbation_and_blind_ones_none(tiny):
-    rows = score_network(criteria()["measured_drop_128"], tiny, LEVELS).rows
-    assert [(row["layer"], row["perturbation"]) for row in rows] == [
-        (layer, name) for name in ("sign_flip", "gradient_corruption_l2") for layer in ("conv", "hidden", "head")
+STATED = [entry for entry in criteria().values() if "at most" not in entry.cost]
+
+
+@pytest.mark.parametrize("entry", STATED, ids=lambda entry: entry.name)
+def test_stated_costs_are_the_counted_ones(tiny, entry):
+    """One level; the gradient that a perturbation needs is its own affair."""
+    stated = eval(entry.cost, {"N": min(40, entry.examples or 40), "L": 3, "C": 3})
+    counted = cost(entry.name, tiny, [parse_perturbation("sign_flip:0.1")])["forward_equivalents"]
+    assert counted == stated + 1
+
+
+def test_a_sweep_makes_shared_passes_once_and_bills_each_criterion_as_if_alone(tiny):
+    passes = 0
+
+    def count(*_):
+        nonlocal passes
+        passes += 1
+
+    names = ["snip", "gradient_norm", "fit", "measured_drop_128", "output_kl", "measured_drop_128_by_level", "grasp"]
+    alone = {name: cost(name, tiny)["forward_equivalents"] for name in names}
+    tiny.model.register_forward_hook(count)  # copies carry it
+    sweep = Sweep(tiny, batch_size=40)
+    together = {name: cost(name, tiny, sweep=sweep)["forward_equivalents"] for name in names}
+    assert together == alone
+    finding, gradients, fisher, clean, perturbed, products = 2, 2, 40, 1, 3 * 3, 1  # at 40 and at 128 examples; three levels
+    assert passes == finding + gradients + fisher + clean + perturbed + products
+
+
+def test_a_criterion_of_a_file_shares_nothing_with_built_in_ones(tiny, tmp_path):
+    """It may have changed its copy of the model, and what it changed must not be kept."""
+    body = f"[p.data.zero_() for p in model.parameters()]; return {LAYERS}"
+    sweep = Sweep(tiny)
+    first = sweep.scores(criteria()["snip"])
+    with pytest.raises(BadInput, match="changed the model"):
+        sweep.scores(parse_criterion(criterion_file(tmp_path, body)))
+    assert sweep.scores(criteria()["snip"]) == first == Sweep(tiny).scores(criteria()["snip"])
+
+
+def test_what_a_failed_built_in_criterion_left_behind_is_not_kept(tiny, monkeypatch):
+    def spoil(model, batches):
+        with torch.no_grad():
+            model.conv.weight.zero_()
+        raise ValueError("spoilt")
+
+    from safer_bench import scoring
+
+    bad = criterion(name="bad", source="test")(spoil)
+    monkeypatch.setattr(scoring, "criteria", lambda: {"bad": bad, **criteria()})
+    sweep = Sweep(tiny)
+    with pytest.raises(BadInput, match="criterion 'bad' on network 'tiny': raised ValueError: spoilt"):
+        sweep.scores(bad)
+    assert sweep.scores(criteria()["l2_norm"]) == score("l2_norm", tiny)
+
+
+def test_rows_name_what_their_track_sees(tiny):
+    sweep, layers = Sweep(tiny), ("conv", "hidden", "head")
+    rows = sweep.scored(criteria()["measured_drop_128"], LEVELS).rows
+    found = [(row["layer"], row["perturbation"], row["level"]) for row in rows]
+    assert found == [(layer, name, None) for name in ("sign_flip", "gradient_corruption_l2") for layer in layers]
+    rows = sweep.scored(criteria()["measured_drop_128_by_level"], LEVELS).rows
+    at = (("sign_flip", 0.1), ("sign_flip", 0.5), ("gradient_corruption_l2", 1.0))
+    assert [(row["layer"], row["perturbation"], row["level"]) for row in rows] == [(x, *y) for y in at for x in layers]
+    assert {(row["perturbation"], row["level"]) for row in sweep.scored(criteria()["l2_norm"], LEVELS).rows} == {
+        (None, None)
+    }
+
+
+def test_a_level_of_a_level_aware_criterion_is_averaged_into_the_aware_one(tiny):
+    rows = Sweep(tiny).scored(criteria()["quantization_mse_by_level"], LEVELS[:1]).rows
+    each = {(row["layer"], row["level"]): row["score"] for row in rows}
+    average = score("quantization_mse", tiny, perturbation="sign_flip:0.1,0.5")
+    for layer, value in average.items():
+        assert each[layer, 0.1] < each[layer, 0.5]
+        assert value == pytest.approx((each[layer, 0.1] + each[layer, 0.5]) / 2)
+
+
+def test_the_others_go_on_when_a_criterion_fails(tiny, tmp_path):
+    bad, out = criterion_file(tmp_path, "return {}"), tmp_path / "out"
+    with pytest.raises(BadInput) as error:
+        write_scores(out, ["l2_norm", bad, "snip"], [tiny], LEVELS)
+    assert str(error.value) == (
+        "criterion 'mine' on network 'tiny': expected one score for each of the 3 layers; "
+        "missing ['conv', 'head', 'hidden'], unknown []\n"
+        f"1 of 3 refused; {out} holds what was not refused"
+    )
+    assert set(pq.read_table(out / "scores.parquet")["criterion"].to_pylist()) == {"l2_norm", "snip"}
+    assert [item["name"] for item in yaml.safe_load((out / "submission.yaml").read_text())["criteria"]] == [
+        "l2_norm",
+        "snip",
     ]
-    assert {row["perturbation"] for row in score_network(criteria()["l2_norm"], tiny, LEVELS).rows} == {None}
 
 
-def test_a_failing_criterion_leaves_nothing_written(tiny, tmp_path):
-    with pytest.raises(BadInput):
-        write_scores(tmp_path / "out", ["l2_norm", criterion_file(tmp_path, "return {}")], [tiny], LEVELS)
+def test_where_every_criterion_fails_nothing_is_written(tiny, tmp_path):
+    with pytest.raises(BadInput, match=r"\n1 of 1 refused; nothing was written$"):
+        write_scores(tmp_path / "out", [criterion_file(tmp_path, "return {}")], [tiny], LEVELS)
     assert not (tmp_path / "out").exists()
 
 

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from safer_bench.criteria.shared import shared
 from safer_bench.errors import BadInput
-from safer_bench.layers import discover_layers
+from safer_bench.layers import Layer, discover_layers
 
 Batches = Sequence[tuple[Tensor, Tensor]]  # (images (n, ...), labels (n,)) each
 Scores = dict[str, float]
 Perturb = Callable[[str, float], np.ndarray]  # (layer, level) -> perturbed weight, float32
 
-NEEDS = ("weights", "data", "gradients", "measurement")
+NEEDS = ("weights", "data", "labels", "gradients", "hessian", "measurement")
+TRACKS = ("blind", "perturbation_aware", "level_aware")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,17 @@ class Criterion:
     Attributes:
         name: unique.
         function: ``(model, batches) -> {layer: score}``; aware ones ``(model, batches, perturb, level)``.
-        needs: ``weights`` (one example finds the layers), ``data``, ``gradients`` or ``measurement``.
-        formula: the score in terms of W, g (gradient of the mean loss), x (input).
+        needs: some of ``weights`` (one example finds the layers), ``data``, ``labels``, ``gradients``, ``hessian`` and
+            ``measurement``, separated by commas.
+        formula: the score in terms of W, g (gradient of the mean loss), x and y (a layer's input and output), L (the loss),
+            H (Hessian of the mean loss), W' (the perturbed weight).
         source: where it comes from.
-        aware: it sees the perturbation: called once a level, and its levels are averaged as in the area.
-        examples: probe examples it uses; None for the caller's choice.
+        track: ``blind``; ``perturbation_aware``: called once a level, and its levels are averaged as in the area;
+            ``level_aware``: called once a level, and each level's score counts for itself.
+        examples: most probe examples it uses; None for the caller's choice.
+        cost: forward-equivalents in terms of N (examples), L (layers) and C (classes), aware ones a level; the one pass
+            that finds the layers is left out.
+        description: one sentence.
     """
 
     name: str
@@ -38,56 +44,65 @@ class Criterion:
     needs: str
     formula: str
     source: str
-    aware: bool = False
+    track: str = "blind"
     examples: int | None = None
+    cost: str = ""
+    description: str = ""
 
     def __call__(self, model: nn.Module, batches: Batches, *aware: Any) -> Scores:
         """Call the bare function, unchecked; ``safer_bench.score`` checks what it returns."""
         return self.function(model, batches, *aware)
 
     @property
-    def track(self) -> str:
-        """``blind`` or ``perturbation_aware``."""
-        return "perturbation_aware" if self.aware else "blind"
-
-    @property
-    def description(self) -> str:
-        """First line of the function's docstring."""
-        return (self.function.__doc__ or "").strip().split("\n")[0]
+    def aware(self) -> bool:
+        """Whether it sees the perturbation."""
+        return self.track != "blind"
 
 
 def criterion(
-    *, needs: str = "weights", formula: str = "", source: str = "", aware: bool = False, examples: int | None = None
+    *,
+    name: str = "",
+    needs: str = "weights",
+    formula: str = "",
+    source: str = "",
+    aware: bool = False,
+    examples: int | None = None,
+    cost: str = "",
+    description: str = "",
 ) -> Callable[[Callable[..., Scores]], Criterion]:
-    """Make a criterion of a function; the function's name is the criterion's.
+    """Make a criterion of a function; its name and the first line of its docstring are the criterion's unless given.
 
     Raises:
         BadInput: an unknown need.
     """
-    if needs not in NEEDS:
-        raise BadInput(f"needs {needs!r}; expected one of {', '.join(NEEDS)}")
+    unknown = set(needs.split(", ")) - set(NEEDS)
+    if unknown:
+        raise BadInput(f"needs {min(unknown)!r}; expected some of {', '.join(NEEDS)}")
+    track = TRACKS[int(aware)]
 
     def decorate(function: Callable[..., Scores]) -> Criterion:
-        return Criterion(function.__name__, function, needs, formula, source, aware, examples)
+        what = description or (function.__doc__ or "").strip().split("\n")[0]
+        return Criterion(name or function.__name__, function, needs, formula, source, track, examples, cost, what)
 
     return decorate
 
 
+@shared
+def used_layers(model: nn.Module, batches: Batches) -> tuple[Layer, ...]:
+    """Return the layers in order of first use, found by a pass over one example."""
+    return tuple(layer for layer in discover_layers(model, batches[0][0][:1]) if layer.index >= 0)
+
+
 def layer_weights(model: nn.Module, batches: Batches) -> dict[str, nn.Parameter]:
     """Return the weight of every layer by name, in order of first use; found by a pass over one example."""
-    layers = discover_layers(model, batches[0][0][:1])
-    return {layer.name: model.get_parameter(layer.parameter) for layer in layers if layer.index >= 0}
+    return {layer.name: model.get_parameter(layer.parameter) for layer in used_layers(model, batches)}
 
 
-def mean_gradients(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
-    """Return the gradient of the mean cross-entropy over all examples with respect to each layer's weight."""
-    weights = layer_weights(model, batches)
-    n_examples = sum(len(labels) for _, labels in batches)
-    totals = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for images, labels in batches:
-        loss = F.cross_entropy(model(images), labels, reduction="sum") / n_examples
-        gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
-        for name, gradient in zip(weights, gradients, strict=True):
-            if gradient is not None:
-                totals[name] += gradient
-    return totals
+def count_examples(batches: Batches) -> int:
+    """Return the number of examples of all batches."""
+    return sum(len(labels) for _, labels in batches)
+
+
+def output_matrix(weight: Tensor, layer: Layer) -> Tensor:
+    """Return a weight, or what has its shape, as float64 ``(outputs, fan-in)``."""
+    return weight.detach().double().movedim(layer.output_axis, 0).flatten(1)

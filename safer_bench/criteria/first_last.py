@@ -5,7 +5,7 @@ from torch import nn
 from safer_bench.criteria.entry import Batches, Scores, criterion, layer_weights
 
 
-@criterion(formula="1 for the first and the last layer, else 0", source="control")
+@criterion(formula="1 for the first and the last layer, else 0", source="control", cost="0")
 def first_last(model: nn.Module, batches: Batches) -> Scores:
     """One for the first and the last layer, zero for all others."""
     names = list(layer_weights(model, batches))

@@ -2,12 +2,10 @@
 
 from torch import nn
 
-from safer_bench.criteria.entry import Batches, Scores, criterion
-from safer_bench.layers import discover_layers
+from safer_bench.criteria.entry import Batches, Scores, criterion, used_layers
 
 
-@criterion(formula="multiply-accumulates for one example", source="control")
+@criterion(formula="multiply-accumulates for one example", source="control", cost="0")
 def macs(model: nn.Module, batches: Batches) -> Scores:
     """Multiply-accumulates of the weight for one example."""
-    layers = discover_layers(model, batches[0][0][:1])
-    return {layer.name: float(layer.macs) for layer in layers if layer.index >= 0}
+    return {layer.name: float(layer.macs) for layer in used_layers(model, batches)}

@@ -1,31 +1,34 @@
-"""Control: measuring itself, on few examples. A criterion is useful only if it beats measuring at equal cost."""
+"""Controls: measuring itself, on few examples. A criterion is useful only if it beats measuring at equal cost."""
 
 import torch
 from torch import nn
 
-from safer_bench.criteria.entry import Batches, Perturb, Scores, criterion, layer_weights
+from safer_bench.criteria.changes import clean_logits, perturbed_logits
+from safer_bench.criteria.entry import Batches, Perturb, Scores, criterion
 
 
-@torch.no_grad()
-def _n_right(model: nn.Module, batches: Batches) -> int:
-    return sum(int((model(images).argmax(1) == labels).sum()) for images, labels in batches)
+def _measured_drop(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Scores:
+    """Return the accuracy lost when a layer is perturbed once; logits that are not finite are wrong."""
+    labels = torch.cat([labels for _, labels in batches])
+
+    def n_right(logits: torch.Tensor) -> int:
+        return int(((logits.argmax(1) == labels) & logits.isfinite().all(1)).sum())
+
+    clean = n_right(clean_logits(model, batches))
+    perturbed = perturbed_logits(model, batches, perturb, level)
+    return {name: (clean - n_right(logits)) / len(labels) for name, logits in perturbed.items()}
 
 
-@criterion(
-    needs="measurement",
-    formula="accuracy drop on 128 probe examples, one draw, float32",
-    source="control; Yvinec et al. 2023, arXiv 2308.04753",
-    aware=True,
-    examples=128,
+MEASURED_DROPS = tuple(
+    criterion(
+        name=f"measured_drop_{examples}",
+        needs="measurement",
+        formula=f"accuracy drop on {examples} probe examples, one draw, float32",
+        source="control; Yvinec et al. 2023, arXiv 2308.04753",
+        aware=True,
+        examples=examples,
+        cost="N*(1 + L)",
+        description=f"Accuracy lost on {examples} probe examples when the layer is perturbed once.",
+    )(_measured_drop)
+    for examples in (32, 128, 512)
 )
-def measured_drop_128(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Scores:
-    """Accuracy lost on 128 probe examples when the layer is perturbed once."""
-    clean, n_examples = _n_right(model, batches), sum(len(labels) for _, labels in batches)
-    drops = {}
-    for name, weight in layer_weights(model, batches).items():
-        original = weight.detach().clone()
-        with torch.no_grad():
-            weight.copy_(torch.from_numpy(perturb(name, level)))
-            drops[name] = (clean - _n_right(model, batches)) / n_examples
-            weight.copy_(original)
-    return drops

@@ -50,6 +50,17 @@ def test_list_names_entries_and_info_knows_each(cli, kind):
         assert (found.code, found.out.splitlines()[0].split()) == (0, ["kind", kind]), name
 
 
+def test_info_of_a_criterion_shows_formula_source_and_cost(cli):
+    assert cli("info", "true_fisher").out.splitlines()[3:] == [
+        "formula   (1/N) sum_i sum_c p_c norm2(d log p_c / dW)^2",
+        "track     blind",
+        "needs     gradients",
+        "cost      N*(1 + 2*C) forward passes of one example",
+        "examples  as many as asked for",
+        "source    Kunstner et al. 2019, arXiv 1905.12558; the trace of the diagonal GGN as well (softmax)",
+    ]
+
+
 def test_info_of_a_network_names_its_layers(cli):
     assert re.search(r"^layer layer1.0.conv1 +16x16x3x3$", cli("info", "resnet20").out, re.MULTILINE)
 
@@ -99,7 +110,7 @@ def test_a_users_own_network_is_measured(cli, tmp_path):
         (("verify", "{tmp}"), "{tmp}: no dataset tree (it has no manifest.json). Name the folder of one, or make one: safer-bench demo"),
         (("check", "{tmp}/absent", "--truth", "{tree}"), "{tmp}/absent: no such folder; expected submissions/NAME with submission.yaml and scores"),
         (("evaluate", "{tmp}/absent", "--truth", "{tree}", "--out", "{tmp}/b"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
-        (("score", "snob", "--out", "{tmp}/s", "--network", "digits_mlp"), "no criterion is called 'snob'. Did you mean 'snip'? All of them: safer-bench list criteria"),
+        (("score", "snipe", "--out", "{tmp}/s", "--network", "digits_mlp"), "no criterion is called 'snipe'. Did you mean 'snip'? All of them: safer-bench list criteria"),
         (("train",), "train takes names of networks or --missing, one of the two: safer-bench train resnet20"),
         (("train", "digits_mlp", "--missing"), "train takes names of networks or --missing, one of the two: safer-bench train resnet20"),
         (("verify", "{tree}", "--dataset", "cifar"), "the truth has no dataset 'cifar'; it has digits"),
@@ -327,6 +338,19 @@ def test_what_is_missing_is_trained_and_written_once(cli, monkeypatch, tmp_path)
     first, epoch, last = found.out.splitlines()
     assert (first, epoch[:9], last) == ("training digits_mlp", "epoch   1", str(tmp_path / "digits_mlp.safetensors"))
     assert cli("train", "--missing", "--out", tmp_path).out == ""
+
+
+def test_a_criterion_that_fails_is_named_while_the_others_are_scored(cli, tmp_path):
+    (tmp_path / "bad.py").write_text("def hopeful(model, batches):\n    return {}\n")
+    out = tmp_path / "scores"
+    found = cli("score", "l2_norm", f"{tmp_path / 'bad.py'}:hopeful", "--network", "digits_mlp", "--out", out)
+    assert (found.code, found.out) == (2, "")
+    first, last = found.err.splitlines()
+    assert first.startswith(
+        "Error: criterion 'hopeful' on network 'digits_mlp': expected one score for each of the 10 layers"
+    )
+    assert last == f"1 of 2 refused; {out} holds what was not refused"
+    assert set(pq.read_table(out / "scores.parquet")["criterion"].to_pylist()) == {"l2_norm"}
 
 
 def test_scores_are_by_default_of_the_networks_of_the_truth():

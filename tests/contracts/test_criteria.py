@@ -1,62 +1,153 @@
-"""Every criterion obeys the same laws."""
+"""Every criterion obeys the same laws. A sweep over a network serves the tests of all criteria."""
 
 import math
+from functools import cache
 
 import pytest
 import torch
+from torch import nn
 
 from safer_bench.criteria import criteria
+from safer_bench.criteria.entry import TRACKS
+from safer_bench.criteria.grid import ATTRIBUTIONS, NAMED, REDUCTIONS
 from safer_bench.networks import Network
-from safer_bench.scoring import score
+from safer_bench.perturbations import parse_perturbation
+from safer_bench.scoring import Sweep, score
 from safer_bench.zoo import load_network
+from tests.test_layers import Attention, Unordered
 
 ENTRIES = list(criteria().values())
 each = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-NETWORKS = ("digits_mlp", "digits_vit")
+LEVELS = [parse_perturbation("sign_flip:0.3,0.5")]
+N = 24
 
 
-def run(entry, network, **options):
-    return score(entry.name, network, perturbation="sign_flip", **({"examples": 64} | options))
+class Volumes(nn.Module):
+    """Convolutions of three dimensions and transposed ones, and activations that work in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv3d(1, 4, 3, padding=1)
+        self.up = nn.ConvTranspose2d(4, 6, 2, stride=2, groups=2)
+        self.norm = nn.BatchNorm2d(6)
+        self.head = nn.Linear(6, 3)
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        x = self.act(self.first(x)).mean(2)
+        return self.head(self.act(self.norm(self.up(x))).mean((2, 3)))
+
+
+class Encoder(nn.Module):
+    """torch's own transformer layer: fused attention, and a fast path that calls none of its modules."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(self.layer(x).mean(1))
+
+
+def own_network(kind, shape, n_classes):
+    generator = torch.Generator().manual_seed(3)
+    torch.manual_seed(3)
+    images, labels = torch.randn(2 * N, *shape, generator=generator), torch.arange(2 * N) % n_classes
+    model = kind().eval().requires_grad_(False)  # a frozen model is as good as any
+    return Network(model, images[:N], labels[:N], name=kind.__name__.lower(), probe=(images[N:], labels[N:]))
+
+
+OWN = {
+    "attention": (Attention, (6, 1), 4),
+    "encoder": (Encoder, (5, 8), 3),
+    "unordered": (Unordered, (4,), 3),
+    "volumes": (Volumes, (1, 3, 4, 4), 3),
+}
+
+
+@cache
+def network_called(name):
+    return own_network(*OWN[name]) if name in OWN else load_network(name)
+
+
+@cache
+def swept(name, variant=""):
+    """Return {criterion: {(layer, perturbation, level): score}} on N probe examples, all given."""
+    network = network_called(name)
+    images, labels = (part[:N].flip(0) if variant == "flipped" else part[:N] for part in network.probe)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2 if variant == "two threads" else threads)
+    try:
+        sweep = Sweep(network, batch_size=7 if variant == "small batches" else 64, part=(images, labels))
+        return {entry.name: scores_of(sweep, entry) for entry in ENTRIES}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def scores_of(sweep, entry):
+    return {(r["layer"], r["perturbation"], r["level"]): r["score"] for r in sweep.scored(entry, LEVELS).rows}
 
 
 @each
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["digits_vit", *OWN])
 def test_every_layer_gets_one_finite_score_and_the_model_stays(entry, name):
-    network = load_network(name)
+    network = network_called(name)
     before = network.weights_sha256
-    found = run(entry, network)
-    assert list(found) == [layer.name for layer in network.layers]
+    found = swept(name)[entry.name]
+    n_times = {"blind": 1, "perturbation_aware": 1, "level_aware": 2}[entry.track]
+    assert [key[0] for key in found] == [layer.name for layer in network.layers] * n_times
     assert all(math.isfinite(value) for value in found.values())
     assert Network(network.model, network.images, network.labels).weights_sha256 == before
     assert all(parameter.grad is None for parameter in network.model.parameters())
 
 
 @each
-def test_scores_repeat_and_depend_on_neither_batch_size_nor_row_order(entry):
-    network = load_network("digits_resnet")
-    first = run(entry, network)
-    assert run(entry, network) == first
-    assert run(entry, network, batch_size=7) == pytest.approx(first, rel=1e-4)
-    if entry.examples is None:
-        images, labels = (part[:64].flip(0) for part in network.probe)
-        assert score(entry.name, network, images, labels, examples=64) == pytest.approx(first, rel=1e-4)
+@pytest.mark.parametrize(
+    ("name", "variant"), [("digits_resnet", "small batches"), ("digits_resnet", "flipped"), ("digits_cnn", "two threads")]
+)
+def test_scores_depend_on_neither_batch_size_nor_row_order_nor_threads(entry, name, variant):
+    first, second = swept(name)[entry.name], swept(name, variant)[entry.name]
+    largest = max(map(abs, first.values()))
+    assert second == pytest.approx(first, rel=1e-4, abs=1e-5 * largest)  # signed sums may cancel in one layer
+
+
+@each
+def test_a_sweep_finds_what_the_criterion_finds_alone(entry):
+    network = network_called("volumes")
+    images, labels = (part[:N] for part in network.probe)
+    alone = scores_of(Sweep(network, part=(images, labels)), entry)
+    assert alone == swept("volumes")[entry.name]
+    if entry.track == "blind":
+        assert score(entry.name, network, images, labels) == {key[0]: value for key, value in alone.items()}
 
 
 @each
 def test_no_criterion_touches_the_evaluation_examples(entry):
     """The first evaluation image finds the layers; scores must not change with what the others hold."""
-    network = load_network("digits_mlp")
-    other = Network(
-        network.model,
-        torch.zeros_like(network.images),
-        torch.zeros_like(network.labels),
-        name=network.name,
-        probe=network.probe,
-    )
-    assert run(entry, other) == run(entry, network)
+    network = network_called("volumes")
+    blank = torch.zeros_like(network.images), torch.zeros_like(network.labels)
+    other = Network(network.model, *blank, name=network.name, probe=network.probe)
+    assert scores_of(Sweep(other), entry) == swept("volumes")[entry.name]
 
 
 @each
 def test_facts_are_complete(entry):
-    for fact in (entry.formula, entry.source, entry.description):
+    for fact in (entry.formula, entry.source, entry.description, entry.cost):
         assert fact
+    assert entry.track in TRACKS
+    assert entry.description.endswith(".")
+
+
+def test_the_grid_is_whole_and_lists_nothing_twice():
+    names = [NAMED.get((a, r), f"{a}_{r}") for a in ATTRIBUTIONS for r in REDUCTIONS]
+    assert len(set(names)) == 36
+    assert set(names) <= set(criteria())
+
+
+def test_no_two_blind_criteria_are_the_same_number():
+    """On a network with layers of several kinds; a pair that agrees everywhere is one criterion under two names."""
+    found = {entry.name: tuple(swept("digits_resnet")[entry.name].values()) for entry in ENTRIES if not entry.aware}
+    names = list(found)
+    same = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :] if found[a] == pytest.approx(found[b], rel=1e-6)]
+    assert not same

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from safer_bench.criteria.grid import ATTRIBUTIONS, NAMED, REDUCTIONS
 from safer_bench.perturbations import perturbations
 from safer_bench.perturbations.stream import Stream
 from safer_bench.scoring import STREAM, score
@@ -28,6 +29,7 @@ def gradients(tiny):
 def test_controls(tiny):
     assert score("parameters", tiny) == {"conv": 27.0, "hidden": 384.0, "head": 24.0}
     assert score("depth", tiny) == {"conv": 0.0, "hidden": -1.0, "head": -2.0}
+    assert score("depth_backward", tiny) == {"conv": 0.0, "hidden": 1.0, "head": 2.0}
     assert score("first_last", tiny) == {"conv": 1.0, "hidden": 0.0, "head": 1.0}
     assert score("macs", tiny) == {"conv": 16.0 * 27, "hidden": 384.0, "head": 24.0}
     assert set(score("constant", tiny).values()) == {1.0}
@@ -36,32 +38,103 @@ def test_controls(tiny):
 
 def test_weight_criteria(tiny, weights):
     assert score("l2_norm", tiny) == pytest.approx({n: np.linalg.norm(w) for n, w in weights.items()})
+    assert score("l1_norm", tiny) == pytest.approx({n: np.abs(w).sum() for n, w in weights.items()})
     assert score("mean_magnitude", tiny) == pytest.approx({n: np.abs(w).mean() for n, w in weights.items()})
-    expected = {n: np.linalg.svd(w.reshape(len(w), -1), compute_uv=False)[0] for n, w in weights.items()}
-    assert score("spectral_norm", tiny) == pytest.approx(expected)
+
+
+def largest(values, share):
+    """The largest magnitudes: a share of the entries, at least one."""
+    return np.sort(np.abs(values).ravel())[::-1][: max(1, round(share * values.size))]
 
 
 def test_gradient_criteria(tiny, weights, gradients):
     expected = {
         "gradient_norm": lambda w, g: np.linalg.norm(g),
         "snip": lambda w, g: np.abs(w * g).sum(),
+        "plain": lambda w, g: (w * g).sum(),
+        "taylor_filter": lambda w, g: sum((w[k] * g[k]).sum() ** 2 for k in range(len(w))),
         "corruption_indicator_l2": lambda w, g: np.linalg.norm(w) * np.linalg.norm(g),
+        "corruption_indicator_linf": lambda w, g: np.abs(w).max() * np.abs(g).sum(),
+        "corruption_indicator_l2_top_10_percent": lambda w, g: np.linalg.norm(w) * np.linalg.norm(largest(g, 0.1)),
+        "corruption_indicator_l2_top_1_percent": lambda w, g: np.linalg.norm(w) * np.linalg.norm(largest(g, 0.01)),
+        "corruption_indicator_linf_top_10_percent": lambda w, g: np.abs(w).max() * largest(g, 0.1).sum(),
+        "corruption_indicator_linf_top_1_percent": lambda w, g: np.abs(w).max() * largest(g, 0.01).sum(),
     }
     for name, formula in expected.items():
         assert score(name, tiny) == pytest.approx({n: formula(weights[n], gradients[n]) for n in LAYERS}, rel=1e-5), name
 
 
-def test_empirical_fisher_is_the_mean_squared_norm_of_per_example_gradients(tiny):
-    """Per-example gradients by torch.func, an independent path to them."""
+def seen_by_hooks(network, images):
+    """Inputs and outputs of the layers' modules."""
+    seen, handles = {}, []
+    for name in LAYERS:
+
+        def note(module, inputs, output, name=name):
+            seen[name] = (inputs[0], output)
+
+        handles.append(network.model.get_submodule(name).register_forward_hook(note))
+    logits = network.model(images)
+    for handle in handles:
+        handle.remove()
+    return logits, seen
+
+
+def test_data_criteria(tiny, weights):
     images, labels = tiny.probe
-    parameters = {name: value.detach() for name, value in tiny.model.named_parameters()}
+    _, seen = seen_by_hooks(tiny, images)
+    seen = {name: (x.detach().double().numpy(), y.detach().double().numpy()) for name, (x, y) in seen.items()}
+    assert score("activation_energy", tiny) == pytest.approx({n: (y**2).mean() for n, (_, y) in seen.items()})
+    sparsity = {name: -(x == 0).mean() for name, (x, _) in seen.items()}
+    assert sparsity["head"] < 0
+    assert score("activation_sparsity", tiny) == pytest.approx(sparsity)
+    inputs = {name: x for name, (x, _) in seen.items()}
+    patches = F.unfold(torch.from_numpy(inputs["conv"]), 3, padding=1)  # (examples, fan-in, positions)
+    inputs["conv"] = patches.transpose(1, 2).flatten(0, 1).numpy()
+    for name, x in inputs.items():
+        norms = np.sqrt((x**2).sum(0) / len(labels))
+        matrix = np.abs(weights[name]).reshape(len(weights[name]), -1)
+        assert score("wanda", tiny)[name] == pytest.approx((matrix * norms).sum(), rel=1e-5)
 
-    def loss(parameters, image, label):
-        return F.cross_entropy(torch.func.functional_call(tiny.model, parameters, (image[None],)), label[None])
 
-    each = torch.func.vmap(torch.func.grad(loss), (None, 0, 0))(parameters, images, labels)
-    expected = {name: float(each[f"{name}.weight"].double().square().flatten(1).sum(1).mean()) for name in LAYERS}
-    assert score("empirical_fisher", tiny) == pytest.approx(expected, rel=1e-5)
+def test_activation_fisher_is_the_mean_squared_norm_of_each_examples_output_gradient(tiny):
+    images, labels = tiny.probe
+    totals = dict.fromkeys(LAYERS, 0.0)
+    for i in range(len(labels)):
+        logits, seen = seen_by_hooks(tiny, images[i : i + 1])
+        outputs = [seen[name][1] for name in LAYERS]
+        for name, g in zip(LAYERS, torch.autograd.grad(F.cross_entropy(logits, labels[i : i + 1]), outputs), strict=True):
+            totals[name] += float(g.double().square().sum()) / len(labels)
+    assert score("activation_fisher", tiny) == pytest.approx(totals, rel=1e-4)
+
+
+def test_reductions_of_the_grid(tiny, weights, gradients):
+    reductions = {
+        "sum": np.sum,
+        "mean": np.mean,
+        "max": np.max,
+        "l2": lambda v: np.sqrt((v**2).sum()),
+        "median": np.median,
+        "top": lambda v: np.sort(v.ravel())[::-1][: -(-v.size // 100)].mean(),
+    }
+    attributions = {
+        "weight": {name: np.abs(w) for name, w in weights.items()},
+        "gradient": {name: np.abs(g) for name, g in gradients.items()},
+        "gradient_weight": {name: np.abs(weights[name] * g) for name, g in gradients.items()},
+    }
+    for attribution, values in attributions.items():
+        for reduction, reduce in reductions.items():
+            name = NAMED.get((attribution, reduction), f"{attribution}_{reduction}")
+            assert score(name, tiny) == pytest.approx({n: reduce(v) for n, v in values.items()}, rel=1e-5), name
+
+
+def test_entries_of_the_grid_under_another_name_are_what_the_grid_would_hold(tiny):
+    """Where an attribution is heavy, one reduction is checked through another: sum = n * mean, l2 >= max >= top >= median."""
+    sizes = score("parameters", tiny)
+    for attribution in ATTRIBUTIONS:
+        found = {r: score(NAMED.get((attribution, r), f"{attribution}_{r}"), tiny) for r in REDUCTIONS}
+        for layer, n in sizes.items():
+            assert found["sum"][layer] == pytest.approx(n * found["mean"][layer], rel=1e-9), attribution
+            assert found["l2"][layer] >= found["max"][layer] >= found["top"][layer] > found["median"][layer], attribution
 
 
 def test_measured_drop_is_the_accuracy_lost_averaged_over_levels(tiny):

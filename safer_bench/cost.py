@@ -1,0 +1,69 @@
+"""What a computation costs: seconds, growth of the process's peak memory, passes in units of one example's forward pass."""
+
+import resource
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A cost, or a reading of the three clocks.
+
+    Attributes:
+        seconds: wall clock.
+        memory: growth of the process's peak memory, in MB.
+        forwards: passes, in units of one example's forward pass.
+    """
+
+    seconds: float = 0.0
+    memory: float = 0.0
+    forwards: float = 0.0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Return the cost of both, one after the other: they share their peak."""
+        memory = max(self.memory, other.memory)
+        return Cost(self.seconds + other.seconds, memory, self.forwards + other.forwards)
+
+    def since(self, start: "Cost") -> "Cost":
+        """Return what was spent between two readings."""
+        return Cost(self.seconds - start.seconds, self.memory - start.memory, self.forwards - start.forwards)
+
+    def without(self, part: "Cost") -> "Cost":
+        """Return the seconds and passes that are left when a part's are taken off."""
+        return Cost(self.seconds - part.seconds, self.memory, self.forwards - part.forwards)
+
+
+class Meter:
+    """Counts the passes of models and reads the clocks.
+
+    A forward pass of n examples counts n, its backward pass 2n, and the backward pass through that one 4n more.
+    """
+
+    def __init__(self) -> None:
+        self.forwards = 0.0
+
+    def read(self) -> Cost:
+        """Return a reading of the clocks."""
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return Cost(time.perf_counter(), memory, self.forwards)
+
+    def watch(self, model: nn.Module) -> Any:
+        """Count this model's passes, and those of its copies, until the returned handle is removed."""
+
+        def count(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+            self.forwards += len(args[0])
+            if output.requires_grad:
+                output.register_hook(self._count_backward)
+
+        return model.register_forward_hook(count)
+
+    def _count_backward(self, gradient: Tensor) -> None:
+        self.forwards += 2.0 * len(gradient)
+        if gradient.requires_grad:
+            gradient.register_hook(self._count_double_backward)
+
+    def _count_double_backward(self, gradient: Tensor) -> None:
+        self.forwards += 4.0 * len(gradient)

@@ -1,0 +1,243 @@
+"""Criteria against other people's code: BackPACK, PyHessian, Captum, scipy, and exact Hessians by torch.func."""
+
+import warnings
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from captum.attr import IntegratedGradients, LayerConductance
+from scipy import stats
+from torch import nn
+from torch.func import functional_call, hessian
+from torch.nn import functional as F
+
+from safer_bench.criteria import criteria
+from safer_bench.criteria import hessian as products
+from safer_bench.criteria.gradients import NODES, empirical_fisher_diagonal, integrated_gradients, true_fisher_diagonal
+from safer_bench.criteria.path import STEPS
+from safer_bench.scoring import score
+
+LAYERS = ("conv", "hidden", "head")
+RELATIVE = 1e-4
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:FutureWarning")  # torch.func's own import
+
+
+@pytest.fixture(params=[0, 1, 2], ids=lambda seed: f"seed{seed}")
+def problem(request):
+    """A small model with a smooth activation, weights far from a minimum, and ten examples in two batches."""
+    torch.manual_seed(request.param)
+    model = nn.Sequential()
+    model.add_module("conv", nn.Conv2d(1, 3, 3, padding=1))
+    model.add_module("act", nn.Sigmoid())
+    model.add_module("flat", nn.Flatten())
+    model.add_module("hidden", nn.Linear(48, 5))
+    model.add_module("relu", nn.ReLU())
+    model.add_module("head", nn.Linear(5, 3))
+    images, labels = torch.randn(10, 1, 4, 4), torch.randint(0, 3, (10,))
+    return model.eval(), [(images[:7], labels[:7]), (images[7:], labels[7:])]
+
+
+def run(name, problem, *aware):
+    return criteria()[name](*problem, *aware)
+
+
+def everything(batches):
+    return tuple(torch.cat(part) for part in zip(*batches, strict=True))
+
+
+def backpack_of(model, batches, extension, reduction):
+    from backpack import backpack, extend
+
+    extended, (images, labels) = extend(deepcopy(model)), everything(batches)
+    with backpack(extension), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its hooks are of the older kind
+        extend(nn.CrossEntropyLoss(reduction=reduction))(extended(images), labels).backward()
+    return {name: extended.get_submodule(name).weight for name in LAYERS}
+
+
+def test_empirical_fisher_is_that_of_backpacks_single_gradients(problem):
+    from backpack.extensions import BatchGrad
+
+    found = empirical_fisher_diagonal(*problem)
+    for name, weight in backpack_of(*problem, BatchGrad(), "sum").items():
+        expected = weight.grad_batch.double().square().mean(0)
+        assert torch.allclose(found[name], expected, rtol=RELATIVE, atol=1e-9)
+        assert run("empirical_fisher", problem)[name] == pytest.approx(float(expected.sum()), rel=RELATIVE)
+
+
+def test_true_fisher_and_ggn_diagonal_are_backpacks(problem):
+    from backpack.extensions import DiagGGNExact
+
+    found = true_fisher_diagonal(*problem)
+    for name, weight in backpack_of(*problem, DiagGGNExact(), "mean").items():
+        expected = weight.diag_ggn_exact.double()
+        assert torch.allclose(found[name], expected, rtol=RELATIVE, atol=1e-9)
+        assert run("true_fisher", problem)[name] == pytest.approx(float(expected.sum()), rel=RELATIVE)
+        obd = float((expected * weight.detach().double().square()).sum()) / 2
+        assert run("ggn_diagonal", problem)[name] == pytest.approx(obd, rel=RELATIVE)
+
+
+@pytest.fixture
+def exact(problem):
+    """The Hessian of the mean loss in all layers' weights (float64), the weights flat, and where each layer lies."""
+    model, batches = deepcopy(problem[0]).double().requires_grad_(False), problem[1]
+    images, labels = everything(batches)
+    shapes = {name: model.get_submodule(name).weight.shape for name in LAYERS}
+    flat = torch.cat([model.get_submodule(name).weight.detach().flatten() for name in LAYERS])
+
+    def loss(flat):
+        parts = flat.split([shape.numel() for shape in shapes.values()])
+        weights = {f"{name}.weight": part.view(shapes[name]) for name, part in zip(LAYERS, parts, strict=True)}
+        return F.cross_entropy(functional_call(model, weights, (images.double(),)), labels)
+
+    ends = np.cumsum([0, *(shape.numel() for shape in shapes.values())])
+    places = {name: slice(int(a), int(b)) for name, a, b in zip(LAYERS, ends[:-1], ends[1:], strict=True)}
+    return hessian(loss)(flat), torch.func.grad(loss)(flat), flat, places
+
+
+def test_hessian_products_are_those_of_the_exact_hessian(problem, exact):
+    matrix, _, _, places = exact
+    weights = {name: problem[0].get_submodule(name).weight for name in LAYERS}
+    vectors = [products.sign_vectors(weights, draw) for draw in (0, 1)]
+    for vector, found in zip(vectors, products.hessian_products(*problem, vectors), strict=True):
+        expected = matrix @ torch.cat([vector[name].double().flatten() for name in LAYERS])
+        assert float(expected.abs().max()) > 1e-3
+        for name, place in places.items():
+            assert torch.allclose(
+                found[name].flatten(), expected[place], rtol=RELATIVE, atol=RELATIVE * float(expected.abs().max())
+            )
+
+
+def test_hutchinsons_estimates_lie_within_three_standard_errors(problem, exact):
+    """Traces over many more draws than a criterion takes; what it does take, draw by draw, by the exact Hessian."""
+    matrix, _, flat, places = exact
+    weights = {name: problem[0].get_submodule(name).weight for name in LAYERS}
+    signs = torch.stack(
+        [torch.cat([products.sign_vectors(weights, draw)[n].double().flatten() for n in LAYERS]) for draw in range(600)]
+    )
+    samples = signs * (signs @ matrix)
+    for seeds in samples.split(200):
+        for place in places.values():
+            traces = seeds[:, place].sum(1)
+            assert abs(float(traces.mean() - matrix[place, place].trace())) <= 3 * float(traces.std()) / 200**0.5
+    few = samples[: products.DRAWS].mean(0)
+    for name, place in places.items():
+        scale = float(few[place].abs().max())
+        assert torch.allclose(
+            products.hessian_diagonal(*problem)[name].flatten(), few[place], rtol=RELATIVE, atol=RELATIVE * scale
+        )
+        assert run("hessian_mean_trace", problem)[name] == pytest.approx(
+            float(few[place].mean()), rel=RELATIVE, abs=RELATIVE * scale
+        )
+        obd = (few * flat.square())[place]
+        assert run("obd", problem)[name] == pytest.approx(
+            float(obd.sum()) / 2, rel=RELATIVE, abs=RELATIVE * float(obd.abs().sum())
+        )
+
+
+def test_eigenvalues_are_those_of_the_exact_blocks(problem, exact):
+    matrix, _, _, places = exact
+    found, shared = run("hessian_eigenvalue", problem), run("hessian_eigenvalue_per_weight", problem)
+    for name, place in places.items():
+        expected = float(torch.linalg.eigvalsh(matrix[place, place])[-1])
+        assert found[name] == pytest.approx(expected, rel=RELATIVE)
+        assert shared[name] == pytest.approx(expected / (place.stop - place.start), rel=RELATIVE)
+
+
+@pytest.mark.filterwarnings("ignore")  # PyHessian calls backward(create_graph=True)
+@pytest.mark.parametrize("name", LAYERS)
+def test_eigenvalues_are_pyhessians(problem, name):
+    from pyhessian import hessian as pyhessian
+
+    model, data = deepcopy(problem[0]).requires_grad_(False), everything(problem[1])
+    model.get_submodule(name).weight.requires_grad_(True)
+    [expected], _ = pyhessian(model, nn.CrossEntropyLoss(), data=data, cuda=False).eigenvalues(maxIter=2000, tol=1e-8)
+    assert expected > 0, "power iteration finds the largest magnitude"
+    assert run("hessian_eigenvalue", problem)[name] == pytest.approx(expected, rel=RELATIVE)
+
+
+def test_grasp_is_that_of_the_exact_hessian(problem, exact):
+    matrix, gradient, flat, places = exact
+    flow = flat * (matrix @ gradient)
+    for name, place in places.items():
+        scale = float(flow[place].abs().sum())
+        assert run("grasp", problem)[name] == pytest.approx(float(flow[place].sum()), rel=RELATIVE, abs=RELATIVE * scale)
+
+
+def test_integrated_gradients_of_weights_are_captums_and_complete(problem):
+    model, (images, labels) = problem[0], everything(problem[1])
+    weights = tuple(model.get_submodule(name).weight.detach()[None] for name in LAYERS)
+
+    def losses(*scaled):
+        return torch.stack(
+            [
+                F.cross_entropy(
+                    functional_call(model, {f"{n}.weight": w for n, w in zip(LAYERS, each, strict=True)}, (images,)), labels
+                )
+                for each in zip(*scaled, strict=True)
+            ]
+        )
+
+    expected = IntegratedGradients(losses).attribute(weights, n_steps=NODES, method="gausslegendre")
+    found = run("weight_integrated_gradients", problem)
+    for name, attribution in zip(LAYERS, expected, strict=True):
+        assert found[name] == pytest.approx(float(attribution.double().abs().sum()), rel=RELATIVE)
+        largest = criteria()["integrated_gradients_max"](*problem)[name]
+        assert largest == pytest.approx(float(attribution.abs().max()), rel=RELATIVE)
+    with torch.no_grad():
+        change = float((losses(*weights) - losses(*(torch.zeros_like(w) for w in weights)))[0])
+    total = sum(float(part.sum()) for part in integrated_gradients(*problem).values())
+    assert total == pytest.approx(change, abs=0.002 * sum(found.values()))  # the path crosses kinks of the ReLU
+
+
+def test_layer_conductance_is_captums(problem):
+    model, (images, labels) = problem[0], everything(problem[1])
+    found = run("layer_conductance", problem)
+    for name in LAYERS:
+        conductance = LayerConductance(model, model.get_submodule(name))
+        each = conductance.attribute(images, target=labels, n_steps=STEPS, method="riemann_trapezoid")
+        assert found[name] == pytest.approx(float(each.detach().double().abs().sum()) / len(images), rel=RELATIVE)
+
+
+def test_moments_and_singular_values_are_scipys_and_numpys(tiny):
+    for name in LAYERS:
+        weight = tiny.model.get_submodule(name).weight.detach().double().numpy()
+        values = np.linalg.svd(weight.reshape(len(weight), -1), compute_uv=False)
+        assert score("kurtosis", tiny)[name] == pytest.approx(stats.kurtosis(weight, axis=None, fisher=False), rel=1e-9)
+        assert score("spectral_norm", tiny)[name] == pytest.approx(values[0], rel=1e-9)
+        assert score("stable_rank", tiny)[name] == pytest.approx((weight**2).sum() / values[0] ** 2, rel=1e-9)
+        assert score("peak_to_std", tiny)[name] == pytest.approx(np.abs(weight).max() / weight.std(), rel=1e-9)
+
+
+def test_lamp_share_is_brute_forces(tiny):
+    weights = {name: tiny.model.get_submodule(name).weight.detach().double().numpy().ravel() for name in LAYERS}
+    lamp = {n: [w**2 / sum(v**2 for v in each if abs(v) >= abs(w)) for w in each] for n, each in weights.items()}
+    n_kept = round(0.1 * sum(map(len, lamp.values())))
+    threshold = sorted((value for each in lamp.values() for value in each), reverse=True)[n_kept - 1]
+    expected = {name: np.mean([value >= threshold for value in each]) for name, each in lamp.items()}
+    assert sum(len(weights[name]) * share for name, share in expected.items()) == n_kept
+    assert score("lamp_share", tiny) == pytest.approx(expected)
+
+
+def test_synflow_adds_up_all_paths_of_a_linear_network():
+    """Without biases every path crosses every layer: each layer's flow is the product of all absolute matrices."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4, bias=False), nn.ReLU(), nn.Linear(4, 5, bias=False), nn.Linear(5, 2, bias=False))
+    first, second, third = (model[i].weight.detach().double().abs().numpy() for i in (0, 2, 3))
+    paths = sum(
+        third[l, k] * second[k, j] * first[j, i]
+        for i in range(3)
+        for j in range(4)
+        for k in range(5)
+        for l in range(2)  # noqa: E741
+    )
+    found = criteria()["synflow"](model.eval(), [(torch.randn(2, 3), torch.tensor([0, 1]))])
+    assert found == pytest.approx(dict.fromkeys(("0", "2", "3"), paths), rel=1e-9)
+
+
+def test_bit_density_counts_bits_of_twos_complement(tiny):
+    for name, found in score("bit_density", tiny).items():
+        weight = tiny.model.get_submodule(name).weight.detach().double().flatten().tolist()
+        step = max(map(abs, weight)) / 127
+        assert found == pytest.approx(np.mean([bin(round(w / step) & 255).count("1") / 8 for w in weight]))
