@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.measurement import make_protocol, measure, measure_into
 from safer_bench.measurement.executors import process
+from safer_bench.measurement.executors.lanes import Lanes
 from safer_bench.measurement.work import Worker, job_of
 from safer_bench.networks import Network
 from safer_bench.run_folder import RunFolder, Unit
@@ -114,6 +116,26 @@ def test_processes_that_keep_dying_end_the_run_with_a_message(pool_of_threads):
         "3 times in succession a worker process died without a finished part (killed? out of memory?); what is finished "
         "is kept: repeat the command with fewer workers"
     )
+
+
+@pytest.mark.parametrize(("n_units", "n_lanes"), [(0, 2), (1, 3), (7, 1), (20, 3)])
+def test_lanes_give_every_unit_once_in_stretches(n_units, n_lanes):
+    lanes, taken = Lanes(range(n_units), n_lanes), [[] for _ in range(n_lanes)]
+    for turn in range(n_units):
+        lane = 0 if turn % 4 == 0 and n_lanes > 1 else n_lanes - 1  # the last is quicker, others do nothing
+        taken[lane].append(lanes.take(lane))
+    assert sorted(unit for mine in taken for unit in mine) == list(range(n_units))
+    assert [lanes.take(lane) for lane in range(n_lanes)] == [None] * n_lanes
+    for mine in taken:
+        n_jumps = sum(b != a + 1 for a, b in pairwise(mine))
+        assert n_jumps <= 6
+
+
+def test_what_a_lane_gives_back_comes_first():
+    lanes = Lanes(range(10), 2)
+    first = [lanes.take(1), lanes.take(1)]
+    lanes.give_back(1, first)
+    assert [lanes.take(1) for _ in range(3)] == [*first, 7]
 
 
 def start(out, *more):

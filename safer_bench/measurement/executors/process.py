@@ -8,15 +8,17 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
 
 from safer_bench.errors import BadInput
+from safer_bench.measurement.executors.lanes import Lanes
 from safer_bench.measurement.tuning import tune_allocator
 from safer_bench.measurement.work import Job, Measured, Worker
 from safer_bench.run_folder import Unit
 
+AT_HAND = 2  # units given to a worker at a time: one at work, one waiting
 MOST_DEATHS = 3  # of workers in succession, without a finished unit between them
 
 _worker: Worker  # of a spawned process
@@ -28,43 +30,58 @@ def in_processes(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Me
     Raises:
         BadInput: a unit cannot be measured, or workers keep dying.
     """
-    pickled = _pickled(job)
-    waiting, deaths = list(reversed(units)), 0
-    while waiting:
-        running: dict[Future[Measured], Unit] = {}
-        try:
-            with _pool(pickled, n_workers) as pool:
-                while waiting or running:
-                    while waiting and len(running) < 2 * n_workers:  # one at work, one at hand
-                        unit = waiting.pop()
-                        running[pool.submit(_measure, unit)] = unit
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        measured = future.result()
-                        del running[future]
-                        deaths = 0
-                        yield measured
-        except BrokenProcessPool as error:
-            deaths += 1
-            if deaths == MOST_DEATHS:
-                raise BadInput(
-                    f"{deaths} times in succession a worker process died without a finished part (killed? out of memory?); "
-                    "what is finished is kept: repeat the command with fewer workers"
-                ) from error
-            waiting += sorted(running.values(), key=units.index, reverse=True)
+    pickled, lanes, deaths = _pickled(job), Lanes(units, n_workers), 0
+    with ExitStack() as stack:
+        pools = [stack.enter_context(_pool(pickled, n_workers)) for _ in range(n_workers)]
+        running: dict[Future[Measured], tuple[int, Unit]] = {}
+        ready = [lane for lane in range(n_workers) for _ in range(AT_HAND)]
+        while ready or running:
+            for lane in ready:
+                if (unit := lanes.take(lane)) is not None:
+                    running[pools[lane].submit(_measure, unit)] = lane, unit
+            ready = []
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                if future not in running:  # its worker died while another of its units was looked at
+                    continue
+                lane, _ = running[future]
+                try:
+                    measured = future.result()
+                except BrokenProcessPool as error:
+                    deaths += 1
+                    if deaths == MOST_DEATHS:
+                        raise BadInput(
+                            f"{deaths} times in succession a worker process died without a finished part (killed? out of "
+                            "memory?); what is finished is kept: repeat the command with fewer workers"
+                        ) from error
+                    lost = [each for each, (other, _) in running.items() if other == lane]
+                    lanes.give_back(lane, [running.pop(each)[1] for each in lost])
+                    pools[lane] = stack.enter_context(_pool(pickled, n_workers))
+                    ready += [lane] * AT_HAND
+                else:
+                    deaths = 0
+                    del running[future]
+                    ready.append(lane)
+                    yield measured
 
 
 @contextmanager
 def _pool(pickled: bytes, n_workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Spawn workers that end with this process, however it ends, and at once where the block is left by an exception."""
-    others, n_threads = set(multiprocessing.active_children()), max(1, torch.get_num_threads() // n_workers)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, spawn, initializer=_start, initargs=(pickled, n_threads)) as pool:
+    """Spawn one of several workers, which ends with this process, however it ends, and at once after an exception."""
+    n_threads = max(1, torch.get_num_threads() // n_workers)
+    spawn, others = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
+    with ProcessPoolExecutor(1, spawn, initializer=_start, initargs=(pickled, n_threads)) as pool:
+        pool.submit(_nothing)  # the process is started here, so that it can be told from others
+        workers = set(multiprocessing.active_children()) - others
         try:
             yield pool
         except BaseException:
-            for worker in set(multiprocessing.active_children()) - others:
+            for worker in workers:
                 worker.kill()
             raise
+
+
+def _nothing() -> None:
+    pass
 
 
 def _pickled(job: Job) -> bytes:

@@ -3,13 +3,16 @@
 import os
 import socket
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from safer_bench.errors import BadInput, MissingExtra
+from safer_bench.measurement.executors.lanes import Lanes
 from safer_bench.measurement.tuning import tune_allocator
 from safer_bench.measurement.work import Job, Measured, Worker
 from safer_bench.run_folder import Unit
 
 LOCAL = "127.0.0.1"
+AT_HAND = 2  # units given to a worker at a time
 MOST_DEATHS = 3  # of the workers of one unit
 
 
@@ -33,7 +36,6 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
     try:
         import ray
         from ray.exceptions import RayActorError, RayTaskError
-        from ray.util import ActorPool
     except ModuleNotFoundError as error:
         raise MissingExtra('ray is not installed; pip install "safer-bench[ray]"') from error
     address = os.environ.get("RAY_ADDRESS")
@@ -48,8 +50,19 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
     try:
         actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=MOST_DEATHS)(_Actor)
         shared = ray.put(job)
-        pool = ActorPool([actor.remote(shared) for _ in range(n_workers)])
-        yield from pool.map_unordered(lambda worker, unit: worker.measure.remote(unit), list(units))
+        lanes = Lanes(units, n_workers)
+        workers: list[Any] = [actor.remote(shared) for _ in range(n_workers)]
+        running: dict[Any, int] = {}
+        ready = [lane for lane in range(n_workers) for _ in range(AT_HAND)]
+        while ready or running:
+            for lane in ready:
+                if (unit := lanes.take(lane)) is not None:
+                    running[workers[lane].measure.remote(unit)] = lane
+            ready = []
+            if running:
+                done, _ = ray.wait(list(running))
+                ready = [running.pop(reference) for reference in done]
+                yield from ray.get(done)
     except RayTaskError as error:
         raise (error.cause if isinstance(error.cause, BadInput) else error) from None
     except RayActorError as error:
