@@ -16,7 +16,7 @@ def progress() -> Iterator[Callable[[str, float, float], None]]:
     """Show a bar and the time left on standard error; the yielded function takes (step, work done, work in all)."""
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=14),
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -25,7 +25,7 @@ def progress() -> Iterator[Callable[[str, float, float], None]]:
     shown = Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=RECENT)
     with shown as bar:
         task = bar.add_task("starting", total=None)
-        yield lambda step, done, total: bar.update(task, description=f"{step:<60.60}", completed=done, total=total)
+        yield lambda step, done, total: bar.update(task, description=f"{step:<34.34}", completed=done, total=total)
 
 
 @contextmanager
