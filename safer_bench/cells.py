@@ -46,64 +46,78 @@ def cells_of(probes: pa.Table, networks: pa.Table, perturbations: pa.Table) -> I
     """
     network_rows = {row["network"]: row for row in networks.to_pylist()}
     perturbation_rows = {row["perturbation"]: row for row in perturbations.to_pylist()}
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for row in probes.to_pylist():
-        groups.setdefault((row["network"], row["perturbation"]), []).append(row)
-    for (network, perturbation), rows in groups.items():
-        yield _cell(rows, network_rows[network], perturbation_rows[perturbation])
+    probes = probes.combine_chunks()
+    for (network, perturbation), chosen in _groups(probes, ["network", "perturbation"]):
+        yield _cell(probes.take(chosen), network_rows[network], perturbation_rows[perturbation])
 
 
-def _cell(rows: list[Row], network: Row, perturbation: Row) -> Cell:
-    layers = sorted({(row["layer_index"], row["layer"]) for row in rows})
-    levels = [level for level in perturbation["levels"] if any(row["level"] == level for row in rows)]
-    starts = dict(sorted({row["draw"]: row["example_start"] for row in rows}.items()))
-    n_examples = rows[0]["n_examples"]
-    _check_alike(rows, network)
-    n_draws = [
-        _n_draws(level, [row for row in rows if row["level"] == level], list(starts), len(layers)) for level in levels
-    ]
-    clean = _bits(network["clean_outcomes"], network["n_examples"])
-    changes = [np.zeros((n, len(layers), n_examples), dtype=np.int8) for n in n_draws]
-    places = {layer: i for i, (_, layer) in enumerate(layers)}
-    draws = {draw: i for i, draw in enumerate(starts)}
-    for row in rows:
-        right = clean[row["example_start"] : row["example_start"] + n_examples]
-        signed = np.where(right, 1, -1) * _bits(row["flips"], n_examples)
-        changes[levels.index(row["level"])][draws[row["draw"]], places[row["layer"]]] = signed
+def _groups(table: pa.Table, keys: list[str]) -> Iterator[tuple[tuple[str, ...], pa.Array]]:
+    """Yield the values of the key columns, and the rows that have them, in order of first appearance."""
+    rows = table.select(keys).append_column("row", pa.array(np.arange(table.num_rows)))
+    found = rows.group_by(keys, use_threads=False).aggregate([("row", "list")])
+    for *values, chosen in zip(*(found[name].combine_chunks() for name in [*keys, "row_list"]), strict=True):
+        yield tuple(value.as_py() for value in values), chosen.values
+
+
+def _cell(rows: pa.Table, network: Row, perturbation: Row) -> Cell:
+    identity = {key: rows[key][0].as_py() for key in ("network", "dataset", "split", "perturbation")}
+    layers = dict(sorted(zip(rows["layer_index"].to_pylist(), rows["layer"].to_pylist(), strict=True)))
+    draws, first = np.unique(rows["draw"].to_numpy(), return_index=True)
+    starts = rows["example_start"].to_numpy()
+    n_examples = _n_examples(rows, network, identity)
+    clean = _bits(np.frombuffer(network["clean_outcomes"], dtype=np.uint8), network["n_examples"])
+    signs = np.stack([np.where(clean[start : start + n_examples], 1, -1) for start in starts[first]]).astype(np.int8)
+    draw, layer = (
+        np.searchsorted(known, rows[name].to_numpy()) for name, known in (("draw", draws), ("layer_index", list(layers)))
+    )
+    flips = _flips(rows["flips"].combine_chunks(), n_examples)
+    levels, changes = [], []
+    for level in perturbation["levels"]:
+        here = np.flatnonzero(rows["level"].to_numpy() == level)
+        if len(here):
+            n_draws = _n_draws(level, draw[here], len(layers), identity)
+            of_level = np.zeros((n_draws, len(layers), n_examples), dtype=np.int8)
+            of_level[draw[here], layer[here]] = flips[here] * signs[draw[here]]
+            levels.append(level)
+            changes.append(of_level)
     return Cell(
-        identity={key: rows[0][key] for key in ("network", "dataset", "split", "perturbation")},
-        layers=[layer for _, layer in layers],
+        identity=identity,
+        layers=list(layers.values()),
         levels=np.array(levels),
         scale=perturbation["scale"],
         deterministic=perturbation["deterministic"],
         changes=changes,
-        slices=np.array(list(starts.values())),
+        slices=starts[first],
         above_chance=network["clean_correct"] / network["n_examples"] - network["chance_accuracy"],
     )
 
 
-def _n_draws(level: float, rows: list[Row], draws: list[int], n_layers: int) -> int:
-    """Return the number of draws at a level: the first of all, each of every layer.
+def _n_draws(level: float, draws: Array, n_layers: int, identity: Row) -> int:
+    """Return the number of draws at a level, given the number of each row's: the first of all, each of every layer.
 
     Raises:
         BadInput: draws or layers are missing.
     """
-    n_draws = len({row["draw"] for row in rows})
-    if len(rows) != n_draws * n_layers or {row["draw"] for row in rows} != set(draws[:n_draws]):
+    n_draws = len(np.unique(draws))
+    if len(draws) != n_draws * n_layers or draws.max() != n_draws - 1:
         raise BadInput(
-            f"{_where(rows[0])}, level {level:g}: {len(rows)} probes; expected the first {n_draws} draws of all {n_layers} "
-            "layers"
+            f"{_where(identity)}, level {level:g}: {len(draws)} probes; expected the first {n_draws} draws of all "
+            f"{n_layers} layers"
         )
     return n_draws
 
 
-def _where(row: Row) -> str:
-    return f"network {row['network']!r}, perturbation {row['perturbation']!r}"
+def _where(identity: Row) -> str:
+    return f"network {identity['network']!r}, perturbation {identity['perturbation']!r}"
 
 
-def _check_alike(rows: list[Row], network: Row) -> None:
-    where = _where(rows[0])
-    sizes = sorted({row["n_examples"] for row in rows})
+def _n_examples(rows: pa.Table, network: Row, identity: Row) -> int:
+    """Return the number of examples that each probe saw.
+
+    Raises:
+        BadInput: probes differ in it, or the network has no accuracy to lose.
+    """
+    sizes, where = np.unique(rows["n_examples"].to_numpy()), _where(identity)
     if len(sizes) > 1:
         raise BadInput(f"{where}: probes of {sizes[0]} and of {sizes[-1]} examples; measure all with the same --examples")
     if network["clean_correct"] <= network["chance_accuracy"] * network["n_examples"]:
@@ -111,7 +125,15 @@ def _check_alike(rows: list[Row], network: Row) -> None:
             f"{where}: right on {network['clean_correct']} of {network['n_examples']} examples, no better than chance: it "
             "has no accuracy to lose"
         )
+    return int(sizes[0])
 
 
-def _bits(packed: bytes, n: int) -> Array:
-    return np.unpackbits(np.frombuffer(packed, dtype=np.uint8), count=n).astype(np.int8)
+def _flips(column: pa.BinaryArray, n: int) -> Array:
+    """Return the bits of each row of a binary column of equal lengths: int8 ``(n_rows, n)``."""
+    start, stop = (np.frombuffer(column.buffers()[1], dtype=np.int32)[column.offset + i] for i in (0, len(column)))
+    packed = np.frombuffer(column.buffers()[2], dtype=np.uint8)[start:stop]
+    return _bits(packed.reshape(len(column), -1), n)
+
+
+def _bits(packed: Array, n: int) -> Array:
+    return np.unpackbits(packed, axis=-1, count=n).astype(np.int8)
