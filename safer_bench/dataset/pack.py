@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from safer_bench import schema
@@ -34,11 +35,17 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     for folder in folders:
         if folder.request().get("protocol") != PROTOCOL:
             raise BadInput(f"{folder.path}: measured by another protocol; measure it again in a new folder")
-    _check_shards(folders)
+    shards = _shards(folders)
     seeds = {folder.request()["seed"] for folder in folders}
     if len(seeds) != 1:
         raise BadInput(f"the run folders have different seeds ({', '.join(map(str, sorted(seeds)))}); expected one")
-    tables = {name: merge(name, [folder.table(name) for folder in folders], key) for name, key in KEYS.items()}
+    tables = {
+        name: merge(name, [folder.table(name) for folder in folders], key)
+        for name, key in KEYS.items()
+        if name != "networks"
+    }
+    networks = [folder.table("networks") for folder in folders if not any(folder in run for run in shards)]
+    tables["networks"] = merge("networks", [*networks, *map(_joined, shards)], KEYS["networks"])
     probes = merge("probes", [folder.probes() for folder in folders], PROBE_KEY)
     tables |= {name: _columns(probes, name) for name in ("layer_drops", "losses", "outcomes")}
     tables["layer_sensitivity"], tables["cells"] = summarise(probes, tables["networks"], tables["perturbations"])
@@ -47,22 +54,38 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_card(tables))
 
 
-def _check_shards(folders: Sequence[RunFolder]) -> None:
-    """Refuse shards without the others of their run."""
-    runs: dict[str, set[int]] = {}
+def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
+    """Return the shards of each run that was measured in shards.
+
+    Raises:
+        BadInput: some are missing.
+    """
+    runs: dict[str, dict[int, RunFolder]] = {}
     for folder in folders:
         request = folder.request()
         if "shard" in request:
             number, of = request.pop("shard")
             del request["share"]
-            runs.setdefault(json.dumps([of, request], sort_keys=True), set()).add(number)
-    for key, numbers in runs.items():
-        missing = set(range(1, json.loads(key)[0] + 1)) - numbers
+            runs.setdefault(json.dumps([of, request], sort_keys=True), {})[number] = folder
+    for key, found in runs.items():
+        of = json.loads(key)[0]
+        missing = sorted(set(range(1, of + 1)) - set(found))
         if missing:
             raise BadInput(
-                f"of {json.loads(key)[0]} shards of a run, {', '.join(map(str, sorted(missing)))} are not among the run "
-                "folders; give all of them"
+                f"of {of} shards of a run, {', '.join(map(str, missing))} are not among the run folders; give all of them"
             )
+    return [list(found.values()) for found in runs.values()]
+
+
+def _joined(shards: Sequence[RunFolder]) -> pa.Table:
+    """Return the table of networks of a run's shards, each of which knows its share of the clean answers."""
+    tables = [shard.table("networks").to_pylist() for shard in shards]
+    rows = []
+    for same in zip(*tables, strict=True):
+        outcomes = [np.frombuffer(row["clean_outcomes"], dtype=np.uint8) for row in same]
+        joined = {"clean_correct": sum(row["clean_correct"] for row in same)}
+        rows.append(same[0] | joined | {"clean_outcomes": np.bitwise_or.reduce(outcomes).tobytes()})
+    return schema.build("networks", rows)
 
 
 def _columns(probes: pa.Table, name: str) -> pa.Table:

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 
 from safer_bench import schema
 from safer_bench.measurement.executors import check_executor, execute
-from safer_bench.measurement.plan import Plan, Protocol, check_measurable, make_protocol
-from safer_bench.measurement.run import Shard, measure_into
+from safer_bench.measurement.plan import Plan, Protocol, Shard, check_measurable, make_protocol
+from safer_bench.measurement.run import measure_into
 from safer_bench.measurement.work import Worker, job_of
 from safer_bench.networks import Network
 from safer_bench.run_folder import Unit

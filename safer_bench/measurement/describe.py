@@ -10,10 +10,12 @@ import pyarrow as pa
 
 from safer_bench import schema
 from safer_bench.files import sha256_of
-from safer_bench.measurement.canonical import Answers
-from safer_bench.measurement.plan import Plan, Protocol
+from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.plan import Plan, Protocol, Shard
 from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation
+
+Array = np.ndarray
 
 
 def request(networks: Sequence[Network], protocol: Protocol, plans: Mapping[str, Plan]) -> dict[str, Any]:
@@ -48,13 +50,13 @@ def _source_sha256(entry: Perturbation) -> str:
     return sha256_of(Path(inspect.getfile(entry.function)).read_bytes())
 
 
-def tables(networks: Sequence[Network], protocol: Protocol, clean: Callable[[Network], Answers]) -> dict[str, pa.Table]:
+def tables(networks: Sequence[Network], protocol: Protocol, clean: Callable[[Network], Array]) -> dict[str, pa.Table]:
     """Return the tables networks, layers and perturbations of a run.
 
     Args:
         networks: to describe.
         protocol: whose perturbations are described.
-        clean: gives a network's answers to all its evaluation examples.
+        clean: gives which evaluation examples a network answers rightly, ``(n_examples,)``; ``correct`` does.
     """
     layers = [row for network in networks for row in layer_rows(network)]
     perturbations = [perturbation_row(entry, levels) for entry, levels in protocol.perturbations]
@@ -65,9 +67,21 @@ def tables(networks: Sequence[Network], protocol: Protocol, clean: Callable[[Net
     }
 
 
-def network_row(network: Network, clean: Answers) -> dict[str, Any]:
-    """Return a network's row, with its canonical answers to all evaluation examples."""
-    right = clean.predictions == network.labels.numpy()
+def correct(engine: Engine, shard: Shard | None = None) -> Array:
+    """Return which evaluation examples the unperturbed network answers rightly, ``(n_examples,)``.
+
+    A shard looks at its share of them alone and says no of the others: ``pack`` joins the shares.
+    """
+    labels = engine.network.labels.numpy()
+    first, last = (0, len(labels)) if shard is None else shard.stretch(len(labels))
+    right = np.zeros(len(labels), dtype=bool)
+    if last > first:
+        right[first:last] = engine.clean(first, last - first).predictions == labels[first:last]
+    return right
+
+
+def network_row(network: Network, right: Array) -> dict[str, Any]:
+    """Return a network's row, with the evaluation examples that it answers rightly."""
     return {
         "network": network.name,
         "dataset": network.dataset,

@@ -1,5 +1,6 @@
 """Which probes are measured: layers x perturbations x levels x draws, and the examples each draw sees."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -96,6 +97,30 @@ def make_protocol(
     if first_draw < 0:
         raise BadInput(f"first draw {first_draw}; draws are counted from 0")
     return Protocol(chosen_specs, chosen, draws, n_examples, seed, first_draw)
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several shares of a run, counted from 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read ``i/n``.
+
+        Raises:
+            BadInput: another form, or a number that is not from 1 to n.
+        """
+        found = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not found or not 1 <= int(found[1]) <= int(found[2]):
+            raise BadInput(f"shard {text!r}; expected i/n with i from 1 to n, such as 1/4")
+        return cls(int(found[1]), int(found[2]))
+
+    def stretch(self, n: int) -> tuple[int, int]:
+        """Return first and last (exclusive) of this share of n things."""
+        return n * (self.number - 1) // self.of, n * self.number // self.of
 
 
 @dataclass(frozen=True, slots=True)

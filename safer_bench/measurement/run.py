@@ -1,43 +1,21 @@
 """Measures networks into a run folder: durable, resumable, by one process or many, whole or one share of it."""
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from safer_bench.errors import BadInput
 from safer_bench.layers import Layer
 from safer_bench.measurement import describe
 from safer_bench.measurement.executors import check_executor, execute
-from safer_bench.measurement.plan import Plan, Protocol, check_measurable
+from safer_bench.measurement.plan import Plan, Protocol, Shard, check_measurable
 from safer_bench.measurement.run_log import logging_to
 from safer_bench.measurement.work import Worker, job_of
 from safer_bench.networks import Network
 from safer_bench.run_folder import RunFolder, Unit
 
 Report = Callable[[str, float, float], None]  # (what is done, work done, work in all)
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One of several shares of a run, counted from 1."""
-
-    number: int
-    of: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Read ``i/n``.
-
-        Raises:
-            BadInput: another form, or a number that is not from 1 to n.
-        """
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
-        if not found or not 1 <= int(found[1]) <= int(found[2]):
-            raise BadInput(f"shard {text!r}; expected i/n with i from 1 to n, such as 1/4")
-        return cls(int(found[1]), int(found[2]))
 
 
 def measure_into(
@@ -79,7 +57,7 @@ def measure_into(
     plans = {network.name: Plan(network, protocol) for network in networks}
     job = job_of(networks, protocol, fast=fast)
     run, here = RunFolder(folder), Worker(job, networks)
-    clean = lambda network: here.engine(network.name).clean(0, len(network.labels))  # noqa: E731
+    clean = lambda network: describe.correct(here.engine(network.name), shard)  # noqa: E731
     with ExitStack() as stack:
         stack.enter_context(run.locked())
         run.open(
