@@ -49,9 +49,7 @@ def intervals(values: Array, *, seed: int = 0, n_resamples: int = RESAMPLES) -> 
     return _ends(mean, quantile, error)
 
 
-def simultaneous_intervals(
-    differences: Array, *, seed: int = 0, n_resamples: int = RESAMPLES
-) -> tuple[Array, Array]:
+def simultaneous_intervals(differences: Array, *, seed: int = 0, n_resamples: int = RESAMPLES) -> tuple[Array, Array]:
     """Return the ends ``(n_rows,)`` of intervals that hold for all rows at once with 95 % confidence (max-|T|).
 
     A row whose interval leaves out 0 differs from 0 after correction for all rows: under equality of all, one or more do

@@ -126,7 +126,7 @@ def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array
         ValueError: shapes differ.
     """
     mean, share = (half_a + half_b) / 2.0, k / len(scores)
-    if share > 0.5 or _undefined(mean, scores):
+    if share > 0.5 or not np.all(np.isfinite(mean)) or _undefined(mean, scores):
         return float("nan")
     top_a, top_b = _top_probability(half_a, k), _top_probability(half_b, k)
     best = float((top_a - share) @ half_b + (top_b - share) @ half_a) / 2.0
