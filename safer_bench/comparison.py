@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from safer_bench import files
 from safer_bench.aggregation import MIN_LAYERS, by_family, by_network
 from safer_bench.bootstrap import MIN_FAMILIES, intervals
 from safer_bench.errors import BadInput
@@ -16,6 +18,7 @@ from safer_bench.registry import look_up
 
 Array = np.ndarray
 ALL = "all perturbations"
+PLOT_FORMATS = (".png", ".svg", ".pdf")
 HEADER = ("perturbation", "networks", "families", "first", "second", "difference", "95 % interval")
 
 
@@ -59,7 +62,8 @@ def compare(
         metric: name of a metric.
 
     Raises:
-        BadInput: a criterion or metric is not in the results, or the two share no network of ten layers or more.
+        UnknownName: a criterion or metric is not in the results.
+        BadInput: the two share no network of ten layers or more.
     """
     for name, column, kind in (
         (first, "criterion", "criterion"),
@@ -87,8 +91,8 @@ def compare(
         here = [place for place in shared if place[:2] == (dataset, split)]
         for name in (ALL, *sorted({place[2] for place in here})):
             chosen = [place for place in here if name in (ALL, place[2])]
-            means = [by_network([side[place] for place in chosen], kinds) for side in sides]
-            found.append(_comparison(dataset, split, name, *means, families))
+            first_means, second_means = (by_network([side[place] for place in chosen], kinds) for side in sides)
+            found.append(_comparison((dataset, split, name), first_means, second_means, families))
     return found
 
 
@@ -97,7 +101,7 @@ def _place(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _comparison(
-    dataset: str, split: str, perturbation: str, first: dict[str, float], second: dict[str, float], families: dict[str, str]
+    place: tuple[str, str, str], first: Mapping[str, float], second: Mapping[str, float], families: Mapping[str, str]
 ) -> Comparison:
     of_first, of_second = (np.array(list(by_family(means, families).values())) for means in (first, second))
     differences = of_first - of_second
@@ -107,8 +111,7 @@ def _comparison(
         low, high = intervals(differences[None])
         interval = (round(float(low[0]), 6), round(float(high[0]), 6))
     by_name = dict(zip(names, differences.tolist(), strict=True))
-    means = float(of_first.mean()), float(of_second.mean())
-    return Comparison(dataset, split, perturbation, len(first), *means, by_name, interval)
+    return Comparison(*place, len(first), float(of_first.mean()), float(of_second.mean()), by_name, interval)
 
 
 def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
@@ -128,7 +131,18 @@ def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
 
 
 def plot(comparisons: Sequence[Comparison], path: Path, title: str) -> None:
-    """Draw each difference with its interval, and those of single families as dots; ``path`` ends in the format."""
+    """Draw each difference with its interval, and those of single families as grey dots.
+
+    Args:
+        comparisons: what ``compare`` returns.
+        path: file to write, ending in .png, .svg or .pdf.
+        title: of the plot.
+
+    Raises:
+        BadInput: another ending, or the file cannot be written.
+    """
+    if path.suffix not in PLOT_FORMATS:
+        raise BadInput(f"{path}: a plot ends in {', '.join(PLOT_FORMATS)}")
     import matplotlib
 
     matplotlib.use("agg")
@@ -148,5 +162,8 @@ def plot(comparisons: Sequence[Comparison], path: Path, title: str) -> None:
         "difference; grey: families" + (f"; no interval below {MIN_FAMILIES} families" if few else "; 95 % interval")
     )
     axes.set_title(title)
-    figure.savefig(path, dpi=150)
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=150, format=path.suffix[1:])
     pyplot.close(figure)
+    files.make_folder(path.parent)
+    files.write_bytes(path, drawn.getvalue())
