@@ -25,7 +25,8 @@ def made_up_truth(n_families, *, n_layers=12, halves=True, dataset="made", split
             cells.append({**cell, "ceiling_spearman": 0.9})
             values = shared + 0.3 * rng.normal(size=n_layers)
             for i, value in enumerate(values):
-                half = {"half_a": value + 0.1, "half_b": value - 0.1} if halves else {}
+                noise = 0.2 * rng.normal()
+                half = {"half_a": value + noise, "half_b": value - noise} if halves else {}
                 sensitivity.append({**cell, "layer": f"layer{i}", "value": value, "standard_error": 0.1, **half})
     kinds = [
         {"perturbation": name, "perturbation_family": kind, "levels": [1.0, 2.0], "scale": "linear"}

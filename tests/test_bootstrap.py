@@ -78,6 +78,17 @@ def test_the_studentised_interval_is_wider_than_the_normal_one_and_centred():
     assert np.median((high - low) / 2 / half) > 1.3
 
 
+def test_intervals_are_those_of_a_bootstrap_written_as_a_loop():
+    values = np.random.default_rng(0).exponential(size=8)
+    rng, statistics = np.random.default_rng(1), []
+    for _ in range(20_000):
+        drawn = rng.choice(values, 8)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            statistics.append(abs(drawn.mean() - values.mean()) / (drawn.std(ddof=1) / np.sqrt(8)))
+    low, high = intervals(values[None])
+    assert (high - low)[0] / 2 == pytest.approx(np.quantile(statistics, 0.95) * stats.sem(values), rel=0.06)
+
+
 def test_one_comparison_has_students_interval_nearly_and_more_are_wider():
     differences = np.random.default_rng(0).normal(size=(200, 16))
     student = stats.t.ppf(0.975, 15) * stats.sem(differences, axis=1)
@@ -102,8 +113,9 @@ def test_the_order_of_rows_never_changes_an_interval():
 
 
 def test_constant_rows_have_no_width_and_equal_ones_share_their_ranks():
-    low, high = intervals(np.array([[0.1 + 0.2] * 7, [0.0] * 7]))
-    assert (low.tolist(), high.tolist()) == ([0.3, 0.0], [0.3, 0.0])
+    constant = 0.05  # its mean over seven, as summed, is another number
+    low, high = intervals(np.array([[constant] * 7, [0.0] * 7]))
+    assert (low.tolist(), high.tolist()) == ([constant, 0.0], [constant, 0.0])
     same = np.random.default_rng(0).normal(size=7)
     best, worst = rank_intervals(np.stack([same, same + 1e-15, same]))
     assert (best.tolist(), worst.tolist()) == ([1, 1, 1], [3, 3, 3])

@@ -22,6 +22,7 @@ def test_each_perturbation_and_all_of_them_are_compared():
         assert each.difference == pytest.approx(np.mean(list(each.by_family.values())))
         assert each.interval[0] < each.difference < each.interval[1]
     assert found[0].interval[0] > 0
+    assert len({each.difference for each in found}) == 4
     variants = (found[2].difference + found[3].difference) / 2
     assert found[0].difference == pytest.approx((found[1].difference + variants) / 2)
 
