@@ -1,16 +1,35 @@
-"""Results -> boards: one number a criterion, averaged over variants, perturbations, networks and families; no I/O."""
+"""Results -> boards: one number a criterion, averaged over variants, perturbations, networks and families; no I/O.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+With six families or more a board also has intervals, rank intervals, and the comparisons that were declared before any
+result was seen: every criterion that is no control against ``parameters``, and on test networks also against the winner
+among them on the validation networks of the same dataset, all corrected together.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from safer_bench import controls
+from safer_bench.aggregation import MIN_LAYERS, by_family, by_network
+from safer_bench.bootstrap import MIN_FAMILIES, intervals, rank_intervals, simultaneous_intervals
 from safer_bench.score_table import TRACKS
 
-MIN_LAYERS = 10  # networks with fewer are shown apart
-MIN_FAMILIES = 6  # fewer: per-network values, no interval, no ranking
+Entry = tuple[str, str]  # (criterion, track)
+BASELINE = ("parameters", "blind")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A criterion's mean minus another's, with the interval that holds for all differences of the board at once."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +41,24 @@ class BoardRow:
         track: what it sees.
         value: mean over families; None where it did not score every network and perturbation.
         by_network: mean over perturbations for each network it scored.
+        by_family: mean over networks for each family it scored.
         n_undefined: cells without a value (a constant score or truth), counted as 0.
         n_cells: all cells.
+        interval: 95 % interval of ``value``; None where too few families support one.
+        ranks: best and worst rank within the track that the data allow; None likewise, and for replicates.
+        against: ``{criterion: difference}``, the declared comparisons; empty likewise.
     """
 
     criterion: str
     track: str
     value: float | None
     by_network: dict[str, float]
+    by_family: dict[str, float]
     n_undefined: int
     n_cells: int
+    interval: tuple[float, float] | None = None
+    ranks: tuple[int, int] | None = None
+    against: dict[str, Difference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +82,19 @@ class Board:
     ceiling: BoardRow
 
     @property
+    def has_intervals(self) -> bool:
+        """Whether there are families enough for intervals and ranks."""
+        return len(set(self.families.values())) >= MIN_FAMILIES
+
+    @property
     def note(self) -> str:
         """What the board can and cannot tell."""
         n_families, n_networks = len(set(self.families.values())), len(self.families)
-        if n_families >= MIN_FAMILIES:
-            return f"{n_networks} networks of {n_families} families."
+        if self.has_intervals:
+            return (
+                f"{n_networks} networks of {n_families} families. Intervals: 95 %, each by itself. Ranks within a track and "
+                "differences: 95 % for all at once."
+            )
         return (
             f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "
             f"for an interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of criteria."
@@ -76,15 +111,20 @@ def boards(results: pa.Table, truth: Mapping[str, pa.Table], metric: str = "spea
     """
     networks = {row["network"]: row for row in truth["networks"].to_pylist()}
     family_of = {row["perturbation"]: row["perturbation_family"] for row in truth["perturbations"].to_pylist()}
-    rows = [row for row in results.to_pylist() if row["summary"] == "area" and row["metric"] == metric]
+    wanted = (pc.field("summary") == "area") & (pc.field("metric") == metric) & pc.field("network").is_valid()
+    rows = results.filter(wanted).to_pylist()
     found = []
     for dataset, split, headline in sorted({_group(row) for row in rows}, key=lambda key: (key[0], key[1], not key[2])):
         chosen = [row for row in rows if _group(row) == (dataset, split, headline)]
         families = {name: networks[name]["family"] for name in sorted({row["network"] for row in chosen})}
         ceilings = _ceilings(chosen)
-        ceiling = _row("ceiling", "", ceilings, families, family_of, len(ceilings))
+        ceiling = _row(("ceiling", ""), ceilings, families, family_of, len(ceilings))
         found.append(Board(dataset, split, metric, headline, families, _rows(chosen, families, family_of), ceiling))
-    return tuple(found)
+    winners = {board.dataset: _winner(board) for board in found if board.split == "validation" and board.headline}
+    return tuple(
+        replace(board, rows=_with_intervals(board, winners.get(board.dataset))) if board.has_intervals else board
+        for board in found
+    )
 
 
 def _group(row: Mapping[str, Any]) -> tuple[str, str, bool]:
@@ -94,11 +134,11 @@ def _group(row: Mapping[str, Any]) -> tuple[str, str, bool]:
 def _rows(
     results: Sequence[Mapping[str, Any]], families: Mapping[str, str], family_of: Mapping[str, str]
 ) -> tuple[BoardRow, ...]:
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    groups: dict[Entry, list[Mapping[str, Any]]] = {}
     for row in results:
         groups.setdefault((row["criterion"], row["track"]), []).append(row)
     n_cells = len({(row["network"], row["perturbation"]) for row in results})
-    rows = [_row(*key, chosen, families, family_of, n_cells) for key, chosen in groups.items()]
+    rows = [_row(key, chosen, families, family_of, n_cells) for key, chosen in groups.items()]
     return tuple(
         sorted(rows, key=lambda row: (TRACKS.index(row.track), row.value is None, -(row.value or 0.0), row.criterion))
     )
@@ -106,36 +146,71 @@ def _rows(
 
 def _ceilings(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return one row a cell whose value is the cell's ceiling; cells without one are left out."""
-    cells = {(row["network"], row["perturbation"]): {**row, "value": row["ceiling"]} for row in results}
-    return [row for row in cells.values() if row["value"] is not None]
+    with_ceiling = [row for row in results if row["ceiling"] is not None]
+    return list({(row["network"], row["perturbation"]): {**row, "value": row["ceiling"]} for row in with_ceiling}.values())
 
 
 def _row(
-    criterion: str,
-    track: str,
+    entry: Entry,
     results: Sequence[Mapping[str, Any]],
     families: Mapping[str, str],
     family_of: Mapping[str, str],
     n_cells: int,
 ) -> BoardRow:
-    by_network = {
-        network: _by_perturbation([row for row in results if row["network"] == network], family_of)
-        for network in families
-        if any(row["network"] == network for row in results)
-    }
-    complete = len(results) == n_cells
-    per_family = [
-        fmean(value for network, value in by_network.items() if families[network] == family)
-        for family in sorted({families[network] for network in by_network})
-    ]
+    network_means = by_network(results, family_of)
+    means = by_family(network_means, families)
+    value = fmean(means.values()) if len(results) == n_cells and means else None
     n_undefined = sum(row["value"] is None for row in results)
-    return BoardRow(
-        criterion, track, fmean(per_family) if complete and per_family else None, by_network, n_undefined, len(results)
-    )
+    return BoardRow(*entry, value, network_means, means, n_undefined, len(results))
 
 
-def _by_perturbation(results: Sequence[Mapping[str, Any]], family_of: Mapping[str, str]) -> float:
-    variants: dict[str, list[float]] = {}
-    for row in results:
-        variants.setdefault(family_of[row["perturbation"]], []).append(row["value"] or 0.0)
-    return fmean(fmean(values) for values in variants.values())
+def _winner(board: Board) -> Entry | None:
+    """Return the highest criterion of a board that is no control; the first by name among equals."""
+    ranked = [row for row in board.rows if row.value is not None and row.criterion not in controls.CONTROLS]
+    best = min(ranked, key=lambda row: (-(row.value or 0.0), row.criterion), default=None)
+    return (best.criterion, best.track) if best else None
+
+
+def _with_intervals(board: Board, winner: Entry | None) -> tuple[BoardRow, ...]:
+    """Return the rows of a board with enough families, with all that they support."""
+    ranked = {(row.criterion, row.track): row for row in board.rows if row.value is not None}
+    if not ranked:
+        return board.rows
+    low, high = _rounded(*intervals(_values(ranked.values())))
+    found = {entry: replace(ranked[entry], interval=(low[i], high[i])) for i, entry in enumerate(ranked)}
+    for track in TRACKS:
+        rivals = [entry for entry in ranked if entry[1] == track and entry[0] not in controls.REPLICATES]
+        if rivals:
+            best, worst = rank_intervals(_values(ranked[entry] for entry in rivals))
+            for entry, ranks in zip(rivals, zip(best.tolist(), worst.tolist(), strict=True), strict=True):
+                found[entry] = replace(found[entry], ranks=ranks)
+    for entry, against in _declared_comparisons(ranked, winner if board.split == "test" else None).items():
+        found[entry] = replace(found[entry], against=against)
+    return tuple(found.get((row.criterion, row.track), row) for row in board.rows)
+
+
+def _declared_comparisons(ranked: Mapping[Entry, BoardRow], winner: Entry | None) -> dict[Entry, dict[str, Difference]]:
+    pairs = [
+        (entry, other)
+        for entry in ranked
+        for other in dict.fromkeys((BASELINE, winner))
+        if other and entry[0] not in controls.CONTROLS and other in ranked and other != entry
+    ]
+    if not pairs:
+        return {}
+    first, second = (_values(ranked[pair[side]] for pair in pairs) for side in (0, 1))
+    means, (low, high) = (first - second).mean(1), _rounded(*simultaneous_intervals(first - second))
+    found: dict[Entry, dict[str, Difference]] = {}
+    for i, (entry, other) in enumerate(pairs):
+        found.setdefault(entry, {})[other[0]] = Difference(float(means[i]), low[i], high[i])
+    return found
+
+
+def _values(rows: Iterable[BoardRow]) -> np.ndarray:
+    """Return the family means ``(n_rows, n_families)``."""
+    return np.array([list(row.by_family.values()) for row in rows])
+
+
+def _rounded(*ends: np.ndarray) -> tuple[list[float], ...]:
+    """Return plain numbers without the last digits, which are the machine's."""
+    return tuple([round(value, 6) for value in end.tolist()] for end in ends)

@@ -24,12 +24,12 @@ def needs_torch() -> Iterator[None]:
     """Turn a missing torch within the block into a message that names the extra.
 
     Raises:
-        MissingExtra: torch, safetensors or scikit-learn is not installed.
+        MissingExtra: torch, safetensors, scikit-learn or matplotlib is not installed.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in {"torch", "safetensors", "sklearn"}:
+        if (error.name or "").split(".")[0] not in {"torch", "safetensors", "sklearn", "matplotlib"}:
             raise
         raise MissingExtra(
             f'{error.name} is not installed: this needs the torch half; pip install "safer-bench[measure]"'
@@ -55,9 +55,9 @@ def _entries(kind: str) -> dict[str, Any]:
 
         return dict(perturbations())
     if kind == "metrics":
-        from safer_bench.metrics import METRICS
+        from safer_bench.metrics import CELL_METRICS, METRICS
 
-        return {metric.name: metric for metric in METRICS}
+        return {metric.name: metric for metric in (*METRICS, *CELL_METRICS)}
     if kind not in KINDS:
         raise BadInput(f"kind {kind!r}; expected one of {', '.join(KINDS)}.{suggestion(kind, KINDS)}")
     return _torch_entries(kind) if has_torch() else _published(kind)

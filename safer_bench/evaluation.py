@@ -2,14 +2,18 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from safer_bench import schema, score_table
+from safer_bench import controls, schema, score_table
+from safer_bench.aggregation import family_means
 from safer_bench.area import area_weights
-from safer_bench.metrics import METRICS, Metric
+from safer_bench.errors import BadInput
+from safer_bench.metrics import CELL_METRICS, METRICS, CellMetric, CellTruth, Metric
+from safer_bench.perturbations.stream import Stream
 
 Array = np.ndarray
 Row = dict[str, Any]
@@ -17,52 +21,101 @@ EXACT_EXPECTATION = "random"  # this criterion enters with its expectation, 0 fo
 
 
 def evaluate(truth: Mapping[str, pa.Table], entries: Mapping[str, Mapping[score_table.Key, float]] | pa.Table) -> pa.Table:
-    """Score criteria against the truth.
+    """Score criteria, and the controls that only the truth can give, against the truth.
 
     Args:
-        truth: tables ``layers``, ``layer_sensitivity``, ``cells``, ``perturbations`` and, where there is one, the revision
-            ``truth.revision``; what ``load_tree`` returns.
+        truth: tables ``networks``, ``layers``, ``layer_sensitivity``, ``cells``, ``perturbations`` and, where there is one,
+            the revision ``truth.revision``; what ``load_tree`` returns.
         entries: a ``scores`` table, or ``{name: {(network, layer[, perturbation[, level]]): score}}``.
 
     Returns:
-        Table ``results``: one row for each criterion, network, perturbation, summary, level and metric. ``value`` is null
-        where the metric is undefined; ``low`` and ``high`` are null where there are too few families for an interval.
+        Table ``results``: one row for each criterion, network, perturbation, summary, level and metric, ``value`` null
+        where the metric is undefined. Where six families or more support an interval, also their means with ``low`` and
+        ``high`` (``aggregation.family_means``), ``network`` null. The controls of ``controls`` are among the criteria.
 
     Raises:
-        BadInput: unknown, missing, duplicate or non-finite scores.
+        BadInput: unknown, missing, duplicate or non-finite scores, or the name of a control that is added here.
     """
-    layers = truth["layers"]
     if isinstance(entries, pa.Table):
         score_table.check(entries.to_pylist(), truth, "scores")
         table = entries
     else:
         parts = [score_table.from_mapping(name, mapping, truth) for name, mapping in entries.items()]
         table = pa.concat_tables(parts) if parts else schema.build("scores", [])
-    lookup = _Scores(table, truth["perturbations"])
+    taken = sorted(set(table["criterion"].to_pylist()) & set(controls.ADDED))
+    if taken:
+        raise BadInput(
+            f"scores: {taken[0]!r} is the name of a control that evaluation adds; give the criterion another name"
+        )
+    cells = list(_cells_of_truth(truth))
+    lookup = _Scores(pa.concat_tables([table, _size_depth(cells, truth)]), truth["perturbations"])
     revision = getattr(truth, "revision", None)
-    cells = {_cell_key(row): row for row in truth["cells"].to_pylist()}
-    rows = [
-        row | {"truth_revision": revision}
-        for key, cell in _cells_of_truth(truth["layer_sensitivity"], layers)
-        for row in _cell_results(key, cell, cells.get(key, {}), lookup)
-    ]
-    return schema.build("results", rows)
+    rows = [row | {"truth_revision": revision} for cell in cells for row in _cell_results(cell, lookup)]
+    families = {row["network"]: row["family"] for row in truth["networks"].to_pylist()}
+    kinds = {row["perturbation"]: row["perturbation_family"] for row in truth["perturbations"].to_pylist()}
+    return schema.build("results", rows + family_means(rows, families, kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """The truth of one network under one perturbation, in area or at a level; layers in order of first use."""
+
+    key: tuple[str, str, str, float | None]
+    dataset: str
+    split: str
+    layers: list[str]
+    truth: CellTruth
+    ceilings: Row
 
 
 def _cell_key(row: Mapping[str, Any]) -> tuple[str, str, str, float | None]:
     return row["network"], row["perturbation"], row["summary"], row["level"]
 
 
-def _cells_of_truth(sensitivity: pa.Table, layers: pa.Table) -> Iterator[tuple[Any, tuple[list[str], Array, Row]]]:
-    """Yield each cell's key with (layer names, values, any row); layers in the order of the ``layers`` table."""
-    position = {(row["network"], row["layer"]): row["layer_index"] for row in layers.to_pylist()}
-    cells: dict[Any, list[Row]] = {}
-    for row in sensitivity.to_pylist():
+def _cells_of_truth(truth: Mapping[str, pa.Table]) -> Iterator[_Cell]:
+    layers = {(row["network"], row["layer"]): row for row in truth["layers"].to_pylist()}
+    ceilings = {_cell_key(row): row for row in truth["cells"].to_pylist()}
+    groups: dict[Any, list[Row]] = {}
+    for row in truth["layer_sensitivity"].to_pylist():
         if row["summary"] != "tolerated_level":
-            cells.setdefault(_cell_key(row), []).append(row)
-    for key, rows in cells.items():
-        rows.sort(key=lambda row: position[row["network"], row["layer"]])
-        yield key, ([row["layer"] for row in rows], np.array([row["value"] for row in rows]), rows[0])
+            groups.setdefault(_cell_key(row), []).append(row)
+    for key, rows in groups.items():
+        rows.sort(key=lambda row: layers[row["network"], row["layer"]]["layer_index"])
+        facts = [layers[row["network"], row["layer"]] for row in rows]
+        value, half_a, half_b, error = (
+            np.array([row[name] for row in rows], dtype=np.float64)  # a null becomes nan
+            for name in ("value", "half_a", "half_b", "standard_error")
+        )
+        size_and_depth = np.array([[row[name] for row in facts] for name in ("parameters", "layer_index")], dtype=np.float64)
+        cell_truth = CellTruth(value, half_a, half_b, error, size_and_depth)
+        names = [row["layer"] for row in rows]
+        yield _Cell(key, rows[0]["dataset"], rows[0]["split"], names, cell_truth, ceilings.get(key, {}))
+
+
+def _size_depth(cells: list[_Cell], truth: Mapping[str, pa.Table]) -> pa.Table:
+    """Return scores of the control ``size_depth``, of the networks that there is something to learn from for."""
+    families = {row["network"]: row["family"] for row in truth["networks"].to_pylist()}
+    macs = {(row["network"], row["layer"]): row["macs"] for row in truth["layers"].to_pylist()}
+    areas: dict[str, list[_Cell]] = {}
+    for cell in cells:
+        if cell.key[2] == "area":
+            areas.setdefault(cell.key[0], []).append(cell)
+    networks = {
+        name: controls.NetworkTruth(
+            found[0].dataset,
+            found[0].split,
+            families[name],
+            np.vstack([found[0].truth.size_and_depth, [macs[name, layer] for layer in found[0].layers]]),
+            np.stack([cell.truth.values for cell in found]),
+        )
+        for name, found in areas.items()
+    }
+    scores = {
+        (name, layer): float(score)
+        for name, found in controls.size_depth(networks).items()
+        for layer, score in zip(areas[name][0].layers, found, strict=True)
+    }
+    return score_table.from_mapping(controls.SIZE_DEPTH, scores, truth) if scores else schema.build("scores", [])
 
 
 class _Scores:
@@ -105,32 +158,43 @@ class _Scores:
         return np.array([self.values[key] for key in keys]) if keys[0] in self.values else None
 
 
-def _cell_results(key: Any, cell: tuple[list[str], Array, Row], facts: Row, lookup: _Scores) -> Iterator[Row]:
-    network, perturbation, summary, level = key
-    names, values, any_row = cell
-    for criterion, track in lookup.criteria.get(network, []):
-        found = lookup.of_cell(criterion, track, key, names)
-        if found is None:
-            continue
-        for metric in METRICS:
-            yield {
-                "criterion": criterion,
-                "track": track,
-                "network": network,
-                "dataset": any_row["dataset"],
-                "split": any_row["split"],
-                "perturbation": perturbation,
-                "summary": summary,
-                "level": level,
-                "metric": metric.name,
-                "value": _value(metric, criterion, values, found),
-                "ceiling": facts.get(f"ceiling_{metric.name}"),
-                "n_layers": len(names),
-            }
+def _cell_results(cell: _Cell, lookup: _Scores) -> Iterator[Row]:
+    for criterion, track in lookup.criteria.get(cell.key[0], []):
+        found = lookup.of_cell(criterion, track, cell.key, cell.layers)
+        if found is not None:
+            yield from _criterion_results(cell, criterion, track, cell.truth, found)
+    if np.all(np.isfinite(cell.truth.half_a)) and np.all(np.isfinite(cell.truth.half_b)):
+        half = replace(cell.truth, values=cell.truth.half_a)
+        for criterion, sign in controls.REPLICATES.items():
+            for row in _criterion_results(cell, criterion, "level_aware", half, sign * cell.truth.half_b):
+                if not row["metric"].startswith("protected_gain"):  # its best choice is the replicate's own
+                    yield row | {"ceiling": None}  # ceilings are of the whole truth
 
 
-def _value(metric: Metric, criterion: str, truth: Array, found: Array) -> float | None:
-    value = metric(truth, found)
+def _criterion_results(cell: _Cell, criterion: str, track: str, truth: CellTruth, found: Array) -> Iterator[Row]:
+    network, perturbation, summary, level = cell.key
+    for metric in (*METRICS, *CELL_METRICS):
+        yield {
+            "criterion": criterion,
+            "track": track,
+            "network": network,
+            "dataset": cell.dataset,
+            "split": cell.split,
+            "perturbation": perturbation,
+            "summary": summary,
+            "level": level,
+            "metric": metric.name,
+            "value": _value(metric, criterion, truth, found),
+            "ceiling": cell.ceilings.get(f"ceiling_{metric.name}"),
+            "n_layers": len(cell.layers),
+        }
+
+
+def _value(metric: Metric | CellMetric, criterion: str, truth: CellTruth, found: Array) -> float | None:
+    """Return the metric, or None where it is undefined; of random scores the expectation, where others are defined."""
     if criterion == EXACT_EXPECTATION:
-        value = 0.0 if math.isfinite(metric(truth, np.arange(len(truth), dtype=np.float64))) else value
-    return value if math.isfinite(value) else None
+        found = Stream("defined", len(found)).uniform((len(found),))
+    value = metric(truth.values, found) if isinstance(metric, Metric) else metric(truth, found)
+    if not math.isfinite(value):
+        return None
+    return 0.0 if criterion == EXACT_EXPECTATION else value

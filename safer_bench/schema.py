@@ -38,6 +38,7 @@ METRICS = (  # the names of metrics.METRICS, here without its half second of imp
     "top_5_overlap",
     "top_10_percent_overlap",
 )
+RESULT_METRICS = (*METRICS, "ndcg_gain", "protected_gain_at_1", "protected_gain_at_3", "partial_spearman")  # no ceilings
 PROBE = (NETWORK, DATASET, SPLIT, LAYER, PERTURBATION, LEVEL, DRAW)
 
 TABLES: dict[str, pa.Schema] = {
@@ -196,18 +197,18 @@ TABLES: dict[str, pa.Schema] = {
         "how well each criterion ranks the layers",
         CRITERION,
         TRACK,
-        NETWORK,
+        _column("network", STRING, "name of the network; null: mean over families of networks of ten layers or more"),
         DATASET,
         SPLIT,
-        PERTURBATION,
+        _column("perturbation", STRING, "name of the perturbation; null: mean over all"),
         SUMMARY,
         SUMMARY_LEVEL,
-        _column("metric", STRING, f"one of {', '.join(METRICS)}; overlaps are chance-corrected"),
+        _column("metric", STRING, f"one of {', '.join(RESULT_METRICS)}; all but correlations are chance-corrected"),
         _column("value", F64, "null where undefined, as for a constant criterion"),
-        _column("low", F64, "lower end of the 95 % interval; null where too few families support one"),
-        _column("high", F64, "upper end of the 95 % interval; null where too few families support one"),
+        _column("low", F64, "lower end of the 95 % interval of a mean over six families or more, else null"),
+        _column("high", F64, "upper end of the 95 % interval of a mean over six families or more, else null"),
         _column("ceiling", F64, "what the noise-free truth would reach"),
-        _column("n_layers", I32, "number of layers ranked"),
+        _column("n_layers", I32, "number of layers ranked; null for means"),
         _column("truth_revision", STRING, "content hash of the truth, 16 hex digits"),
     ),
 }

@@ -5,6 +5,8 @@ import pytest
 
 from safer_bench import schema
 from safer_bench.board import boards
+from safer_bench.evaluation import evaluate
+from tests.synthetic import made_up_scores, made_up_truth
 
 NETWORKS = {"a1": "a", "a2": "a", "b1": "b"}
 TRUTH = {
@@ -76,3 +78,60 @@ def test_few_families_support_no_ranking_and_the_board_says_so():
         "3 networks of 2 families: too few for an interval (at least 6 families), so the order of the rows is no ranking of "
         "criteria."
     )
+
+
+def two_splits(n_families):
+    """A truth with a test and a validation split of as many families, and three criteria of falling quality."""
+    parts = [made_up_truth(n_families, split=split, seed=seed) for seed, split in enumerate(("test", "validation"))]
+    truth = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0] if name != "perturbations"}
+    truth["perturbations"] = parts[0]["perturbations"]
+    entries = {
+        name: made_up_scores(truth, noise, seed) for seed, (name, noise) in enumerate(zip("abc", (0.3, 3, 3), strict=True))
+    }
+    entries["parameters"] = {(row["network"], row["layer"]): row["parameters"] for row in truth["layers"].to_pylist()}
+    return truth, evaluate(truth, entries)
+
+
+def test_with_families_enough_rows_have_intervals_ranks_and_declared_comparisons():
+    truth, found = two_splits(7)
+    test, validation = boards(found, truth)
+    rows = {row.criterion: row for row in test.rows}
+    assert all(row.interval[0] <= row.value <= row.interval[1] for row in test.rows)
+    assert rows["a"].ranks == (1, 1)
+    assert rows["b"].ranks[0] == 2
+    assert rows["replicate"].ranks is None
+    assert {name: list(row.against) for name, row in rows.items()} == {
+        "a": ["parameters"], "b": ["parameters", "a"], "c": ["parameters", "a"],
+        "parameters": [], "size_depth": [], "replicate": [], "reversed_replicate": [],
+    }  # fmt: skip
+    assert rows["a"].against["parameters"].low > 0
+    assert rows["b"].against["a"].high < 0
+    assert rows["b"].against["a"].value == pytest.approx(rows["b"].value - rows["a"].value)
+    assert all(list(row.against) == ["parameters"] for row in validation.rows if row.criterion in "abc")
+    assert test.note == (
+        "10 networks of 7 families. Intervals: 95 %, each by itself. Ranks within a track and differences: 95 % for all at once."
+    )
+
+
+def test_with_five_families_there_is_no_interval_rank_or_comparison():
+    truth, found = two_splits(5)
+    for board in boards(found, truth):
+        assert [(row.interval, row.ranks, row.against) for row in board.rows] == [(None, None, {})] * 7
+
+
+def test_a_criterion_that_is_not_ranked_has_no_interval_either():
+    networks = [f"n{i}" for i in range(6)]
+    truth = TRUTH | {"networks": schema.build("networks", [{"network": n, "family": n, "dataset": "d"} for n in networks])}
+    part = results({key: 1.0 for key in everywhere(1.0, networks) if key[1] == "noise"}, "part")
+    board = boards(pa.concat_tables([results(everywhere(-0.5, networks)), part]), truth)[0]
+    assert [(row.criterion, row.interval, row.ranks) for row in board.rows] == [
+        ("mine", (-0.5, -0.5), (1, 1)),
+        ("part", None, None),
+    ]
+
+
+def test_the_ceiling_does_not_depend_on_which_criterion_comes_last():
+    truth = made_up_truth(2)  # replicates, which have no ceiling, come after "a"
+    for name in ("a", "z"):
+        found = evaluate(truth, {name: made_up_scores(truth, 1.0, 0)})
+        assert boards(found, truth)[0].ceiling.value == pytest.approx(0.9)

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import safer_bench as sb
 from safer_bench.area import area_weights
+from safer_bench.controls import ADDED
 from safer_bench.errors import BadInput
-from safer_bench.metrics import METRICS
+from safer_bench.metrics import CELL_METRICS, METRICS
+from tests.synthetic import made_up_scores, made_up_truth
 
 
 def truth_of(tree, network, perturbation, summary="area", level=None):
@@ -16,6 +19,11 @@ def truth_of(tree, network, perturbation, summary="area", level=None):
         if (row["network"], row["perturbation"], row["summary"], row["level"]) == (network, perturbation, summary, level)
     ]
     return {row["layer"]: row["value"] for row in rows}
+
+
+def submitted(results):
+    """Return the rows of criteria that were handed in, without the controls that evaluation adds."""
+    return [row for row in results.to_pylist() if row["criterion"] not in ADDED]
 
 
 def values(results, **wanted):
@@ -42,8 +50,9 @@ def test_the_truth_itself_ranks_perfectly_and_its_opposite_worst(small_tree):
 
 def test_results_are_one_row_a_cell_and_metric_with_ceiling_and_revision(small_tree):
     results = sb.evaluate(small_tree, {"mine": scores_for(small_tree, "digits_mlp", float)})
-    assert results.num_rows == (3 + 1 + 2 + 1) * len(METRICS)
-    row = results.to_pylist()[0]
+    rows = submitted(results)
+    assert len(rows) == (3 + 1 + 2 + 1) * (len(METRICS) + len(CELL_METRICS))
+    row = next(row for row in rows if row["metric"] == "spearman")
     assert row["truth_revision"] == small_tree.revision
     assert (row["low"], row["high"]) == (None, None)
     assert row["n_layers"] == 10
@@ -66,7 +75,7 @@ def test_the_order_of_rows_never_changes_a_value(small_tree):
 def test_a_perturbation_aware_score_is_judged_on_its_perturbation_only(small_tree):
     entries = {"aware": scores_for(small_tree, "digits_mlp", float, "gaussian_noise")}
     results = sb.evaluate(small_tree, entries)
-    assert {(row["track"], row["perturbation"]) for row in results.to_pylist()} == {("perturbation_aware", "gaussian_noise")}
+    assert {(row["track"], row["perturbation"]) for row in submitted(results)} == {("perturbation_aware", "gaussian_noise")}
 
 
 def test_a_level_aware_score_enters_the_area_by_its_average_over_levels(small_tree):
@@ -78,7 +87,7 @@ def test_a_level_aware_score_enters_the_area_by_its_average_over_levels(small_tr
         for layer, value in found.items()
     }
     results = sb.evaluate(small_tree, {"levels": entry})
-    assert values(results, metric="spearman", summary="area") == pytest.approx([1.0])
+    assert values(results, criterion="levels", metric="spearman", summary="area") == pytest.approx([1.0])
     weights = area_weights(np.array(levels), "log10")
     area = weights @ np.array([list(found.values()) for found in by_level.values()])
     truth = np.array(list(truth_of(small_tree, "digits_mlp", "gaussian_noise").values()))
@@ -100,3 +109,62 @@ def test_bad_scores_are_refused_with_the_row_named(small_tree, change, message):
     with pytest.raises(BadInput) as error:
         sb.evaluate(small_tree, {"mine": scores})
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_the_names_of_added_controls_are_taken(small_tree, name):
+    with pytest.raises(BadInput) as error:
+        sb.evaluate(small_tree, {name: scores_for(small_tree, "digits_mlp", float)})
+    assert str(error.value) == (
+        f"scores: {name!r} is the name of a control that evaluation adds; give the criterion another name"
+    )
+
+
+def test_replicates_are_one_half_of_the_truth_against_the_other():
+    truth = made_up_truth(2)
+    results = sb.evaluate(truth, {})
+    halves = {}
+    for row in truth["layer_sensitivity"].to_pylist():
+        halves.setdefault((row["network"], row["perturbation"]), []).append((row["half_a"], row["half_b"]))
+    expected = [stats.spearmanr(*zip(*halves[key], strict=True)).statistic for key in sorted(halves)]
+    assert max(expected) < 1.0
+    assert values(results, criterion="replicate", metric="spearman") == pytest.approx(expected)
+    assert values(results, criterion="reversed_replicate", metric="spearman") == pytest.approx([-r for r in expected])
+    assert values(results, criterion="replicate", metric="protected_gain_at_3") == []
+    assert {row["ceiling"] for row in results.to_pylist()} == {None}
+    assert sb.evaluate(made_up_truth(2, halves=False), {}).num_rows == 0
+
+
+def test_partial_spearman_is_given_size_and_depth():
+    truth = made_up_truth(2)
+    depth = {(row["network"], row["layer"]): row["layer_index"] ** 3 for row in truth["layers"].to_pylist()}
+    results = sb.evaluate(truth, {"deep": depth, "good": made_up_scores(truth, 0.1, 0)})
+    assert set(values(results, criterion="deep", metric="partial_spearman")) == {None}
+    assert min(values(results, criterion="good", metric="partial_spearman", perturbation="noise")) > 0.8
+
+
+def test_means_over_families_have_intervals_from_six_families_on():
+    for n_families in (5, 6):
+        truth = made_up_truth(n_families)
+        results = sb.evaluate(truth, {"good": made_up_scores(truth, 1.0, 0)})
+        means = [row for row in results.to_pylist() if row["network"] is None and row["criterion"] == "good"]
+        if n_families < 6:
+            assert means == []
+            continue
+        assert len(means) == (3 + 1) * (len(METRICS) + len(CELL_METRICS))
+        assert all(row["low"] <= row["value"] <= row["high"] for row in means)
+        mean = next(row for row in means if row["metric"] == "spearman" and row["perturbation"] == "noise")
+        of_network = {
+            row["network"]: row["value"]
+            for row in results.to_pylist()
+            if row["network"] and (row["criterion"], row["metric"], row["perturbation"]) == ("good", "spearman", "noise")
+        }
+        families = [[v for n, v in of_network.items() if n[:-1] == f"test{f}"] for f in range(6)]
+        assert mean["value"] == pytest.approx(np.mean([np.mean(each) for each in families]))
+
+
+def test_a_criterion_that_scored_some_networks_has_no_mean_over_families():
+    truth = made_up_truth(7)
+    part = {key: value for key, value in made_up_scores(truth, 1.0, 0).items() if key[0] != "test0a"}
+    rows = sb.evaluate(truth, {"part": part}).to_pylist()
+    assert [row for row in rows if row["network"] is None and row["criterion"] == "part"] == []

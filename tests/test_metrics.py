@@ -6,7 +6,18 @@ import pytest
 from scipy import stats
 
 from safer_bench import schema
-from safer_bench.metrics import METRICS, chance_corrected_overlap, kendall_tau_b, spearman, top_k_overlap
+from safer_bench.metrics import (
+    CELL_METRICS,
+    METRICS,
+    CellTruth,
+    chance_corrected_overlap,
+    kendall_tau_b,
+    ndcg_gain,
+    partial_spearman,
+    protected_gain,
+    spearman,
+    top_k_overlap,
+)
 
 TIED = [np.array([3.0, 1.0, 2.0, 2.0, 0.0]), np.array([1.0, 1.0, 5.0, 2.0, -1.0])]
 
@@ -71,3 +82,103 @@ def test_shapes_that_differ_are_named():
 
 def test_the_schema_names_the_same_metrics():
     assert tuple(metric.name for metric in METRICS) == schema.METRICS
+
+
+def orders(values):
+    """Return every order of the layers that sorts values downwards, ties in all ways."""
+    return [
+        order
+        for order in permutations(range(len(values)))
+        if all(values[a] >= values[b] for a, b in zip(order, order[1:]))  # noqa: B905, RUF007
+    ]
+
+
+@pytest.mark.parametrize("scores", [[1.0, 1.0, 5.0, 2.0, -1.0], [4.0, 3.0, 2.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0, 0.0]])
+def test_ndcg_gain_is_ndcg_minus_that_of_all_orders_averaged(scores):
+    truth, scores = np.array([0.3, -0.2, 0.1, 0.1, 0.0]), np.array(scores)
+
+    def ndcg(order):
+        gained = sum(max(truth[layer], 0.0) / np.log2(place + 2) for place, layer in enumerate(order))
+        return gained / sum(gain / np.log2(place + 2) for place, gain in enumerate([0.3, 0.1, 0.1, 0.0, 0.0]))
+
+    expected = np.mean([ndcg(order) for order in orders(scores)]) - np.mean([ndcg(o) for o in permutations(range(5))])
+    assert ndcg_gain(truth=truth, scores=scores) == pytest.approx(expected)
+
+
+def test_ndcg_gain_is_undefined_where_nothing_is_lost_or_told():
+    assert isnan(ndcg_gain(truth=-np.arange(5.0), scores=np.arange(5.0)))
+    assert isnan(ndcg_gain(truth=np.arange(5.0), scores=np.ones(5)))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_protected_gain_is_that_of_every_pick_averaged(k):
+    half_a, half_b = np.array([0.9, 0.5, 0.5, 0.1, 0.0, -0.1]), np.array([0.7, 0.6, 0.2, 0.2, 0.1, 0.0])
+    scores = np.array([1.0, 2.0, 1.0, 1.0, 0.0, 2.0])
+
+    def saved(judge, picker):
+        return np.mean([judge[list(order[:k])].sum() for order in orders(picker)])
+
+    mean = (half_a + half_b) / 2
+    best, random = (saved(half_b, half_a) + saved(half_a, half_b)) / 2, k * mean.mean()
+    found = protected_gain(half_a=half_a, half_b=half_b, errors=np.full(6, 0.01), scores=scores, k=k)
+    assert found == pytest.approx((saved(mean, scores) - random) / (best - random))
+
+
+def test_protected_gain_is_null_where_noise_hides_the_best_choice():
+    half, scores = np.arange(10.0), np.arange(10.0)[::-1]
+
+    def gain(half_b, error, k=3):
+        return protected_gain(half_a=half, half_b=half_b, errors=np.full(10, error), scores=scores, k=k)
+
+    contrast = np.sqrt(3 * 0.7**2 + 7 * 0.3**2)  # of three picks among ten layers; the best gains 10.5
+    assert gain(half, 0.99 * 10.5 / 2 / contrast) == pytest.approx(-1.0)
+    assert isnan(gain(half, 1.01 * 10.5 / 2 / contrast))
+    assert isnan(gain(half[::-1], 0.0))  # halves that contradict each other: the best of one is the worst of the other
+    assert isnan(gain(half, np.nan))
+    assert isnan(gain(np.full(10, np.nan), 0.1))
+    assert isnan(gain(half, 0.1, k=6))
+
+
+def test_the_best_choice_is_not_judged_by_the_half_that_it_was_made_from():
+    """Noise would count as skill: of a truth that is noise alone, the best choice gains nothing on the other half."""
+    rng = np.random.default_rng(0)
+    halves = rng.normal(size=(400, 2, 20))
+    errors = np.full(20, np.sqrt(0.5))
+    gains = [protected_gain(half_a=a, half_b=b, errors=errors, scores=np.arange(20.0), k=3) for a, b in halves]
+    assert np.mean(np.isnan(gains)) > 0.9
+
+
+def test_partial_spearman_is_the_textbook_formula_for_one_given_and_for_two():
+    rng = np.random.default_rng(0)
+    truth, scores, given, other = rng.integers(0, 9, (4, 30)).astype(float)
+
+    def first_order(a, b, c):
+        ab, ac, bc = (stats.spearmanr(x, y).statistic for x, y in ((a, b), (a, c), (b, c)))
+        return (ab - ac * bc) / np.sqrt((1 - ac**2) * (1 - bc**2))
+
+    assert partial_spearman(truth=truth, scores=scores, given=given[None]) == pytest.approx(
+        first_order(truth, scores, given)
+    )
+    ab, ac, bc = (first_order(x, y, given) for x, y in ((truth, scores), (truth, other), (scores, other)))
+    second_order = (ab - ac * bc) / np.sqrt((1 - ac**2) * (1 - bc**2))
+    assert partial_spearman(truth=truth, scores=scores, given=np.stack([given, other])) == pytest.approx(second_order)
+
+
+def test_what_is_given_explains_itself_in_full():
+    given = np.stack([np.arange(12.0), np.arange(12.0)[::-1] ** 2])
+    assert isnan(partial_spearman(truth=np.sin(np.arange(12.0)), scores=np.exp(given[0]), given=given))
+    assert isnan(partial_spearman(truth=np.arange(4.0), scores=np.array([2.0, 1, 4, 3]), given=given[:, :4]))
+
+
+def test_the_schema_names_the_same_metrics_of_results():
+    assert tuple(metric.name for metric in (*METRICS, *CELL_METRICS)) == schema.RESULT_METRICS
+
+
+def test_metrics_without_a_ceiling_never_let_a_constant_win_and_ignore_the_order_of_layers():
+    rng = np.random.default_rng(0)
+    parts, sizes, scores, order = rng.normal(size=(3, 15)), rng.random((2, 15)), rng.normal(size=15), rng.permutation(15)
+    cell = CellTruth(parts[0], parts[0] + 0.1 * parts[1], parts[0] + 0.1 * parts[2], np.full(15, 0.01), sizes)
+    turned = CellTruth(*(getattr(cell, name)[order] for name in ("values", "half_a", "half_b", "errors")), sizes[:, order])
+    for metric in CELL_METRICS:
+        assert isnan(metric(cell, np.ones(15))), metric.name
+        assert metric(turned, scores[order]) == pytest.approx(metric(cell, scores)), metric.name

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from safer_bench.metrics import spearman
 from safer_bench.perturbations.stream import Stream
 from safer_bench.reliability import (
     can_be_halved,
@@ -145,3 +146,42 @@ def test_ceilings_are_one_without_noise_and_fall_with_it():
     assert 0.4 < noisy["spearman"] < 0.95
     assert np.isnan(ceilings(values, np.full(12, np.nan), Stream("t"))["spearman"])
     assert np.isnan(ceilings(values[:8], np.full(8, 1.0), Stream("t"))["top_5_overlap"])
+
+
+def simulated_ceilings(reliability, n_layers=20, n=60):
+    """Return the mean ceiling and what the noise-free truth really reaches, of truths of known reliability."""
+    rng, found, real = np.random.default_rng(1), [], []
+    error = np.sqrt(1.0 - reliability)
+    for i in range(n):
+        true = np.sqrt(reliability) * rng.normal(size=n_layers)
+        measured = true + error * rng.normal(size=(10, n_layers))
+        found.append(ceilings(measured[0], np.full(n_layers, error), Stream(i), 20)["spearman"])
+        real += [spearman(truth=values, scores=true) for values in measured] if reliability else [0.0]
+    return np.mean(found), np.mean(real)
+
+
+@pytest.mark.parametrize("reliability", [0.9, 0.98])
+def test_ceilings_are_right_for_reliable_truths(reliability):
+    found, real = simulated_ceilings(reliability)
+    assert found == pytest.approx(real, abs=0.03)
+
+
+@pytest.mark.parametrize("reliability", [0.3, 0.7])
+def test_ceilings_of_noisy_truths_err_to_the_low_side(reliability):
+    """Shrunken means vary less than the truth does (docs/statistics.md), so the noise weighs too much."""
+    found, real = simulated_ceilings(reliability)
+    assert real - 0.3 < found < real
+
+
+def test_a_truth_that_is_noise_alone_has_a_ceiling_near_zero():
+    assert simulated_ceilings(0.0)[0] < 0.2
+
+
+def test_halves_that_contradict_each_other_have_no_reliability_rather_than_a_negative_one():
+    rng = np.random.default_rng(0)
+    half = rng.normal(size=(50, 15))
+    against = -0.5 * half + rng.normal(size=(50, 15))
+    assert np.mean([spearman(truth=a, scores=b) for a, b in zip(half, against, strict=True)]) < -0.2
+    assert split_half_reliability(half, against) == 0.0
+    unrelated = rng.normal(size=(50, 15))
+    assert split_half_reliability(half, unrelated) < 0.15

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safer_bench.board import Board
+from safer_bench.board import Board, BoardRow
 from safer_bench.catalogue import needs_torch
 from safer_bench.cli.console import progress, resumable, table
 from safer_bench.errors import BadInput
@@ -33,11 +33,12 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for everything the demo 
 
 def board_text(board: Board) -> str:
     """Return a board as text, with its note."""
-    header = ["criterion", "mean", *board.families]
+    header = ["criterion", "mean", *(("95 % interval", "ranks") if board.has_intervals else ()), *board.families]
     rows = [
         [
             row.criterion,
             "not ranked" if row.value is None else f"{row.value:.2f}" + "*" * bool(row.n_undefined),
+            *(_uncertainty(row) if board.has_intervals else ()),
             *(f"{row.by_network[name]:.2f}" if name in row.by_network else "-" for name in board.families),
         ]
         for row in board.rows
@@ -46,6 +47,12 @@ def board_text(board: Board) -> str:
     size = "" if board.headline else ", fewer than ten layers"
     title = f"{board.dataset}, {board.split}{size}: Spearman correlation with the true area\n{board.note}"
     return f"{title}\n\n{table(header, rows)}{starred}"
+
+
+def _uncertainty(row: BoardRow) -> tuple[str, str]:
+    """Return a row's interval and ranks as text."""
+    interval = "-" if row.interval is None else f"{row.interval[0]:.2f} to {row.interval[1]:.2f}"
+    return interval, "-" if row.ranks is None else f"{row.ranks[0]} to {row.ranks[1]}"
 
 
 def train(

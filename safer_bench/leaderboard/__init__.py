@@ -9,7 +9,7 @@ import pyarrow.csv
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from safer_bench import files, schema
-from safer_bench.board import Board, boards
+from safer_bench.board import Board, Difference, boards
 
 Boards = Mapping[str, tuple[Board, ...]]  # by metric
 FILES = ("results.parquet", "leaderboard.html", "leaderboard.md", "leaderboard.csv")
@@ -30,7 +30,7 @@ def write_leaderboard(out: Path, results: pa.Table, truth: Mapping[str, pa.Table
         BadInput: the folder cannot be written to.
     """
     files.make_folder(out)
-    found = {metric: boards(results, truth, metric) for metric in schema.METRICS}
+    found = {metric: boards(results, truth, metric) for metric in schema.RESULT_METRICS}
     files.write_bytes(out / "results.parquet", files.parquet_bytes(results))
     files.write_text(out / "leaderboard.md", render_markdown(found, truth))
     sink = pa.BufferOutputStream()
@@ -64,8 +64,9 @@ def _context(found: Boards, truth: Mapping[str, pa.Table]) -> dict[str, Any]:
     return {
         "boards": found["spearman"],
         "means": _means(found),
-        "metrics": schema.METRICS,
+        "metrics": schema.RESULT_METRICS,
         "number": _number,
+        "interval": _interval,
         "revision": getattr(truth, "revision", ""),
         "heat_maps": heat_maps(truth),
         "perturbations": [row["perturbation"] for row in truth["perturbations"].to_pylist()],
@@ -91,6 +92,14 @@ def _means(found: Boards) -> dict[tuple[str, str, bool, str, str], dict[str, flo
 def _number(value: float | None) -> str:
     """Return a number with two decimals and no negative zero, or a dash."""
     return "-" if value is None else f"{round(value, 2) + 0.0:.2f}"
+
+
+def _interval(ends: tuple[float, float] | Difference | None) -> str:
+    """Return the ends of an interval, or a dash."""
+    if ends is None:
+        return "-"
+    low, high = (ends.low, ends.high) if isinstance(ends, Difference) else ends
+    return f"{_number(low)} to {_number(high)}"
 
 
 def heat_maps(truth: Mapping[str, pa.Table]) -> dict[str, dict[str, dict[str, float]]]:

@@ -41,6 +41,17 @@ def test_the_way_through(cli, tmp_path):
     assert (verified.code, verified.out.splitlines()[-1]) == (0, "5 of 5 rows equal")
 
 
+def test_two_criteria_are_compared_as_table_and_plot(cli, small_tree, tmp_path):
+    found = cli("compare", "snip", "l2_norm", "--truth", small_tree.path, "--out", tmp_path / "compare.png")
+    assert found.code == 0
+    assert re.search(r"^digits, test: spearman of snip and l2_norm, mean over families$", found.out, re.MULTILINE)
+    pattern = r"^gaussian_noise +1 +1 +(-?\d\.\d\d) +(-?\d\.\d\d) +([+-]\d\.\d\d) +-$"
+    first, second, difference = map(float, re.search(pattern, found.out, re.MULTILINE).groups())
+    assert difference == pytest.approx(first - second, abs=0.011)
+    assert "No interval where there are fewer than 6 families: such a difference ranks nothing.\n" in found.out
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("kind", ["networks", "perturbations", "criteria", "metrics"])
 def test_list_names_entries_and_info_knows_each(cli, kind):
     names = cli("list", kind).out.split()
@@ -111,6 +122,8 @@ def test_a_users_own_network_is_measured(cli, tmp_path):
         (("check", "{tmp}/absent", "--truth", "{tree}"), "{tmp}/absent: no such folder; expected submissions/NAME with submission.yaml and scores"),
         (("evaluate", "{tmp}/absent", "--truth", "{tree}", "--out", "{tmp}/b"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
         (("score", "snipe", "--out", "{tmp}/s", "--network", "digits_mlp"), "no criterion is called 'snipe'. Did you mean 'snip'? All of them: safer-bench list criteria"),
+        (("compare", "snip", "snob", "--truth", "{tree}"), "no criterion is called 'snob'. Did you mean 'snip'? All of them: safer-bench list criteria"),
+        (("compare", "snip", "l2_norm", "--truth", "{tree}", "--out", "{tmp}/plot"), "{tmp}/plot: a plot ends in .png, .svg, .pdf"),
         (("train",), "train takes names of networks or --missing, one of the two: safer-bench train resnet20"),
         (("train", "digits_mlp", "--missing"), "train takes names of networks or --missing, one of the two: safer-bench train resnet20"),
         (("verify", "{tree}", "--dataset", "cifar"), "the truth has no dataset 'cifar'; it has digits"),

@@ -1,0 +1,169 @@
+"""Two criteria side by side: paired differences under each perturbation, with intervals where families support them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from safer_bench import files
+from safer_bench.aggregation import MIN_LAYERS, by_family, by_network
+from safer_bench.bootstrap import MIN_FAMILIES, intervals
+from safer_bench.errors import BadInput
+from safer_bench.registry import look_up
+
+Array = np.ndarray
+ALL = "all perturbations"
+PLOT_FORMATS = (".png", ".svg", ".pdf")
+HEADER = ("perturbation", "networks", "families", "first", "second", "difference", "95 % interval")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two criteria under one perturbation, or under all, on the networks of ten layers or more that both scored.
+
+    Attributes:
+        dataset, split: of the networks.
+        perturbation: its name, or ``ALL``.
+        n_networks: how many both scored.
+        first, second: means over families of the metric.
+        by_family: difference first minus second for each family.
+        interval: 95 % interval of the mean difference by itself; None where families are fewer than six.
+    """
+
+    dataset: str
+    split: str
+    perturbation: str
+    n_networks: int
+    first: float
+    second: float
+    by_family: dict[str, float]
+    interval: tuple[float, float] | None
+
+    @property
+    def difference(self) -> float:
+        """First minus second."""
+        return self.first - self.second
+
+
+def compare(
+    results: pa.Table, truth: Mapping[str, pa.Table], first: str, second: str, metric: str = "spearman"
+) -> list[Comparison]:
+    """Return the paired differences of two criteria by dataset, split and perturbation; each begins with all of them.
+
+    Args:
+        results: what ``evaluate`` returns.
+        truth: tables ``networks`` and ``perturbations``.
+        first, second: names of criteria.
+        metric: name of a metric.
+
+    Raises:
+        UnknownName: a criterion or metric is not in the results.
+        BadInput: the two share no network of ten layers or more.
+    """
+    for name, column, kind in (
+        (first, "criterion", "criterion"),
+        (second, "criterion", "criterion"),
+        (metric, "metric", "metric"),
+    ):
+        look_up(dict.fromkeys(results[column].unique().to_pylist()), name, kind)
+    families = {row["network"]: row["family"] for row in truth["networks"].to_pylist()}
+    kinds = {row["perturbation"]: row["perturbation_family"] for row in truth["perturbations"].to_pylist()}
+    wanted = (
+        (pc.field("summary") == "area")
+        & (pc.field("metric") == metric)
+        & pc.field("network").is_valid()
+        & (pc.field("n_layers") >= MIN_LAYERS)
+    )
+    rows = results.filter(wanted).to_pylist()
+    sides = [{_place(row): row for row in rows if row["criterion"] == name} for name in (first, second)]
+    shared = sorted(sides[0].keys() & sides[1].keys())
+    if not shared:
+        raise BadInput(
+            f"{first!r} and {second!r} share no network of {MIN_LAYERS} layers or more under one perturbation by {metric}"
+        )
+    found = []
+    for dataset, split in sorted({place[:2] for place in shared}):
+        here = [place for place in shared if place[:2] == (dataset, split)]
+        for name in (ALL, *sorted({place[2] for place in here})):
+            chosen = [place for place in here if name in (ALL, place[2])]
+            first_means, second_means = (by_network([side[place] for place in chosen], kinds) for side in sides)
+            found.append(_comparison((dataset, split, name), first_means, second_means, families))
+    return found
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return row["dataset"], row["split"], row["perturbation"], row["network"]
+
+
+def _comparison(
+    place: tuple[str, str, str], first: Mapping[str, float], second: Mapping[str, float], families: Mapping[str, str]
+) -> Comparison:
+    of_first, of_second = (np.array(list(by_family(means, families).values())) for means in (first, second))
+    differences = of_first - of_second
+    names = sorted({families[network] for network in first})
+    interval = None
+    if len(names) >= MIN_FAMILIES:
+        low, high = intervals(differences[None])
+        interval = (round(float(low[0]), 6), round(float(high[0]), 6))
+    by_name = dict(zip(names, differences.tolist(), strict=True))
+    return Comparison(*place, len(first), float(of_first.mean()), float(of_second.mean()), by_name, interval)
+
+
+def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
+    """Return comparisons as text: perturbation, networks, families, both means, difference and interval."""
+    return [
+        [
+            each.perturbation,
+            str(each.n_networks),
+            str(len(each.by_family)),
+            f"{each.first:.2f}",
+            f"{each.second:.2f}",
+            f"{each.difference:+.2f}",
+            "-" if each.interval is None else f"{each.interval[0]:+.2f} to {each.interval[1]:+.2f}",
+        ]
+        for each in comparisons
+    ]
+
+
+def plot(comparisons: Sequence[Comparison], path: Path, title: str) -> None:
+    """Draw each difference with its interval, and those of single families as grey dots.
+
+    Args:
+        comparisons: what ``compare`` returns.
+        path: file to write, ending in .png, .svg or .pdf.
+        title: of the plot.
+
+    Raises:
+        BadInput: another ending, or the file cannot be written.
+    """
+    if path.suffix not in PLOT_FORMATS:
+        raise BadInput(f"{path}: a plot ends in {', '.join(PLOT_FORMATS)}")
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 1.4 + 0.3 * len(comparisons)), layout="constrained")
+    for place, each in enumerate(comparisons):
+        axes.plot(list(each.by_family.values()), [place] * len(each.by_family), "o", color="0.7", markersize=4)
+        if each.interval is not None:
+            axes.plot(each.interval, [place, place], color="C0", lw=1.5)
+        axes.plot([each.difference], [place], "D", color="C0", markersize=5)
+    axes.set_yticks(range(len(comparisons)), [f"{each.perturbation} ({each.dataset}, {each.split})" for each in comparisons])
+    axes.invert_yaxis()
+    axes.axvline(0, color="0.5", lw=0.8)
+    few = any(each.interval is None for each in comparisons)
+    axes.set_xlabel(
+        "difference; grey: families" + (f"; no interval below {MIN_FAMILIES} families" if few else "; 95 % interval")
+    )
+    axes.set_title(title)
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=150, format=path.suffix[1:])
+    pyplot.close(figure)
+    files.make_folder(path.parent)
+    files.write_bytes(path, drawn.getvalue())
