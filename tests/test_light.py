@@ -8,7 +8,7 @@ import pytest
 LIGHT = ["safer_bench", "safer_bench.cli"] + [
     f"safer_bench.{name}"
     for name in (
-        "area", "board", "catalogue", "dataset.card", "dataset.pack", "dataset.tree", "dataset.verify", "errors", "evaluation",
+        "area", "board", "catalogue", "dataset.card", "dataset.hub", "dataset.pack", "dataset.release", "dataset.tree", "dataset.verify", "errors", "evaluation",
         "files", "leaderboard", "metrics", "perturbations", "perturbations.gradient_corruption", "registry", "reliability",
         "run_folder", "schema", "score_table", "submission",
     )
