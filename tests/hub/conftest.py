@@ -27,6 +27,7 @@ def point_to(endpoint, monkeypatch, tmp_path):
     cache = str(tmp_path / "hf" / "hub")
     for name, value in {
         "ENDPOINT": endpoint,
+        "HUGGINGFACE_CO_URL_TEMPLATE": endpoint + "/{repo_id}/resolve/{revision}/{filename}",
         "HF_HUB_OFFLINE": False,
         "HF_HUB_DISABLE_XET": True,
         "HF_HUB_CACHE": cache,

@@ -137,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refused(404, f"no route {method} {path}", None)
         except Refused as refusal:
             status, message, code = refusal.args
-            headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+            headers = {"X-Error-Code": code} if code else {}
             data = json.dumps({"error": message}).encode()
         if fault == "lost":
             return self.hang_up()
@@ -187,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
         url = f"{self.hub.endpoint}/{'' if kind == 'model' else kind + 's/'}{repo_id}"
         if f"{kind}s/{repo_id}" in self.hub.repos:
             return ok({"error": "You already created this repo", "url": url}, 409)
-        self.hub.make(repo_id, kind).private = bool(wanted.get("private"))
+        self.hub.make(repo_id, kind).private = bool(wanted.get("private")) or wanted.get("visibility") == "private"
         return ok({"url": url, "name": repo_id, "id": repo_id})
 
     def info(self, body: bytes, query: Any, kind: str, repo_id: str, revision: str = "main") -> Any:

@@ -209,18 +209,22 @@ def test_a_refusal_of_the_hub_is_one_message(hub, cli, copy, status, message):
     assert hub.repo("me/truth").tags == {}
 
 
-@pytest.mark.parametrize("what", [500, 429, "cut", "lost", "half"])
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("what", "method", "path"),
     [
-        ("POST", "/api/repos/create"),
-        ("GET", "/refs"),
-        ("GET", "/tree/"),
-        ("POST", "/preupload/"),
-        ("POST", "/objects/batch"),
-        ("PUT", "/objects/"),
-        ("POST", "/commit/"),
-        ("POST", "/tag/"),
+        (429, "GET", "/refs"),
+        (500, "POST", "/api/repos/create"),
+        (500, "POST", "/preupload/"),
+        (500, "PUT", "/objects/"),
+        (500, "POST", "/commit/"),
+        (500, "POST", "/tag/"),
+        ("cut", "PUT", "/objects/"),
+        ("cut", "POST", "/commit/"),
+        ("half", "GET", "/tree/"),
+        ("lost", "POST", "/api/repos/create"),
+        ("lost", "POST", "/commit/"),
+        ("lost", "POST", "/tag/"),
+        ("slow", "POST", "/commit/"),
     ],
 )
 def test_what_fails_on_the_way_is_tried_again_and_nothing_is_done_twice(hub, copy, repo_files, what, method, path):
