@@ -242,7 +242,7 @@ def submit(folder: Path, repo_id: str, truth: Mapping[str, pa.Table]) -> str:
     name = read_submission(folder, truth).card.name
     place = f"submissions/{name}"
     offered = [file for file in SUBMISSION_FILES if (folder / file).is_file()]
-    with _told(f"open a pull request on {repo_id}"):
+    with _told(f"open a pull request on {repo_id}", "look first whether it is open already"):
         api = _api()
         there = set(api.list_repo_files(repo_id, repo_type="dataset"))
         stale = [file for file in SUBMISSION_FILES if f"{place}/{file}" in there and file not in offered]
@@ -279,14 +279,14 @@ def _persist(doing: str, action: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _told(doing: str) -> Iterator[None]:
+def _told(doing: str, mend: str = "try again later") -> Iterator[None]:
     """Turn what huggingface_hub raises within the block into one message, without a token or the chain behind it."""
     try:
         yield
     except SaferBenchError:
         raise
     except Exception as error:
-        told = _explain(error, doing)
+        told = _explain(error, doing, mend)
         if told is None:
             raise
         raise told from None
@@ -301,7 +301,7 @@ ADVICE = {
 }
 
 
-def _explain(error: BaseException, doing: str) -> SaferBenchError | None:
+def _explain(error: BaseException, doing: str, mend: str) -> SaferBenchError | None:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     chain = [error]
@@ -319,7 +319,7 @@ def _explain(error: BaseException, doing: str) -> SaferBenchError | None:
     if status is None and not any(isinstance(found, lost) for found in chain):
         return None
     what = f"it answers {status}" if status else _brief(chain[-1])
-    return HubUnreachable(f"the Hub at {_host()} cannot be reached to {doing} ({what}); try again later")
+    return HubUnreachable(f"the Hub at {_host()} cannot be reached to {doing} ({what}); {mend}")
 
 
 def _brief(error: BaseException) -> str:

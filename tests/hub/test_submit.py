@@ -57,7 +57,7 @@ def test_a_pull_request_is_never_opened_twice(hub, cli, what):
     hub.fail("POST", "/commit/", what)
     found = cli("submit", SNIP, "--repo-id", "me/truth", "--truth", COMMITTED)
     assert found.code == 2
-    assert found.err.splitlines()[-1].startswith(
-        "Error: the Hub at 127.0.0.1 cannot be reached to open a pull request on me/truth ("
-    )
+    told = found.err.splitlines()[-1]
+    assert told.startswith("Error: the Hub at 127.0.0.1 cannot be reached to open a pull request on me/truth (")
+    assert told.endswith("); look first whether it is open already")
     assert len(repo.pulls) == (what == "lost")
