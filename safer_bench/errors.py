@@ -19,3 +19,11 @@ class MissingData(SaferBenchError):
 
 class MissingExtra(SaferBenchError):
     """An optional dependency that is not installed."""
+
+
+class HubError(SaferBenchError):
+    """The Hugging Face Hub refuses, or holds something else than expected."""
+
+
+class HubUnreachable(HubError):
+    """The Hugging Face Hub does not answer, or not to the end."""

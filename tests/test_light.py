@@ -8,7 +8,8 @@ import pytest
 LIGHT = ["safer_bench", "safer_bench.cli"] + [
     f"safer_bench.{name}"
     for name in (
-        "aggregation", "area", "board", "bootstrap", "catalogue", "comparison", "controls", "dataset.card", "dataset.pack", "dataset.tree", "dataset.verify", "errors", "evaluation",
+        "aggregation", "allocation", "area", "board", "bootstrap", "catalogue", "cells", "comparison", "controls", "dataset.card",
+        "dataset.hub", "dataset.pack", "dataset.release", "dataset.tree", "dataset.verify", "errors", "evaluation", "fragile",
         "files", "leaderboard", "metrics", "perturbations", "perturbations.gradient_corruption", "registry", "reliability",
         "run_folder", "schema", "score_table", "submission",
     )

@@ -1,5 +1,7 @@
 """Commands that score and rank criteria: score, check, evaluate and compare."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -7,10 +9,9 @@ import typer
 
 from safer_bench.catalogue import needs_torch
 from safer_bench.cli.console import progress
-from safer_bench.dataset.tree import DEFAULT
 from safer_bench.errors import MissingData
 
-Truth = Annotated[Path, typer.Option(help="Folder of the dataset tree.")]
+Truth = Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by default the truth at hand.")]
 
 
 def score(
@@ -65,23 +66,32 @@ def _default_perturbations() -> list[str]:
     return [f"{row['perturbation']}:{','.join(map(repr, row['levels']))}" for row in measured]
 
 
+@contextmanager
+def refusal() -> Iterator[None]:
+    """Turn what is wrong with a submission into a message and exit code 1."""
+    from safer_bench.submission import BadSubmission
+
+    try:
+        yield
+    except BadSubmission as error:
+        typer.echo(f"Refused: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
 def check(
     folder: Annotated[Path, typer.Argument(help="Folder of a submission.")],
-    truth: Truth = DEFAULT,
+    truth: Truth = None,
 ) -> None:
     """Check a submission against the truth's networks and layers.
 
     Example: safer-bench check submissions/snip
     """
     from safer_bench.dataset.tree import load_tree
-    from safer_bench.submission import BadSubmission, read_submission
+    from safer_bench.submission import read_submission
 
     tree = load_tree(truth)
-    try:
+    with refusal():
         found = read_submission(folder, tree)
-    except BadSubmission as error:
-        typer.echo(f"Refused: {error}", err=True)
-        raise typer.Exit(1) from None
     n_networks = len(set(found.scores["network"].to_pylist()))
     absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
     names = ", ".join(item.name for item in found.card.criteria)
@@ -93,7 +103,7 @@ def check(
 def evaluate(
     submissions: Annotated[Path, typer.Argument(help="Folder of submissions, or one of them.")],
     out: Annotated[Path, typer.Option(help="Folder of the results and the leaderboard.")],
-    truth: Truth = DEFAULT,
+    truth: Truth = None,
 ) -> None:
     """Rank submissions and the built-in criteria against the truth.
 
@@ -120,7 +130,7 @@ def compare(
     submissions: Annotated[
         Path | None, typer.Option(help="Folder of submissions, or one of them; by default the truth's own criteria only.")
     ] = None,
-    truth: Truth = DEFAULT,
+    truth: Truth = None,
     metric: Annotated[str, typer.Option(help="One of: safer-bench list metrics")] = "spearman",
     out: Annotated[Path | None, typer.Option(help="Plot of the differences, such as compare.png.")] = None,
 ) -> None:

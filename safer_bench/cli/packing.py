@@ -2,13 +2,15 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safer_bench.catalogue import needs_torch
 from safer_bench.cli.console import progress
-from safer_bench.dataset.tree import DEFAULT
+
+if TYPE_CHECKING:
+    from safer_bench.dataset.tree import Tree
 
 
 def pack(
@@ -29,7 +31,7 @@ def pack(
 
 
 def verify(
-    tree: Annotated[Path, typer.Argument(help="Folder of the dataset tree.")] = DEFAULT,
+    tree: Annotated[Path | None, typer.Argument(help="Folder of the dataset tree; by default the truth at hand.")] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows to measure again; 0 for files and sums alone.")] = 20,
     dataset: Annotated[str | None, typer.Option(help="Only this dataset; an error where its images are absent.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of rows.")] = 0,
@@ -47,20 +49,18 @@ def verify(
         typer.echo(problem)
     if wrong:
         raise typer.Exit(1)
-    typer.echo(f"{tree}: {len(found.manifest['files'])} files as in the manifest, schema and sums in order")
+    typer.echo(f"{found.path}: {len(found.manifest['files'])} files as in the manifest, schema and sums in order")
     if rows:
-        _remeasure(tree, rows, dataset, seed)
+        _remeasure(found, rows, dataset, seed)
 
 
-def _remeasure(path: Path, n_rows: int, dataset: str | None, seed: int) -> None:
+def _remeasure(tree: "Tree", n_rows: int, dataset: str | None, seed: int) -> None:
     with needs_torch():
         from safer_bench.measurement.remeasure import remeasure
         from safer_bench.measurement.tuning import tune_allocator
-    from safer_bench.dataset.tree import load_tree
     from safer_bench.dataset.verify import choose_rows, row_name
 
     tune_allocator()
-    tree = load_tree(path)
     chosen = choose_rows(tree["layer_drops"], n_rows, seed, dataset)
     networks = {row["network"]: row for row in tree["networks"].to_pylist()}
     outcomes: Counter[str] = Counter()

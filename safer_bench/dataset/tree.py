@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from safer_bench import files, schema
+from safer_bench.dataset.pinned import REPO_ID, REVISION, pulled_folder
 from safer_bench.errors import BadInput, MissingData
 
 DEFAULT = Path("data_cards/safer-bench")
@@ -77,22 +78,34 @@ def load_tree(path: str | Path | None = None) -> Tree:
     """Return a dataset tree; its tables are read when asked for.
 
     Args:
-        path: its folder; ``./data_cards/safer-bench`` where None.
+        path: its folder; where None, ``./data_cards/safer-bench``, else the pinned truth in the Hugging Face cache.
 
     Raises:
         MissingData: there is no tree.
         BadInput: it is damaged or of another schema version.
     """
-    tree = Tree(Path(path) if path is not None else DEFAULT)
+    tree = Tree(Path(path) if path is not None else _truth_at_hand())
     tree.manifest  # noqa: B018  read now, so that a missing tree is told at once
     return tree
+
+
+def _truth_at_hand() -> Path:
+    if (DEFAULT / MANIFEST).is_file():
+        return DEFAULT
+    folder = pulled_folder()
+    if folder is None:
+        raise MissingData(
+            f"no truth here: neither in ./{DEFAULT} nor, of {REPO_ID} {REVISION}, in the Hugging Face cache. "
+            "Fetch it: safer-bench pull; or name the folder of a tree"
+        )
+    return folder
 
 
 def load_truth(path: str | Path | None = None, table: str = "layer_drops", split: str | None = None) -> pa.Table:
     """Return one table of a dataset tree.
 
     Args:
-        path: folder of the tree; ``./data_cards/safer-bench`` where None.
+        path: folder of the tree; where None, ``./data_cards/safer-bench``, else the pinned truth in the Hugging Face cache.
         table: name of the table.
         split: ``validation`` or ``test``; both where None.
 

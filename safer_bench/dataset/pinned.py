@@ -1,0 +1,26 @@
+"""The published truth that this release of the package stands for, and where its copy lies once it was pulled."""
+
+from pathlib import Path
+
+REPO_ID = "safer-bench/safer-bench"
+REVISION = "v0.1.0"
+NOT_OF_THE_TREE = (".gitattributes", "submissions/*")  # what a published repository may hold besides the tree
+
+
+def pulled_folder() -> Path | None:
+    """Return the folder of the pinned truth in the Hugging Face cache; None where it was never pulled, or not to the end."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(
+                REPO_ID,
+                repo_type="dataset",
+                revision=REVISION,
+                ignore_patterns=list(NOT_OF_THE_TREE),
+                local_files_only=True,
+            )
+        )
+    except LocalEntryNotFoundError:
+        return None

@@ -1,0 +1,88 @@
+"""What may be published: a folder in which every file is accounted for, by a manifest or, in the zoo, by the accuracies."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha1
+from pathlib import Path
+from typing import Literal
+
+from safer_bench import files
+from safer_bench.dataset.tree import MANIFEST, Tree
+from safer_bench.dataset.verify import problems
+from safer_bench.errors import BadInput
+
+ACCURACIES = "test_accuracy.json"  # of the zoo: names the weights by SHA-256
+
+
+@dataclass(frozen=True)
+class Release:
+    """A checked folder: the kind of repository it belongs in and its files."""
+
+    folder: Path
+    repo_type: Literal["dataset", "model"]
+    names: tuple[str, ...]
+
+    @property
+    def marker(self) -> str:
+        """The file by which a repository on the Hub is known to be one of ours."""
+        return MANIFEST if self.repo_type == "dataset" else ACCURACIES
+
+    def digests(self) -> dict[str, set[str]]:
+        """Return of each file the names that the Hub may give its content: git's blob hash, or SHA-256 of a large file."""
+        found = {name: (self.folder / name).read_bytes() for name in self.names}
+        return {name: {git_blob(data), files.sha256_of(data)} for name, data in found.items()}
+
+
+def read_release(folder: Path) -> Release:
+    """Check a dataset tree or the zoo's folder of weights, and return what to publish of it: all of it.
+
+    Args:
+        folder: holds ``manifest.json`` (a dataset tree) or ``test_accuracy.json`` (the zoo).
+
+    Raises:
+        MissingData: it holds neither.
+        BadInput: a file is missing, differs from what is written of it, or is written of nowhere.
+    """
+    zoo = not (folder / MANIFEST).is_file() and (folder / ACCURACIES).is_file()
+    wrong = list(_zoo_problems(folder) if zoo else problems(Tree(folder)))
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
+        mend = (
+            "safer-bench train NAME writes the zoo's card and accuracies" if zoo else f"safer-bench verify {folder} --rows 0"
+        )
+        raise BadInput(f"{folder}: cannot be published: {wrong[0]}{more}; remove or mend it first: {mend}")
+    return Release(folder, "model" if zoo else "dataset", tuple(sorted(_names(folder))))
+
+
+def _zoo_problems(folder: Path) -> Iterator[str]:
+    """Yield what is wrong with the weights, their card and the files beside them."""
+    try:
+        digests = {name: str(row["weights_sha256"]) for name, row in json.loads((folder / ACCURACIES).read_text()).items()}
+    except (ValueError, AttributeError, TypeError, KeyError):
+        yield f"{ACCURACIES}: damaged"
+        return
+    there = _names(folder)
+    known = {"README.md", "parts.json", ACCURACIES, *(f"{name}.safetensors" for name in digests)}
+    yield from (f"{name}: not in {ACCURACIES}" for name in sorted(there - known))
+    yield from (f"{name}: missing" for name in sorted(known - there))
+    card = (folder / "README.md").read_text() if "README.md" in there else ""
+    for name, digest in digests.items():
+        weights = f"{name}.safetensors"
+        if weights in there and files.sha256_of((folder / weights).read_bytes()) != digest:
+            yield f"{weights}: differs from {ACCURACIES}"
+        if card and not (f"| {name} |" in card and digest[:16] in card):
+            yield f"README.md: does not show {name} with weights {digest[:16]}"
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def git_blob(data: bytes) -> str:
+    """Return the hash by which git, and so the Hub, names the content of a small file.
+
+    >>> git_blob(b"")
+    'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'
+    """
+    return sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
