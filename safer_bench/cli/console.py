@@ -52,7 +52,7 @@ def duration(seconds: float) -> str:
     """Return a time in the unit that suits it.
 
     >>> duration(0.4), duration(75), duration(7300), duration(200000)
-    ('1 s', '1 min 15 s', '2 h 2 min', '2 d 7 h')
+    ('1 s', '1 min 15 s', '2 h 1 min', '2 d 7 h')
     """
     whole = max(1, round(seconds))
     for unit, part, size_of, size_of_part in (("d", "h", 86400, 3600), ("h", "min", 3600, 60), ("min", "s", 60, 1)):
