@@ -88,6 +88,19 @@ def test_another_request_in_an_old_folder_is_refused_and_nothing_changes(tmp_pat
     assert content(tmp_path / "run") == before
 
 
+def test_other_images_and_another_protocol_in_an_old_folder_are_refused(tmp_path):
+    run(tmp_path / "run")
+    before, other = content(tmp_path / "run"), tiny_network()
+    other.images[0, 0, 0, 0] += 1
+    with pytest.raises(BadInput, match="belongs to a run with another networks "):
+        run(tmp_path / "run", network=other)
+    text = (tmp_path / "run" / "run.json").read_text()
+    (tmp_path / "run" / "run.json").write_text(text.replace('"protocol": 1', '"protocol": 0'))
+    with pytest.raises(BadInput, match=r"belongs to a run with another protocol \(0, now 1\)"):
+        run(tmp_path / "run")
+    assert content(tmp_path / "run") == before
+
+
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     (tmp_path / "run").mkdir()
     with open(tmp_path / "run" / "lock", "w") as held:
