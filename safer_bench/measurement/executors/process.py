@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 
 import torch
 
@@ -31,6 +32,7 @@ def in_processes(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Me
         BadInput: a unit cannot be measured, or workers keep dying.
     """
     pickled, lanes, deaths = _pickled(job), Lanes(units, n_workers), 0
+    _start_tracker()
     with ExitStack() as stack:
         pools = [stack.enter_context(_pool(pickled, n_workers)) for _ in range(n_workers)]
         running: dict[Future[Measured], tuple[int, Unit]] = {}
@@ -78,6 +80,18 @@ def _pool(pickled: bytes, n_workers: int) -> Iterator[ProcessPoolExecutor]:
             for worker in workers:
                 worker.kill()
             raise
+
+
+def _start_tracker() -> None:
+    """Start the process that frees what killed workers leave behind (semaphores of libraries), without a warning of it."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _nothing() -> None:
