@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.contestants import CONTESTANTS
+from safer_bench.measurement.run_log import processor
 
 Result = dict[str, Any]
 BASES = ("plain loop, tuned", "plain loop")
@@ -35,7 +36,9 @@ def main() -> None:
     settings = ["--network", wanted.network, "--examples", wanted.examples, "--draws", wanted.draws]
     rounds = [{name: run(name, *settings) for name in CONTESTANTS} for _ in range(wanted.rounds)]
     print(f"{wanted.network}, {wanted.examples} examples, {wanted.draws} draws of gaussian_noise:0.3 of every layer;")
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {cpu()}; medians of {wanted.rounds} rounds\n")
+    print(
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}, {processor()}; medians of {wanted.rounds} rounds\n"
+    )
     print("\n".join(table(rounds)))
 
 
@@ -71,12 +74,6 @@ def n_unlike(of_round: dict[str, Result], name: str) -> int:
     """Return in how many probes a contestant's integers differ from the engine's."""
     pairs = zip(of_round[name]["counts"], of_round["engine"]["counts"], strict=True)
     return sum(found != expected for found, expected in pairs)
-
-
-def cpu() -> str:
-    """Return the processor's name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "unknown processor")
 
 
 if __name__ == "__main__":

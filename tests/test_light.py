@@ -65,3 +65,10 @@ def test_an_unknown_public_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="module 'safer_bench' has no attribute 'leaderbord'"):
         _ = safer_bench.leaderbord
+
+
+def test_the_command_line_starts_without_what_takes_long_to_import():
+    """scipy.stats alone costs more than half a second."""
+    code = "import safer_bench.cli, sys; print(sorted({'scipy.stats', 'matplotlib', 'datasets'} & set(sys.modules)))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

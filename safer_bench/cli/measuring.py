@@ -10,8 +10,6 @@ import typer
 from safer_bench.catalogue import needs_torch
 from safer_bench.cli.console import duration, progress, resumable, size, table
 from safer_bench.errors import BadInput
-from safer_bench.fragile import advice, fragility, header, plot, rows
-from safer_bench.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from safer_bench.measurement import Protocol
@@ -141,6 +139,9 @@ def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, wo
 
 def _show_fragile(out: Path) -> None:
     """Print the most fragile layers of each network, and plot them into the run folder."""
+    from safer_bench.fragile import advice, fragility, header, plot, rows
+    from safer_bench.run_folder import RunFolder
+
     try:
         found = fragility(RunFolder(out))
     except BadInput as error:  # all is measured; there only is no area of it

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safer_bench.board import Board, BoardRow
 from safer_bench.catalogue import needs_torch
 from safer_bench.cli.console import progress, resumable, table
 from safer_bench.errors import BadInput
 
 if TYPE_CHECKING:
+    from safer_bench.board import Board, BoardRow
     from safer_bench.zoo import ZooNetwork
 
 
@@ -31,7 +31,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for everything the demo 
     typer.echo(f"\nDataset tree: {made.tree} (load_dataset: {rows})\nLeaderboard:  {made.page}")
 
 
-def board_text(board: Board) -> str:
+def board_text(board: "Board") -> str:
     """Return a board as text, with its note."""
     header = ["criterion", "mean", *(("95 % interval", "ranks") if board.has_intervals else ()), *board.families]
     rows = [
@@ -49,7 +49,7 @@ def board_text(board: Board) -> str:
     return f"{title}\n\n{table(header, rows)}{starred}"
 
 
-def _uncertainty(row: BoardRow) -> tuple[str, str]:
+def _uncertainty(row: "BoardRow") -> tuple[str, str]:
     """Return a row's interval and ranks as text."""
     interval = "-" if row.interval is None else f"{row.interval[0]:.2f} to {row.interval[1]:.2f}"
     return interval, "-" if row.ranks is None else f"{row.ranks[0]} to {row.ranks[1]}"

@@ -57,7 +57,7 @@ def measure(
     protocol = make_protocol(perturbations, draws, examples, seed)
     check_measurable(network, protocol)
     job = job_of([network], protocol, fast=fast)
-    units = [Unit(network.name, unit.example_start, unit.layer.index) for unit in Plan(network, protocol).units()]
+    units = [Unit(network.name, start, layer.index) for start, layer in Plan(network, protocol).places()]
     found = execute(job, units, Worker(job, [network]), workers, executor)
     table = pa.concat_tables(pq.read_table(BytesIO(measured.part)) for measured in found)
     wanted = schema.TABLES["layer_drops"]

@@ -157,11 +157,13 @@ class Plan:
         """Return the number of probes of each unit on a slice."""
         return len(self._cells[start, self._sizes[start]])
 
+    def places(self) -> Iterator[tuple[int, Layer]]:
+        """Yield (first example, layer) of each unit in order, without its probes."""
+        return ((start, layer) for start, _ in self.slices for layer in self.network.layers)
+
     def units(self) -> Iterator[WorkUnit]:
         """Yield all units in order."""
-        for start, _ in self.slices:
-            for layer in self.network.layers:
-                yield self.unit(start, layer)
+        return (self.unit(*place) for place in self.places())
 
     def unit(self, start: int, layer: Layer) -> WorkUnit:
         """Return one unit."""

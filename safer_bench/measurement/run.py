@@ -91,14 +91,14 @@ def share_of(plans: dict[str, Plan], shard: Shard | None) -> dict[str, object]:
     """
     if shard is None:
         return {}
-    total = sum(plan.work(unit.example_start, unit.layer) for plan in plans.values() for unit in plan.units())
+    total = sum(plan.work(*place) for plan in plans.values() for place in plan.places())
     share, before = {}, 0.0
     for name, plan in plans.items():
         mine = []
-        for place, unit in enumerate(plan.units()):
-            work = plan.work(unit.example_start, unit.layer)
+        for number, place in enumerate(plan.places()):
+            work = plan.work(*place)
             if int((before + work / 2) / total * shard.of) == shard.number - 1:
-                mine.append(place)
+                mine.append(number)
             before += work
         share[name] = [mine[0], mine[-1] + 1] if mine else [0, 0]
     return {"shard": [shard.number, shard.of], "share": share}
