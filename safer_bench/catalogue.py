@@ -55,9 +55,9 @@ def _entries(kind: str) -> dict[str, Any]:
 
         return dict(perturbations())
     if kind == "metrics":
-        from safer_bench.metrics import CELL_METRICS, METRICS
+        from safer_bench.metrics import METRICS
 
-        return {metric.name: metric for metric in (*METRICS, *CELL_METRICS)}
+        return {metric.name: metric for metric in METRICS}
     if kind not in KINDS:
         raise BadInput(f"kind {kind!r}; expected one of {', '.join(KINDS)}.{suggestion(kind, KINDS)}")
     return _torch_entries(kind) if has_torch() else _published(kind)

@@ -51,6 +51,14 @@ def cells_of(probes: pa.Table, networks: pa.Table, perturbations: pa.Table) -> I
         yield _cell(probes.take(chosen), network_rows[network], perturbation_rows[perturbation])
 
 
+def size_and_depth(layers: pa.Table) -> dict[str, Array]:
+    """Return parameters and position of each layer ``(2, n_layers)`` of each network, layers in order of first use."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for row in layers.to_pylist():
+        found.setdefault(row["network"], []).append((row["layer_index"], row["parameters"]))
+    return {name: np.array([(size, place) for place, size in sorted(pairs)], dtype=float).T for name, pairs in found.items()}
+
+
 def _groups(table: pa.Table, keys: list[str]) -> Iterator[tuple[tuple[str, ...], pa.Array]]:
     """Yield the values of the key columns, and the rows that have them, in order of first appearance."""
     rows = table.select(keys).append_column("row", pa.array(np.arange(table.num_rows)))

@@ -20,8 +20,8 @@ PENALTY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkTruth:
-    """What ``size_depth`` learns from or predicts.
+class Lesson:
+    """A network that ``size_depth`` learns from or predicts.
 
     Attributes:
         dataset, split, family: of the network.
@@ -36,7 +36,7 @@ class NetworkTruth:
     areas: Array
 
 
-def size_depth(networks: Mapping[str, NetworkTruth]) -> dict[str, Array]:
+def size_depth(networks: Mapping[str, Lesson]) -> dict[str, Array]:
     """Return ``{network: scores (n_layers,)}`` of a ridge regression of true ranks on ranks of size, position and cost.
 
     Fitted on the validation networks of the same dataset, for a validation network on those of other families; a network
@@ -57,7 +57,7 @@ def size_depth(networks: Mapping[str, NetworkTruth]) -> dict[str, Array]:
     return found
 
 
-def _ridge(networks: Sequence[NetworkTruth]) -> Array:
+def _ridge(networks: Sequence[Lesson]) -> Array:
     features = np.concatenate([_scaled_ranks(network.facts).T for network in networks])
     target = np.concatenate([_scaled_ranks(network.areas).mean(0) for network in networks])
     return np.linalg.solve(features.T @ features + PENALTY * np.eye(features.shape[1]), features.T @ target)

@@ -7,10 +7,11 @@ where an example broke, -1 where it was fixed, 0 otherwise. Levels may differ in
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from safer_bench.metrics import METRICS, spearman
+from safer_bench.metrics import METRICS, CellTruth, Metric, spearman
 from safer_bench.perturbations.stream import Stream
 
 Array = np.ndarray
@@ -119,47 +120,56 @@ def can_be_halved(changes: Sequence[Array], *, deterministic: bool) -> bool:
 def split_half_reliability(half_a: Array, half_b: Array) -> float:
     """Return the reliability of the full ranking from values ``(n_splits, n_layers)`` on random halves.
 
-    Mean Spearman correlation of the halves (undefined ones count as 0), stepped up to full length, not below 0.
+    Mean Spearman correlation of the halves (undefined ones count as 0), stepped up to full length, not below 0. Halves of
+    nan, of a truth that cannot be halved, give nan.
 
     Source: Spearman 1910 and Brown 1910: 2 r / (1 + r).
     """
-    each = [spearman(truth=a, scores=b) for a, b in zip(half_a, half_b, strict=True)]
-    r = float(np.mean(np.nan_to_num(each)))
+    if not np.all(np.isfinite(half_a)):
+        return float("nan")
+    r = float(np.mean(np.nan_to_num(spearman(truth=half_a, scores=half_b))))
     return max(0.0, 2.0 * r / (1.0 + r)) if r > -1.0 else 0.0
 
 
 def shrunken(values: Array, errors: Array) -> Array:
-    """Return layer means ``(n_layers,)`` pulled to their mean by the share of their variance that is noise.
+    """Return layer means ``(n_layers,)`` pulled to their mean until they vary as much as the noise-free ones do.
 
-    Source: James and Stein 1961; method of moments.
+    The variance that noise adds is taken off; the best guess of each layer by itself would be pulled further, and all of
+    them together would then vary too little.
+
+    Source: Louis 1984, "Estimating a population of parameter values"; method of moments.
     """
     spread = values.var(ddof=1) if len(values) > 1 else 0.0
     keep = max(0.0, 1.0 - float(np.mean(errors**2)) / spread) if spread > 0 else 0.0
-    return values.mean() + keep * (values - values.mean())
+    return values.mean() + np.sqrt(keep) * (values - values.mean())
 
 
-def ceilings(values: Array, errors: Array, stream: Stream, n_draws: int = 200) -> dict[str, float]:
+def ceilings(truth: CellTruth, stream: Stream, n_draws: int = 200) -> dict[str, float]:
     """Return, for each metric, what scores equal to the noise-free truth would reach against a truth measured again.
 
     The noise-free truth is simulated by the shrunken means, the measured one by adding normal noise of the given
-    standard errors. Undefined values count as 0; a metric that is undefined for so few layers has no ceiling: nan.
+    standard errors, in two independent halves. Undefined values count as 0; a metric that is undefined for so few layers
+    has no ceiling: nan.
 
     Args:
-        values: layer values ``(n_layers,)``.
-        errors: their standard errors; nan gives nan for every metric.
+        truth: of one cell, arrays ``(n_layers,)``; standard errors of nan give nan for every metric, halves of nan for
+            those that need halves.
         stream: of the simulation.
         n_draws: simulated truths.
     """
-    if not np.all(np.isfinite(errors)):
+    if not np.all(np.isfinite(truth.errors)):
         return {metric.name: float("nan") for metric in METRICS}
-    means, ranks = shrunken(values, errors), np.arange(len(values), dtype=np.float64)
-    truths = means + errors * stream.normal((n_draws, len(values)))
-    return {
-        metric.name: _mean_defined(metric, truths, means) if np.isfinite(metric(ranks, ranks)) else float("nan")
-        for metric in METRICS
-    }
+    means = shrunken(truth.values, truth.errors)
+    halves = means + np.sqrt(2.0) * truth.errors * stream.normal((2, n_draws, len(means)))
+    halved = np.where(np.isfinite(truth.half_a + truth.half_b), halves, np.nan)
+    again = replace(truth, values=halves.mean(0), half_a=halved[0], half_b=halved[1])
+    return {metric.name: _mean_defined(metric, again, means) for metric in METRICS}
 
 
-def _mean_defined(metric, truths: Array, scores: Array) -> float:  # type: ignore[no-untyped-def]
-    found: Sequence[float] = [metric(truth, scores) for truth in truths]
-    return float(np.mean(np.nan_to_num(found)))
+def _mean_defined(metric: Metric, truth: CellTruth, scores: Array) -> float:
+    """Return the mean over ``(n_draws, n_layers)``; nan where the metric has no value even for a clear ranking."""
+    clear = Stream("clear ranking", len(scores)).normal((len(scores),))
+    without_noise = replace(truth, values=clear, half_a=clear + 0.0 * truth.half_a[0], half_b=clear, errors=0.0 * clear)
+    if not np.isfinite(metric(without_noise, clear)):
+        return float("nan")
+    return float(np.mean(np.nan_to_num(metric(truth, scores))))

@@ -37,8 +37,11 @@ METRICS = (  # the names of metrics.METRICS, here without its half second of imp
     "top_3_overlap",
     "top_5_overlap",
     "top_10_percent_overlap",
+    "ndcg_gain",
+    "protected_gain_at_1",
+    "protected_gain_at_3",
+    "partial_spearman",
 )
-RESULT_METRICS = (*METRICS, "ndcg_gain", "protected_gain_at_1", "protected_gain_at_3", "partial_spearman")  # no ceilings
 PROBE = (NETWORK, DATASET, SPLIT, LAYER, PERTURBATION, LEVEL, DRAW)
 
 TABLES: dict[str, pa.Schema] = {
@@ -203,7 +206,7 @@ TABLES: dict[str, pa.Schema] = {
         _column("perturbation", STRING, "name of the perturbation; null: mean over all"),
         SUMMARY,
         SUMMARY_LEVEL,
-        _column("metric", STRING, f"one of {', '.join(RESULT_METRICS)}; all but correlations are chance-corrected"),
+        _column("metric", STRING, f"one of {', '.join(METRICS)}; all but correlations are chance-corrected"),
         _column("value", F64, "null where undefined, as for a constant criterion"),
         _column("low", F64, "lower end of the 95 % interval of a mean over six families or more, else null"),
         _column("high", F64, "upper end of the 95 % interval of a mean over six families or more, else null"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from safer_bench import schema
 from safer_bench.errors import BadInput
@@ -47,6 +48,40 @@ def complete(rows: Iterable[Mapping[str, Any]], layers: pa.Table) -> pa.Table:
     facts = {row["network"]: row for row in layers.to_pylist()}
     filled = [{**row, "dataset": facts[row["network"]]["dataset"], "split": facts[row["network"]]["split"]} for row in rows]
     return schema.build("scores", filled)
+
+
+def check_table(table: pa.Table, truth: Mapping[str, pa.Table], where: str) -> None:
+    """Refuse a ``scores`` table as ``check`` refuses rows; fast where there is nothing to refuse.
+
+    Raises:
+        BadInput: see ``check``.
+    """
+    if not _is_in_order(table, truth):
+        check(table.to_pylist(), truth, where)
+
+
+def _is_in_order(table: pa.Table, truth: Mapping[str, pa.Table]) -> bool:
+    """Tell, by columns, whether every row passes all that ``check`` asks; False where only rows can tell."""
+    if table["score"].null_count or not pc.all(pc.is_finite(table["score"])).as_py():
+        return table.num_rows == 0
+    keys = ["track", "criterion", "network", "perturbation", "level"]
+    names = pa.table({"network": truth["layers"]["network"], "layer": truth["layers"]["layer"]})
+    if table.join(names, ["network", "layer"], join_type="left anti").num_rows:
+        return False
+    if table.group_by([*keys[1:], "layer"]).aggregate([([], "count_all")]).num_rows != table.num_rows:
+        return False
+    n_layers = Counter(names["network"].to_pylist())
+    levels = {row["perturbation"]: row["levels"] for row in truth["perturbations"].to_pylist()}
+    found: dict[Key, set[float]] = {}
+    for row in table.group_by(keys).aggregate([([], "count_all")]).to_pylist():
+        given = (row["perturbation"] is not None) + (row["level"] is not None)
+        if row["track"] not in TRACKS or TRACKS.index(row["track"]) != given or row["count_all"] != n_layers[row["network"]]:
+            return False
+        if given and row["perturbation"] not in levels:
+            return False
+        if given == 2:
+            found.setdefault((row["criterion"], row["network"], row["perturbation"]), set()).add(row["level"])
+    return all(given == set(levels[key[-1]]) for key, given in found.items())
 
 
 def check(rows: Sequence[Mapping[str, Any]], truth: Mapping[str, pa.Table], where: str) -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from safer_bench.controls import NetworkTruth, size_depth
+from safer_bench.controls import Lesson, size_depth
 
 
 def network(rng, family, split="validation", dataset="d", slope=1.0):
     facts = rng.normal(size=(3, 30))
-    return NetworkTruth(dataset, split, family, facts, slope * facts[1] + 0.1 * rng.normal(size=(4, 30)))
+    return Lesson(dataset, split, family, facts, slope * facts[1] + 0.1 * rng.normal(size=(4, 30)))
 
 
 def test_it_learns_from_validation_networks_of_other_families_and_the_same_dataset():

@@ -65,7 +65,7 @@ def test_markdown_and_page_agree(page, tmp_path):
 def test_names_are_escaped(small_tree):
     layers = [row["layer"] for row in small_tree["layers"].to_pylist() if row["network"] == "digits_mlp"]
     results = sb.evaluate(small_tree, {HOSTILE: {("digits_mlp", layer): i for i, layer in enumerate(layers)}})
-    page = render_html({metric: boards(results, small_tree, metric) for metric in schema.RESULT_METRICS}, small_tree)
+    page = render_html({metric: boards(results, small_tree, metric) for metric in schema.METRICS}, small_tree)
     assert HOSTILE not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
 

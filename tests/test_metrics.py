@@ -7,7 +7,6 @@ from scipy import stats
 
 from safer_bench import schema
 from safer_bench.metrics import (
-    CELL_METRICS,
     METRICS,
     CellTruth,
     chance_corrected_overlap,
@@ -18,6 +17,13 @@ from safer_bench.metrics import (
     spearman,
     top_k_overlap,
 )
+
+
+def cell(values, order=slice(None)):
+    """Return a truth without noise, of layers whose sizes and positions tell nothing."""
+    sizes = np.random.default_rng(1).random((2, len(values)))[:, order]
+    return CellTruth(values, values, values, np.zeros(len(values)), sizes)
+
 
 TIED = [np.array([3.0, 1.0, 2.0, 2.0, 0.0]), np.array([1.0, 1.0, 5.0, 2.0, -1.0])]
 
@@ -49,17 +55,39 @@ def test_top_k_overlap_is_the_expectation_over_random_tie_breaks(k):
 
 def test_a_constant_criterion_never_wins():
     """Ties once let constant scorers top a board (mteb#5092); here they have no value."""
-    truth = np.arange(12.0)
+    truth, constant = (cell(values) for values in (np.arange(12.0), np.ones(12)))
     for metric in METRICS:
         assert isnan(metric(truth, np.ones(12))), metric.name
-        assert isnan(metric(np.ones(12), truth)), metric.name
+        assert isnan(metric(constant, np.arange(12.0))), metric.name
 
 
 def test_the_order_of_layers_never_changes_a_value():
     rng = np.random.default_rng(0)
     truth, scores, order = rng.normal(size=15), rng.integers(0, 4, 15).astype(float), rng.permutation(15)
     for metric in METRICS:
-        assert metric(truth[order], scores[order]) == pytest.approx(metric(truth, scores)), metric.name
+        found = metric(cell(truth[order], order), scores[order])
+        assert found == pytest.approx(metric(cell(truth), scores)), metric.name
+
+
+@pytest.mark.parametrize("n_layers", [2, 7, 24])
+@pytest.mark.parametrize("ties", [False, True])
+def test_stacked_truths_and_scores_give_what_each_pair_gives(n_layers, ties):
+    rng = np.random.default_rng(n_layers)
+    draw = (lambda *shape: rng.integers(0, 3, shape).astype(float)) if ties else (lambda *shape: rng.normal(size=shape))
+    parts, sizes, scores = draw(3, 4, n_layers), rng.random((2, n_layers)), draw(5, n_layers)
+    errors = np.full((4, n_layers), 0.05)
+    stacked = CellTruth(*(part[:, None] for part in parts), errors[:, None], sizes)
+    for metric in METRICS:
+        single = [[metric(CellTruth(*parts[:, c], errors[c], sizes), scores[s]) for s in range(5)] for c in range(4)]
+        assert metric(stacked, scores) == pytest.approx(np.array(single), nan_ok=True), metric.name
+
+
+def test_many_layers_have_the_kendall_of_scipy_too():
+    values = np.random.default_rng(0).integers(0, 50, (2, 300)).astype(float)
+    found = kendall_tau_b(truth=values[0], scores=np.stack([values[1], np.ones(300)]))
+    assert found[0] == pytest.approx(stats.kendalltau(*values).statistic)
+    assert isnan(found[1])
+    assert kendall_tau_b(truth=values[0], scores=values[1]) == found[0]
 
 
 def test_a_perfect_ranking_has_one_and_a_random_one_zero_after_chance_correction():
@@ -76,7 +104,9 @@ def test_overlap_is_undefined_above_half_of_the_layers():
 
 
 def test_shapes_that_differ_are_named():
-    with pytest.raises(ValueError, match=r"truth \(3,\) and scores \(4,\); expected two arrays of one shape \(n_layers,\)"):
+    with pytest.raises(
+        ValueError, match=r"truth \(3,\) and scores \(4,\); expected shapes \(\.\.\., n_layers\) that broadcast"
+    ):
         spearman(truth=np.arange(3.0), scores=np.arange(4.0))
 
 
@@ -168,17 +198,3 @@ def test_what_is_given_explains_itself_in_full():
     given = np.stack([np.arange(12.0), np.arange(12.0)[::-1] ** 2])
     assert isnan(partial_spearman(truth=np.sin(np.arange(12.0)), scores=np.exp(given[0]), given=given))
     assert isnan(partial_spearman(truth=np.arange(4.0), scores=np.array([2.0, 1, 4, 3]), given=given[:, :4]))
-
-
-def test_the_schema_names_the_same_metrics_of_results():
-    assert tuple(metric.name for metric in (*METRICS, *CELL_METRICS)) == schema.RESULT_METRICS
-
-
-def test_metrics_without_a_ceiling_never_let_a_constant_win_and_ignore_the_order_of_layers():
-    rng = np.random.default_rng(0)
-    parts, sizes, scores, order = rng.normal(size=(3, 15)), rng.random((2, 15)), rng.normal(size=15), rng.permutation(15)
-    cell = CellTruth(parts[0], parts[0] + 0.1 * parts[1], parts[0] + 0.1 * parts[2], np.full(15, 0.01), sizes)
-    turned = CellTruth(*(getattr(cell, name)[order] for name in ("values", "half_a", "half_b", "errors")), sizes[:, order])
-    for metric in CELL_METRICS:
-        assert isnan(metric(cell, np.ones(15))), metric.name
-        assert metric(turned, scores[order]) == pytest.approx(metric(cell, scores)), metric.name

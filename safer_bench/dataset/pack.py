@@ -48,7 +48,9 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     tables["networks"] = merge("networks", [*networks, *map(_joined, shards)], KEYS["networks"])
     probes = merge("probes", [folder.probes() for folder in folders], PROBE_KEY)
     tables |= {name: _columns(probes, name) for name in ("layer_drops", "losses", "outcomes")}
-    tables["layer_sensitivity"], tables["cells"] = summarise(probes, tables["networks"], tables["perturbations"])
+    tables["layer_sensitivity"], tables["cells"] = summarise(
+        probes, tables["networks"], tables["layers"], tables["perturbations"]
+    )
     submissions = [read_submission(path, tables) for path in score_folders]
     tables |= {name: table for name, table in _scores(submissions).items() if table.num_rows}
     write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_card(tables))

@@ -1,14 +1,14 @@
 """From probes to what criteria are judged by: layer_sensitivity and cells."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from safer_bench import schema
 from safer_bench.area import area_weights, tolerated_level
-from safer_bench.cells import Cell, Row, cells_of
+from safer_bench.cells import Cell, Row, cells_of, size_and_depth
+from safer_bench.metrics import CellTruth
 from safer_bench.perturbations.stream import Stream
 from safer_bench.reliability import can_be_halved, ceilings, random_halves, split_half_reliability, standard_errors
 
@@ -17,44 +17,47 @@ N_SPLITS = 50
 RESOLVED = 0.8
 
 
-def summarise(probes: pa.Table, networks: pa.Table, perturbations: pa.Table) -> tuple[pa.Table, pa.Table]:
+def summarise(probes: pa.Table, networks: pa.Table, layers: pa.Table, perturbations: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the tables ``layer_sensitivity`` and ``cells``.
 
     Args:
         probes: rows of layer_drops with the ``flips`` of outcomes.
-        networks, perturbations: tables of those names.
+        networks, layers, perturbations: tables of those names.
 
     Raises:
         BadInput: probes are missing: levels or draws differ between the layers of a network.
     """
-    sensitivity, cells = [], []
+    sensitivity, cells, facts = [], [], size_and_depth(layers)
     for cell in cells_of(probes, networks, perturbations):
-        for rows, summary_row in _summaries(cell):
+        for rows, summary_row in _summaries(cell, facts[cell.identity["network"]]):
             sensitivity += rows
             if summary_row:
                 cells.append(summary_row)
     return schema.build("layer_sensitivity", sensitivity), schema.build("cells", cells)
 
 
-def _summaries(cell: Cell) -> Iterator[tuple[list[Row], Row | None]]:
+def _summaries(cell: Cell, facts: Array) -> Iterator[tuple[list[Row], Row | None]]:
     """Yield (layer rows, cell row) of each level, of the area, and of the tolerated level (which has no cell row)."""
     n_levels = len(cell.levels)
-    halves = None
+    halves = (np.full((1, n_levels, len(cell.layers)), np.nan),) * 2
     if can_be_halved(cell.changes, deterministic=cell.deterministic):
         stream = Stream("halves", cell.identity["network"], cell.identity["perturbation"])
         halves = random_halves(cell.changes, cell.slices, stream, N_SPLITS)
     for i, level in enumerate(cell.levels):
-        yield _summary(cell, "level", float(level), np.eye(n_levels)[i], halves)
+        yield _summary(cell, "level", float(level), np.eye(n_levels)[i], halves, facts)
     weights = area_weights(cell.levels, cell.scale) / cell.above_chance
-    yield _summary(cell, "area", None, weights, halves)
+    yield _summary(cell, "area", None, weights, halves, facts)
     yield _tolerated(cell), None
 
 
-def _summary(cell: Cell, summary: str, level: float | None, weights: Array, halves: Any) -> tuple[list[Row], Row]:
+def _summary(
+    cell: Cell, summary: str, level: float | None, weights: Array, halves: tuple[Array, Array], facts: Array
+) -> tuple[list[Row], Row]:
     drops = np.stack([level.mean(axis=(0, 2)) for level in cell.changes])  # (n_levels, n_layers)
     values = weights @ drops
     errors = standard_errors(cell.changes, weights, cell.slices, deterministic=cell.deterministic)
-    half_a, half_b = (None, None) if halves is None else (weights @ half for half in halves)
+    half_a, half_b = (weights @ half for half in halves)  # (n_splits, n_layers)
+    truth = CellTruth(values, half_a[0], half_b[0], errors, facts)
     over_5 = [(found.mean(axis=-1) > 0.05).mean(axis=0) for found in cell.changes]
     used = [len(found) for found, weight in zip(cell.changes, weights, strict=True) if weight]
     common = cell.identity | {"summary": summary, "level": level, "draws": min(used)}
@@ -64,23 +67,22 @@ def _summary(cell: Cell, summary: str, level: float | None, weights: Array, halv
             "layer": layer,
             "value": float(values[i]),
             "standard_error": _finite(errors[i]),
-            "half_a": None if half_a is None else float(half_a[0, i]),
-            "half_b": None if half_b is None else float(half_b[0, i]),
+            "half_a": _finite(half_a[0, i]),
+            "half_b": _finite(half_b[0, i]),
             "p_drop_over_5": float(over_5[list(cell.levels).index(level)][i]) if level is not None else None,
         }
         for i, layer in enumerate(cell.layers)
     ]
-    return rows, common | _cell_facts(cell, common, values, errors, half_a, half_b)
+    return rows, common | _cell_facts(common, truth, split_half_reliability(half_a, half_b))
 
 
-def _cell_facts(cell: Cell, common: Row, values: Array, errors: Array, half_a: Any, half_b: Any) -> Row:
-    reliability = None if half_a is None else split_half_reliability(half_a, half_b)
+def _cell_facts(common: Row, truth: CellTruth, reliability: float) -> Row:
     stream = Stream("ceiling", common["network"], common["perturbation"], common["summary"], common["level"])
-    found = ceilings(values, errors, stream)
+    found = ceilings(truth, stream)
     return {
-        "n_layers": len(cell.layers),
-        "reliability": reliability,
-        "resolved": None if reliability is None else reliability >= RESOLVED,
+        "n_layers": len(truth.values),
+        "reliability": _finite(reliability),
+        "resolved": reliability >= RESOLVED if np.isfinite(reliability) else None,
     } | {f"ceiling_{name}": _finite(value) for name, value in found.items()}
 
 

@@ -30,7 +30,7 @@ def write_leaderboard(out: Path, results: pa.Table, truth: Mapping[str, pa.Table
         BadInput: the folder cannot be written to.
     """
     files.make_folder(out)
-    found = {metric: boards(results, truth, metric) for metric in schema.RESULT_METRICS}
+    found = {metric: boards(results, truth, metric) for metric in schema.METRICS}
     files.write_bytes(out / "results.parquet", files.parquet_bytes(results))
     files.write_text(out / "leaderboard.md", render_markdown(found, truth))
     sink = pa.BufferOutputStream()
@@ -64,7 +64,7 @@ def _context(found: Boards, truth: Mapping[str, pa.Table]) -> dict[str, Any]:
     return {
         "boards": found["spearman"],
         "means": _means(found),
-        "metrics": schema.RESULT_METRICS,
+        "metrics": schema.METRICS,
         "number": _number,
         "interval": _interval,
         "revision": getattr(truth, "revision", ""),
