@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-long lint bench board docs zoo calibrate clean
+.PHONY: demo test test-long lint bench board recompute docs zoo calibrate clean
 
 demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
@@ -14,17 +14,21 @@ test: $(READY) fashion-mnist  ## the default tests
 test-long: $(READY) fashion-mnist  ## the tests of more than 20 seconds
 	$(BIN)/python -m pytest -q -m long
 
-lint: $(READY)  ## style, types, and what may import what
+lint: $(READY)  ## style, types, what may import what, and the form of submissions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/safer-bench check submissions
 
 bench: $(READY) fashion-mnist  ## the engine beside the loops that people write
 	$(BIN)/python -m benchmarks
 
 board: $(READY)  ## the leaderboard over the committed truth
 	$(BIN)/safer-bench evaluate submissions --out board
+
+recompute: $(READY) fashion-mnist  ## scores submissions again by their code, which this runs, and notes which follow from it
+	$(BIN)/safer-bench check submissions --recompute
 
 docs: $(READY)  ## the page of perturbations and criteria, from their registry
 	$(BIN)/python -m safer_bench.reference docs/entries.md

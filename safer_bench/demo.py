@@ -13,7 +13,7 @@ from safer_bench.dataset.tree import load_tree
 from safer_bench.evaluation import evaluate
 from safer_bench.leaderboard import write_leaderboard
 from safer_bench.measurement import make_protocol, measure_into
-from safer_bench.scoring import write_scores
+from safer_bench.score_folders import write_scores
 from safer_bench.submission import gather_scores
 from safer_bench.zoo import load_network, zoo_networks
 

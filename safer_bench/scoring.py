@@ -4,14 +4,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 from torch import Tensor, equal, nn
 
-from safer_bench import schema
 from safer_bench.area import area_weights
 from safer_bench.cost import Meter
 from safer_bench.criteria import Criterion, criteria, parse_criterion
@@ -19,12 +16,10 @@ from safer_bench.criteria.entry import Batches
 from safer_bench.criteria.gradients import mean_gradients
 from safer_bench.criteria.shared import Shared
 from safer_bench.errors import BadInput
-from safer_bench.files import check_writable
 from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation, parse_perturbation
 from safer_bench.perturbations.entry import LayerFacts
 from safer_bench.perturbations.stream import Stream
-from safer_bench.submission import SubmissionCard, write_submission
 
 EXAMPLES = 512
 STREAM = "criteria"  # aware criteria draw from a stream of their own, never from the truth's
@@ -276,60 +271,3 @@ def _check_untouched(model: nn.Module, n_hooks: int, original: nn.Module, where:
         raise BadInput(f"{where}: left the model in training mode; call model.eval() before returning")
     if _count_hooks(model) != n_hooks:
         raise BadInput(f"{where}: left hooks on the model; remove each before returning")
-
-
-def write_scores(
-    out: Path,
-    specs: Sequence[str],
-    networks: Sequence[Network],
-    levels: Levels,
-    report: Callable[[str, int, int], None] = lambda *_: None,
-) -> None:
-    """Score networks by criteria and write a submission: scores, costs and card.
-
-    Args:
-        out: its folder; its last part is the submission's name.
-        specs: names of criteria, or ``FILE.py:FUNC``.
-        networks: networks with probe examples.
-        levels: the perturbations that aware criteria are asked about.
-        report: called with (step, done, total).
-
-    Raises:
-        UnknownName: no criterion has that name.
-        BadInput: the folder cannot be written to, or criteria failed: each is named, and what did not fail is written.
-    """
-    entries = [parse_criterion(spec) for spec in specs]
-    _card(out.resolve().name, entries, networks)
-    check_writable(out)
-    rows, costs, refused = [], [], []
-    done, total = 0, len(entries) * len(networks)
-    for network in networks:
-        sweep = Sweep(network)
-        for entry in entries:
-            report(f"scoring {network.name} {entry.name}", done, total)
-            done += 1
-            try:
-                found = sweep.scored(entry, levels)
-            except BadInput as error:
-                refused.append(str(error))
-                continue
-            rows += [row | {"dataset": network.dataset, "split": network.split} for row in found.rows]
-            costs.append(found.cost)
-    scored = {row["criterion"] for row in costs}
-    if scored:
-        card = _card(out.resolve().name, [entry for entry in entries if entry.name in scored], networks)
-        write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
-    if refused:
-        rest = f"{out} holds what was not refused" if scored else "nothing was written"
-        raise BadInput("\n".join([*refused, f"{len(refused)} of {total} refused; {rest}"]))
-
-
-def _card(name: str, entries: Sequence[Criterion], networks: Sequence[Network]) -> SubmissionCard:
-    facts = ("name", "track", "needs", "formula", "source")
-    criteria = [{fact: getattr(entry, fact) for fact in facts} for entry in entries]
-    weights = {network.name: network.weights_sha256 for network in networks}
-    try:
-        return SubmissionCard.model_validate({"name": name, "criteria": criteria, "weights": weights})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}") from error

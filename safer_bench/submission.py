@@ -1,15 +1,18 @@
-"""One folder of submissions/: a card (submission.yaml) and scores (scores.parquet or scores.csv).
+"""One folder of submissions/: a card (submission.yaml), scores (scores.parquet or scores.csv) and, if it likes, code.
 
 The card names the criteria that the scores hold and pins the weights they were computed on. Submitters never send metrics.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import yaml
@@ -23,7 +26,13 @@ CSV = pyarrow.csv.ConvertOptions(
     null_values=[""],  # "nan" is a bad score, not an absent one
     column_types=dict.fromkeys(("criterion", "network", "layer", "perturbation"), pa.string()),  # a layer may be called 0
 )
+CODE = r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,79}\.py:[A-Za-z_][A-Za-z0-9_]{0,79})?$"  # a file of the folder itself
+MAX_BYTES = 1_000_000  # of a card, or of code
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"
+
+
+_SHORT = Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80  # a few lines of YAML can nest without end
 
 
 class BadSubmission(BadInput):
@@ -40,6 +49,7 @@ class CriterionCard(BaseModel):
     needs: str = Field(default="", max_length=200)
     formula: str = Field(default="", max_length=500)
     source: str = Field(default="", max_length=500)
+    code: str = Field(default="", pattern=CODE, description="FILE.py:FUNC in the folder, of a criterion submitted as code")
 
 
 class SubmissionCard(BaseModel):
@@ -79,6 +89,8 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
         raise BadInput(f"{folder}: no such folder; expected submissions/NAME with submission.yaml and scores")
     card = _read_card(folder / "submission.yaml")
     _check_weights(card, truth["networks"], folder)
+    for item in card.criteria:
+        _check_code(item, folder)
     path, table = _read_scores(folder, card)
     rows = _with_tracks(table, card, path)
     try:
@@ -87,6 +99,15 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     except BadInput as error:
         raise BadSubmission(str(error)) from error
     return Submission(card, complete, _read_costs(folder / "costs.parquet"))
+
+
+def _check_code(item: CriterionCard, folder: Path) -> None:
+    path = folder / item.code.partition(":")[0]
+    if item.code and (path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_BYTES):
+        raise BadSubmission(
+            f"{folder / 'submission.yaml'}: code of {item.name!r} is in {path.name}; expected a file of the folder, no "
+            f"link, of {MAX_BYTES:,} bytes at most"
+        )
 
 
 def _read_costs(path: Path) -> pa.Table | None:
@@ -102,13 +123,15 @@ def _read_costs(path: Path) -> pa.Table | None:
 
 def _read_card(path: Path) -> SubmissionCard:
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadSubmission(f"{path}: {path.stat().st_size:,} bytes; expected {MAX_BYTES:,} at most")
         card = SubmissionCard.model_validate(yaml.safe_load(path.read_text()))
     except FileNotFoundError as error:
         raise BadSubmission(f"{path}: missing; `safer-bench score CRITERION --out {path.parent}` writes one") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise BadSubmission(f"{path}: {place}: {first['msg']} (found {first['input']!r:.80})") from error
+        raise BadSubmission(f"{path}: {place}: {first['msg']} (found {_SHORT.repr(first['input'])})") from error
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:  # PyYAML raises ValueError for odd dates
         raise BadSubmission(f"{path}: no YAML: {' '.join(str(error).split())}") from error
     names = [item.name for item in card.criteria]
@@ -216,11 +239,24 @@ def gather_scores(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> pa.
         BadInput: one criterion comes with two different scores.
         BadSubmission: a submission that ``check`` refuses.
     """
-    found: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
     sources = [("the tree's own scores", truth["scores"])] if "scores" in truth else []
     sources += [(str(path), read_submission(path, truth).scores) for path in folders]
-    for where, table in sources:
-        for row in table.to_pylist():
+    given = Counter(name for _, table in sources for name in set(table["criterion"].unique().to_pylist()))
+    repeated = pa.array([name for name, count in given.items() if count > 1], pa.string())
+    once = [table.filter(pc.invert(pc.is_in(table["criterion"], repeated))) for _, table in sources]
+    again = [(where, table.filter(pc.is_in(table["criterion"], repeated)).to_pylist()) for where, table in sources]
+    return schema.in_order(pa.concat_tables([schema.build("scores", _agreed(again)), *once]))
+
+
+def _agreed(sources: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """Return the rows of criteria that come from several places, once each.
+
+    Raises:
+        BadInput: two places give different scores.
+    """
+    found: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
+    for where, rows in sources:
+        for row in rows:
             key = tuple(row[name] for name in ("criterion", "track", "network", "layer", "perturbation", "level"))
             first, first_where = found.setdefault(key, (row, where))
             if not math.isclose(first["score"], row["score"], rel_tol=1e-5, abs_tol=1e-12):
@@ -228,4 +264,4 @@ def gather_scores(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> pa.
                     f"criterion {row['criterion']!r} scores {row['layer']!r} of {row['network']!r} {first['score']:g} in "
                     f"{first_where} and {row['score']:g} in {where}; give one of the two another name"
                 )
-    return schema.build("scores", [row for row, _ in found.values()])
+    return [row for row, _ in found.values()]

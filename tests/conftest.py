@@ -26,7 +26,7 @@ from safer_bench.dataset.tree import Tree, load_tree
 from safer_bench.measurement import make_protocol, measure_into
 from safer_bench.measurement.tuning import tune_allocator
 from safer_bench.networks import Network
-from safer_bench.scoring import write_scores
+from safer_bench.score_folders import write_scores
 from safer_bench.zoo import load_network
 
 tune_allocator()

@@ -4,6 +4,7 @@ import re
 import shlex
 import tomllib
 
+import yaml
 from typer.main import get_command
 
 import safer_bench
@@ -43,6 +44,24 @@ def test_the_makefile_has_what_the_readme_names():
     assert {"demo", "test", "lint"} <= set(targets)
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_workflows_call_what_there_is():
+    makefile = (ROOT / "Makefile").read_text()
+    paths = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+    assert [path.name for path in paths] == ["submissions.yml", "tests.yml"]
+    for path in paths:
+        jobs = yaml.safe_load(path.read_text())["jobs"].values()
+        words = [shlex.split(step["run"]) for job in jobs for step in job["steps"] if "run" in step]
+        assert words
+        for first, second, *rest in (line + [""] for line in words):
+            if first == "make":
+                assert re.search(rf"^{second}:", makefile, re.MULTILINE), second
+            elif first == "safer-bench":
+                known = {option for parameter in COMMANDS[second].params for option in parameter.opts}
+                assert {word for word in rest if word.startswith("--")} <= known, second
+            else:
+                assert (first, second) in {(".ci/run", ""), ("pip", "install")}
 
 
 def test_the_snippets_that_load_the_truth_run(monkeypatch, capsys, tmp_path):

@@ -9,7 +9,8 @@ from safer_bench.criteria import criteria, criterion, parse_criterion
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.networks import Network
 from safer_bench.perturbations import parse_perturbation
-from safer_bench.scoring import Sweep, score, write_scores
+from safer_bench.score_folders import write_scores
+from safer_bench.scoring import Sweep, score
 
 LEVELS = [parse_perturbation("sign_flip:0.1,0.5"), parse_perturbation("gradient_corruption_l2:1")]
 

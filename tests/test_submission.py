@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from safer_bench.errors import BadInput
+from safer_bench.evaluation import evaluate
 from safer_bench.submission import BadSubmission, gather_scores, read_submission, submission_folders
 
 CARD = {"name": "mine", "criteria": [{"name": "mine"}]}
@@ -150,6 +151,52 @@ def test_a_yaml_object_is_not_built(write, small_tree, tmp_path):
     with pytest.raises(BadSubmission, match="could not determine a constructor"):
         read(write(card=f"!!python/object/apply:os.mkdir ['{tmp_path / 'made'}']"), small_tree)
     assert not (tmp_path / "made").exists()
+
+
+def test_a_yaml_bomb_is_one_short_message(write, small_tree):
+    """Ten lines of aliases stand for 10^9 words; none of them may be written out."""
+    lines = ["a0: &a0 [boom, boom, boom]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 10)]
+    for card in ("\n".join([*lines, "name: *a9"]), "\n".join([*lines, "name: mine", "criteria: *a9"])):
+        with pytest.raises(BadSubmission) as error:
+            read(write(card=card), small_tree)
+        assert len(str(error.value)) < 500
+
+
+def test_a_card_of_many_bytes_is_not_read(write, small_tree):
+    folder = write(card="description: " + "x" * 1_000_000)
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert str(error.value) == f"{folder / 'submission.yaml'}: 1,000,013 bytes; expected 1,000,000 at most"
+
+
+@pytest.mark.parametrize("code", ["../mine.py:f", "/etc/passwd:f", "mine.py", "mine.py:f()", "a/mine.py:f"])
+def test_code_outside_the_folder_is_refused(write, small_tree, code):
+    with pytest.raises(BadSubmission, match=r"criteria.0.code: String should match pattern"):
+        read(write(card={"name": "mine", "criteria": [{"name": "mine", "code": code}]}), small_tree)
+
+
+def test_code_that_is_a_link_or_absent_is_refused(write, small_tree):
+    folder = write(card={"name": "mine", "criteria": [{"name": "mine", "code": "mine.py:f"}]})
+    for make in (lambda: None, lambda: (folder / "mine.py").symlink_to("/etc/hostname")):
+        make()
+        with pytest.raises(BadSubmission) as error:
+            read(folder, small_tree)
+        assert str(error.value) == (
+            f"{folder / 'submission.yaml'}: code of 'mine' is in mine.py; expected a file of the folder, no link, of 1,000,000 "
+            "bytes at most"
+        )
+    (folder / "mine.py").unlink()
+    (folder / "mine.py").write_text("def f(model, batches): ...")
+    assert read(folder, small_tree).card.criteria[0].code == "mine.py:f"
+
+
+@pytest.mark.parametrize("score", ["1e308", "-1e308", "5e-324", "0"])
+def test_scores_at_the_ends_of_float64_are_ranked(write, small_tree, score):
+    folder = write(lambda lines: lines.__setitem__(4, f"{lines[4].rpartition(',')[0]},{score}"))
+    results = evaluate(small_tree, gather_scores(small_tree, [folder])).to_pylist()
+    found = [row["value"] for row in results if row["criterion"] == "mine" and row["metric"] == "spearman"]
+    assert len(found) > 5
+    assert all(-1 <= value <= 1 for value in found)
 
 
 def test_missing_files_are_named(write, small_tree, tmp_path):

@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safer_bench.catalogue import needs_torch
 from safer_bench.cli.console import progress
-from safer_bench.errors import MissingData
+from safer_bench.errors import BadInput, MissingData
+
+if TYPE_CHECKING:
+    from safer_bench.dataset.tree import Tree
+    from safer_bench.submission import Submission
 
 Truth = Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by default the truth at hand.")]
 
@@ -31,7 +35,7 @@ def score(
     with needs_torch():
         from safer_bench.measurement.tuning import tune_allocator
         from safer_bench.perturbations import parse_perturbation
-        from safer_bench.scoring import write_scores
+        from safer_bench.score_folders import write_scores
         from safer_bench.zoo import load_network
     tune_allocator()
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
@@ -60,9 +64,13 @@ def _default_perturbations() -> list[str]:
     from safer_bench.perturbations import perturbations
 
     try:
-        measured = load_tree()["perturbations"].to_pylist()
+        return _perturbation_specs(load_tree())
     except MissingData:
         return list(perturbations())
+
+
+def _perturbation_specs(tree: "Tree") -> list[str]:
+    measured = tree["perturbations"].to_pylist()
     return [f"{row['perturbation']}:{','.join(map(repr, row['levels']))}" for row in measured]
 
 
@@ -79,25 +87,54 @@ def refusal() -> Iterator[None]:
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(help="Folder of a submission.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of a submission, or of several.")],
     truth: Truth = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Score again, by the submitted code, which this runs; note it for the board.")
+    ] = False,
+    network: Annotated[list[str] | None, typer.Option(help="Networks to score again; by default all.")] = None,
 ) -> None:
-    """Check a submission against the truth's networks and layers.
+    """Check submissions against the truth's networks and layers, and their scores against their code.
 
     Example: safer-bench check submissions/snip
     """
     from safer_bench.dataset.tree import load_tree
-    from safer_bench.submission import read_submission
+    from safer_bench.submission import read_submission, submission_folders
 
     tree = load_tree(truth)
-    with refusal():
-        found = read_submission(folder, tree)
-    n_networks = len(set(found.scores["network"].to_pylist()))
-    absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
-    names = ", ".join(item.name for item in found.card.criteria)
-    typer.echo(f"{folder}: {names}: {found.scores.num_rows} scores of {n_networks} networks in order")
-    if absent:
-        typer.echo(f"{absent} networks of the truth are not scored: shown on their boards, but not ranked")
+    for path in submission_folders(folder) or [folder]:
+        with refusal():
+            found = read_submission(path, tree)
+        n_networks = len(set(found.scores["network"].to_pylist()))
+        absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
+        names = ", ".join(item.name for item in found.card.criteria)
+        typer.echo(f"{path}: {names}: {found.scores.num_rows} scores of {n_networks} networks in order")
+        if absent:
+            typer.echo(f"{absent} networks of the truth are not scored: shown on their boards, but not ranked")
+        if recompute:
+            _recompute(path, found, tree, network)
+
+
+def _recompute(folder: Path, found: "Submission", tree: "Tree", only: list[str] | None) -> None:
+    with needs_torch():
+        from safer_bench.measurement.tuning import tune_allocator
+        from safer_bench.perturbations import parse_perturbation
+        from safer_bench.recomputed import record
+        from safer_bench.score_folders import recompute
+        from safer_bench.zoo import load_network
+    tune_allocator()
+    scored = sorted(set(found.scores["network"].to_pylist()))
+    networks = [load_network(name) for name in scored if not only or name in only]
+    levels = [parse_perturbation(spec) for spec in _perturbation_specs(tree)]
+    try:
+        with progress() as report:
+            names = recompute(folder, found, networks, levels, report)
+    except BadInput as error:
+        typer.echo(f"Refused: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{folder}: {', '.join(names)}: scored again on {len(networks)} networks, to the same scores")
+    if len(networks) == len(scored):
+        typer.echo(f"Noted in {record(folder, found.scores, names)}")
 
 
 def evaluate(

@@ -119,7 +119,7 @@ def test_a_users_own_network_is_measured(cli, tmp_path):
         (("measure", "--network", "digits_mlp", "--perturbation", "gradient_corruption_l2", "--draws", "21", "--out", "{tmp}/r"), "gradient perturbations have 20 different draws, one for each part of the probe examples"),
         (("pack", "{tmp}", "--out", "{tmp}/t"), "{tmp}: no run folder (it has no run.json); make one: safer-bench measure"),
         (("verify", "{tmp}"), "{tmp}: no dataset tree (it has no manifest.json). Name the folder of one, or make one: safer-bench demo"),
-        (("check", "{tmp}/absent", "--truth", "{tree}"), "{tmp}/absent: no such folder; expected submissions/NAME with submission.yaml and scores"),
+        (("check", "{tmp}/absent", "--truth", "{tree}"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
         (("evaluate", "{tmp}/absent", "--truth", "{tree}", "--out", "{tmp}/b"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
         (("score", "snipe", "--out", "{tmp}/s", "--network", "digits_mlp"), "no criterion is called 'snipe'. Did you mean 'snip'? All of them: safer-bench list criteria"),
         (("compare", "snip", "snob", "--truth", "{tree}"), "no criterion is called 'snob'. Did you mean 'snip'? All of them: safer-bench list criteria"),
@@ -315,6 +315,30 @@ def test_a_submission_of_some_networks_is_accepted_and_told(cli, small_tree, tmp
     assert (found.code, found.out.splitlines()[-1]) == (
         0,
         "1 networks of the truth are not scored: shown on their boards, but not ranked",
+    )
+
+
+def test_submissions_are_scored_again_by_their_code_and_noted(cli, small_tree, tmp_path):
+    path = tmp_path / "submissions" / "mine"
+    (tmp_path / "size.py").write_text(
+        "def size(model, batches):\n"
+        "    return {name: m.weight.numel() for name, m in model.named_modules() if getattr(m, 'weight', None) is not None\n"
+        "            and m.weight.ndim > 1}\n"
+    )
+    assert cli("score", f"{tmp_path / 'size.py'}:size", "--network", "digits_mlp", "--out", path).code == 0
+    found = cli("check", path.parent, "--truth", small_tree.path, "--recompute")
+    assert (found.code, found.out.splitlines()[-2:]) == (
+        0,
+        [
+            f"{path}: size: scored again on 1 networks, to the same scores",
+            f"Noted in {path.parent / 'recomputed.json'}",
+        ],
+    )
+    (path / "size.py").write_text((path / "size.py").read_text().replace("numel()", "numel() + 9"))
+    found = cli("check", path, "--truth", small_tree.path, "--recompute")
+    assert (found.code, found.err) == (
+        1,
+        f"Refused: {path}: criterion 'size' on network 'digits_mlp': head: submitted 320, computed again 329\n",
     )
 
 

@@ -1,0 +1,141 @@
+"""Criteria over networks -> a submission's folder; and the same again, to see whether its scores are what its code gives."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from safer_bench import files, schema
+from safer_bench.criteria import Criterion, criteria, parse_criterion
+from safer_bench.errors import BadInput
+from safer_bench.networks import Network
+from safer_bench.registry import is_file_spec
+from safer_bench.scoring import Levels, Sweep
+from safer_bench.submission import Submission, SubmissionCard, write_submission
+
+Report = Callable[[str, int, int], None]
+TOLERANCE, FLOOR = 1e-3, 1e-6  # of a score, and of the largest of its network: the last digits are the machine's
+
+
+def write_scores(
+    out: Path,
+    specs: Sequence[str],
+    networks: Sequence[Network],
+    levels: Levels,
+    report: Report = lambda *_: None,
+) -> None:
+    """Score networks by criteria and write a submission: scores, costs and card.
+
+    Args:
+        out: its folder; its last part is the submission's name.
+        specs: names of criteria, or ``FILE.py:FUNC``; such a file is copied into the folder.
+        networks: networks with probe examples.
+        levels: the perturbations that aware criteria are asked about.
+        report: called with (step, done, total).
+
+    Raises:
+        UnknownName: no criterion has that name.
+        BadInput: the folder cannot be written to, or criteria failed: each is named, and what did not fail is written.
+    """
+    entries = [parse_criterion(spec) for spec in specs]
+    code = {
+        entry.name: Path(spec.rpartition(":")[0]) for spec, entry in zip(specs, entries, strict=True) if is_file_spec(spec)
+    }
+    _card(out.resolve().name, entries, networks, code)
+    files.check_writable(out)
+    rows, costs, refused = [], [], []
+    done, total = 0, len(entries) * len(networks)
+    for network in networks:
+        sweep = Sweep(network)
+        for entry in entries:
+            report(f"scoring {network.name} {entry.name}", done, total)
+            done += 1
+            try:
+                found = sweep.scored(entry, levels)
+            except BadInput as error:
+                refused.append(str(error))
+                continue
+            rows += [row | {"dataset": network.dataset, "split": network.split} for row in found.rows]
+            costs.append(found.cost)
+    scored = {row["criterion"] for row in costs}
+    if scored:
+        card = _card(out.resolve().name, [entry for entry in entries if entry.name in scored], networks, code)
+        write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
+        for path in set(code.values()):
+            files.write_bytes(out / path.name, path.read_bytes())
+    if refused:
+        rest = f"{out} holds what was not refused" if scored else "nothing was written"
+        raise BadInput("\n".join([*refused, f"{len(refused)} of {total} refused; {rest}"]))
+
+
+def _card(name: str, entries: Sequence[Criterion], networks: Sequence[Network], code: Mapping[str, Path]) -> SubmissionCard:
+    facts = ("name", "track", "needs", "formula", "source")
+    criteria = [{fact: getattr(entry, fact) for fact in facts} for entry in entries]
+    for item in criteria:
+        if item["name"] in code:
+            item["code"] = f"{code[item['name']].name}:{item['name']}"
+            item["source"] = item["source"].rpartition("/")[2]  # a path says nothing elsewhere
+    weights = {network.name: network.weights_sha256 for network in networks}
+    try:
+        return SubmissionCard.model_validate({"name": name, "criteria": criteria, "weights": weights})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}") from error
+
+
+def recompute(
+    folder: Path, submission: Submission, networks: Sequence[Network], levels: Levels, report: Report = lambda *_: None
+) -> list[str]:
+    """Score again what can be: criteria that come with code, and built-in ones. Runs that code.
+
+    Args:
+        folder: of the submission.
+        submission: what ``read_submission`` found there.
+        networks: networks to score; those that a criterion did not score are left out.
+        levels: the perturbations and levels of the truth.
+        report: called with (step, done, total).
+
+    Returns:
+        Names of the criteria that were scored again, to the same scores.
+
+    Raises:
+        BadInput: nothing can be scored again, a criterion failed or has another track than the card says, or a score
+            differs by more than a thousandth.
+    """
+    specs = {item.name: f"{folder / item.code}" if item.code else item.name for item in submission.card.criteria}
+    specs = {name: spec for name, spec in specs.items() if is_file_spec(spec) or name in criteria()}
+    if not specs:
+        raise BadInput(f"{folder}: no criterion comes with code, or is a built-in one: its scores stay as reported")
+    entries = {name: parse_criterion(spec) for name, spec in specs.items()}
+    tracks = {item.name: item.track for item in submission.card.criteria}
+    for name, entry in entries.items():
+        if entry.track != tracks[name]:
+            raise BadInput(f"{folder}: the code of {name!r} is of track {entry.track}, submission.yaml says {tracks[name]}")
+    given: dict[tuple[str, str], dict[tuple[Any, ...], float]] = {}
+    for row in submission.scores.to_pylist():
+        place = (row["perturbation"], row["level"], row["layer"])
+        given.setdefault((row["criterion"], row["network"]), {})[place] = row["score"]
+    tasks = [(network, name) for network in networks for name in entries if (name, network.name) in given]
+    sweeps = {network.name: Sweep(network) for network in networks}
+    for done, (network, name) in enumerate(tasks):
+        report(f"scoring {network.name} {name}", done, len(tasks))
+        asked = _asked(given[name, network.name], levels)
+        found = sweeps[network.name].scored(entries[name], asked).rows
+        again = {(row["perturbation"], row["level"], row["layer"]): row["score"] for row in found}
+        _compare(again, given[name, network.name], f"{folder}: criterion {name!r} on network {network.name!r}")
+    return list(dict.fromkeys(name for _, name in tasks))
+
+
+def _asked(given: Mapping[tuple[Any, ...], float], levels: Levels) -> Levels:
+    """Return the perturbations that a submission scores, with all their levels."""
+    named = {perturbation for perturbation, _, _ in given}
+    return [(perturbation, each) for perturbation, each in levels if perturbation.name in named]
+
+
+def _compare(found: Mapping[tuple[Any, ...], float], given: Mapping[tuple[Any, ...], float], where: str) -> None:
+    floor = FLOOR * max(map(abs, given.values()))
+    for place, score in given.items():
+        if abs(found[place] - score) > TOLERANCE * abs(score) + floor:
+            at = ", ".join(str(part) for part in place if part is not None)
+            raise BadInput(f"{where}: {at}: submitted {score:g}, computed again {found[place]:g}")
