@@ -54,7 +54,7 @@ def test_the_workflows_call_what_there_is():
         jobs = yaml.safe_load(path.read_text())["jobs"].values()
         words = [shlex.split(step["run"]) for job in jobs for step in job["steps"] if "run" in step]
         assert words
-        for first, second, *rest in (line + [""] for line in words):
+        for first, second, *rest in ([*line, ""] for line in words):
             if first == "make":
                 assert re.search(rf"^{second}:", makefile, re.MULTILINE), second
             elif first == "safer-bench":
