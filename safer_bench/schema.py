@@ -183,6 +183,9 @@ TABLES: dict[str, pa.Schema] = {
         PERTURBATION,
         LEVEL,
         _column("score", F64, "higher: more sensitive", "the criterion's own; only ranks are used"),
+        _column(
+            "spread", F64, "standard deviation over disjoint sets of probe examples; null where one was used", "as score"
+        ),
     ),
     "costs": _table(
         "costs",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from safer_bench import files, schema
@@ -11,7 +12,7 @@ from safer_bench.criteria import Criterion, criteria, parse_criterion
 from safer_bench.errors import BadInput
 from safer_bench.networks import Network
 from safer_bench.registry import is_file_spec
-from safer_bench.scoring import Levels, Sweep
+from safer_bench.scoring import EXAMPLES, Levels, Sweep
 from safer_bench.submission import Submission, SubmissionCard, write_submission
 
 Report = Callable[[str, int, int], None]
@@ -24,6 +25,7 @@ def write_scores(
     networks: Sequence[Network],
     levels: Levels,
     report: Report = lambda *_: None,
+    probe_sets: int = 1,
 ) -> None:
     """Score networks by criteria and write a submission: scores, costs and card.
 
@@ -33,6 +35,7 @@ def write_scores(
         networks: networks with probe examples.
         levels: the perturbations that aware criteria are asked about.
         report: called with (step, done, total).
+        probe_sets: disjoint sets of probe examples that scores from examples are averaged over; costs are of one set.
 
     Raises:
         UnknownName: no criterion has that name.
@@ -42,25 +45,27 @@ def write_scores(
     code = {
         entry.name: Path(spec.rpartition(":")[0]) for spec, entry in zip(specs, entries, strict=True) if is_file_spec(spec)
     }
-    _card(out.resolve().name, entries, networks, code)
+    _card(out.resolve().name, entries, networks, code, probe_sets)
     files.check_writable(out)
-    rows, costs, refused = [], [], []
+    rows: list[dict[str, Any]] = []
+    costs: list[dict[str, Any]] = []
+    refused: list[str] = []
     done, total = 0, len(entries) * len(networks)
     for network in networks:
-        sweep = Sweep(network)
+        sweeps = probe_sweeps(network, probe_sets)
         for entry in entries:
             report(f"scoring {network.name} {entry.name}", done, total)
             done += 1
             try:
-                found = sweep.scored(entry, levels)
+                found, cost = _over_sets(sweeps, entry, levels)
             except BadInput as error:
                 refused.append(str(error))
                 continue
-            rows += [row | {"dataset": network.dataset, "split": network.split} for row in found.rows]
-            costs.append(found.cost)
+            rows += [row | {"dataset": network.dataset, "split": network.split} for row in found]
+            costs.append(cost)
     scored = {row["criterion"] for row in costs}
     if scored:
-        card = _card(out.resolve().name, [entry for entry in entries if entry.name in scored], networks, code)
+        card = _card(out.resolve().name, [entry for entry in entries if entry.name in scored], networks, code, probe_sets)
         write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
         for path in set(code.values()):
             files.write_bytes(out / path.name, path.read_bytes())
@@ -69,7 +74,30 @@ def write_scores(
         raise BadInput("\n".join([*refused, f"{len(refused)} of {total} refused; {rest}"]))
 
 
-def _card(name: str, entries: Sequence[Criterion], networks: Sequence[Network], code: Mapping[str, Path]) -> SubmissionCard:
+def probe_sweeps(network: Network, n_sets: int) -> list[Sweep]:
+    """Return a sweep over each of ``n_sets`` disjoint sets of a network's probe examples, of 512 where there are as many.
+
+    Raises:
+        BadInput: fewer probe examples than sets.
+    """
+    size = min(EXAMPLES, len(network.probe[1]) // n_sets)
+    if size == 0:
+        raise BadInput(f"network {network.name!r}: {len(network.probe[1])} probe examples; expected {n_sets} sets of them")
+    return [Sweep(network, examples=size, first=i * size) for i in range(n_sets)]
+
+
+def _over_sets(sweeps: Sequence[Sweep], entry: Criterion, levels: Levels) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return a criterion's rows, means over the sets where it sees examples, with their spread; and the cost of one set."""
+    found = [sweep.scored(entry, levels) for sweep in sweeps[: len(sweeps) if entry.of_examples else 1]]
+    scores = np.array([[row["score"] for row in each.rows] for each in found])
+    spreads = scores.std(axis=0, ddof=1).tolist() if len(found) > 1 else [None] * scores.shape[1]
+    columns = zip(found[0].rows, scores.mean(axis=0).tolist(), spreads, strict=True)
+    return [row | {"score": mean, "spread": spread} for row, mean, spread in columns], found[0].cost
+
+
+def _card(
+    name: str, entries: Sequence[Criterion], networks: Sequence[Network], code: Mapping[str, Path], probe_sets: int
+) -> SubmissionCard:
     facts = ("name", "track", "needs", "formula", "source")
     criteria = [{fact: getattr(entry, fact) for fact in facts} for entry in entries]
     for item in criteria:
@@ -78,7 +106,9 @@ def _card(name: str, entries: Sequence[Criterion], networks: Sequence[Network], 
             item["source"] = item["source"].rpartition("/")[2]  # a path says nothing elsewhere
     weights = {network.name: network.weights_sha256 for network in networks}
     try:
-        return SubmissionCard.model_validate({"name": name, "criteria": criteria, "weights": weights})
+        return SubmissionCard.model_validate(
+            {"name": name, "criteria": criteria, "weights": weights, "probe_sets": probe_sets}
+        )
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}") from error
@@ -116,15 +146,17 @@ def recompute(
     for row in submission.scores.to_pylist():
         place = (row["perturbation"], row["level"], row["layer"])
         given.setdefault((row["criterion"], row["network"]), {})[place] = row["score"]
-    tasks = [(network, name) for network in networks for name in entries if (name, network.name) in given]
-    sweeps = {network.name: Sweep(network) for network in networks}
-    for done, (network, name) in enumerate(tasks):
-        report(f"scoring {network.name} {name}", done, len(tasks))
-        asked = _asked(given[name, network.name], levels)
-        found = sweeps[network.name].scored(entries[name], asked).rows
-        again = {(row["perturbation"], row["level"], row["layer"]): row["score"] for row in found}
-        _compare(again, given[name, network.name], f"{folder}: criterion {name!r} on network {network.name!r}")
-    return list(dict.fromkeys(name for _, name in tasks))
+    tasks = [(network, [name for name in entries if (name, network.name) in given]) for network in networks]
+    done, total = 0, sum(len(names) for _, names in tasks)
+    for network, names in tasks:
+        sweeps = probe_sweeps(network, submission.card.probe_sets)
+        for name in names:
+            report(f"scoring {network.name} {name}", done, total)
+            done += 1
+            found, _ = _over_sets(sweeps, entries[name], _asked(given[name, network.name], levels))
+            again = {(row["perturbation"], row["level"], row["layer"]): row["score"] for row in found}
+            _compare(again, given[name, network.name], f"{folder}: criterion {name!r} on network {network.name!r}")
+    return list(dict.fromkeys(name for _, names in tasks for name in names))
 
 
 def _asked(given: Mapping[tuple[Any, ...], float], levels: Levels) -> Levels:

@@ -90,6 +90,7 @@ class Sweep:
         batch_size: examples a pass; scores do not depend on it.
         examples: number of probe examples.
         part: images and labels to use, all of them, instead of probe examples.
+        first: the first probe example; disjoint sets of them tell how far scores depend on the choice.
     """
 
     def __init__(
@@ -99,8 +100,9 @@ class Sweep:
         batch_size: int = 64,
         examples: int = EXAMPLES,
         part: tuple[Tensor, Tensor] | None = None,
+        first: int = 0,
     ) -> None:
-        self.network, self.batch_size, self.examples = network, batch_size, examples
+        self.network, self.batch_size, self.examples, self._first = network, batch_size, examples, first
         self._names = [layer.name for layer in network.layers]  # found before any clock runs
         self._all_given = part is not None
         self._images, self._labels = (tensor.to(network.device) for tensor in part or network.probe)
@@ -208,8 +210,8 @@ class Sweep:
     def _take(self, limit: int) -> Batches:
         """Return the probe examples that a criterion sees, or all of the given ones, in batches on the model's device."""
         if limit not in self._batches:
-            n = len(self._labels) if self._all_given else limit
-            parts = (tensor[:n].split(self.batch_size) for tensor in (self._images, self._labels))
+            chosen = slice(None) if self._all_given else slice(self._first, self._first + limit)
+            parts = (tensor[chosen].split(self.batch_size) for tensor in (self._images, self._labels))
             self._batches[limit] = list(zip(*parts, strict=True))
         return self._batches[limit]
 

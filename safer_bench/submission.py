@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safer_bench import files, schema, score_table
 from safer_bench.errors import BadInput
 
-COLUMNS = ("criterion", "network", "layer", "perturbation", "level", "score")
+COLUMNS = ("criterion", "network", "layer", "perturbation", "level", "score", "spread")
 CSV = pyarrow.csv.ConvertOptions(
     null_values=[""],  # "nan" is a bad score, not an absent one
     column_types=dict.fromkeys(("criterion", "network", "layer", "perturbation"), pa.string()),  # a layer may be called 0
@@ -62,6 +62,9 @@ class SubmissionCard(BaseModel):
     authors: list[str] = Field(default_factory=list, max_length=100)
     licence: str = Field(default="CC-BY-4.0", max_length=100)
     criteria: list[CriterionCard] = Field(min_length=1, max_length=1000)
+    probe_sets: int = Field(
+        default=1, ge=1, le=100, description="disjoint sets of probe examples that scores are means over"
+    )
     weights: dict[str, str] = Field(default_factory=dict, description="network -> SHA-256 of the weights scored")
 
 
@@ -180,6 +183,7 @@ def _with_tracks(table: pa.Table, card: SubmissionCard, path: Path) -> list[dict
             raise BadSubmission(f"{path}, row {number}: criterion {name!r} is not in submission.yaml ({', '.join(tracks)})")
         given = {key: row.get(key) for key in ("network", "layer", "perturbation", "level", "score")}
         given |= {key: _number(given[key]) for key in ("score", "level")} | {"perturbation": given["perturbation"] or None}
+        given["spread"] = _spread(row.get("spread"), f"{path}, row {number}")
         if given["level"] is not None and not isinstance(given["level"], int | float):
             raise BadSubmission(f"{path}, row {number}: level is {given['level']!r}; expected a number")
         rows.append({"criterion": name, "track": tracks[name], **given})
@@ -187,6 +191,13 @@ def _with_tracks(table: pa.Table, card: SubmissionCard, path: Path) -> list[dict
     if unscored:
         raise BadSubmission(f"{path}: criterion {min(unscored)!r} of submission.yaml has no scores")
     return rows
+
+
+def _spread(value: Any, place: str) -> Any:
+    """Return the standard deviation of a score, where it is given."""
+    if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+        raise BadSubmission(f"{place}: spread is {value!r}; expected a standard deviation, or nothing")
+    return value
 
 
 def _number(value: Any) -> Any:

@@ -218,3 +218,27 @@ def test_scores_are_written_with_card_and_costs(tiny, tmp_path):
         "submission.yaml",
     ]
     assert pq.read_table(tmp_path / "mine" / "scores.parquet").num_rows == 3 + 2 * 3
+
+
+def test_scores_from_examples_are_means_over_disjoint_sets_with_their_spread(tiny, tmp_path):
+    write_scores(tmp_path / "mine", ["l2_norm", "snip", "measured_drop_32"], [tiny], LEVELS[:1], probe_sets=3)
+    rows = pq.read_table(tmp_path / "mine" / "scores.parquet").to_pylist()
+    size = len(tiny.probe[1]) // 3
+    parts = [tuple(each[i * size : (i + 1) * size] for each in tiny.probe) for i in range(3)]
+    each = [score("snip", tiny, *part) for part in parts]
+    for row in rows:
+        if row["criterion"] == "snip":
+            values = [found[row["layer"]] for found in each]
+            assert row["score"] == pytest.approx(torch.tensor(values).double().mean().item())
+            assert row["spread"] == pytest.approx(torch.tensor(values).double().std().item())
+        else:
+            assert row["spread"] is None
+    drops = {row["layer"]: row["score"] for row in rows if row["criterion"] == "measured_drop_32"}
+    assert drops == score("measured_drop_32", tiny, perturbation="sign_flip:0.1,0.5")
+    assert yaml.safe_load((tmp_path / "mine" / "submission.yaml").read_text())["probe_sets"] == 3
+    with pytest.raises(BadInput) as error:
+        write_scores(tmp_path / "many", ["snip"], [tiny], LEVELS, probe_sets=len(tiny.probe[1]) + 1)
+    assert (
+        str(error.value)
+        == f"network 'tiny': {len(tiny.probe[1])} probe examples; expected {len(tiny.probe[1]) + 1} sets of them"
+    )

@@ -125,7 +125,7 @@ def test_bad_rows_are_named(write, small_tree, change, message):
         ({**CARD, "metrics": 1}, "{yaml}: metrics: Extra inputs are not permitted (found 1)"),
         ({"name": "../etc", "criteria": [{"name": "mine"}]}, "{yaml}: name: String should match pattern '^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$' (found '../etc')"),
         ({**CARD, "criteria": [{"name": "mine", "track": "clairvoyant"}]}, "{yaml}: criteria.0.track: Input should be 'blind', 'perturbation_aware' or 'level_aware' (found 'clairvoyant')"),
-        ({**CARD, "criteria": [{"name": "mine"}, {"name": "other"}]}, "{csv}: column 'criterion' is missing; expected criterion, network, layer, perturbation, level, score"),
+        ({**CARD, "criteria": [{"name": "mine"}, {"name": "other"}]}, "{csv}: column 'criterion' is missing; expected criterion, network, layer, perturbation, level, score, spread"),
         ({**CARD, "weights": {"digits_mlp": "0" * 64}}, "{yaml}: scores of 'digits_mlp' were computed on weights 0000000000000000, the truth has {digest}; score the criterion again: safer-bench score --network digits_mlp ..."),
         ({**CARD, "criteria": [{"name": "mine", "track": "perturbation_aware"}]}, "{csv}, row 1: a perturbation_aware score has a perturbation and no level"),
     ],
@@ -167,6 +167,16 @@ def test_a_card_of_many_bytes_is_not_read(write, small_tree):
     with pytest.raises(BadSubmission) as error:
         read(folder, small_tree)
     assert str(error.value) == f"{folder / 'submission.yaml'}: 1,000,013 bytes; expected 1,000,000 at most"
+
+
+@pytest.mark.parametrize("spread", ["-1", "nan", "wide"])
+def test_a_spread_that_is_no_deviation_is_named(write, small_tree, spread):
+    folder = write(
+        lambda lines: lines.__setitem__(slice(None), [f"{line},{spread}" for line in lines]),
+        header="network,layer,score,spread",
+    )
+    with pytest.raises(BadSubmission, match=r"scores.csv, row 1: spread is .*; expected a standard deviation, or nothing"):
+        read(folder, small_tree)
 
 
 @pytest.mark.parametrize("code", ["../mine.py:f", "/etc/passwd:f", "mine.py", "mine.py:f()", "a/mine.py:f"])

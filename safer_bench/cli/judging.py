@@ -24,6 +24,9 @@ def score(
     network: Annotated[
         list[str] | None, typer.Option(help="Networks; by default those of the truth in ./data_cards/safer-bench.")
     ] = None,
+    probe_sets: Annotated[
+        int, typer.Option(min=1, help="Disjoint sets of probe examples to average over, with the spread of the scores.")
+    ] = 1,
     perturbation: Annotated[
         list[str] | None, typer.Option(help="NAME[:LEVEL,...] for criteria that see it; by default those of that truth.")
     ] = None,
@@ -41,7 +44,7 @@ def score(
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
     networks = [load_network(spec) for spec in (network or _default_networks())]
     with progress() as report:
-        write_scores(out, criteria, networks, levels, report)
+        write_scores(out, criteria, networks, levels, report, probe_sets)
     typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: safer-bench check {out}")
 
 

@@ -58,6 +58,11 @@ class Criterion:
         """Whether it sees the perturbation."""
         return self.track != "blind"
 
+    @property
+    def of_examples(self) -> bool:
+        """Whether its score is an estimate from examples, another one for others; measuring itself is what it is."""
+        return not {"weights", "measurement"} & set(self.needs.split(", "))
+
 
 def criterion(
     *,
