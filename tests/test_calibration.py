@@ -12,18 +12,6 @@ from tests.conftest import ROOT
 P = perturbations()
 NOISE, BITS, COUNT, SHARE = P["gaussian_noise"], P["quantize"], P["int8_bit_count"], P["magnitude_prune"]
 COMMITTED = json.loads((ROOT / "docs" / "calibration.json").read_text())
-BEFORE_CALIBRATION = {  # of the first truth: their levels are what was published
-    "gaussian_noise",
-    "gradient_corruption_l2",
-    "gradient_corruption_linf",
-    "int8_bit_flip",
-    "magnitude_prune",
-    "quantize",
-    "random_corruption_l2",
-    "random_corruption_linf",
-    "random_zero",
-    "sign_flip",
-}
 
 
 def test_levels_are_where_the_curve_crosses_the_targets():
@@ -77,7 +65,7 @@ def test_grids_are_within_the_domain_and_run_from_severe_to_mild(name):
     assert P[name].ordered(tuple(found)) == tuple(reversed(found))
 
 
-@pytest.mark.parametrize("name", sorted(set(P) - BEFORE_CALIBRATION - {"rerandomize"}))
+@pytest.mark.parametrize("name", sorted(set(P) - {"rerandomize"}))
 def test_levels_in_use_are_those_of_the_committed_calibration(name):
     assert list(P[name].levels) == COMMITTED["perturbations"][name]["proposed"]
 

@@ -5,7 +5,7 @@ from safer_bench.perturbations.stream import Array, Stream, rms
 
 
 @perturbation(
-    levels=(0.5, 1.0, 2.0, 4.0, 8.0),
+    levels=(0.64, 1.1, 2.0, 3.7, 7.4),
     scale="log10",
     unit="rms(W)",
     formula="W + level*rms(W)*z",

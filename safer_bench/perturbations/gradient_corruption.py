@@ -17,7 +17,7 @@ def n_corrupted(n: int) -> int:
 
 
 @perturbation(
-    levels=(0.1, 0.3, 1.0, 3.0, 10.0),
+    levels=(0.035, 0.08, 0.18, 0.46, 1.2),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*g/norm2(g)",
@@ -32,7 +32,7 @@ def gradient_corruption_l2(weight: Array, level: float, rng: Stream, *, gradient
 
 
 @perturbation(
-    levels=(0.03, 0.1, 0.3, 1.0, 3.0),
+    levels=(0.014, 0.031, 0.063, 0.13, 0.3),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*sgn(g)",

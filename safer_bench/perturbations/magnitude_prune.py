@@ -7,7 +7,7 @@ from safer_bench.perturbations.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.5, 0.7, 0.8, 0.9, 0.97),
+    levels=(0.65, 0.8, 0.87, 0.93, 0.97),
     scale="linear",
     unit="sparsity",
     formula="the round(level*n) entries of smallest abs(W) set to 0",

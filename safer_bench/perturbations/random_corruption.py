@@ -10,7 +10,7 @@ SOURCE = "Sun et al. 2021, arXiv 2006.05620, section 3 (random baseline)"
 
 
 @perturbation(
-    levels=(0.1, 0.3, 1.0, 3.0, 10.0),
+    levels=(0.64, 1.1, 2.0, 3.6, 7.4),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*z/norm2(z)",
@@ -24,7 +24,7 @@ def random_corruption_l2(weight: Array, level: float, rng: Stream) -> Array:
 
 
 @perturbation(
-    levels=(0.03, 0.1, 0.3, 1.0, 3.0),
+    levels=(0.18, 0.36, 0.64, 1.1, 2.2),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*random signs",

@@ -7,7 +7,7 @@ from safer_bench.perturbations.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.2, 0.35, 0.5, 0.65, 0.8),
+    levels=(0.18, 0.36, 0.52, 0.68, 0.81),
     scale="linear",
     unit="probability",
     formula="W*(1 - Bernoulli(level))",

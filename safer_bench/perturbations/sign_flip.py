@@ -7,7 +7,7 @@ from safer_bench.perturbations.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.05, 0.1, 0.2, 0.3, 0.5),
+    levels=(0.063, 0.15, 0.21, 0.32, 0.42),
     scale="log10",
     unit="probability",
     formula="W*(1 - 2 Bernoulli(level))",
