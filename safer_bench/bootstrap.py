@@ -59,7 +59,7 @@ def _squared_t(centred: Array, shares: Array) -> Array:
     np.maximum(spread, 0.0, out=spread)
     with np.errstate(divide="ignore", invalid="ignore"):
         np.divide(squared, spread, out=squared)
-    np.nan_to_num(squared, copy=False, posinf=np.inf)
+    np.fmax(squared, 0.0, out=squared)  # 0 / 0 is 0
     return _quantile(squared) * (len(shares) - 1)
 
 
