@@ -229,3 +229,22 @@ def gather_scores(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> pa.
                     f"{first_where} and {row['score']:g} in {where}; give one of the two another name"
                 )
     return schema.build("scores", [row for row, _ in found.values()])
+
+
+def gather_costs(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> pa.Table:
+    """Return what the scores of a tree and of submissions cost.
+
+    A submission speaks of the criteria on its card only, and the tree's own figures go before it.
+
+    Raises:
+        BadSubmission: a card or a table of costs that cannot be read.
+    """
+    rows = truth["costs"].to_pylist() if "costs" in truth else []
+    for folder in folders:
+        table, card = _read_costs(folder / "costs.parquet"), _read_card(folder / "submission.yaml")
+        names = {item.name for item in card.criteria}
+        rows += [row for row in (table.to_pylist() if table is not None else []) if row["criterion"] in names]
+    first: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        first.setdefault((row["criterion"], row["network"]), row)
+    return schema.build("costs", list(first.values()))

@@ -1,10 +1,12 @@
 """Submissions: what is accepted, and every refusal to the row."""
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from safer_bench import schema
 from safer_bench.errors import BadInput
-from safer_bench.submission import BadSubmission, gather_scores, read_submission, submission_folders
+from safer_bench.submission import BadSubmission, gather_costs, gather_scores, read_submission, submission_folders
 
 CARD = {"name": "mine", "criteria": [{"name": "mine"}]}
 
@@ -195,3 +197,18 @@ def test_folders_of_submissions_are_found(write, tmp_path):
     assert submission_folders(folder) == [folder]
     with pytest.raises(BadInput, match="no such folder; expected submissions/ or submissions/NAME"):
         submission_folders(tmp_path / "absent")
+
+
+def test_a_submission_tells_only_what_its_own_criteria_cost(write, small_tree):
+    """The tree's own figures go before a submitter's, and nobody speaks for another's criterion."""
+    folder = write(card=CARD | {"criteria": [{"name": "mine"}, {"name": "snip"}]})
+    rows = [
+        {"criterion": name, "network": "digits_mlp", "forward_equivalents": 7.0}
+        for name in ("mine", "snip", "somebody_elses")
+    ]
+    pq.write_table(schema.build("costs", rows), folder / "costs.parquet")
+    found = {(row["criterion"], row["network"]): row for row in gather_costs(small_tree, [folder]).to_pylist()}
+    own = {(row["criterion"], row["network"]): row for row in small_tree["costs"].to_pylist()}
+    assert {key: row for key, row in found.items() if key in own} == own
+    assert found.keys() - own.keys() == {("mine", "digits_mlp")}
+    assert found["mine", "digits_mlp"]["forward_equivalents"] == 7.0

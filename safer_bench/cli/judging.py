@@ -114,11 +114,13 @@ def evaluate(
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation import evaluate as evaluate_scores
     from safer_bench.leaderboard import write_leaderboard
-    from safer_bench.submission import gather_scores, submission_folders
+    from safer_bench.submission import gather_costs, gather_scores, submission_folders
 
     tree = load_tree(truth)
-    results = evaluate_scores(tree, gather_scores(tree, submission_folders(submissions)))
-    page = write_leaderboard(out, results, tree)
+    folders = submission_folders(submissions)
+    scores = gather_scores(tree, folders)
+    results = evaluate_scores(tree, scores)
+    page = write_leaderboard(out, results, tree, scores=scores, costs=gather_costs(tree, folders))
     for board in boards(results, tree):
         typer.echo(f"{board_text(board)}\n")
     typer.echo(f"Leaderboard: {page}")

@@ -115,6 +115,8 @@ def _boards(results: pa.Table, facts: Facts, tables: Tables, extras: Extras) -> 
     return [
         {
             "title": title_of(board),
+            "split": board.split,
+            "headline": board.headline,
             "networks": list(board.families.items()),
             "entries": entries_of(board),
             "tables": tables.numbers[group_of(board)],

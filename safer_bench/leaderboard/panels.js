@@ -1,8 +1,15 @@
 // The heat map of the truth, scores against truth, and budgets.
+// The network with most layers of the board that is shown.
+function firstNetwork() {
+  const names = board() ? board().networks.map(([name]) => name) : Object.keys(data.truth);
+  return names.reduce((a, b) => (data.truth[b].layers.length > data.truth[a].layers.length ? b : a));
+}
+
 function startTruth() {
   const names = Object.keys(data.truth);
-  const biggest = names.find((name) => data.truth[name].board === data.boards[Number(choice("board"))]?.title) ?? names[0];
-  fill(byId("choose-network"), names.map((name) => [name, `${name} (${data.truth[name].board})`]), biggest);
+  byId("truth").hidden = !names.length;
+  if (!names.length) return;
+  fill(byId("choose-network"), names.map((name) => [name, `${name} (${data.truth[name].board})`]), firstNetwork());
   byId("choose-network").addEventListener("change", showTruth);
   showTruth();
 }
@@ -20,7 +27,7 @@ function heatCell(layer, p, value) {
   if (value === null || value === undefined) return make("td", { class: "none" }, "–");
   const strength = Math.max(0, Math.min(1, value / 1000));
   const title = `${layer} under ${data.perturbations[p]}: ${number(value, 3)}`;
-  return make("td", { class: strength > 0.585 ? "deep" : null, style: { "--v": strength }, title }, number(value));
+  return make("td", { class: strength > 0.535 ? "deep" : null, style: { "--v": strength }, title }, number(value));
 }
 
 // Ranks of values, ties at their mean rank; 1 is the lowest.
@@ -43,7 +50,7 @@ function startScatter() {
 
 function showScatter() {
   const criterion = byId("scatter-criterion").value;
-  fill(byId("scatter-network"), Object.keys(data.truth).filter((name) => data.scores[name]?.[criterion]).map((name) => [name, name]));
+  fill(byId("scatter-network"), Object.keys(data.truth).filter((name) => data.scores[name]?.[criterion]).map((name) => [name, name]), byId("scatter-network").value || firstNetwork());
   const network = byId("scatter-network").value, given = data.scores[network][criterion], truth = data.truth[network];
   const known = data.perturbations.map((name, p) => [p, name.replaceAll("_", " ")]).filter(([p]) => truth.areas[p] && (given.all || given[p]));
   fill(byId("scatter-perturbation"), known);
@@ -51,11 +58,13 @@ function showScatter() {
   const byRank = byId("scatter-axis").value === "rank", heights = byRank ? ranksOf(areas) : areas;
   const x = { name: "rank by the criterion: higher is predicted to be more sensitive", low: 0, high: ranks.length + 1 };
   const y = byRank ? { name: "true rank: higher is more sensitive", low: 0, high: ranks.length + 1 } : { name: "true area", low: Math.min(0, ...areas), high: Math.max(...areas, 0.1) };
-  const label = `${data.scored[criterion][0]} on ${network} under ${data.perturbations[p]}`;
-  const { svg, across, up } = frame(byId("scatter"), label, x, y);
+  const title = `${data.scored[criterion][0]} on ${network} under ${data.perturbations[p]}`;
+  const { svg, across, up } = frame(byId("scatter"), title, x, y);
   if (byRank) svg.append(draw("line", { class: "grid", x1: across(0), y1: up(0), x2: across(x.high), y2: up(y.high) }));
-  truth.layers.forEach((layer, i) => svg.append(dot([across(ranks[i]), up(heights[i])], `${layer}: predicted rank ${ranks[i]}, true area ${number(truth.areas[p][i], 3)}`)));
-  byId("scatter").append(make("figcaption", {}, `${label}: Spearman ${number(spearmanOf(criterion, network, p))}, reliability of the truth ${number(truth.reliability[p])}`));
+  const places = truth.layers.map((layer, i) => [across(ranks[i]), up(heights[i]), layer]);
+  truth.layers.forEach((layer, i) => svg.append(dot(places[i], `${layer}: predicted rank ${ranks[i]}, true area ${number(truth.areas[p][i], 3)}`)));
+  label(svg, places, places);
+  byId("scatter").append(make("figcaption", {}, `${title}: Spearman ${number(spearmanOf(criterion, network, p))}, reliability of the truth ${number(truth.reliability[p])}`));
   const lines = truth.layers.map((layer, i) => [layer, String(ranks[i]), String(ranksOf(areas)[i]), number(truth.areas[p][i], 3)]);
   simpleTable(byId("scatter-table"), ["layer", "rank by the criterion", "true rank", "true area"], lines);
 }

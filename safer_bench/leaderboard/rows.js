@@ -65,7 +65,7 @@ function tableAsText() {
   const heads = columns(rows()).filter(([key]) => key !== "bar");
   const scope = { board: board().title, metric: data.metrics[Number(choice("metric"))][0], family: choice("family") || "all",
     perturbation: choice("perturbation") || "all", sensitivity: data.summaries[Number(choice("summary"))], gate: data.gates[Number(choice("gate"))] };
-  const exact = (value) => (value === null || value === undefined ? "" : value === "u" ? 0 : value / 1000);
+  const exact = (value) => (value === null || value === undefined ? "" : value === "u" ? 0 : Math.abs(value) >= INFINITE ? (value < 0 ? "-inf" : "inf") : value / 1000);
   const text = { mean: (row) => [exact(row.mean)], interval: (row) => [exact(row.low), exact(row.high)], ranks: (row) => [row.ranks, row.worst],
     name: (row) => [row.name], track: (row) => [row.track], change: (row) => [row.change], cost: (row) => [row.cost] };
   const names = { name: ["criterion"], interval: ["low", "high"], ranks: ["best_rank", "worst_rank"], cost: ["forward_equivalents"], change: ["places_gained"] };

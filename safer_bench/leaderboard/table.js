@@ -17,8 +17,14 @@ const kindOf = (perturbation) => data.kinds[data.perturbations.indexOf(perturbat
 const perturbationsOf = (family) => data.perturbations.filter((name) => !family || kindOf(name) === family);
 const withAll = (names) => [["", "all"], ...names.map((name) => [name, name.replaceAll("_", " ")])];
 
+// The largest board of test networks.
+function firstBoard() {
+  const sizes = data.boards.map((each) => (each.split === "test" ? 1000 : 0) + (each.headline ? 500 : 0) + each.networks.length);
+  return sizes.indexOf(Math.max(...sizes));
+}
+
 function startChoices() {
-  fill(byId("choose-board"), data.boards.map((each, i) => [i, each.title]), data.boards.findIndex((each) => each.title.includes("test")));
+  fill(byId("choose-board"), data.boards.map((each, i) => [i, each.title]), firstBoard());
   fill(byId("choose-metric"), data.metrics.map(([name], i) => [i, name.replaceAll("_", " ")]));
   fill(byId("choose-family"), withAll([...new Set(data.kinds)].sort()));
   fill(byId("choose-summary"), data.summaries.map((name, i) => [i, name]));

@@ -3,7 +3,7 @@
 Values are integers in thousandths, null where there is none: a page of 300 criteria has to stay small.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from safer_bench.scope import GATES, Facts, Scope, result_rows
 
 Json = dict[str, Any]
 Group = tuple[str, str, bool]  # (dataset, split, ten layers or more)
+INFINITE = 1_000_000_000  # JSON has no infinity
 UNDEFINED = "u"  # a cell without a value, which counts as 0; null is a cell that was not scored
 
 
@@ -36,8 +37,19 @@ class Tables:
 
 
 def thousandths(value: float | None) -> int | None:
-    """Return a number in thousandths, rounded."""
-    return None if value is None else round(value * 1000.0)
+    """Return a number in thousandths, such that its two decimals, halves rounded up, are those of the number itself.
+
+    The end of an infinite interval, as of nearly constant values, is +-10^9.
+
+    >>> [thousandths(value) for value in (0.6746, 0.6752, -0.125, 0.1, -1e-9)]
+    [674, 675, -124, 100, 0]
+    """
+    if value is None:
+        return None
+    size = round(min(abs(value) * 1000.0, float(INFINITE)))
+    if size % 10 == 5 and (size + 5) // 10 > round(round(abs(value), 2) * 100.0):
+        size -= 1  # else 0.6746 would be shown as 0.68
+    return size if value > 0 else -size
 
 
 def group_of(board: Board) -> Group:
@@ -53,35 +65,41 @@ def make_places(facts: Facts) -> list[tuple[str | None, str | None]]:
 
 
 def make_tables(results: pa.Table, facts: Facts) -> Tables:
-    """Return the numbers of the declared boards, and plain values of many others.
+    """Return the numbers of the declared boards, and plain values of many others; the rest is in leaderboard.csv.
 
-    Declared, with intervals and ranks: Spearman in area over all perturbations, a family or one of several variants, and at
-    levels over all perturbations; every other metric in area over all perturbations; each at the three gates. Values alone:
-    Spearman of a family at levels and every other metric of a family, without a gate. The rest is in leaderboard.csv.
+    Declared, with intervals and ranks: Spearman in area over all perturbations or a family at the three gates, and of single
+    variants; Spearman at each rank of levels, and every other metric in area, over all perturbations at the three gates.
+    Values alone: Spearman of a family at levels, and every other metric of a family.
     """
-    places = make_places(facts)
-    found = Tables((), {}, [], places)
-    for m, metric in enumerate(schema.RESULT_METRICS):
-        rows = result_rows(results, facts, metric)
-        if m == 0:
-            found = replace(found, headline=boards_of(rows, facts, Scope()))
-        for p, g in _places_and_gates(len(places), all_gates=m == 0):
-            scope = Scope(metric, *places[p], gate=GATES[g], statistics=m == 0 or p == 0)
-            made = found.headline if scope == Scope() else boards_of(rows, facts, scope)
-            _add(found, f"{m}.{p}.0.{g}", made, networks=p == g == 0)
+    spearman, *others = schema.RESULT_METRICS
+    rows = result_rows(results, facts, spearman)
+    found = Tables(boards_of(rows, facts, Scope()), {}, [], make_places(facts))
+    for p, (_, perturbation) in enumerate(found.places):
+        gates = len(GATES) if perturbation is None else 1
+        _add_gates(found, rows, facts, f"0.{p}.0", Scope(spearman, *found.places[p]), gates)
+    for m, metric in enumerate(others, start=1):
+        _add_summary(found, result_rows(results, facts, metric), facts, f"{m}.{{}}.0", Scope(metric))
     for rank in range(1, 1 + max((len(levels) for levels in facts.levels.values()), default=0)):
-        rows = result_rows(results, facts, schema.RESULT_METRICS[0], rank)
-        for p, g in _places_and_gates(len(places), all_gates=False):
-            scope = Scope(schema.RESULT_METRICS[0], *places[p], rank, GATES[g], statistics=p == 0)
-            _add(found, f"0.{p}.{rank}.{g}", boards_of(rows, facts, scope))
+        at_rank = result_rows(results, facts, spearman, rank)
+        _add_summary(found, at_rank, facts, f"0.{{}}.{rank}", Scope(spearman, level_rank=rank))
     return found
 
 
-def _places_and_gates(n_places: int, *, all_gates: bool) -> Iterator[tuple[int, int]]:
-    """Yield positions of places with those of gates: the first, all perturbations, has every gate."""
-    for place in range(n_places):
-        for gate in range(len(GATES) if all_gates or place == 0 else 1):
-            yield place, gate
+def _add_summary(found: Tables, rows: Sequence[dict[str, Any]], facts: Facts, key: str, scope: Scope) -> None:
+    """Add all perturbations with everything, and families with values alone; ``key`` has a gap for the place."""
+    for p, (family, perturbation) in enumerate(found.places):
+        if family is None:
+            _add_gates(found, rows, facts, key.format(p), scope, len(GATES))
+        elif perturbation is None:
+            only = replace(scope, perturbation_family=family, statistics=False)
+            _add_gates(found, rows, facts, key.format(p), only, 1)
+
+
+def _add_gates(found: Tables, rows: Sequence[dict[str, Any]], facts: Facts, key: str, scope: Scope, n_gates: int) -> None:
+    for g, gate in enumerate(GATES[:n_gates]):
+        gated = replace(scope, gate=gate)
+        made = found.headline if gated == Scope() else boards_of(rows, facts, gated)
+        _add(found, f"{key}.{g}", made, networks=scope.perturbation_family is None and scope.level_rank is None and g == 0)
 
 
 def _add(found: Tables, key: str, made: Sequence[Board], *, networks: bool = False) -> None:
