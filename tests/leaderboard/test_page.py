@@ -107,13 +107,16 @@ def test_scores_become_ranks_within_a_network_ties_at_their_mean():
 
 
 def test_levels_are_averaged_as_in_the_area_before_ranking():
+    """Levels 1, 2 and 10 weigh 1/18, 9/18 and 8/18; a plain mean would turn the order round."""
     truth, _, _ = everything()
+    kinds = [row | {"levels": [1.0, 2.0, 10.0]} for row in truth["perturbations"].to_pylist()]
     rows = [
         {"criterion": "a", "track": "level_aware", "network": row["network"], "layer": row["layer"], "perturbation": "noise"}
-        | {"level": level, "score": -row["layer_index"] if level == 1.0 else 3.0 * row["layer_index"]}
+        | {"level": level, "score": slope * row["layer_index"]}
         for row in truth["layers"].to_pylist()
-        for level in (1.0, 2.0)
+        for level, slope in ((1.0, -9.0), (2.0, 2.0), (10.0, 2.0))
     ]
+    truth = truth | {"perturbations": schema.build("perturbations", kinds)}
     found, _ = score_ranks(schema.build("scores", rows), truth, [("a", "level_aware")])
     assert found["test0a"]["0"] == {"0": list(range(1, 13))}
 
