@@ -34,7 +34,7 @@ def with_levels(truth, reliability=lambda row: 0.9):
     }
 
 
-def criteria_of(truth, names=("good", "bad", HOSTILE)):
+def criteria_of(truth, names=("good", "Bad", HOSTILE)):
     """Return ``{name: scores}`` of falling quality, then the controls parameters and constant."""
     facts = truth["layers"].to_pylist()
     found = {name: made_up_scores(truth, 0.2 + 2.0 * i, i) for i, name in enumerate(names)}
@@ -103,7 +103,7 @@ def everything():
     extras = {
         "scores": scores,
         "costs": costs_of(entries, truth),
-        "marks": {"good": "recomputed", "bad": "reported"},
+        "marks": {"good": "recomputed", "Bad": "reported"},
         "budget": budget_of(truth),
     }
     return truth, sb.evaluate(truth, scores), extras

@@ -47,8 +47,9 @@ def test_the_first_board_is_the_one_that_python_computed(visit):
 
 def test_controls_and_what_is_not_ranked_stand_apart(visit):
     page = visit()
-    assert set(names(page)) == {"good", "bad", HOSTILE, "aware"}
+    assert set(names(page)) == {"good", "Bad", HOSTILE, "aware"}
     assert {"parameters", "constant", "replicate"} <= set(names(page, "controls"))
+    assert not {"good", "aware"} & set(names(page, "controls"))
     assert names(page, "unranked") == ["part"]
     assert column(page, 2, "unranked") == ["not ranked"]
     assert page.locator("#board tr", has_text="constant").first.locator("td").first.inner_text() == "0.00*"
@@ -73,6 +74,14 @@ def test_every_column_sorts_both_ways_and_says_so(visit):
     assert best == sorted(best)
 
 
+def test_rows_without_a_value_are_last_whichever_way_the_others_are(visit):
+    page = visit()
+    for way in ("ascending", "descending"):
+        page.click("[data-sort='cost']")
+        assert direction(page, "cost") == way
+        assert set(names(page, "controls")[-2:]) == {"replicate", "reversed_replicate"}
+
+
 def test_the_table_is_sorted_by_keyboard_alone(visit):
     """Tab reaches the skip link first; Enter on a heading sorts, and the focus stays on it, visibly."""
     page = visit()
@@ -94,8 +103,8 @@ def test_the_table_is_sorted_by_keyboard_alone(visit):
 
 def test_names_and_tracks_filter(visit):
     page = visit()
-    page.fill("#filter", "GOO")
-    assert names(page) == ["good"]
+    page.fill("#filter", "bAD")
+    assert names(page) == ["Bad"]
     assert page.locator("#count").inner_text().startswith("1 of ")
     page.fill("#filter", "")
     choose(page, "track", "perturbation aware")
@@ -131,8 +140,8 @@ def test_metric_perturbation_and_level_change_the_numbers_to_those_of_python(vis
         for name, label in choices.items():
             choose(page, name, label)
         board = next(board for board in boards(results, truth, **scope) if board.dataset == "made")
-        wanted = next(row.value for row in board.rows if row.criterion == "bad")
-        cell = page.locator("#board tr", has=page.get_by_role("button", name="bad", exact=True)).first.locator("td").first
+        wanted = next(row.value for row in board.rows if row.criterion == "Bad")
+        cell = page.locator("#board tr", has=page.get_by_role("button", name="Bad", exact=True)).first.locator("td").first
         assert cell.inner_text().rstrip("*") == f"{wanted:.2f}".replace("-", "\u2212"), scope
         assert page.locator("#note").inner_text() == board.note
 
@@ -223,7 +232,7 @@ def test_the_page_never_scrolls_sideways(visit, settings):
     box.evaluate("box => box.scrollTo(400, 0)")
     assert box.evaluate("box => box.scrollLeft") > 0
     left = page.locator("#board tbody th").first.evaluate("cell => cell.getBoundingClientRect().left")
-    assert left - box.evaluate("box => box.getBoundingClientRect().left") < 5
+    assert abs(left - box.evaluate("box => box.getBoundingClientRect().left")) < 5
 
 
 CONTRAST = """() => {
