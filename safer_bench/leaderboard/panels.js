@@ -56,8 +56,8 @@ function showScatter() {
   fill(byId("scatter-perturbation"), known);
   const p = Number(byId("scatter-perturbation").value), ranks = given.all ?? given[p], areas = truth.areas[p].map((value) => value / 1000);
   const byRank = byId("scatter-axis").value === "rank", heights = byRank ? ranksOf(areas) : areas;
-  const x = { name: "rank by the criterion: higher is predicted to be more sensitive", low: 0, high: ranks.length + 1 };
-  const y = byRank ? { name: "true rank: higher is more sensitive", low: 0, high: ranks.length + 1 } : { name: "true area", low: Math.min(0, ...areas), high: Math.max(...areas, 0.1) };
+  const x = { name: "rank by the criterion: more sensitive →", low: 0, high: ranks.length + 1 };
+  const y = byRank ? { name: "true rank: more sensitive", low: 0, high: ranks.length + 1 } : { name: "true area", low: Math.min(0, ...areas), high: Math.max(...areas, 0.1) };
   const title = `${data.scored[criterion][0]} on ${network} under ${data.perturbations[p]}`;
   const { svg, across, up } = frame(byId("scatter"), title, x, y);
   if (byRank) svg.append(draw("line", { class: "grid", x1: across(0), y1: up(0), x2: across(x.high), y2: up(y.high) }));

@@ -1,5 +1,12 @@
-// Axes, dots and lines of the plots, in units of a 720 x 400 picture.
-const FRAME = { width: 720, height: 400, left: 52, right: 16, top: 14, bottom: 44 };
+// Axes, dots and lines of the plots, in units of a picture that is narrower on a phone, so that its text stays readable.
+const narrow = matchMedia("(max-width: 40rem)");
+const FRAME = { left: 46, right: 16, top: 14, bottom: 44 };
+const fitFrame = () => Object.assign(FRAME, narrow.matches ? { width: 370, height: 330 } : { width: 720, height: 400 });
+fitFrame();
+narrow.addEventListener("change", () => {
+  fitFrame();
+  for (const [id, show] of [["cost-plot", showCost], ["scatter", showScatter], ["budget-plot", showBudget]]) if (byId(id)?.hasChildNodes()) show();
+});
 
 function scaleOf(low, high, from, to, log = false) {
   const place = log ? Math.log10 : (value) => value;
@@ -60,7 +67,7 @@ function showCost() {
   byId("cost").hidden = !found.length;
   if (!found.length) return;
   const costs = found.map((row) => Math.max(row.cost, 1)), values = found.map((row) => row.mean / 1000);
-  const x = { name: "forward passes of one example, mean over networks (logarithmic)", low: 10 ** Math.floor(Math.log10(Math.min(...costs))), high: 10 ** Math.ceil(Math.log10(Math.max(...costs) * 1.01)), log: true };
+  const x = { name: "forward passes of one example (logarithmic)", low: 10 ** Math.floor(Math.log10(Math.min(...costs))), high: 10 ** Math.ceil(Math.log10(Math.max(...costs) * 1.01)), log: true };
   const metric = data.metrics[Number(choice("metric"))][0].replaceAll("_", " ");
   const y = { name: `mean ${metric}`, low: Math.min(0, Math.floor(Math.min(...values) * 5) / 5), high: Math.max(1, ...values) };
   const { svg, across, up } = frame(byId("cost-plot"), `Mean ${metric} against forward passes, ${found.length} criteria`, x, y);

@@ -207,6 +207,16 @@ def test_the_plots_follow_their_choices(visit):
     assert page.locator("#budget-table tbody tr").count() == 30
 
 
+def test_plots_are_drawn_anew_for_a_narrow_window(visit):
+    """Their text would shrink with the picture: half the width would be half the size."""
+    page = visit()
+    size = "document.querySelector('#cost-plot svg text').getBoundingClientRect().height"
+    wide = page.evaluate(size)
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_function("document.querySelector('#scatter svg').viewBox.baseVal.width === 370")
+    assert page.evaluate(size) > 0.7 * wide
+
+
 def test_the_heat_map_shows_the_true_areas_of_the_chosen_network(visit):
     page = visit()
     page.select_option("#choose-network", "test1a")
