@@ -8,10 +8,10 @@ READY := .venv/.ready
 demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
 
-test: $(READY) fashion-mnist  ## the default tests
+test: $(READY) fashion-mnist chromium  ## the default tests
 	$(BIN)/python -m pytest -q -m "not long"
 
-test-long: $(READY) fashion-mnist  ## the tests of more than 20 seconds
+test-long: $(READY) fashion-mnist chromium  ## the tests of more than 20 seconds
 	$(BIN)/python -m pytest -q -m long
 
 lint: $(READY)  ## style, types, what may import what, and the form of submissions
@@ -51,6 +51,11 @@ $(READY): pyproject.toml constraints.txt
 fashion-mnist:
 	@test -n "$$SAFER_BENCH_DATA" || test -e /usr/share/datasets/fashion-mnist || $(call apt,dataset-fashion-mnist) || \
 	  echo "Fashion-MNIST is not here: the tests that need its images are skipped."
+
+.PHONY: chromium
+chromium:
+	@test -e /usr/bin/chromium || $(call apt,chromium) || \
+	  echo "Chromium is not here: the tests of the leaderboard page in a browser are skipped."
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from safer_bench import controls
 from safer_bench.aggregation import MIN_LAYERS, by_family, by_network
 from safer_bench.bootstrap import MIN_FAMILIES, intervals, rank_intervals, simultaneous_intervals
+from safer_bench.errors import BadInput
+from safer_bench.scope import Facts, Scope, in_scope, read_facts, reliable, result_rows
 from safer_bench.score_table import TRACKS
 
 Entry = tuple[str, str]  # (criterion, track)
@@ -63,7 +64,7 @@ class BoardRow:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One board: a dataset, a split, a metric, a size class of networks.
+    """One board: a dataset, a split, a metric, a size class of networks, and the cells of a scope.
 
     Attributes:
         dataset, split, metric: what it is about.
@@ -71,6 +72,9 @@ class Board:
         families: family of each network.
         rows: by track, within it by falling value, unranked ones last.
         ceiling: what the noise-free truth would reach, averaged like a criterion.
+        gate: reliability that its cells reach; 0: all.
+        n_cells: networks under perturbations that it averages.
+        n_left_out: those whose reliability is under the gate.
     """
 
     dataset: str
@@ -80,6 +84,9 @@ class Board:
     families: dict[str, str]
     rows: tuple[BoardRow, ...]
     ceiling: BoardRow
+    gate: float = 0.0
+    n_cells: int = 0
+    n_left_out: int = 0
 
     @property
     def has_intervals(self) -> bool:
@@ -93,38 +100,93 @@ class Board:
         if self.has_intervals:
             return (
                 f"{n_networks} networks of {n_families} families. Intervals: 95 %, each by itself. Ranks within a track and "
-                "differences: 95 % for all at once."
+                f"differences: 95 % for all at once.{self._gated}"
             )
         return (
             f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "
-            f"for an interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of criteria."
+            f"for an interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of "
+            f"criteria.{self._gated}"
+        )
+
+    @property
+    def _gated(self) -> str:
+        if self.gate <= 0.0:
+            return ""
+        return (
+            f" {self.n_left_out} of {self.n_cells + self.n_left_out} cells (network, perturbation) are left out: their "
+            f"reliability is under {self.gate:g} or unknown."
         )
 
 
-def boards(results: pa.Table, truth: Mapping[str, pa.Table], metric: str = "spearman") -> tuple[Board, ...]:
+def boards(
+    results: pa.Table,
+    truth: Mapping[str, pa.Table],
+    metric: str = "spearman",
+    *,
+    perturbation_family: str | None = None,
+    perturbation: str | None = None,
+    level_rank: int | None = None,
+    gate: float = 0.0,
+) -> tuple[Board, ...]:
     """Return one board for each dataset, split and size class; datasets are never pooled.
 
     Args:
         results: what ``evaluate`` returns.
-        truth: tables ``networks`` and ``perturbations``.
+        truth: tables ``networks``, ``perturbations`` and, for a gate, ``cells``.
         metric: name of a metric.
+        perturbation_family: only perturbations of this family; by default all.
+        perturbation: only this perturbation; by default all.
+        level_rank: 1 (mildest) and up: one level of each perturbation; by default the areas over all levels.
+        gate: only cells of at least this reliability; by default all.
+
+    Raises:
+        BadInput: a gate without the table ``cells``, or a level rank that no perturbation has.
     """
-    networks = {row["network"]: row for row in truth["networks"].to_pylist()}
-    family_of = {row["perturbation"]: row["perturbation_family"] for row in truth["perturbations"].to_pylist()}
-    wanted = (pc.field("summary") == "area") & (pc.field("metric") == metric) & pc.field("network").is_valid()
-    rows = results.filter(wanted).to_pylist()
+    if gate > 0.0 and "cells" not in truth:
+        raise BadInput(f"gate {gate:g}: the truth has no table 'cells', which holds reliabilities; give the whole truth")
+    facts = read_facts(truth)
+    scope = Scope(metric, perturbation_family, perturbation, level_rank, gate)
+    return boards_of(result_rows(results, facts, metric, level_rank), facts, scope)
+
+
+def boards_of(rows: Sequence[dict[str, Any]], facts: Facts, scope: Scope) -> tuple[Board, ...]:
+    """Return the boards of a scope from rows that were read before.
+
+    Args:
+        rows: what ``result_rows`` returns for the scope's metric and level rank.
+        facts: of the truth.
+        scope: which of them.
+    """
+    groups: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
+    for row in in_scope(rows, facts, scope):
+        groups.setdefault(_group(row), []).append(row)
     found = []
-    for dataset, split, headline in sorted({_group(row) for row in rows}, key=lambda key: (key[0], key[1], not key[2])):
-        chosen = [row for row in rows if _group(row) == (dataset, split, headline)]
-        families = {name: networks[name]["family"] for name in sorted({row["network"] for row in chosen})}
-        ceilings = _ceilings(chosen)
-        ceiling = _row(("ceiling", ""), ceilings, families, family_of, len(ceilings))
-        found.append(Board(dataset, split, metric, headline, families, _rows(chosen, families, family_of), ceiling))
+    for key in sorted(groups, key=lambda key: (key[0], key[1], not key[2])):
+        chosen = list(reliable(groups[key], facts, scope.gate))
+        if chosen:
+            found.append(_board(key, chosen, facts, scope, _n_cells(groups[key])))
+    if not scope.statistics:
+        return tuple(found)
     winners = {board.dataset: _winner(board) for board in found if board.split == "validation" and board.headline}
     return tuple(
         replace(board, rows=_with_intervals(board, winners.get(board.dataset))) if board.has_intervals else board
         for board in found
     )
+
+
+def _board(
+    key: tuple[str, str, bool], rows: Sequence[Mapping[str, Any]], facts: Facts, scope: Scope, n_ungated: int
+) -> Board:
+    dataset, split, headline = key
+    families = {name: facts.families[name] for name in sorted({row["network"] for row in rows})}
+    ceilings, n_cells = _ceilings(rows), _n_cells(rows)
+    ceiling = _row(("ceiling", ""), ceilings, families, facts.kinds, len(ceilings))
+    found = _rows(rows, families, facts.kinds)
+    return Board(dataset, split, scope.metric, headline, families, found, ceiling, scope.gate, n_cells, n_ungated - n_cells)
+
+
+def _n_cells(rows: Sequence[Mapping[str, Any]]) -> int:
+    return len({(row["network"], row["perturbation"]) for row in rows})
 
 
 def _group(row: Mapping[str, Any]) -> tuple[str, str, bool]:
@@ -137,7 +199,7 @@ def _rows(
     groups: dict[Entry, list[Mapping[str, Any]]] = {}
     for row in results:
         groups.setdefault((row["criterion"], row["track"]), []).append(row)
-    n_cells = len({(row["network"], row["perturbation"]) for row in results})
+    n_cells = _n_cells(results)
     rows = [_row(key, chosen, families, family_of, n_cells) for key, chosen in groups.items()]
     return tuple(
         sorted(rows, key=lambda row: (TRACKS.index(row.track), row.value is None, -(row.value or 0.0), row.criterion))

@@ -11,10 +11,10 @@ from safer_bench.board import Board, boards
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import load_tree
 from safer_bench.evaluation import evaluate
+from safer_bench.gather import gather
 from safer_bench.leaderboard import write_leaderboard
 from safer_bench.measurement import make_protocol, measure_into
 from safer_bench.score_folders import write_scores
-from safer_bench.submission import gather_scores
 from safer_bench.zoo import load_network, zoo_networks
 
 PERTURBATIONS = ("gaussian_noise", "int8_bit_flip", "magnitude_prune", "gradient_corruption_l2")
@@ -66,7 +66,7 @@ def run_demo(out: Path, report: Report = lambda *_: None) -> Demo:
     report("packing the dataset tree", 0, 1)
     pack([out / "run"], [out / "scores"], out / "tree")
     tree = load_tree(out / "tree")
-    results = evaluate(tree, gather_scores(tree, []))
+    results = evaluate(tree, gather(tree, []).scores)
     return Demo(
         out / "tree", _count_rows(out / "tree"), write_leaderboard(out / "board", results, tree), boards(results, tree)
     )

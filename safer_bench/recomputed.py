@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from safer_bench import files, schema
 from safer_bench.errors import BadInput
-from safer_bench.submission import read_submission
+from safer_bench.submission import Submission
 
 RECORD = "recomputed.json"  # beside the folders of submissions: {folder: {criterion: digest of its scores}}
 RECOMPUTED, REPORTED = "recomputed", "reported"
@@ -45,19 +45,18 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
         raise BadInput(f"{path}: no record of recomputed scores ({error}); delete it and recompute") from error
 
 
-def marks(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> dict[str, str]:
+def marks_of(truth: Mapping[str, pa.Table], submissions: Mapping[Path, Submission]) -> dict[str, str]:
     """Return for each criterion whether its scores were computed by the maintainer or are what its author reports.
 
     Those of the tree are the maintainer's own; those of a submission are, while the record holds their digest.
 
     Raises:
-        BadInput: as ``read_submission``, or a record that cannot be read.
+        BadInput: a record that cannot be read.
     """
     own = truth["scores"]["criterion"].unique().to_pylist() if "scores" in truth else []
     found = dict.fromkeys(own, RECOMPUTED)
-    for folder in folders:
+    for folder, submission in submissions.items():
         known = _read(folder.resolve().parent / RECORD).get(folder.resolve().name, {})
-        submission = read_submission(folder, truth)
         for item in submission.card.criteria:
             same = known.get(item.name) == scores_digest(submission.scores, item.name)
             found.setdefault(item.name, RECOMPUTED if same else REPORTED)

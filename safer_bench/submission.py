@@ -4,15 +4,13 @@ The card names the criteria that the scores hold and pins the weights they were 
 """
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import Repr
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 import yaml
@@ -226,53 +224,3 @@ def write_submission(folder: Path, card: SubmissionCard, table: pa.Table, costs:
         files.write_bytes(folder / "costs.parquet", files.parquet_bytes(costs))
     text = yaml.safe_dump(card.model_dump(), sort_keys=False, allow_unicode=True, width=120)
     files.write_text(folder / "submission.yaml", text)
-
-
-def submission_folders(root: Path) -> list[Path]:
-    """Return the submissions below ``root``, sorted: every folder that holds a submission.yaml, or ``root`` itself.
-
-    Raises:
-        BadInput: there is no such folder.
-    """
-    if not root.is_dir():
-        raise BadInput(f"{root}: no such folder; expected submissions/ or submissions/NAME")
-    if (root / "submission.yaml").is_file():
-        return [root]
-    return sorted(path.parent for path in root.glob("*/submission.yaml"))
-
-
-def gather_scores(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> pa.Table:
-    """Return the scores of a tree's own criteria and of submissions as one table, ready to evaluate.
-
-    A criterion may be in both, where its scores agree to 1e-5 relative (the last digits are the machine's).
-
-    Raises:
-        BadInput: one criterion comes with two different scores.
-        BadSubmission: a submission that ``check`` refuses.
-    """
-    sources = [("the tree's own scores", truth["scores"])] if "scores" in truth else []
-    sources += [(str(path), read_submission(path, truth).scores) for path in folders]
-    given = Counter(name for _, table in sources for name in set(table["criterion"].unique().to_pylist()))
-    repeated = pa.array([name for name, count in given.items() if count > 1], pa.string())
-    once = [table.filter(pc.invert(pc.is_in(table["criterion"], repeated))) for _, table in sources]
-    again = [(where, table.filter(pc.is_in(table["criterion"], repeated)).to_pylist()) for where, table in sources]
-    return schema.in_order(pa.concat_tables([schema.build("scores", _agreed(again)), *once]))
-
-
-def _agreed(sources: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
-    """Return the rows of criteria that come from several places, once each.
-
-    Raises:
-        BadInput: two places give different scores.
-    """
-    found: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
-    for where, rows in sources:
-        for row in rows:
-            key = tuple(row[name] for name in ("criterion", "track", "network", "layer", "perturbation", "level"))
-            first, first_where = found.setdefault(key, (row, where))
-            if not math.isclose(first["score"], row["score"], rel_tol=1e-5, abs_tol=1e-12):
-                raise BadInput(
-                    f"criterion {row['criterion']!r} scores {row['layer']!r} of {row['network']!r} {first['score']:g} in "
-                    f"{first_where} and {row['score']:g} in {where}; give one of the two another name"
-                )
-    return [row for row, _ in found.values()]

@@ -5,6 +5,7 @@ import pytest
 
 from safer_bench import schema
 from safer_bench.board import boards
+from safer_bench.errors import BadInput
 from safer_bench.evaluation import evaluate
 from tests.synthetic import made_up_scores, made_up_truth
 
@@ -135,3 +136,72 @@ def test_the_ceiling_does_not_depend_on_which_criterion_comes_last():
     for name in ("a", "z"):
         found = evaluate(truth, {name: made_up_scores(truth, 1.0, 0)})
         assert boards(found, truth)[0].ceiling.value == pytest.approx(0.9)
+
+
+LEVELS = {"noise": [1.0, 2.0], "rot_l2": [9.0, 1.0], "rot_linf": [2.0]}
+
+
+def scoped_truth(reliability):
+    """Return a truth with levels, and the reliabilities ``{(network, perturbation, level): value}`` of its cells."""
+    kinds = [row | {"levels": LEVELS[row["perturbation"]]} for row in TRUTH["perturbations"].to_pylist()]
+    cells = [
+        {"network": n, "perturbation": p, "summary": "area" if level is None else "level", "level": level, "reliability": r}
+        for (n, p, level), r in reliability.items()
+    ]
+    return TRUTH | {"perturbations": schema.build("perturbations", kinds), "cells": schema.build("cells", cells)}
+
+
+def test_a_board_of_one_family_or_perturbation_averages_only_these():
+    values = everywhere(0.0) | {("a1", "rot_l2"): 0.8, ("b1", "rot_linf"): 0.4}
+    [of_family] = boards(results(values), TRUTH, perturbation_family="rot")
+    [of_one] = boards(results(values), TRUTH, perturbation="rot_linf")
+    assert of_family.rows[0].by_network == pytest.approx({"a1": 0.4, "a2": 0.0, "b1": 0.2})
+    assert of_one.rows[0].by_network == pytest.approx({"a1": 0.0, "a2": 0.0, "b1": 0.4})
+    assert (of_family.n_cells, of_one.n_cells) == (6, 3)
+
+
+def test_a_level_rank_takes_the_level_of_that_place_in_each_perturbation():
+    """From mild to severe, whatever the numbers are; a perturbation with fewer levels has none."""
+    rows = [
+        row | {"summary": "level", "level": level, "value": level / 10}
+        for row in results(everywhere(0.0, ["a1"])).to_pylist()
+        for level in LEVELS[row["perturbation"]]
+    ]
+    found = schema.build("results", rows)
+    truth = scoped_truth({})
+    assert boards(found, truth, level_rank=1)[0].rows[0].value == pytest.approx((0.1 + (0.9 + 0.2) / 2) / 2)
+    assert boards(found, truth, level_rank=2)[0].rows[0].value == pytest.approx((0.2 + 0.1) / 2)
+    with pytest.raises(BadInput) as error:
+        boards(found, truth, level_rank=3)
+    assert str(error.value) == "level rank 3; expected 1, the mildest, to 2"
+
+
+def test_a_gate_leaves_out_cells_and_says_how_many():
+    """Unknown reliability passes no gate; a family without cells is gone, and who scored all that is left is ranked."""
+    truth = scoped_truth({("a1", "noise", None): 0.6, ("a1", "rot_l2", None): 0.4, ("a2", "noise", None): 0.9})
+    part = results({("a1", "noise"): 1.0, ("a2", "noise"): 0.5}, "part")
+    found = pa.concat_tables([results(everywhere(-0.5) | {("a1", "noise"): 0.3}), part])
+    [gated] = boards(found, truth, gate=0.5)
+    assert [(row.criterion, row.value) for row in gated.rows] == [("part", 0.75), ("mine", pytest.approx(-0.1))]
+    assert gated.families == {"a1": "a", "a2": "a"}
+    assert gated.note == (
+        "2 networks of 1 family: too few for an interval (at least 6 families), so the order of the rows is no ranking of "
+        "criteria. 7 of 9 cells (network, perturbation) are left out: their reliability is under 0.5 or unknown."
+    )
+    assert boards(found, truth, gate=0.95) == ()
+    assert boards(found, truth)[0].n_left_out == 0
+
+
+def test_a_gate_at_levels_looks_at_the_levels_own_reliability():
+    rows = [
+        row | {"summary": "level", "level": 1.0} for row in results({("a1", "noise"): 0.1, ("b1", "noise"): 0.7}).to_pylist()
+    ]
+    truth = scoped_truth({("a1", "noise", 1.0): 0.9, ("b1", "noise", 1.0): 0.2, ("b1", "noise", None): 0.9})
+    [board] = boards(schema.build("results", rows), truth, level_rank=1, gate=0.8)
+    assert list(board.families) == ["a1"]
+
+
+def test_a_gate_needs_reliabilities():
+    with pytest.raises(BadInput) as error:
+        boards(results(everywhere(0.5)), TRUTH, gate=0.5)
+    assert str(error.value) == "gate 0.5: the truth has no table 'cells', which holds reliabilities; give the whole truth"

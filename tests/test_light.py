@@ -11,7 +11,7 @@ LIGHT = ["safer_bench", "safer_bench.cli"] + [
         "aggregation", "allocation", "area", "board", "bootstrap", "catalogue", "cells", "comparison", "controls", "dataset.card",
         "dataset.hub", "dataset.pack", "dataset.release", "dataset.tree", "dataset.verify", "errors", "evaluation", "fragile",
         "files", "leaderboard", "metrics", "perturbations", "perturbations.gradient_corruption", "registry", "reliability",
-        "run_folder", "schema", "score_table", "submission",
+        "run_folder", "schema", "scope", "score_table", "submission",
     )
 ]  # fmt: skip
 

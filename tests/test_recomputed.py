@@ -5,10 +5,11 @@ import json
 import pytest
 
 from safer_bench.errors import BadInput
+from safer_bench.gather import gather
 from safer_bench.measurement.plan import make_protocol
-from safer_bench.recomputed import RECORD, marks, record
+from safer_bench.recomputed import RECORD, record
 from safer_bench.score_folders import recompute, write_scores
-from safer_bench.submission import gather_scores, read_submission
+from safer_bench.submission import read_submission
 from safer_bench.zoo import load_network
 
 CODE = """
@@ -54,16 +55,16 @@ def test_a_criterion_from_a_file_is_submitted_with_its_code(folder, small_tree):
 
 def test_scores_that_follow_from_the_code_are_noted_and_marked_until_they_change(folder, small_tree, network):
     submission = read_submission(folder, small_tree)
-    assert marks(small_tree, [folder])["widths"] == "reported"
+    assert gather(small_tree, [folder]).marks["widths"] == "reported"
     names = recompute(folder, submission, [network], LEVELS)
     assert names == ["widths", "changes"]
     path = record(folder, submission.scores, names[:1])
     assert (path, list(json.loads(path.read_text())["mine"])) == (folder.parent / RECORD, ["widths"])
-    found = marks(small_tree, [folder])
+    found = gather(small_tree, [folder]).marks
     assert (found["widths"], found["changes"], found["l2_norm"]) == ("recomputed", "reported", "recomputed")
     (folder / "mine.py").write_text(CODE.replace("scale = 0.5", "scale = 7.0"))
     write_scores(folder, [f"{folder / 'mine.py'}:widths"], [network], LEVELS)
-    assert marks(small_tree, [folder])["widths"] == "reported"
+    assert gather(small_tree, [folder]).marks["widths"] == "reported"
 
 
 @pytest.mark.parametrize(
@@ -92,11 +93,11 @@ def test_scores_without_code_stay_as_reported(folder, small_tree, network):
 def test_a_record_that_is_none_is_named(folder, small_tree):
     (folder.parent / RECORD).write_text("[1]")
     with pytest.raises(BadInput, match=r"recomputed.json: no record of recomputed scores .*; delete it and recompute"):
-        marks(small_tree, [folder])
+        gather(small_tree, [folder])
 
 
 def test_every_criterion_of_many_sources_is_gathered_once(folder, small_tree, small_scores):
-    table = gather_scores(small_tree, [folder, small_scores])
+    table = gather(small_tree, [folder, small_scores]).scores
     keys = table.select(["criterion", "network", "layer", "perturbation", "level"]).to_pylist()
     assert len(keys) == len({tuple(row.values()) for row in keys})
     assert {"widths", "changes", "l2_norm"} < set(table["criterion"].to_pylist())

@@ -1,11 +1,16 @@
 """Submissions: what is accepted, and every refusal to the row."""
 
+import shutil
+
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from safer_bench import schema
 from safer_bench.errors import BadInput
 from safer_bench.evaluation import evaluate
-from safer_bench.submission import BadSubmission, gather_scores, read_submission, submission_folders
+from safer_bench.gather import gather, submission_folders
+from safer_bench.submission import BadSubmission, read_submission
 
 CARD = {"name": "mine", "criteria": [{"name": "mine"}]}
 
@@ -203,7 +208,7 @@ def test_code_that_is_a_link_or_absent_is_refused(write, small_tree):
 @pytest.mark.parametrize("score", ["1e308", "-1e308", "5e-324", "0"])
 def test_scores_at_the_ends_of_float64_are_ranked(write, small_tree, score):
     folder = write(lambda lines: lines.__setitem__(4, f"{lines[4].rpartition(',')[0]},{score}"))
-    results = evaluate(small_tree, gather_scores(small_tree, [folder])).to_pylist()
+    results = evaluate(small_tree, gather(small_tree, [folder]).scores).to_pylist()
     found = [row["value"] for row in results if row["criterion"] == "mine" and row["metric"] == "spearman"]
     assert len(found) > 5
     assert all(-1 <= value <= 1 for value in found)
@@ -238,11 +243,11 @@ def test_a_criterion_with_other_scores_than_the_trees_own_is_refused(write, smal
     with pytest.raises(
         BadInput, match=r"criterion 'l2_norm' scores 'head' of 'digits_mlp' .* in the tree's own scores and 9 in"
     ):
-        gather_scores(small_tree, [folder])
+        gather(small_tree, [folder])
 
 
 def test_a_criterion_with_the_trees_own_scores_is_listed_once(small_tree, small_scores):
-    assert gather_scores(small_tree, [small_scores]).equals(gather_scores(small_tree, []))
+    assert gather(small_tree, [small_scores]).scores.equals(gather(small_tree, []).scores)
 
 
 def test_folders_of_submissions_are_found(write, tmp_path):
@@ -252,3 +257,21 @@ def test_folders_of_submissions_are_found(write, tmp_path):
     assert submission_folders(folder) == [folder]
     with pytest.raises(BadInput, match="no such folder; expected submissions/ or submissions/NAME"):
         submission_folders(tmp_path / "absent")
+
+
+def test_a_submission_tells_only_what_its_own_criteria_cost(write, small_tree, small_scores, tmp_path):
+    """The tree's own figures go before a submitter's, and nobody speaks for another's criterion."""
+    folder = write()
+    rows = [
+        {"criterion": name, "network": "digits_mlp", "forward_equivalents": 7.0}
+        for name in ("mine", "snip", "somebody_elses")
+    ]
+    pq.write_table(schema.build("costs", rows), folder / "costs.parquet")
+    found = {(row["criterion"], row["network"]): row for row in gather(small_tree, [folder]).costs.to_pylist()}
+    own = {(row["criterion"], row["network"]): row for row in small_tree["costs"].to_pylist()}
+    assert {key: row for key, row in found.items() if key in own} == own
+    assert found.keys() - own.keys() == {("mine", "digits_mlp")}
+    assert found["mine", "digits_mlp"]["forward_equivalents"] == 7.0
+    again = shutil.copytree(small_scores, tmp_path / "again")
+    pq.write_table(schema.build("costs", rows), again / "costs.parquet")
+    assert gather(small_tree, [again]).costs.equals(gather(small_tree, []).costs)

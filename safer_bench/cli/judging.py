@@ -102,7 +102,8 @@ def check(
     Example: safer-bench check submissions/snip
     """
     from safer_bench.dataset.tree import load_tree
-    from safer_bench.submission import read_submission, submission_folders
+    from safer_bench.gather import submission_folders
+    from safer_bench.submission import read_submission
 
     tree = load_tree(truth)
     for path in submission_folders(folder) or [folder]:
@@ -153,12 +154,13 @@ def evaluate(
     from safer_bench.cli.starting import board_text
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation import evaluate as evaluate_scores
+    from safer_bench.gather import gather, submission_folders
     from safer_bench.leaderboard import write_leaderboard
-    from safer_bench.submission import gather_scores, submission_folders
 
     tree = load_tree(truth)
-    results = evaluate_scores(tree, gather_scores(tree, submission_folders(submissions)))
-    page = write_leaderboard(out, results, tree)
+    found = gather(tree, submission_folders(submissions))
+    results = evaluate_scores(tree, found.scores)
+    page = write_leaderboard(out, results, tree, scores=found.scores, costs=found.costs, marks=found.marks)
     for board in boards(results, tree):
         typer.echo(f"{board_text(board)}\n")
     typer.echo(f"Leaderboard: {page}")
@@ -183,10 +185,10 @@ def compare(
     from safer_bench.cli.console import table
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation import evaluate as evaluate_scores
-    from safer_bench.submission import gather_scores, submission_folders
+    from safer_bench.gather import gather, submission_folders
 
     tree = load_tree(truth)
-    scores = gather_scores(tree, submission_folders(submissions) if submissions else [])
+    scores = gather(tree, submission_folders(submissions) if submissions else []).scores
     found = comparison.compare(evaluate_scores(tree, scores), tree, first, second, metric)
     for group in dict.fromkeys((each.dataset, each.split) for each in found):
         chosen = [each for each in found if (each.dataset, each.split) == group]

@@ -2,91 +2,109 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from safer_bench import files, schema
-from safer_bench.board import Board, Difference, boards
+from safer_bench import files
+from safer_bench.board import Difference
+from safer_bench.leaderboard.page import Extras, Page, make_page, script_json, title_of
 
-Boards = Mapping[str, tuple[Board, ...]]  # by metric
 FILES = ("results.parquet", "leaderboard.html", "leaderboard.md", "leaderboard.csv")
+HERE = Path(__file__).parent
+SCRIPTS = ("page.js", "table.js", "rows.js", "plots.js", "panels.js", "budget.js")  # in this order they are one script
 
 
-def write_leaderboard(out: Path, results: pa.Table, truth: Mapping[str, pa.Table]) -> Path:
+def write_leaderboard(
+    out: Path,
+    results: pa.Table,
+    truth: Mapping[str, pa.Table],
+    *,
+    scores: pa.Table | None = None,
+    costs: pa.Table | None = None,
+    marks: Mapping[str, str] | None = None,
+    budget: pa.Table | None = None,
+) -> Path:
     """Write results.parquet and the leaderboard as HTML, Markdown and CSV.
 
     Args:
         out: folder, created where it is not there.
         results: what ``evaluate`` returns.
         truth: the tables that it was evaluated against.
+        scores: of schema ``scores``, what was evaluated; by default the truth's own.
+        costs: of schema ``costs``; by default the truth's own.
+        marks: ``{criterion: "recomputed" or "reported"}``, shown beside its name.
+        budget: measured accuracy at budgets, with the columns ``page.BUDGET_COLUMNS``.
 
     Returns:
         Path of the HTML page.
 
     Raises:
-        BadInput: the folder cannot be written to.
+        BadInput: the folder cannot be written to, an unknown mark, or a budget table without its columns.
     """
+    extras = Extras(
+        truth.get("scores") if scores is None else scores,
+        truth.get("costs") if costs is None else costs,
+        marks or {},
+        budget,
+    )
     files.make_folder(out)
-    found = {metric: boards(results, truth, metric) for metric in schema.METRICS}
+    page = make_page(results, truth, extras)
     files.write_bytes(out / "results.parquet", files.parquet_bytes(results))
-    files.write_text(out / "leaderboard.md", render_markdown(found, truth))
+    files.write_text(out / "leaderboard.md", render_markdown(page))
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(results, sink)
     files.write_bytes(out / "leaderboard.csv", sink.getvalue().to_pybytes())
-    files.write_text(out / "leaderboard.html", render_html(found, truth))
+    files.write_text(out / "leaderboard.html", render_html(page))
     return out / "leaderboard.html"
 
 
-def render_markdown(found: Boards, truth: Mapping[str, pa.Table]) -> str:
+def render_markdown(page: Page) -> str:
     """Return the boards as Markdown tables."""
-    return _environment(html=False).get_template("leaderboard.md.j2").render(_context(found, truth))
+    environment = _environment(html=False)
+    return environment.get_template("leaderboard.md.j2").render(boards=page.boards, revision=page.data["revision"])
 
 
-def render_html(found: Boards, truth: Mapping[str, pa.Table]) -> str:
-    """Return the boards and the true drops as one HTML page that loads nothing from anywhere."""
-    return _environment(html=True).get_template("leaderboard.html.j2").render(_context(found, truth))
-
-
-def _environment(*, html: bool) -> Environment:
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        autoescape=html,  # noqa: S701  names in submissions are a stranger's; Markdown has no escaping
-        trim_blocks=True,
-        lstrip_blocks=True,
+def render_html(page: Page) -> str:
+    """Return a page that loads nothing from anywhere: style, script and data are inside."""
+    script = "\n".join((HERE / name).read_text() for name in SCRIPTS)
+    return (
+        _environment(html=True)
+        .get_template("leaderboard.html.j2")
+        .render(
+            boards=page.boards,
+            marks={name: of["mark"] for name, of in page.data["criteria"].items() if "mark" in of},
+            revision=page.data["revision"],
+            has_scores="scores" in page.data,
+            has_budget="budget" in page.data,
+            style=Markup((HERE / "page.css").read_text()),  # noqa: S704  our own file
+            script=Markup(script),  # noqa: S704  our own files
+            data=Markup(script_json(page.data)),  # noqa: S704  escaped by script_json
+        )
     )
 
 
-def _context(found: Boards, truth: Mapping[str, pa.Table]) -> dict[str, Any]:
-    return {
-        "boards": found["spearman"],
-        "means": _means(found),
-        "metrics": schema.METRICS,
-        "number": _number,
-        "interval": _interval,
-        "revision": getattr(truth, "revision", ""),
-        "heat_maps": heat_maps(truth),
-        "perturbations": [row["perturbation"] for row in truth["perturbations"].to_pylist()],
-        "reliability": {
-            (row["network"], row["perturbation"]): row["reliability"]
-            for row in truth["cells"].to_pylist()
-            if row["summary"] == "area"
-        },
-    }
+def _environment(*, html: bool) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        autoescape=html,  # noqa: S701  Markdown is escaped by the filter `plain`
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"number": _number, "interval": _interval, "title_of": title_of, "plain": plain}
+    return made
 
 
-def _means(found: Boards) -> dict[tuple[str, str, bool, str, str], dict[str, float | None]]:
-    """Return each criterion's mean by metric: ``{(dataset, split, headline, criterion, track): {metric: mean}}``."""
-    means: dict[tuple[str, str, bool, str, str], dict[str, float | None]] = {}
-    for metric, all_boards in found.items():
-        for board in all_boards:
-            for row in board.rows:
-                key = (board.dataset, board.split, board.headline, row.criterion, row.track)
-                means.setdefault(key, {})[metric] = row.value
-    return means
+def plain(name: str) -> str:
+    r"""Return a name as Markdown that shows it as it is, in a table too.
+
+    >>> plain("a|b <i> `c`")
+    'a\\|b \\<i\\> \\`c\\`'
+    """
+    return "".join(f"\\{sign}" if sign in r"\`*[]<>|~&" else sign for sign in " ".join(name.split()))
 
 
 def _number(value: float | None) -> str:
@@ -100,14 +118,3 @@ def _interval(ends: tuple[float, float] | Difference | None) -> str:
         return "-"
     low, high = (ends.low, ends.high) if isinstance(ends, Difference) else ends
     return f"{_number(low)} to {_number(high)}"
-
-
-def heat_maps(truth: Mapping[str, pa.Table]) -> dict[str, dict[str, dict[str, float]]]:
-    """Return the true areas as ``{network: {layer: {perturbation: value}}}``, layers in order of first use."""
-    maps: dict[str, dict[str, dict[str, float]]] = {}
-    for row in sorted(truth["layers"].to_pylist(), key=lambda row: (row["dataset"], row["network"], row["layer_index"])):
-        maps.setdefault(row["network"], {})[row["layer"]] = {}
-    for row in truth["layer_sensitivity"].to_pylist():
-        if row["summary"] == "area":
-            maps[row["network"]][row["layer"]][row["perturbation"]] = row["value"]
-    return maps

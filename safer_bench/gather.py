@@ -1,0 +1,99 @@
+"""A tree's own scores and submissions -> one table of scores, one of costs, and who computed which."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from safer_bench import schema
+from safer_bench.errors import BadInput
+from safer_bench.recomputed import marks_of
+from safer_bench.submission import Submission, read_submission
+
+KEY = ("criterion", "track", "network", "layer", "perturbation", "level")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What there is to evaluate.
+
+    Attributes:
+        scores: of schema ``scores``.
+        costs: of schema ``costs``.
+        marks: ``{criterion: "recomputed" or "reported"}``.
+    """
+
+    scores: pa.Table
+    costs: pa.Table
+    marks: dict[str, str]
+
+
+def submission_folders(root: Path) -> list[Path]:
+    """Return the submissions below ``root``, sorted: every folder that holds a submission.yaml, or ``root`` itself.
+
+    Raises:
+        BadInput: there is no such folder.
+    """
+    if not root.is_dir():
+        raise BadInput(f"{root}: no such folder; expected submissions/ or submissions/NAME")
+    if (root / "submission.yaml").is_file():
+        return [root]
+    return sorted(path.parent for path in root.glob("*/submission.yaml"))
+
+
+def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> Gathered:
+    """Return the scores of a tree's own criteria and of submissions, ready to evaluate.
+
+    A criterion may be in both, where its scores agree to 1e-5 relative (the last digits are the machine's).
+
+    Raises:
+        BadInput: one criterion comes with two different scores.
+        BadSubmission: a submission that ``check`` refuses.
+    """
+    submissions = {folder: read_submission(folder, truth) for folder in folders}
+    sources = [("the tree's own scores", truth["scores"])] if "scores" in truth else []
+    sources += [(str(folder), found.scores) for folder, found in submissions.items()]
+    return Gathered(_scores(sources), _costs(truth, list(submissions.values())), marks_of(truth, submissions))
+
+
+def _scores(sources: Sequence[tuple[str, pa.Table]]) -> pa.Table:
+    given = Counter(name for _, table in sources for name in set(table["criterion"].unique().to_pylist()))
+    repeated = pa.array([name for name, count in given.items() if count > 1], pa.string())
+    once = [table.filter(pc.invert(pc.is_in(table["criterion"], repeated))) for _, table in sources]
+    again = [(where, table.filter(pc.is_in(table["criterion"], repeated)).to_pylist()) for where, table in sources]
+    return schema.in_order(pa.concat_tables([schema.build("scores", _agreed(again)), *once]))
+
+
+def _agreed(sources: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """Return the rows of criteria that come from several places, once each.
+
+    Raises:
+        BadInput: two places give different scores.
+    """
+    found: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
+    for where, rows in sources:
+        for row in rows:
+            first, first_where = found.setdefault(tuple(row[name] for name in KEY), (row, where))
+            if not math.isclose(first["score"], row["score"], rel_tol=1e-5, abs_tol=1e-12):
+                raise BadInput(
+                    f"criterion {row['criterion']!r} scores {row['layer']!r} of {row['network']!r} {first['score']:g} in "
+                    f"{first_where} and {row['score']:g} in {where}; give one of the two another name"
+                )
+    return [row for row, _ in found.values()]
+
+
+def _costs(truth: Mapping[str, pa.Table], submissions: Sequence[Submission]) -> pa.Table:
+    """Return what scores cost: the tree's own figures first, and of submissions those of the criteria on their cards."""
+    rows = truth["costs"].to_pylist() if "costs" in truth else []
+    for found in submissions:
+        names = {item.name for item in found.card.criteria}
+        rows += [row for row in (found.costs.to_pylist() if found.costs is not None else []) if row["criterion"] in names]
+    first: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        first.setdefault((row["criterion"], row["network"]), row)
+    return schema.build("costs", list(first.values()))

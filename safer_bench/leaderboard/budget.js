@@ -1,0 +1,81 @@
+// Accuracy against budget; then everything starts.
+const DASHES = ["", "7 3", "2 3", "10 3 2 3"];
+const lineStyle = (slot) => ({ stroke: `var(--c${slot % 8})`, "stroke-dasharray": DASHES[Math.floor(slot / 2) % 4] });
+
+function budgetRows() {
+  const { budget } = data, [task, network, level] = ["task", "network", "level"].map((name) => byId(`budget-${name}`).value);
+  return budget.task.map((_, i) => i).filter((i) => budget.task[i] === task && budget.network[i] === network && String(budget.level[i] ?? "") === level);
+}
+
+const lineName = (i) => data.budget.criterion[i];
+
+function startBudget() {
+  if (!data.budget) return;
+  fill(byId("budget-task"), [...new Set(data.budget.task)].map((name) => [name, name]));
+  for (const name of ["task", "network", "level"]) byId(`budget-${name}`).addEventListener("change", chooseBudget);
+  chooseBudget();
+}
+
+// Networks of the task, levels of both, and the lines: the best eight are drawn at first.
+function chooseBudget() {
+  const { budget } = data, task = byId("budget-task").value;
+  const of = (name, keep) => [...new Set(budget[name].filter((_, i) => keep(i)))];
+  fill(byId("budget-network"), of("network", (i) => budget.task[i] === task).map((name) => [name, name]));
+  const network = byId("budget-network").value;
+  const levels = of("level", (i) => budget.task[i] === task && budget.network[i] === network);
+  fill(byId("budget-level"), levels.map((level) => [level ?? "", level === null ? "none" : String(level)]));
+  byId("budget-level").parentElement.hidden = levels.length === 1 && levels[0] === null;
+  const best = new Map();
+  for (const i of budgetRows()) best.set(lineName(i), (best.get(lineName(i)) ?? 0) + budget.accuracy[i]);
+  const names = [...best].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([name]) => name);
+  const boxes = names.map((name, n) => lineBox(name, n < 8));
+  byId("budget-lines").replaceChildren(byId("budget-lines").firstElementChild, ...boxes);
+  showBudget();
+}
+
+function lineBox(name, checked) {
+  const box = make("input", { type: "checkbox", value: name, checked });
+  box.addEventListener("change", showBudget);
+  return make("label", {}, box, draw("svg", { viewBox: "0 0 28 10", "aria-hidden": "true" }, draw("line", { x1: 0, x2: 28, y1: 5, y2: 5, "stroke-width": 2.5 })), name);
+}
+
+function showBudget() {
+  const { budget } = data, found = budgetRows(), boxes = [...byId("budget-lines").querySelectorAll("input")];
+  const names = boxes.filter((box) => box.checked).map((box) => box.value);
+  for (const box of boxes) {
+    const slot = names.indexOf(box.value), key = box.parentElement.querySelector("line");
+    box.disabled = slot < 0 && names.length >= 8;
+    for (const [name, value] of Object.entries(slot < 0 ? { stroke: "none" } : lineStyle(slot))) key.setAttribute(name, value);
+  }
+  const task = byId("budget-task").value, all = (name, rows) => rows.map((i) => budget[name][i] / 1000);
+  const drawn = found.filter((i) => names.includes(lineName(i))), used = drawn.length ? drawn : found;
+  const bounds = (values) => [Math.min(...values), Math.max(...values)];
+  const [low, high] = bounds([...all("low", used), ...all("high", used), ...all("accuracy", used)]);
+  const [first, last] = bounds(all("budget", found));
+  const words = { prune: "share of weights removed", quantize: "mean bits of a weight", protect: "share of parameters protected" };
+  const x = { name: `budget: ${words[task] ?? task}`, low: first, high: last }, y = { name: "accuracy", low: Math.floor(low * 10) / 10, high: Math.min(1, Math.ceil(high * 10) / 10) };
+  const picture = frame(byId("budget-plot"), `Accuracy against budget: ${task}, ${byId("budget-network").value}`, x, y);
+  names.forEach((name, slot) => budgetLine(picture, name, slot, drawn.filter((i) => lineName(i) === name)));
+  const cells = found.map((i) => [lineName(i), trackName(budget.track[i] ?? ""), String(budget.budget[i] / 1000), number(budget.accuracy[i], 3),
+    `${number(budget.low[i], 3)} to ${number(budget.high[i], 3)}`, String(budget.n_examples[i]), number(budget.truth_guided_share[i])]);
+  simpleTable(byId("budget-table"), ["criterion", "track", "budget", "accuracy", "95 % interval", "examples", "share of the gain that the truth brings"], cells);
+}
+
+function budgetLine({ svg, across, up }, name, slot, found) {
+  const at = (values) => found.map((i) => `${across(data.budget.budget[i] / 1000).toFixed(1)},${up(values[i] / 1000).toFixed(1)}`);
+  const { low, high, accuracy, budget } = data.budget;
+  if (found.every((i) => low[i] !== null && high[i] !== null)) {
+    svg.append(draw("polygon", { class: "band", fill: `var(--c${slot % 8})`, points: [...at(high), ...at(low).reverse()].join(" ") }));
+  }
+  svg.append(draw("polyline", { class: "line", ...lineStyle(slot), points: at(accuracy).join(" ") }, draw("title", {}, name)));
+  for (const i of found) {
+    const title = `${name}: accuracy ${number(accuracy[i], 3)} at budget ${budget[i] / 1000}`;
+    svg.append(draw("circle", { cx: across(budget[i] / 1000), cy: up(accuracy[i] / 1000), r: 3.5, fill: `var(--c${slot % 8})` }, draw("title", {}, title)));
+  }
+}
+
+if (data.boards.length) startChoices();
+else document.documentElement.className = ""; // nothing to choose from: the plain page
+startTruth();
+startScatter();
+startBudget();
