@@ -7,19 +7,19 @@ among them on the validation networks of the same dataset, all corrected togethe
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import fmean
-from typing import Any
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
 from safer_bench import controls
-from safer_bench.aggregation import MIN_LAYERS, by_family, by_network
+from safer_bench.aggregation import MIN_LAYERS, family_weights
 from safer_bench.bootstrap import MIN_FAMILIES, intervals, rank_intervals, simultaneous_intervals
 from safer_bench.errors import BadInput
-from safer_bench.scope import Facts, Scope, in_scope, read_facts, reliable, result_rows
+from safer_bench.scope import Cell, CellValues, Facts, Scope, cell_values, in_scope, read_facts, reliable
 from safer_bench.score_table import TRACKS
 
+Array = np.ndarray
 Entry = tuple[str, str]  # (criterion, track)
 BASELINE = ("parameters", "blind")
 
@@ -146,25 +146,25 @@ def boards(
         raise BadInput(f"gate {gate:g}: the truth has no table 'cells', which holds reliabilities; give the whole truth")
     facts = read_facts(truth)
     scope = Scope(metric, perturbation_family, perturbation, level_rank, gate)
-    return boards_of(result_rows(results, facts, metric, level_rank), facts, scope)
+    return boards_of(cell_values(results, facts, metric, level_rank), facts, scope)
 
 
-def boards_of(rows: Sequence[dict[str, Any]], facts: Facts, scope: Scope) -> tuple[Board, ...]:
-    """Return the boards of a scope from rows that were read before.
+def boards_of(values: CellValues, facts: Facts, scope: Scope) -> tuple[Board, ...]:
+    """Return the boards of a scope from values that were read before.
 
     Args:
-        rows: what ``result_rows`` returns for the scope's metric and level rank.
+        values: what ``cell_values`` returns for the scope's metric and level rank.
         facts: of the truth.
         scope: which of them.
     """
-    groups: dict[tuple[str, str, bool], list[dict[str, Any]]] = {}
-    for row in in_scope(rows, facts, scope):
-        groups.setdefault(_group(row), []).append(row)
+    inside = in_scope(facts, scope, values.cells)
+    passed = inside & reliable(facts, scope.gate, values.cells)
+    groups = [(cell.dataset, cell.split, cell.n_layers >= MIN_LAYERS) for cell in values.cells]
     found = []
-    for key in sorted(groups, key=lambda key: (key[0], key[1], not key[2])):
-        chosen = list(reliable(groups[key], facts, scope.gate))
-        if chosen:
-            found.append(_board(key, chosen, facts, scope, _n_cells(groups[key])))
+    for key in sorted(set(groups), key=lambda key: (key[0], key[1], not key[2])):
+        mine = np.array([group == key for group in groups])
+        if (mine & passed).any():
+            found.append(_board(key, values.part(mine & passed), facts, scope, int((mine & inside).sum())))
     if not scope.statistics:
         return tuple(found)
     winners = {board.dataset: _winner(board) for board in found if board.split == "validation" and board.headline}
@@ -174,56 +174,44 @@ def boards_of(rows: Sequence[dict[str, Any]], facts: Facts, scope: Scope) -> tup
     )
 
 
-def _board(
-    key: tuple[str, str, bool], rows: Sequence[Mapping[str, Any]], facts: Facts, scope: Scope, n_ungated: int
-) -> Board:
+def _board(key: tuple[str, str, bool], values: CellValues, facts: Facts, scope: Scope, n_ungated: int) -> Board:
     dataset, split, headline = key
-    families = {name: facts.families[name] for name in sorted({row["network"] for row in rows})}
-    ceilings, n_cells = _ceilings(rows), _n_cells(rows)
-    ceiling = _row(("ceiling", ""), ceilings, families, facts.kinds, len(ceilings))
-    found = _rows(rows, families, facts.kinds)
-    return Board(dataset, split, scope.metric, headline, families, found, ceiling, scope.gate, n_cells, n_ungated - n_cells)
-
-
-def _n_cells(rows: Sequence[Mapping[str, Any]]) -> int:
-    return len({(row["network"], row["perturbation"]) for row in rows})
-
-
-def _group(row: Mapping[str, Any]) -> tuple[str, str, bool]:
-    return row["dataset"], row["split"], row["n_layers"] >= MIN_LAYERS
-
-
-def _rows(
-    results: Sequence[Mapping[str, Any]], families: Mapping[str, str], family_of: Mapping[str, str]
-) -> tuple[BoardRow, ...]:
-    groups: dict[Entry, list[Mapping[str, Any]]] = {}
-    for row in results:
-        groups.setdefault((row["criterion"], row["track"]), []).append(row)
-    n_cells = _n_cells(results)
-    rows = [_row(key, chosen, families, family_of, n_cells) for key, chosen in groups.items()]
-    return tuple(
-        sorted(rows, key=lambda row: (TRACKS.index(row.track), row.value is None, -(row.value or 0.0), row.criterion))
+    families = {name: facts.families[name] for name in sorted({cell.network for cell in values.cells})}
+    rows = [_row(*each, values.cells, facts) for each in zip(values.entries, values.values, values.known, strict=True)]
+    rows.sort(key=lambda row: (TRACKS.index(row.track), row.value is None, -round(row.value or 0.0, 9), row.criterion))
+    stated = np.isfinite(values.ceilings)
+    cells = [cell for cell, has in zip(values.cells, stated, strict=True) if has]
+    ceiling = _row(("ceiling", ""), values.ceilings[stated], stated[stated], cells, facts)
+    n_cells = len(values.cells)
+    return Board(
+        dataset, split, scope.metric, headline, families, tuple(rows), ceiling, scope.gate, n_cells, n_ungated - n_cells
     )
 
 
-def _ceilings(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return one row a cell whose value is the cell's ceiling; cells without one are left out."""
-    with_ceiling = [row for row in results if row["ceiling"] is not None]
-    return list({(row["network"], row["perturbation"]): {**row, "value": row["ceiling"]} for row in with_ceiling}.values())
+def _row(entry: Entry, values: Array, known: Array, cells: Sequence[Cell], facts: Facts) -> BoardRow:
+    """Average what a criterion reached in the cells that it scored; both arrays are ``(n_cells,)``."""
+    pairs = tuple((cell.network, cell.perturbation) for cell, scored in zip(cells, known, strict=True) if scored)
+    names, families, by_network, by_family = _weights(pairs, facts)
+    scored = values[known]
+    numbers = np.where(np.isfinite(scored), scored, 0.0)
+    means, of_families = by_network @ numbers, by_family @ numbers
+    return BoardRow(
+        *entry,
+        value=float(of_families.mean()) if known.all() and len(known) else None,
+        by_network=dict(zip(names, means.tolist(), strict=True)),
+        by_family=dict(zip(families, of_families.tolist(), strict=True)),
+        n_undefined=int(np.isnan(scored).sum()),
+        n_cells=len(pairs),
+    )
 
 
-def _row(
-    entry: Entry,
-    results: Sequence[Mapping[str, Any]],
-    families: Mapping[str, str],
-    family_of: Mapping[str, str],
-    n_cells: int,
-) -> BoardRow:
-    network_means = by_network(results, family_of)
-    means = by_family(network_means, families)
-    value = fmean(means.values()) if len(results) == n_cells and means else None
-    n_undefined = sum(row["value"] is None for row in results)
-    return BoardRow(*entry, value, network_means, means, n_undefined, len(results))
+@lru_cache(maxsize=64)
+def _weights(pairs: tuple[tuple[str, str], ...], facts: Facts) -> tuple[list[str], list[str], Array, Array]:
+    """Return networks, families, and what each (network, perturbation) weighs in their means."""
+    names = sorted({network for network, _ in pairs})
+    families = sorted({facts.families[network] for network in names})
+    alone = {name: name for name in names}
+    return names, families, family_weights(pairs, alone, facts.kinds), family_weights(pairs, facts.families, facts.kinds)
 
 
 def _winner(board: Board) -> Entry | None:

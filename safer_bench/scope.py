@@ -3,18 +3,33 @@
 A cell is a network under a perturbation, in area or at a level.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import reduce
+from operator import or_
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
 
-Row = Mapping[str, Any]
+Array = np.ndarray
 GATES = (0.0, 0.5, 0.8)  # published boards are repeated at these
 LEVEL_RANKS = ("mild", "mild to middle", "middle", "middle to severe", "severe")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A network under a perturbation, in area or at a level, and what tells its board."""
+
+    dataset: str
+    split: str
+    network: str
+    perturbation: str
+    level: float | None
+    n_layers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +53,7 @@ class Scope:
     statistics: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Facts:
     """What boards need of a truth.
 
@@ -71,37 +86,88 @@ def read_facts(truth: Mapping[str, pa.Table]) -> Facts:
     )
 
 
-def result_rows(results: pa.Table, facts: Facts, metric: str, level_rank: int | None = None) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class CellValues:
+    """What every criterion reached by one metric in the cells of single networks.
+
+    Attributes:
+        entries: (criterion, track) of each, sorted.
+        cells: of each.
+        values: ``(n_entries, n_cells)``; nan where undefined or not scored.
+        known: likewise, which were scored.
+        ceilings: ``(n_cells,)``; nan where there is none.
+    """
+
+    entries: list[tuple[str, str]]
+    cells: list[Cell]
+    values: Array
+    known: Array
+    ceilings: Array
+
+    def part(self, chosen: Array) -> "CellValues":
+        """Return some of the cells, and the criteria that scored any of them; ``chosen`` is ``(n_cells,)``."""
+        entries = np.asarray(self.known[:, chosen].any(axis=1))
+        return CellValues(
+            [entry for entry, kept in zip(self.entries, entries, strict=True) if kept],
+            [cell for cell, kept in zip(self.cells, chosen, strict=True) if kept],
+            self.values[np.ix_(entries, chosen)],
+            self.known[np.ix_(entries, chosen)],
+            self.ceilings[chosen],
+        )
+
+
+def cell_values(results: pa.Table, facts: Facts, metric: str, level_rank: int | None = None) -> CellValues:
     """Return the results of single networks by a metric, in area or at the levels of a rank.
 
     Raises:
         BadInput: no perturbation has a level of that rank.
     """
-    single = (pc.field("metric") == metric) & pc.field("network").is_valid()
+    wanted = (pc.field("metric") == metric) & pc.field("network").is_valid()
     if level_rank is None:
-        found: list[dict[str, Any]] = results.filter(single & (pc.field("summary") == "area")).to_pylist()
-        return found
-    deepest = max((len(levels) for levels in facts.levels.values()), default=0)
-    if not 1 <= level_rank <= deepest:
-        raise BadInput(f"level rank {level_rank}; expected 1, the mildest, to {deepest}")
-    wanted = {name: levels[level_rank - 1] for name, levels in facts.levels.items() if len(levels) >= level_rank}
-    found = results.filter(
-        single & (pc.field("summary") == "level") & pc.field("level").isin(sorted(set(wanted.values())))
-    ).to_pylist()
-    return [row for row in found if wanted.get(row["perturbation"]) == row["level"]]
+        wanted &= pc.field("summary") == "area"
+    else:
+        deepest = max((len(levels) for levels in facts.levels.values()), default=0)
+        if not 1 <= level_rank <= deepest:
+            raise BadInput(f"level rank {level_rank}; expected 1, the mildest, to {deepest}")
+        levels = {name: levels[level_rank - 1] for name, levels in facts.levels.items() if len(levels) >= level_rank}
+        of_rank = [(pc.field("perturbation") == name) & (pc.field("level") == level) for name, level in levels.items()]
+        wanted &= (pc.field("summary") == "level") & reduce(or_, of_rank)
+    table = results.filter(wanted)
+    entries, entry = _distinct(table, ["criterion", "track"])
+    cells, cell = _distinct(table, [each.name for each in fields(Cell)])
+    values, ceilings = np.full((len(entries), len(cells)), np.nan), np.full(len(cells), np.nan)
+    known = np.zeros(values.shape, dtype=bool)
+    values[entry, cell], known[entry, cell] = table["value"].to_numpy(), True
+    ceiling = table["ceiling"].to_numpy()
+    stated = np.isfinite(ceiling)
+    ceilings[cell[stated]] = ceiling[stated]
+    return CellValues(entries, [Cell(*each) for each in cells], values, known, ceilings)
 
 
-def in_scope(rows: Sequence[dict[str, Any]], facts: Facts, scope: Scope) -> list[dict[str, Any]]:
-    """Return the rows of a scope's perturbations; the gate is left to ``reliable``."""
+def _distinct(table: pa.Table, names: Sequence[str]) -> tuple[list[tuple[Any, ...]], Array]:
+    """Return the distinct rows of some columns, sorted, and the place of each row among them."""
+    places = pa.array(np.arange(table.num_rows))
+    groups = table.select(names).append_column("row", places).group_by(names).aggregate([("row", "list")])
+    found = list(zip(*(groups[name].to_pylist() for name in names), strict=True))
+    order = sorted(range(len(found)), key=lambda i: tuple((value is None, value) for value in found[i]))
+    rows, index = groups["row_list"].combine_chunks(), np.zeros(table.num_rows, dtype=np.int64)
+    for place, i in enumerate(order):
+        index[rows[i].values.to_numpy()] = place
+    return [found[i] for i in order], index
+
+
+def in_scope(facts: Facts, scope: Scope, cells: Sequence[Cell]) -> Array:
+    """Tell which cells are of a scope's perturbations ``(n_cells,)``; the gate is left to ``reliable``."""
     if scope.perturbation is not None:
-        return [row for row in rows if row["perturbation"] == scope.perturbation]
-    if scope.perturbation_family is not None:
-        return [row for row in rows if facts.kinds[row["perturbation"]] == scope.perturbation_family]
-    return list(rows)
+        found = [cell.perturbation == scope.perturbation for cell in cells]
+    elif scope.perturbation_family is not None:
+        found = [facts.kinds[cell.perturbation] == scope.perturbation_family for cell in cells]
+    else:
+        found = [True for _ in cells]
+    return np.array(found, dtype=bool)
 
 
-def reliable(rows: Sequence[dict[str, Any]], facts: Facts, gate: float) -> Iterator[dict[str, Any]]:
-    """Yield the rows of cells whose reliability reaches a gate; one that is unknown reaches none but 0."""
-    for row in rows:
-        if gate <= 0.0 or facts.reliability.get((row["network"], row["perturbation"], row["level"]), -1.0) >= gate:
-            yield row
+def reliable(facts: Facts, gate: float, cells: Sequence[Cell]) -> Array:
+    """Tell which cells' reliability reaches a gate ``(n_cells,)``; one that is unknown reaches none but 0."""
+    known = [facts.reliability.get((cell.network, cell.perturbation, cell.level), -1.0) for cell in cells]
+    return np.array([gate <= 0.0 or found >= gate for found in known], dtype=bool)

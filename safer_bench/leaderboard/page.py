@@ -13,7 +13,7 @@ from safer_bench.errors import BadInput
 from safer_bench.leaderboard import panels
 from safer_bench.leaderboard.tables import Json, Tables, entries_of, group_of, make_cells, make_tables, thousandths
 from safer_bench.metrics import METRICS
-from safer_bench.scope import GATES, LEVEL_RANKS, Facts, read_facts, result_rows
+from safer_bench.scope import GATES, LEVEL_RANKS, Facts, cell_values, read_facts
 
 MARKS = ("recomputed", "reported")
 BUDGET_COLUMNS = (
@@ -111,7 +111,7 @@ def _criteria(tables: Tables, truth: Mapping[str, pa.Table], extras: Extras) -> 
 
 
 def _boards(results: pa.Table, facts: Facts, tables: Tables, extras: Extras) -> list[Json]:
-    rows = result_rows(results, facts, schema.METRICS[0])
+    values = cell_values(results, facts, schema.METRICS[0])
     return [
         {
             "title": title_of(board),
@@ -120,7 +120,7 @@ def _boards(results: pa.Table, facts: Facts, tables: Tables, extras: Extras) -> 
             "networks": list(board.families.items()),
             "entries": entries_of(board),
             "tables": tables.numbers[group_of(board)],
-            "cells": make_cells(rows, facts, board),
+            "cells": make_cells(values, facts, board),
             "against": _differences(board),
             "costs": panels.mean_costs(extras.costs, board.families),
         }

@@ -3,15 +3,16 @@
 Values are integers in thousandths, null where there is none: a page of 300 criteria has to stay small.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 import pyarrow as pa
 
 from safer_bench import schema
 from safer_bench.board import Board, BoardRow, Entry, boards_of
-from safer_bench.scope import GATES, Facts, Scope, result_rows
+from safer_bench.scope import GATES, CellValues, Facts, Scope, cell_values
 
 Json = dict[str, Any]
 Group = tuple[str, str, bool]  # (dataset, split, ten layers or more)
@@ -72,33 +73,33 @@ def make_tables(results: pa.Table, facts: Facts) -> Tables:
     Values alone: Spearman of a family at levels, and every other metric of a family.
     """
     spearman, *others = schema.METRICS
-    rows = result_rows(results, facts, spearman)
-    found = Tables(boards_of(rows, facts, Scope()), {}, [], make_places(facts))
+    values = cell_values(results, facts, spearman)
+    found = Tables(boards_of(values, facts, Scope()), {}, [], make_places(facts))
     for p, (_, perturbation) in enumerate(found.places):
         gates = len(GATES) if perturbation is None else 1
-        _add_gates(found, rows, facts, f"0.{p}.0", Scope(spearman, *found.places[p]), gates)
+        _add_gates(found, values, facts, f"0.{p}.0", Scope(spearman, *found.places[p]), gates)
     for m, metric in enumerate(others, start=1):
-        _add_summary(found, result_rows(results, facts, metric), facts, f"{m}.{{}}.0", Scope(metric))
+        _add_summary(found, cell_values(results, facts, metric), facts, f"{m}.{{}}.0", Scope(metric))
     for rank in range(1, 1 + max((len(levels) for levels in facts.levels.values()), default=0)):
-        at_rank = result_rows(results, facts, spearman, rank)
+        at_rank = cell_values(results, facts, spearman, rank)
         _add_summary(found, at_rank, facts, f"0.{{}}.{rank}", Scope(spearman, level_rank=rank))
     return found
 
 
-def _add_summary(found: Tables, rows: Sequence[dict[str, Any]], facts: Facts, key: str, scope: Scope) -> None:
+def _add_summary(found: Tables, values: CellValues, facts: Facts, key: str, scope: Scope) -> None:
     """Add all perturbations with everything, and families with values alone; ``key`` has a gap for the place."""
     for p, (family, perturbation) in enumerate(found.places):
         if family is None:
-            _add_gates(found, rows, facts, key.format(p), scope, len(GATES))
+            _add_gates(found, values, facts, key.format(p), scope, len(GATES))
         elif perturbation is None:
             only = replace(scope, perturbation_family=family, statistics=False)
-            _add_gates(found, rows, facts, key.format(p), only, 1)
+            _add_gates(found, values, facts, key.format(p), only, 1)
 
 
-def _add_gates(found: Tables, rows: Sequence[dict[str, Any]], facts: Facts, key: str, scope: Scope, n_gates: int) -> None:
+def _add_gates(found: Tables, values: CellValues, facts: Facts, key: str, scope: Scope, n_gates: int) -> None:
     for g, gate in enumerate(GATES[:n_gates]):
         gated = replace(scope, gate=gate)
-        made = found.headline if gated == Scope() else boards_of(rows, facts, gated)
+        made = found.headline if gated == Scope() else boards_of(values, facts, gated)
         _add(found, f"{key}.{g}", made, networks=scope.perturbation_family is None and scope.level_rank is None and g == 0)
 
 
@@ -150,19 +151,23 @@ def _by_network(board: Board, entries: Sequence[Entry]) -> list[list[int | None]
     return [[thousandths(of.get(name)) for name in board.families] for of in means]
 
 
-def make_cells(rows: Sequence[Mapping[str, Any]], facts: Facts, board: Board) -> list[list[int | str | None]]:
+def make_cells(values: CellValues, facts: Facts, board: Board) -> list[list[int | str | None]]:
     """Return each criterion's values on a board: networks x perturbations, one network after another.
 
     Args:
-        rows: results of single networks by one metric, in area.
+        values: of single networks by one metric, in area.
         facts: of the truth.
         board: names the criteria and the networks.
     """
-    values = {
-        (row["criterion"], row["track"], row["network"], row["perturbation"]): (
-            UNDEFINED if row["value"] is None else thousandths(row["value"])
-        )
-        for row in rows
-    }
-    columns = [(network, perturbation) for network in board.families for perturbation in facts.kinds]
-    return [[values.get((*entry, *column)) for column in columns] for entry in entries_of(board)]
+    columns = {(cell.network, cell.perturbation): i for i, cell in enumerate(values.cells)}
+    wanted = [columns.get((network, perturbation)) for network in board.families for perturbation in facts.kinds]
+    places = {entry: i for i, entry in enumerate(values.entries)}
+    rows = [places[entry] for entry in entries_of(board)]
+    return [[None if column is None else _shown(values, row, column) for column in wanted] for row in rows]
+
+
+def _shown(values: CellValues, row: int, column: int) -> int | str | None:
+    if not values.known[row, column]:
+        return None
+    value = float(values.values[row, column])
+    return thousandths(value) if isfinite(value) else UNDEFINED
