@@ -7,7 +7,10 @@ function budgetRows() {
   return budget.task.map((_, i) => i).filter((i) => budget.task[i] === task && budget.network[i] === network && String(budget.level[i] ?? "") === level);
 }
 
-const lineName = (i) => data.budget.criterion[i];
+// A criterion of two tracks has two lines.
+const tracksOf = new Map();
+(data.budget?.criterion ?? []).forEach((name, i) => tracksOf.set(name, (tracksOf.get(name) ?? new Set()).add(data.budget.track[i])));
+const lineName = (i) => (tracksOf.get(data.budget.criterion[i]).size > 1 ? `${data.budget.criterion[i]} (${trackName(data.budget.track[i])})` : data.budget.criterion[i]);
 
 function startBudget() {
   if (!data.budget) return;

@@ -15,7 +15,7 @@ from safer_bench.area import area_weights
 from safer_bench.board import Entry
 from safer_bench.leaderboard.tables import Json, thousandths
 
-AWARE_LIMIT = 300_000  # ranks of criteria that see the perturbation: about 1 MB of the page
+AWARE_LIMIT = 250_000  # ranks of criteria that see the perturbation: about 0.7 MB of the page
 BUDGET_VALUES = ("budget", "accuracy", "low", "high", "truth_guided_share")
 
 

@@ -72,7 +72,13 @@ def budget_of(truth):
     network = truth["networks"].to_pylist()[0]
     rows = [
         {key: network[key] for key in ("network", "dataset", "split")}
-        | {"criterion": f"line{line}", "track": "blind", "task": task, "budget": budget, "level": level}
+        | {
+            "criterion": f"line{max(line, 1)}",
+            "track": "blind" if line else "level_aware",
+            "task": task,
+            "budget": budget,
+            "level": level,
+        }
         | {
             "accuracy": 0.9 - budget / 4 - line / 50,
             "low": 0.88 - budget / 4 - line / 50,

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from pathlib import Path
 
 import pytest
 
@@ -202,7 +203,7 @@ def test_the_plots_follow_their_choices(visit):
     page.select_option("#budget-task", label="protect")
     assert page.locator("#budget-level option").all_inner_texts() == ["0.01", "0.1"]
     assert page.locator("#budget-plot polyline").count() == 8
-    page.get_by_label("line0", exact=True).uncheck()
+    page.get_by_label("line1 (level aware)", exact=True).uncheck()
     assert page.locator("#budget-plot polyline").count() == 7
     assert page.locator("#budget-table tbody tr").count() == 30
 
@@ -245,32 +246,7 @@ def test_the_page_never_scrolls_sideways(visit, settings):
     assert abs(left - box.evaluate("box => box.getBoundingClientRect().left")) < 5
 
 
-CONTRAST = """() => {
-  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  const light = (colour) => {
-    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
-    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((x) => x / 255).map((x) => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (node) => {
-    for (; node; node = node.parentElement) {
-      const colour = getComputedStyle(node).backgroundColor;
-      if (!/^rgba\\(.*, 0\\)$|^transparent$/.test(colour)) return colour;
-    }
-    return "white";
-  };
-  const low = [];
-  const row = document.querySelector("#heat tbody").insertRow();
-  for (let v = 0; v <= 1000; v += 20) row.append(heatCell("layer", 0, v));
-  for (const node of document.querySelectorAll("h1, h2, p, a, th, td, label, select, input, button, caption, code, summary, legend, .mark, .soft, svg text")) {
-    if (!node.textContent.trim() || !node.getClientRects().length) continue;
-    const style = getComputedStyle(node), ink = node instanceof SVGElement ? style.fill : style.color;
-    const [a, b] = [light(ink), light(behind(node instanceof SVGElement ? node.closest("figure, fieldset") : node))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.4) low.push(`${node.tagName} ${node.className} ${node.textContent.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
-  }
-  return low;
-}"""
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
