@@ -216,6 +216,12 @@ TABLES: dict[str, pa.Schema] = {
 SORT_KEYS = ("criterion", "network", "perturbation", "summary", "metric", "level", "layer_index", "layer", "draw")
 
 
+def described(item: pa.Field | pa.Schema) -> tuple[str, str]:
+    """Return description and unit of a column, or description and nothing of a table."""
+    metadata = item.metadata or {}
+    return metadata.get(b"description", b"").decode(), metadata.get(b"unit", b"").decode()
+
+
 def check_schema(table: pa.Table, name: str, where: str) -> None:
     """Refuse a table that is not of the current schema.
 

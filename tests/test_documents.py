@@ -72,7 +72,7 @@ def test_versions_agree():
 
 def test_the_committed_card_is_the_one_its_tables_render():
     tree = load_tree(COMMITTED)
-    assert render_card(dict(tree)) == (COMMITTED / "README.md").read_text()
+    assert render_card(tree, tree.manifest["contents"]) == (COMMITTED / "README.md").read_text()
 
 
 def test_the_committed_truth_is_of_built_in_perturbations_as_they_are_defined():

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench import schema
-from safer_bench.dataset.card import render_card
+from safer_bench.dataset.documents import render_documents
 from safer_bench.dataset.merge import merge
 from safer_bench.dataset.summarise import summarise
 from safer_bench.dataset.tree import write_tree
@@ -51,7 +51,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     tables["layer_sensitivity"], tables["cells"] = summarise(probes, tables["networks"], tables["perturbations"])
     submissions = [read_submission(path, tables) for path in score_folders]
     tables |= {name: table for name, table in _scores(submissions).items() if table.num_rows}
-    write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_card(tables))
+    write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_documents)
 
 
 def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from safer_bench.errors import BadInput, MissingData
 DEFAULT = Path("data_cards/safer-bench")
 MANIFEST = "manifest.json"
 SPLITS = ("validation", "test")
+Documents = Callable[[Mapping[str, pa.Table], Mapping[str, str], Mapping[str, str]], Mapping[str, str]]
 NO_SPLIT = "full"  # of tables without networks; `all` would be the obvious name, but `datasets` reserves it and fails
 
 
@@ -166,14 +167,14 @@ def split_files(name: str, table: pa.Table) -> dict[str, pa.Table]:
     return {f"{name}/{split}-00000-of-00001.parquet": part for split, part in parts.items() if part.num_rows}
 
 
-def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], card: str) -> None:
+def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], render: Documents) -> None:
     """Write a dataset tree, complete or not at all; an older tree in its place is replaced.
 
     Args:
         out: its folder: new, empty, or an older tree.
         tables: every table.
         facts: what the manifest says besides files and contents: protocol and seed.
-        card: the README.
+        render: makes the documents beside the tables from tables, content hashes and digests of files.
 
     Raises:
         BadInput: the folder holds something else, or cannot be written to.
@@ -184,7 +185,7 @@ def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, An
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     files.make_folder(partial)
-    _fill(partial, tables, facts, card)
+    _fill(partial, tables, facts, render)
     if out.exists():
         out.rename(old)
     partial.rename(out)
@@ -203,8 +204,8 @@ def _check_replaceable(out: Path) -> None:
         raise BadInput(f"{out}: holds {foreign[0]}, which is no part of the tree there; move it away or use a new folder")
 
 
-def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], card: str) -> None:
-    contents, digests = {}, {"README.md": files.sha256_of(card.encode())}
+def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], render: Documents) -> None:
+    contents, digests = {}, {}
     for name, table in tables.items():
         ordered = schema.in_order(table)
         contents[name] = content_hash(ordered)
@@ -213,6 +214,9 @@ def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any]
             data = files.parquet_bytes(part)
             digests[path] = files.sha256_of(data)
             files.write_bytes(folder / path, data)
+    documents = render(tables, contents, dict(digests))
+    for path, text in documents.items():
+        digests[path] = files.sha256_of(text.encode())
+        files.write_text(folder / path, text)
     manifest = {"schema": schema.VERSION, **facts, "contents": contents, "files": digests}
-    files.write_text(folder / "README.md", card)
     files.write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")

@@ -20,6 +20,10 @@ def copy(small_tree, tmp_path):
     return shutil.copytree(small_tree.path, tmp_path / "tree")
 
 
+def nothing(tables, contents, digests):
+    return {}
+
+
 def rewrite(path, change):
     """Change a Parquet file, keeping its schema."""
     table = pq.read_table(path)
@@ -130,7 +134,7 @@ def test_an_unknown_table_lists_the_tables(small_tree):
 def test_a_tree_is_not_written_over_something_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("all of it")
     with pytest.raises(BadInput) as error:
-        write_tree(tmp_path, {}, {}, "")
+        write_tree(tmp_path, {}, {}, nothing)
     assert str(error.value) == f"{tmp_path}: not empty and no dataset tree; use a new folder"
     assert (tmp_path / "thesis.tex").read_text() == "all of it"
 
@@ -144,12 +148,12 @@ def test_nothing_but_a_tree_is_ever_replaced(copy, tmp_path, kind):
     keep = out if kind == "file" else out / "index.html"
     keep.write_text("precious")
     with pytest.raises(BadInput):
-        write_tree(out, {}, {}, "")
+        write_tree(out, {}, {}, nothing)
     assert keep.read_text() == "precious"
 
 
 def test_an_older_tree_is_replaced_whole(copy, small_tree):
-    write_tree(copy, {"layers": small_tree["layers"]}, {"protocol": 1, "seed": 0}, "card")
+    write_tree(copy, {"layers": small_tree["layers"]}, {"protocol": 1, "seed": 0}, lambda *_: {"README.md": "card"})
     assert sorted(path.name for path in copy.iterdir()) == ["README.md", "layers", "manifest.json"]
     assert load_tree(copy)["layers"].equals(small_tree["layers"])
 
@@ -185,7 +189,7 @@ def test_a_failed_write_leaves_the_old_tree_alone(copy, monkeypatch):
 
     monkeypatch.setattr(files, "parquet_bytes", refuse)
     with pytest.raises(BadInput, match="disk full"):
-        write_tree(copy, {"layers": load_tree(copy)["layers"]}, {}, "")
+        write_tree(copy, {"layers": load_tree(copy)["layers"]}, {}, nothing)
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
 

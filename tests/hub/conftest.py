@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 from huggingface_hub import close_session, constants
 
-from safer_bench.dataset.card import render_card
+from safer_bench.dataset.documents import render_documents
 from safer_bench.dataset.hub import client, publish
 from safer_bench.dataset.pinned import REPO_ID, REVISION
 from safer_bench.dataset.release import read_release
@@ -52,7 +52,7 @@ def little_tree(tmp_path_factory):
         for name, table in committed.items()
     }
     out = tmp_path_factory.mktemp("little") / "tree"
-    write_tree(out, tables, {"protocol": 1, "seed": committed.manifest["seed"]}, render_card(tables))
+    write_tree(out, tables, {"protocol": 1, "seed": committed.manifest["seed"]}, render_documents)
     return out
 
 
