@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from safer_bench import schema
+from safer_bench import files, schema
 from safer_bench.dataset.tree import split_files
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -75,4 +75,4 @@ def _info(name: str, table: pa.Table) -> Any:
 
 def _n_bytes(table: pa.Table) -> int:
     """Return the size in Arrow's stream format, which follows from the rows alone, as ``nbytes`` does not."""
-    return sum(pa.ipc.get_record_batch_size(batch) for batch in table.combine_chunks().to_batches())
+    return sum(pa.ipc.get_record_batch_size(batch) for part in files.batches(table) for batch in part.to_batches())

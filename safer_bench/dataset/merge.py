@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 
 from safer_bench import schema
 from safer_bench.errors import BadInput
+from safer_bench.run_folder import RunFolder, read_parts
 
+PROBE_KEY = ["network", "layer", "perturbation", "level", "draw"]
 NOT_CANONICAL = "loss_increase"  # may differ between machines
 
 
@@ -34,6 +36,20 @@ def merge(name: str, parts: Sequence[pa.Table], key: Sequence[str]) -> pa.Table:
         if column != NOT_CANONICAL and differing.any():
             raise _contradiction(name, table.slice(int(differing.argmax()), 2).to_pylist(), column, key)
     return schema.in_order(table.filter(pa.array(np.append(True, ~repeats))))
+
+
+def merged_probes(folders: Sequence[RunFolder]) -> pa.Table:
+    """Return the probes of all folders in canonical order, one chunk a network: no more than one network is copied.
+
+    Raises:
+        BadInput: a run is not finished, or two rows of one key differ, but for losses.
+    """
+    finished = [folder.finished() for folder in folders]
+    networks = sorted({network for found in finished for network in found})
+    return pa.concat_tables(
+        merge("probes", [read_parts(found[network]) for found in finished if network in found], PROBE_KEY).combine_chunks()
+        for network in networks
+    )
 
 
 def _as_before(column: pa.ChunkedArray) -> np.ndarray:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from safer_bench import schema
 from safer_bench.dataset.documents import render_documents
-from safer_bench.dataset.merge import merge
+from safer_bench.dataset.merge import merge, merged_probes
 from safer_bench.dataset.summarise import summarise
 from safer_bench.dataset.tree import write_tree
 from safer_bench.errors import BadInput
@@ -17,7 +17,6 @@ from safer_bench.run_folder import PROTOCOL, RunFolder
 from safer_bench.submission import Submission, read_submission
 
 KEYS = {"networks": ["network"], "layers": ["network", "layer"], "perturbations": ["perturbation"]}
-PROBE_KEY = ["network", "layer", "perturbation", "level", "draw"]
 
 
 def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None:
@@ -46,7 +45,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     }
     networks = [folder.table("networks") for folder in folders if not any(folder in run for run in shards)]
     tables["networks"] = merge("networks", [*networks, *map(_joined, shards)], KEYS["networks"])
-    probes = merge("probes", [folder.probes() for folder in folders], PROBE_KEY)
+    probes = merged_probes(folders)
     tables |= {name: _columns(probes, name) for name in ("layer_drops", "losses", "outcomes")}
     tables["layer_sensitivity"], tables["cells"] = summarise(probes, tables["networks"], tables["perturbations"])
     submissions = [read_submission(path, tables) for path in score_folders]

@@ -9,6 +9,7 @@ import pyarrow as pa
 from safer_bench import schema
 from safer_bench.area import area_weights, tolerated_level
 from safer_bench.cells import Cell, Row, cells_of
+from safer_bench.dataset.tree import runs
 from safer_bench.perturbations.stream import Stream
 from safer_bench.reliability import can_be_halved, ceilings, random_halves, split_half_reliability, standard_errors
 
@@ -21,41 +22,48 @@ def summarise(probes: pa.Table, networks: pa.Table, perturbations: pa.Table) -> 
     """Return the tables ``layer_sensitivity`` and ``cells``.
 
     Args:
-        probes: rows of layer_drops with the ``flips`` of outcomes.
+        probes: rows of layer_drops with the ``flips`` of outcomes, in canonical order.
         networks, perturbations: tables of those names.
 
     Raises:
         BadInput: probes are missing: levels or draws differ between the layers of a network.
     """
-    sensitivity, cells = [], []
-    for cell in cells_of(probes, networks, perturbations):
-        for rows, summary_row in _summaries(cell):
-            sensitivity += rows
-            if summary_row:
-                cells.append(summary_row)
-    return schema.build("layer_sensitivity", sensitivity), schema.build("cells", cells)
+    sensitivity, cells = [schema.build("layer_sensitivity", [])], []
+    for of_network in runs(probes, "network"):
+        rows_of_network: list[Row] = []
+        for cell in cells_of(of_network, networks, perturbations):
+            for rows, summary_row in _summaries(cell):
+                rows_of_network += rows
+                if summary_row:
+                    cells.append(summary_row)
+        sensitivity.append(schema.build("layer_sensitivity", rows_of_network))
+    return schema.in_order(pa.concat_tables(sensitivity)), schema.build("cells", cells)
 
 
 def _summaries(cell: Cell) -> Iterator[tuple[list[Row], Row | None]]:
     """Yield (layer rows, cell row) of each level, of the area, and of the tolerated level (which has no cell row)."""
-    n_levels = len(cell.levels)
+    n_levels, n_examples = len(cell.levels), cell.changes[0].shape[-1]
+    lost = [level.sum(-1, dtype=np.int32) for level in cell.changes]  # answers, by draw and layer
+    drops = np.stack([level.sum(0) / (len(level) * n_examples) for level in lost])  # (n_levels, n_layers)
     halves = None
     if can_be_halved(cell.changes, deterministic=cell.deterministic):
         stream = Stream("halves", cell.identity["network"], cell.identity["perturbation"])
         halves = random_halves(cell.changes, cell.slices, stream, N_SPLITS)
     for i, level in enumerate(cell.levels):
-        yield _summary(cell, "level", float(level), np.eye(n_levels)[i], halves)
+        over_5 = (lost[i] / n_examples > 0.05).mean(0)
+        rows, summary_row = _summary(cell, "level", float(level), np.eye(n_levels)[i], drops, halves)
+        yield [row | {"p_drop_over_5": float(over_5[j])} for j, row in enumerate(rows)], summary_row
     weights = area_weights(cell.levels, cell.scale) / cell.above_chance
-    yield _summary(cell, "area", None, weights, halves)
-    yield _tolerated(cell), None
+    yield _summary(cell, "area", None, weights, drops, halves)
+    yield _tolerated(cell, drops), None
 
 
-def _summary(cell: Cell, summary: str, level: float | None, weights: Array, halves: Any) -> tuple[list[Row], Row]:
-    drops = np.stack([level.mean(axis=(0, 2)) for level in cell.changes])  # (n_levels, n_layers)
+def _summary(
+    cell: Cell, summary: str, level: float | None, weights: Array, drops: Array, halves: Any
+) -> tuple[list[Row], Row]:
     values = weights @ drops
     errors = standard_errors(cell.changes, weights, cell.slices, deterministic=cell.deterministic)
     half_a, half_b = (None, None) if halves is None else (weights @ half for half in halves)
-    over_5 = [(found.mean(axis=-1) > 0.05).mean(axis=0) for found in cell.changes]
     used = [len(found) for found, weight in zip(cell.changes, weights, strict=True) if weight]
     common = cell.identity | {"summary": summary, "level": level, "draws": min(used)}
     rows = [
@@ -66,7 +74,6 @@ def _summary(cell: Cell, summary: str, level: float | None, weights: Array, halv
             "standard_error": _finite(errors[i]),
             "half_a": None if half_a is None else float(half_a[0, i]),
             "half_b": None if half_b is None else float(half_b[0, i]),
-            "p_drop_over_5": float(over_5[list(cell.levels).index(level)][i]) if level is not None else None,
         }
         for i, layer in enumerate(cell.layers)
     ]
@@ -84,8 +91,7 @@ def _cell_facts(cell: Cell, common: Row, values: Array, errors: Array, half_a: A
     } | {f"ceiling_{name}": _finite(value) for name, value in found.items()}
 
 
-def _tolerated(cell: Cell) -> list[Row]:
-    drops = np.stack([level.mean(axis=(0, 2)) for level in cell.changes])
+def _tolerated(cell: Cell, drops: Array) -> list[Row]:
     common = cell.identity | {"summary": "tolerated_level", "level": None, "draws": min(map(len, cell.changes))}
     rows = []
     for i, layer in enumerate(cell.layers):

@@ -5,9 +5,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
+from io import RawIOBase
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -152,19 +156,46 @@ def _read_file(path: Path, digest: str, table: str) -> pa.Table:
 
 def content_hash(table: pa.Table) -> str:
     """Return the SHA-256 of a table's rows in canonical order, independent of the Parquet encoding."""
-    sink = pa.BufferOutputStream()
-    ordered = schema.in_order(table).combine_chunks()
-    with pa.ipc.new_stream(sink, ordered.schema) as writer:
-        writer.write_table(ordered)
-    return files.sha256_of(sink.getvalue().to_pybytes())
+    digest = sha256()
+    ordered = schema.in_order(table)
+    with pa.ipc.new_stream(pa.PythonFile(_Sink(digest.update), mode="w"), ordered.schema) as writer:
+        for batch in files.batches(ordered):
+            writer.write_table(batch)
+    return digest.hexdigest()
+
+
+class _Sink(RawIOBase):
+    """A file that hands on what is written to it."""
+
+    def __init__(self, take: Callable[[Any], None]) -> None:
+        self._take = take
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._take(data)
+        return len(data)
 
 
 def split_files(name: str, table: pa.Table) -> dict[str, pa.Table]:
     """Return a table by file name within the tree: one file a split, or ``full`` for tables without networks."""
     if "split" not in table.schema.names:
         return {f"{name}/{NO_SPLIT}-00000-of-00001.parquet": table}
-    parts = {split: table.filter(pc.field("split") == split) for split in SPLITS}
-    return {f"{name}/{split}-00000-of-00001.parquet": part for split, part in parts.items() if part.num_rows}
+    parts: dict[str, list[pa.Table]] = {split: [] for split in SPLITS}
+    for run in runs(table, "split"):
+        parts[run["split"][0].as_py()].append(run)
+    return {f"{name}/{split}-00000-of-00001.parquet": pa.concat_tables(part) for split, part in parts.items() if part}
+
+
+def runs(table: pa.Table, column: str) -> Iterator[pa.Table]:
+    """Yield the table cut, without a copy, where a column of strings changes."""
+    values = table[column]
+    changed = pc.not_equal(values.slice(1), values.slice(0, max(table.num_rows - 1, 0)))
+    ends = [*(np.flatnonzero(changed.to_numpy()) + 1).tolist(), table.num_rows]
+    for start, end in pairwise([0, *ends]):
+        if end > start:
+            yield table.slice(start, end - start)
 
 
 def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], render: Documents) -> None:
