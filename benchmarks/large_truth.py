@@ -102,10 +102,10 @@ def time_pack(run: Path, out: Path, skip: str) -> dict[str, float]:
         out: the tree's folder.
         skip: ``nothing``, ``ceilings``, or ``statistics``: those, halves and standard errors.
     """
-    from safer_bench.dataset import pack, summarise
+    from safer_bench.dataset import merge, pack, summarise
 
     seconds: dict[str, float] = {}
-    for module, name in ((pack, "merged_probes"), (pack, "summarise"), (pack, "write_tree")):
+    for module, name in ((merge, "read_parts"), (pack, "summarise"), (pack, "_probe_tables"), (pack, "write_tree")):
         setattr(module, name, _timed(name, getattr(module, name), seconds))
     if skip != "nothing":
         summarise.ceilings = lambda *_: {}
@@ -122,7 +122,7 @@ def _timed(name, function, seconds):  # type: ignore[no-untyped-def]
     def timed(*arguments, **named):  # type: ignore[no-untyped-def]
         started = time.perf_counter()
         found = function(*arguments, **named)
-        seconds[name] = time.perf_counter() - started
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
         return found
 
     return timed

@@ -265,7 +265,8 @@ def _is_in_order(table: pa.Table, keys: list[str]) -> bool:
         return False
     open_pairs: Any = pa.scalar(True)  # pairs of neighbours that no earlier key has decided
     for key in keys:
-        before, after = table[key].slice(0, max(table.num_rows - 1, 0)), table[key].slice(1)
+        column = table[key].cast(pa.string()) if pa.types.is_dictionary(table[key].type) else table[key]
+        before, after = column.slice(0, max(table.num_rows - 1, 0)), column.slice(1)
         if pc.any(pc.and_(open_pairs, pc.greater(before, after))).as_py():
             return False
         open_pairs = pc.and_(open_pairs, pc.equal(before, after))

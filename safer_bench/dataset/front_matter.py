@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from safer_bench import files, schema
+from safer_bench import schema
 from safer_bench.dataset.tree import split_files
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -34,7 +34,7 @@ def front_matter(tables: Mapping[str, pa.Table], contents: Mapping[str, str]) ->
         size_categories=[next((label for limit, label in SIZES if n_rows < limit), "1M<n<10M")],
         configs=[_config(name, table, contents[name]) for name, table in tables.items()],
     )
-    DatasetInfosDict({name: _info(name, table) for name, table in tables.items()}).to_dataset_card_data(data)
+    DatasetInfosDict({name: _info(name) for name in tables}).to_dataset_card_data(data)
     return str(data.to_yaml())
 
 
@@ -60,19 +60,8 @@ def _config(name: str, table: pa.Table, content: str) -> dict[str, Any]:
     }
 
 
-def _info(name: str, table: pa.Table) -> Any:
+def _info(name: str) -> Any:
+    """Return the columns, but not the numbers of rows: given these, ``load_dataset`` refuses its own ``filters``."""
     from datasets import DatasetInfo, Features
 
-    parts = {Path(path).name.partition("-")[0]: part for path, part in split_files(name, table).items()}
-    return DatasetInfo(
-        config_name=name,
-        features=Features.from_arrow_schema(table.schema),
-        splits=[
-            {"name": split, "num_bytes": _n_bytes(part), "num_examples": part.num_rows} for split, part in parts.items()
-        ],
-    )
-
-
-def _n_bytes(table: pa.Table) -> int:
-    """Return the size in Arrow's stream format, which follows from the rows alone, as ``nbytes`` does not."""
-    return sum(pa.ipc.get_record_batch_size(batch) for part in files.batches(table) for batch in part.to_batches())
+    return DatasetInfo(config_name=name, features=Features.from_arrow_schema(schema.TABLES[name]))

@@ -1,6 +1,6 @@
 """Tables of several run folders as one: repeated rows once, rows that contradict each other refused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -38,18 +38,16 @@ def merge(name: str, parts: Sequence[pa.Table], key: Sequence[str]) -> pa.Table:
     return schema.in_order(table.filter(pa.array(np.append(True, ~repeats))))
 
 
-def merged_probes(folders: Sequence[RunFolder]) -> pa.Table:
-    """Return the probes of all folders in canonical order, one chunk a network: no more than one network is copied.
+def merged_probes(folders: Sequence[RunFolder]) -> Iterator[pa.Table]:
+    """Yield the probes of each network, by all folders, in canonical order: no more than one network is copied.
 
     Raises:
         BadInput: a run is not finished, or two rows of one key differ, but for losses.
     """
     finished = [folder.finished() for folder in folders]
-    networks = sorted({network for found in finished for network in found})
-    return pa.concat_tables(
-        merge("probes", [read_parts(found[network]) for found in finished if network in found], PROBE_KEY).combine_chunks()
-        for network in networks
-    )
+    for network in sorted({network for found in finished for network in found}):
+        parts = [read_parts(found[network]) for found in finished if network in found]
+        yield merge("probes", parts, PROBE_KEY).combine_chunks()
 
 
 def _as_before(column: pa.ChunkedArray) -> np.ndarray:

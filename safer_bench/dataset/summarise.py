@@ -9,7 +9,6 @@ import pyarrow as pa
 from safer_bench import schema
 from safer_bench.area import area_weights, tolerated_level
 from safer_bench.cells import Cell, Row, cells_of
-from safer_bench.dataset.tree import runs
 from safer_bench.perturbations.stream import Stream
 from safer_bench.reliability import can_be_halved, ceilings, random_halves, split_half_reliability, standard_errors
 
@@ -22,22 +21,19 @@ def summarise(probes: pa.Table, networks: pa.Table, perturbations: pa.Table) -> 
     """Return the tables ``layer_sensitivity`` and ``cells``.
 
     Args:
-        probes: rows of layer_drops with the ``flips`` of outcomes, in canonical order.
+        probes: rows of layer_drops with the ``flips`` of outcomes.
         networks, perturbations: tables of those names.
 
     Raises:
         BadInput: probes are missing: levels or draws differ between the layers of a network.
     """
-    sensitivity, cells = [schema.build("layer_sensitivity", [])], []
-    for of_network in runs(probes, "network"):
-        rows_of_network: list[Row] = []
-        for cell in cells_of(of_network, networks, perturbations):
-            for rows, summary_row in _summaries(cell):
-                rows_of_network += rows
-                if summary_row:
-                    cells.append(summary_row)
-        sensitivity.append(schema.build("layer_sensitivity", rows_of_network))
-    return schema.in_order(pa.concat_tables(sensitivity)), schema.build("cells", cells)
+    sensitivity, cells = [], []
+    for cell in cells_of(probes, networks, perturbations):
+        for rows, summary_row in _summaries(cell):
+            sensitivity += rows
+            if summary_row:
+                cells.append(summary_row)
+    return schema.build("layer_sensitivity", sensitivity), schema.build("cells", cells)
 
 
 def _summaries(cell: Cell) -> Iterator[tuple[list[Row], Row | None]]:

@@ -158,7 +158,8 @@ def content_hash(table: pa.Table) -> str:
     """Return the SHA-256 of a table's rows in canonical order, independent of the Parquet encoding."""
     digest = sha256()
     ordered = schema.in_order(table)
-    with pa.ipc.new_stream(pa.PythonFile(_Sink(digest.update), mode="w"), ordered.schema) as writer:
+    kinds = files.plain(ordered.slice(0, 0)).schema
+    with pa.ipc.new_stream(pa.PythonFile(_Sink(digest.update), mode="w"), kinds) as writer:
         for batch in files.batches(ordered):
             writer.write_table(batch)
     return digest.hexdigest()
@@ -190,7 +191,7 @@ def split_files(name: str, table: pa.Table) -> dict[str, pa.Table]:
 
 def runs(table: pa.Table, column: str) -> Iterator[pa.Table]:
     """Yield the table cut, without a copy, where a column of strings changes."""
-    values = table[column]
+    values = table[column].cast(pa.string())
     changed = pc.not_equal(values.slice(1), values.slice(0, max(table.num_rows - 1, 0)))
     ends = [*(np.flatnonzero(changed.to_numpy()) + 1).tolist(), table.num_rows]
     for start, end in pairwise([0, *ends]):
