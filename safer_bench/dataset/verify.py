@@ -3,7 +3,7 @@
 Nothing goes row by row but what is to be told or measured again: a truth may have millions of rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice, zip_longest
 from typing import Any
 
@@ -29,24 +29,29 @@ def problems(tree: Tree) -> Iterator[str]:
     for name, digest in tree.manifest["files"].items():
         if name in there and files.sha256_of((tree.path / name).read_bytes()) != digest:
             yield f"{name}: differs from the manifest"
+    tables: dict[str, pa.Table] = {}
     for name in tree:
-        yield from _table_problems(tree, name)
+        try:
+            tables[name] = tree[name]
+        except BadInput as error:
+            yield str(error)
+    yield from (
+        f"{name}: its rows differ from the manifest's content hash"
+        for name, table in tables.items()
+        if content_hash(table) != tree.manifest["contents"][name]
+    )
+    yield from _sum_problems(tables)
 
 
-def _table_problems(tree: Tree, name: str) -> Iterator[str]:
-    try:
-        table = tree[name]
-    except BadInput as error:
-        yield str(error)
-        return
-    if content_hash(table) != tree.manifest["contents"][name]:
-        yield f"{name}: its rows differ from the manifest's content hash"
-    if name == "layer_drops":
-        yield from (f"layer_drops: {row_name(row)}: sums do not fit" for row in inconsistent(table))
-    if name == "outcomes" and "layer_drops" in tree:
-        yield from _flip_problems(tree["layer_drops"], table)
-    if name == "networks":
-        yield from _clean_problems(table)
+def _sum_problems(tables: Mapping[str, pa.Table]) -> Iterator[str]:
+    """Yield which counts do not fit together, in the tables that can be read."""
+    drops, outcomes, networks = (tables.get(name) for name in ("layer_drops", "outcomes", "networks"))
+    if drops is not None:
+        yield from (f"layer_drops: {row_name(row)}: sums do not fit" for row in inconsistent(drops))
+    if drops is not None and outcomes is not None:
+        yield from _flip_problems(drops, outcomes)
+    if networks is not None:
+        yield from _clean_problems(networks)
 
 
 def row_name(row: Row) -> str:
