@@ -8,7 +8,7 @@ parts/<network>/<first example>-<layer index>.<16 hex digits of its SHA-256>.par
 
 import fcntl
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,13 +186,29 @@ class RunFolder:
         Raises:
             BadInput: parts are missing or damaged: the run is not finished.
         """
+        return read_parts([path for paths in self.finished().values() for path in paths])
+
+    def finished(self) -> dict[str, list[Path]]:
+        """Return the parts of each network of a finished run, checked.
+
+        Raises:
+            BadInput: parts are missing or damaged: the run is not finished.
+        """
         units, parts = self.units(), self.parts()
         if len(parts) < len(units):
             raise BadInput(
                 f"{self.path}: {len(units) - len(parts)} of {len(units)} parts are missing or damaged; "
                 "finish the run by repeating its measure command"
             )
-        return pa.concat_tables([PART.empty_table(), *(pq.ParquetFile(path).read() for path in parts.values())])
+        found: dict[str, list[Path]] = {}
+        for unit, path in parts.items():
+            found.setdefault(unit.network, []).append(path)
+        return found
+
+
+def read_parts(paths: Sequence[Path]) -> pa.Table:
+    """Return parts as one table."""
+    return pa.concat_tables([PART.empty_table(), *(pq.ParquetFile(path).read(use_threads=False) for path in paths)])
 
 
 def part_of(rows: list[dict[str, Any]]) -> bytes:

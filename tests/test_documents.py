@@ -4,12 +4,13 @@ import re
 import shlex
 import tomllib
 
+import pytest
 import yaml
 from typer.main import get_command
 
 import safer_bench
 from safer_bench.cli import app
-from safer_bench.dataset.card import render_card
+from safer_bench.dataset.documents import render_documents
 from safer_bench.dataset.tree import load_tree
 from safer_bench.measurement.describe import perturbation_row
 from safer_bench.perturbations import perturbations
@@ -21,8 +22,8 @@ README = (ROOT / "README.md").read_text()
 COMMANDS = get_command(app).commands
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def test_the_readme_stays_short():
@@ -76,6 +77,35 @@ def test_the_snippets_that_load_the_truth_run(monkeypatch, capsys, tmp_path):
     assert re.match(r"[a-z_0-9]+ \S+ \w+ [\d.]+ \d+ \d+ \d+\n", capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("path", ["data_cards/safer-bench/README.md", "docs/data.md"])
+def test_the_snippets_of_the_data_run(path, monkeypatch, capsys, tmp_path):
+    """Each by itself, from the repository's root, with a cache of its own."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path))
+    found = {}
+    for block in blocks("python", (ROOT / path).read_text()):
+        exec(block, names := {})
+        found |= names
+    if path.startswith("docs"):
+        assert found["drops"].num_rows > found["severe"].num_rows > 0
+        assert found["unit"] == b"examples"
+        assert set(found["cells"]["summary"]) == {"area"}
+        assert "gaussian_noise" in capsys.readouterr().out
+    else:
+        assert found["truth"].num_rows > 0
+        assert len(found["ranking"]) == len(found["areas"])
+        assert found["resolved"].column_names == ["network", "perturbation", "reliability"]
+        drops = [row[2] for row in found["worst"].fetchall()]
+        assert drops == sorted(drops, reverse=True)
+        assert len(drops) == 10
+
+
+def test_no_other_page_has_python_that_is_not_run():
+    """The network of docs/runs.md is measured in tests/test_long.py."""
+    pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks("python", path.read_text())}
+    assert pages == {"data.md", "runs.md"}
+
+
 def test_the_readmes_own_criterion_scores(tmp_path):
     (tmp_path / "mine.py").write_text(blocks("python")[2])
     found = safer_bench.score(f"{tmp_path / 'mine.py'}:largest_weight", safer_bench.load_network("digits_mlp"))
@@ -89,9 +119,18 @@ def test_versions_agree():
     assert f"## {safer_bench.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_the_committed_card_is_the_one_its_tables_render():
+def test_the_committed_documents_are_those_that_its_tables_render():
     tree = load_tree(COMMITTED)
-    assert render_card(dict(tree)) == (COMMITTED / "README.md").read_text()
+    digests = {name: digest for name, digest in tree.manifest["files"].items() if name.endswith(".parquet")}
+    for name, text in render_documents(tree, tree.manifest["contents"], digests).items():
+        assert name == "constraints.txt" or (COMMITTED / name).read_text() == text, name
+
+
+def test_the_committed_tree_was_written_by_the_pinned_versions():
+    found = (COMMITTED / "constraints.txt").read_text().splitlines()[1:]
+    pinned = (ROOT / "constraints.txt").read_text().splitlines()
+    assert found
+    assert set(found) <= set(pinned)
 
 
 def test_the_committed_truth_is_of_built_in_perturbations_as_they_are_defined():

@@ -9,7 +9,7 @@ LIGHT = ["safer_bench", "safer_bench.cli"] + [
     f"safer_bench.{name}"
     for name in (
         "aggregation", "allocation", "area", "board", "bootstrap", "catalogue", "cells", "comparison", "controls", "dataset.card",
-        "dataset.hub", "dataset.pack", "dataset.release", "dataset.tree", "dataset.verify", "errors", "evaluation", "fragile",
+        "dataset.documents", "dataset.hub", "dataset.pack", "dataset.release", "dataset.tree", "dataset.verify", "errors", "evaluation", "fragile",
         "files", "leaderboard", "metrics", "perturbations", "perturbations.gradient_corruption", "registry", "reliability",
         "run_folder", "schema", "scope", "score_table", "submission",
     )

@@ -8,16 +8,16 @@ import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from safer_bench import schema
-from safer_bench.dataset.tree import split_files
+from safer_bench.dataset import responsible
+from safer_bench.dataset.front_matter import front_matter
 
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
-
-def render_card(tables: Mapping[str, pa.Table]) -> str:
+def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str]) -> str:
     """Return the README of a dataset tree: front matter for the Hub, how the truth was measured, every column.
 
     Args:
         tables: every table of the tree.
+        contents: content hash of each table.
     """
     template = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -27,21 +27,19 @@ def render_card(tables: Mapping[str, pa.Table]) -> str:
         autoescape=False,  # noqa: S701  Markdown, not HTML
     ).get_template("card.md.j2")
     tables = {name: tables[name] for name in schema.TABLES if name in tables}
-    n_rows = tables["layer_drops"].num_rows
     return template.render(
-        configs=[_config(name, table) for name, table in tables.items()],
-        size=next((label for limit, label in SIZES if n_rows < limit), "1M<n<10M"),
-        n_rows=n_rows,
+        front_matter=front_matter(tables, contents),
+        n_rows=tables["layer_drops"].num_rows,
         tables={name: schema.TABLES[name] for name in tables},
-        describe=_describe,
+        row_counts={name: table.num_rows for name, table in tables.items()},
+        describe=schema.described,
         networks=_networks(tables["networks"]),
         cells=[row for row in tables["cells"].to_pylist() if row["summary"] == "area"],
         perturbations=tables["perturbations"].to_pylist(),
+        schema_version=schema.VERSION,
+        revision=contents["layer_drops"][:16],
+        responsible=responsible,
     )
-
-
-def _config(name: str, table: pa.Table) -> dict[str, Any]:
-    return {"name": name, "splits": [Path(path).name.partition("-")[0] for path in split_files(name, table)]}
 
 
 def _networks(table: pa.Table) -> list[dict[str, Any]]:
@@ -59,8 +57,3 @@ def wilson_interval(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     """
     centre, spread = k + z * z / 2, z * (k * (n - k) / n + z * z / 4) ** 0.5
     return (centre - spread) / (n + z * z), (centre + spread) / (n + z * z)
-
-
-def _describe(field: pa.Field | pa.Schema) -> tuple[str, str]:
-    metadata = field.metadata or {}
-    return metadata.get(b"description", b"").decode(), metadata.get(b"unit", b"").decode()

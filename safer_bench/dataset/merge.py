@@ -1,6 +1,6 @@
 """Tables of several run folders as one: repeated rows once, rows that contradict each other refused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 
 from safer_bench import schema
 from safer_bench.errors import BadInput
+from safer_bench.run_folder import RunFolder, read_parts
 
+PROBE_KEY = ["network", "layer", "perturbation", "level", "draw"]
 NOT_CANONICAL = "loss_increase"  # may differ between machines
 
 
@@ -34,6 +36,18 @@ def merge(name: str, parts: Sequence[pa.Table], key: Sequence[str]) -> pa.Table:
         if column != NOT_CANONICAL and differing.any():
             raise _contradiction(name, table.slice(int(differing.argmax()), 2).to_pylist(), column, key)
     return schema.in_order(table.filter(pa.array(np.append(True, ~repeats))))
+
+
+def merged_probes(folders: Sequence[RunFolder]) -> Iterator[pa.Table]:
+    """Yield the probes of each network, by all folders, in canonical order: no more than one network is copied.
+
+    Raises:
+        BadInput: a run is not finished, or two rows of one key differ, but for losses.
+    """
+    finished = [folder.finished() for folder in folders]
+    for network in sorted({network for found in finished for network in found}):
+        parts = [read_parts(found[network]) for found in finished if network in found]
+        yield merge("probes", parts, PROBE_KEY).combine_chunks()
 
 
 def _as_before(column: pa.ChunkedArray) -> np.ndarray:

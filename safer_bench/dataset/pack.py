@@ -1,15 +1,15 @@
 """Run folders and scores -> a dataset tree."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from safer_bench import schema
-from safer_bench.dataset.card import render_card
-from safer_bench.dataset.merge import merge
+from safer_bench.dataset.documents import render_documents
+from safer_bench.dataset.merge import merge, merged_probes
 from safer_bench.dataset.summarise import summarise
 from safer_bench.dataset.tree import write_tree
 from safer_bench.errors import BadInput
@@ -17,7 +17,6 @@ from safer_bench.run_folder import PROTOCOL, RunFolder
 from safer_bench.submission import Submission, read_submission
 
 KEYS = {"networks": ["network"], "layers": ["network", "layer"], "perturbations": ["perturbation"]}
-PROBE_KEY = ["network", "layer", "perturbation", "level", "draw"]
 
 
 def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None:
@@ -46,14 +45,10 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     }
     networks = [folder.table("networks") for folder in folders if not any(folder in run for run in shards)]
     tables["networks"] = merge("networks", [*networks, *map(_joined, shards)], KEYS["networks"])
-    probes = merge("probes", [folder.probes() for folder in folders], PROBE_KEY)
-    tables |= {name: _columns(probes, name) for name in ("layer_drops", "losses", "outcomes")}
-    tables["layer_sensitivity"], tables["cells"] = summarise(
-        probes, tables["networks"], tables["layers"], tables["perturbations"]
-    )
+    tables |= _probe_tables(folders, tables)
     submissions = [read_submission(path, tables) for path in score_folders]
     tables |= {name: table for name, table in _scores(submissions).items() if table.num_rows}
-    write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_card(tables))
+    write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_documents)
 
 
 def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
@@ -90,9 +85,35 @@ def _joined(shards: Sequence[RunFolder]) -> pa.Table:
     return schema.build("networks", rows)
 
 
-def _columns(probes: pa.Table, name: str) -> pa.Table:
-    wanted = schema.TABLES[name]
-    return schema.in_order(probes.select(wanted.names).cast(wanted))
+def _probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """Return the tables of probes and of what follows from them, made network by network."""
+    found: dict[str, list[pa.Table]] = {}
+    for probes in merged_probes(folders):
+        sensitivity, cells = summarise(probes, tables["networks"], tables["layers"], tables["perturbations"])
+        made = {"layer_sensitivity": sensitivity, "cells": cells} | _columns(probes)
+        for name, table in made.items():
+            found.setdefault(name, [schema.TABLES[name].empty_table()]).append(table)
+    return {name: schema.in_order(pa.concat_tables(parts[1:] or parts)) for name, parts in found.items()}
+
+
+def _columns(probes: pa.Table) -> dict[str, pa.Table]:
+    """Return what the tables of probes hold of one network; repeated strings, and columns of two tables, are held once."""
+    by_name = schema.in_order(probes.drop_columns(["layer_index"]))  # the others have no index of the layer
+    rows = {"layer_drops": _encoded(probes), "losses": (by_name := _encoded(by_name)), "outcomes": by_name}
+    found = {}
+    for name, table in rows.items():
+        wanted = schema.TABLES[name]
+        fields = [field.with_type(table.schema.field(field.name).type) for field in wanted]
+        columns = [table[field.name] for field in fields]
+        found[name] = pa.Table.from_arrays(columns, schema=pa.schema(fields, wanted.metadata))
+    return found
+
+
+def _encoded(table: pa.Table) -> pa.Table:
+    for i, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) and field.name != "weight_digest":
+            table = table.set_column(i, field.name, table.column(i).dictionary_encode())
+    return table
 
 
 def _scores(submissions: Sequence[Submission]) -> dict[str, pa.Table]:

@@ -38,27 +38,29 @@ def summarise(probes: pa.Table, networks: pa.Table, layers: pa.Table, perturbati
 
 def _summaries(cell: Cell, facts: Array) -> Iterator[tuple[list[Row], Row | None]]:
     """Yield (layer rows, cell row) of each level, of the area, and of the tolerated level (which has no cell row)."""
-    n_levels = len(cell.levels)
+    n_levels, n_examples = len(cell.levels), cell.changes[0].shape[-1]
+    lost = [level.sum(-1, dtype=np.int32) for level in cell.changes]  # answers, by draw and layer
+    drops = np.stack([level.sum(0) / (len(level) * n_examples) for level in lost])  # (n_levels, n_layers)
     halves = (np.full((1, n_levels, len(cell.layers)), np.nan),) * 2
     if can_be_halved(cell.changes, deterministic=cell.deterministic):
         stream = Stream("halves", cell.identity["network"], cell.identity["perturbation"])
         halves = random_halves(cell.changes, cell.slices, stream, N_SPLITS)
     for i, level in enumerate(cell.levels):
-        yield _summary(cell, "level", float(level), np.eye(n_levels)[i], halves, facts)
+        over_5 = (lost[i] / n_examples > 0.05).mean(0)
+        rows, summary_row = _summary(cell, "level", float(level), np.eye(n_levels)[i], drops, halves, facts)
+        yield [row | {"p_drop_over_5": float(over_5[j])} for j, row in enumerate(rows)], summary_row
     weights = area_weights(cell.levels, cell.scale) / cell.above_chance
-    yield _summary(cell, "area", None, weights, halves, facts)
-    yield _tolerated(cell), None
+    yield _summary(cell, "area", None, weights, drops, halves, facts)
+    yield _tolerated(cell, drops), None
 
 
 def _summary(
-    cell: Cell, summary: str, level: float | None, weights: Array, halves: tuple[Array, Array], facts: Array
+    cell: Cell, summary: str, level: float | None, weights: Array, drops: Array, halves: tuple[Array, Array], facts: Array
 ) -> tuple[list[Row], Row]:
-    drops = np.stack([level.mean(axis=(0, 2)) for level in cell.changes])  # (n_levels, n_layers)
     values = weights @ drops
     errors = standard_errors(cell.changes, weights, cell.slices, deterministic=cell.deterministic)
     half_a, half_b = (weights @ half for half in halves)  # (n_splits, n_layers)
     truth = CellTruth(values, half_a[0], half_b[0], errors, facts)
-    over_5 = [(found.mean(axis=-1) > 0.05).mean(axis=0) for found in cell.changes]
     used = [len(found) for found, weight in zip(cell.changes, weights, strict=True) if weight]
     common = cell.identity | {"summary": summary, "level": level, "draws": min(used)}
     rows = [
@@ -69,7 +71,6 @@ def _summary(
             "standard_error": _finite(errors[i]),
             "half_a": _finite(half_a[0, i]),
             "half_b": _finite(half_b[0, i]),
-            "p_drop_over_5": float(over_5[list(cell.levels).index(level)][i]) if level is not None else None,
         }
         for i, layer in enumerate(cell.layers)
     ]
@@ -86,8 +87,7 @@ def _cell_facts(common: Row, truth: CellTruth, reliability: float) -> Row:
     } | {f"ceiling_{name}": _finite(value) for name, value in found.items()}
 
 
-def _tolerated(cell: Cell) -> list[Row]:
-    drops = np.stack([level.mean(axis=(0, 2)) for level in cell.changes])
+def _tolerated(cell: Cell, drops: Array) -> list[Row]:
     common = cell.identity | {"summary": "tolerated_level", "level": None, "draws": min(map(len, cell.changes))}
     rows = []
     for i, layer in enumerate(cell.layers):

@@ -2,12 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
+from io import RawIOBase
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,6 +23,7 @@ from safer_bench.errors import BadInput, MissingData
 DEFAULT = Path("data_cards/safer-bench")
 MANIFEST = "manifest.json"
 SPLITS = ("validation", "test")
+Documents = Callable[[Mapping[str, pa.Table], Mapping[str, str], Mapping[str, str]], Mapping[str, str]]
 NO_SPLIT = "full"  # of tables without networks; `all` would be the obvious name, but `datasets` reserves it and fails
 
 
@@ -151,29 +156,57 @@ def _read_file(path: Path, digest: str, table: str) -> pa.Table:
 
 def content_hash(table: pa.Table) -> str:
     """Return the SHA-256 of a table's rows in canonical order, independent of the Parquet encoding."""
-    sink = pa.BufferOutputStream()
-    ordered = schema.in_order(table).combine_chunks()
-    with pa.ipc.new_stream(sink, ordered.schema) as writer:
-        writer.write_table(ordered)
-    return files.sha256_of(sink.getvalue().to_pybytes())
+    digest = sha256()
+    ordered = schema.in_order(table)
+    kinds = files.plain(ordered.slice(0, 0)).schema
+    with pa.ipc.new_stream(pa.PythonFile(_Sink(digest.update), mode="w"), kinds) as writer:
+        for batch in files.batches(ordered):
+            writer.write_table(batch)
+    return digest.hexdigest()
+
+
+class _Sink(RawIOBase):
+    """A file that hands on what is written to it."""
+
+    def __init__(self, take: Callable[[Any], None]) -> None:
+        self._take = take
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._take(data)
+        return len(data)
 
 
 def split_files(name: str, table: pa.Table) -> dict[str, pa.Table]:
     """Return a table by file name within the tree: one file a split, or ``full`` for tables without networks."""
     if "split" not in table.schema.names:
         return {f"{name}/{NO_SPLIT}-00000-of-00001.parquet": table}
-    parts = {split: table.filter(pc.field("split") == split) for split in SPLITS}
-    return {f"{name}/{split}-00000-of-00001.parquet": part for split, part in parts.items() if part.num_rows}
+    parts: dict[str, list[pa.Table]] = {split: [] for split in SPLITS}
+    for run in runs(table, "split"):
+        parts[run["split"][0].as_py()].append(run)
+    return {f"{name}/{split}-00000-of-00001.parquet": pa.concat_tables(part) for split, part in parts.items() if part}
 
 
-def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], card: str) -> None:
+def runs(table: pa.Table, column: str) -> Iterator[pa.Table]:
+    """Yield the table cut, without a copy, where a column of strings changes."""
+    values = table[column].cast(pa.string())
+    changed = pc.not_equal(values.slice(1), values.slice(0, max(table.num_rows - 1, 0)))
+    ends = [*(np.flatnonzero(changed.to_numpy()) + 1).tolist(), table.num_rows]
+    for start, end in pairwise([0, *ends]):
+        if end > start:
+            yield table.slice(start, end - start)
+
+
+def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], render: Documents) -> None:
     """Write a dataset tree, complete or not at all; an older tree in its place is replaced.
 
     Args:
         out: its folder: new, empty, or an older tree.
         tables: every table.
         facts: what the manifest says besides files and contents: protocol and seed.
-        card: the README.
+        render: makes the documents beside the tables from tables, content hashes and digests of files.
 
     Raises:
         BadInput: the folder holds something else, or cannot be written to.
@@ -184,7 +217,7 @@ def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, An
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     files.make_folder(partial)
-    _fill(partial, tables, facts, card)
+    _fill(partial, tables, facts, render)
     if out.exists():
         out.rename(old)
     partial.rename(out)
@@ -203,8 +236,8 @@ def _check_replaceable(out: Path) -> None:
         raise BadInput(f"{out}: holds {foreign[0]}, which is no part of the tree there; move it away or use a new folder")
 
 
-def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], card: str) -> None:
-    contents, digests = {}, {"README.md": files.sha256_of(card.encode())}
+def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], render: Documents) -> None:
+    contents, digests = {}, {}
     for name, table in tables.items():
         ordered = schema.in_order(table)
         contents[name] = content_hash(ordered)
@@ -213,6 +246,9 @@ def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any]
             data = files.parquet_bytes(part)
             digests[path] = files.sha256_of(data)
             files.write_bytes(folder / path, data)
+    documents = render(tables, contents, dict(digests))
+    for path, text in documents.items():
+        digests[path] = files.sha256_of(text.encode())
+        files.write_text(folder / path, text)
     manifest = {"schema": schema.VERSION, **facts, "contents": contents, "files": digests}
-    files.write_text(folder / "README.md", card)
     files.write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")

@@ -1,9 +1,15 @@
-"""Is a dataset tree what it says? Manifest, schema, sums, and which rows to measure again."""
+"""Is a dataset tree what it says? Manifest, schema, sums, and which rows to measure again.
 
-from collections.abc import Iterator
+Nothing goes row by row but what is to be told or measured again: a truth may have millions of rows.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice, zip_longest
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from safer_bench import files
 from safer_bench.dataset.tree import MANIFEST, Tree, content_hash
@@ -23,20 +29,29 @@ def problems(tree: Tree) -> Iterator[str]:
     for name, digest in tree.manifest["files"].items():
         if name in there and files.sha256_of((tree.path / name).read_bytes()) != digest:
             yield f"{name}: differs from the manifest"
+    tables: dict[str, pa.Table] = {}
     for name in tree:
-        yield from _table_problems(tree, name)
+        try:
+            tables[name] = tree[name]
+        except BadInput as error:
+            yield str(error)
+    yield from (
+        f"{name}: its rows differ from the manifest's content hash"
+        for name, table in tables.items()
+        if content_hash(table) != tree.manifest["contents"][name]
+    )
+    yield from _sum_problems(tables)
 
 
-def _table_problems(tree: Tree, name: str) -> Iterator[str]:
-    try:
-        table = tree[name]
-    except BadInput as error:
-        yield str(error)
-        return
-    if content_hash(table) != tree.manifest["contents"][name]:
-        yield f"{name}: its rows differ from the manifest's content hash"
-    if name == "layer_drops":
-        yield from (f"layer_drops: {row_name(row)}: sums do not fit" for row in table.to_pylist() if not consistent(row))
+def _sum_problems(tables: Mapping[str, pa.Table]) -> Iterator[str]:
+    """Yield which counts do not fit together, in the tables that can be read."""
+    drops, outcomes, networks = (tables.get(name) for name in ("layer_drops", "outcomes", "networks"))
+    if drops is not None:
+        yield from (f"layer_drops: {row_name(row)}: sums do not fit" for row in inconsistent(drops))
+    if drops is not None and outcomes is not None:
+        yield from _flip_problems(drops, outcomes)
+    if networks is not None:
+        yield from _clean_problems(networks)
 
 
 def row_name(row: Row) -> str:
@@ -44,15 +59,51 @@ def row_name(row: Row) -> str:
     return f"{row['network']} {row['layer']} {row['perturbation']} {row['level']:g} draw {row['draw']}"
 
 
-def consistent(row: Row) -> bool:
-    """Tell whether the counts of a row of ``layer_drops`` can be those of one probe."""
-    broken, fixed, right, n = row["broken"], row["fixed"], row["correct_clean"], row["n_examples"]
-    return (
-        0 <= broken <= right <= n
-        and 0 <= fixed <= n - right
-        and broken + fixed <= row["predictions_changed"] <= n
-        and row["accuracy_drop"] == (broken - fixed) / n
+def inconsistent(table: pa.Table) -> list[Row]:
+    """Return the rows of ``layer_drops`` whose counts cannot be those of one probe."""
+    names = ("broken", "fixed", "correct_clean", "n_examples", "predictions_changed", "changed_entries", "accuracy_drop")
+    broken, fixed, right, n, changed, entries, drop = (table[name].to_numpy() for name in names)
+    possible = (
+        ((broken >= 0) & (broken <= right) & (right <= n) & (n > 0))
+        & ((fixed >= 0) & (fixed <= n - right))
+        & ((broken + fixed <= changed) & (changed <= n) & (entries >= 0))
+        & (drop == (broken - fixed) / np.maximum(n, 1))
     )
+    return list(table.filter(pa.array(~possible)).to_pylist())
+
+
+def _flip_problems(drops: pa.Table, outcomes: pa.Table) -> Iterator[str]:
+    """Yield what ``outcomes`` says otherwise than ``layer_drops``: another probe, or another number of flips."""
+    keys = ["network", "perturbation", "level", "layer", "draw"]
+    drops, outcomes = (table.sort_by([(key, "ascending") for key in keys]) for table in (drops, outcomes))
+    if any(not drops[key].equals(outcomes[key]) for key in keys):
+        yield "outcomes: its probes are not those of layer_drops"
+        return
+    flipped = _bits_set(outcomes["flips"])
+    counted = pc.add(drops["broken"], drops["fixed"]).to_numpy()
+    for i in np.flatnonzero(flipped != counted):
+        row = drops.slice(int(i), 1).to_pylist()[0]
+        yield f"outcomes: {row_name(row)}: {flipped[i]} examples flipped, layer_drops says {counted[i]}"
+
+
+def _clean_problems(networks: pa.Table) -> Iterator[str]:
+    """Yield the networks whose right answers are not as many as counted."""
+    right = _bits_set(networks["clean_outcomes"])
+    for i in np.flatnonzero(right != networks["clean_correct"].to_numpy()):
+        name, counted = networks["network"][int(i)], networks["clean_correct"][int(i)]
+        yield f"networks: {name}: {right[i]} examples are right, clean_correct says {counted}"
+
+
+def _bits_set(column: pa.ChunkedArray) -> np.ndarray:
+    """Return the number of bits set in each row of a binary column ``(n_rows,)``."""
+    return np.concatenate([np.zeros(0, np.int64), *map(_bits_set_in_chunk, column.chunks)])
+
+
+def _bits_set_in_chunk(chunk: pa.BinaryArray) -> np.ndarray:
+    ends = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1].astype(np.int64)
+    values = np.frombuffer(chunk.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
+    total = np.concatenate([[0], np.cumsum(np.bitwise_count(values), dtype=np.int64)])
+    return np.asarray(np.diff(total[ends - ends[0]]))
 
 
 def choose_rows(table: pa.Table, n: int, seed: int = 0, dataset: str | None = None) -> list[Row]:
@@ -61,16 +112,12 @@ def choose_rows(table: pa.Table, n: int, seed: int = 0, dataset: str | None = No
     Raises:
         BadInput: ``dataset`` is given and the truth has no row of it.
     """
-    rows = [row for row in table.to_pylist() if dataset in (None, row["dataset"])]
-    if not rows:
+    rows = table if dataset is None else table.filter(pc.field("dataset") == dataset)
+    if not rows.num_rows:
         known = ", ".join(sorted(set(table["dataset"].to_pylist())))
         raise BadInput(f"the truth has no dataset {dataset!r}; it has {known}")
-    strata: list[list[Row]] = [[] for _ in range(len(STRATA) + 1)]
-    for i in Stream("verify", seed).permutation(len(rows)):
-        strata[sum(abs(rows[i]["accuracy_drop"]) >= limit for limit in STRATA)].append(rows[i])
-    chosen: list[Row] = []
-    while len(chosen) < min(n, len(rows)):
-        for stratum in strata:
-            if stratum and len(chosen) < n:
-                chosen.append(stratum.pop())
-    return chosen
+    order = Stream("verify", seed).permutation(rows.num_rows)[::-1]
+    stratum = np.digitize(np.abs(rows["accuracy_drop"].to_numpy()), STRATA)[order]
+    strata = [order[stratum == i].tolist() for i in range(len(STRATA) + 1)]
+    in_turn = (i for turn in zip_longest(*strata) for i in turn if i is not None)
+    return list(rows.take(list(islice(in_turn, n))).to_pylist())

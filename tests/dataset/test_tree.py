@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from safer_bench import files, schema
+from safer_bench.dataset.documents import render_documents
 from safer_bench.dataset.tree import content_hash, load_tree, load_truth, write_tree
 from safer_bench.dataset.verify import problems
 from safer_bench.errors import BadInput, MissingData
@@ -18,6 +19,10 @@ from tests.conftest import COMMITTED
 @pytest.fixture
 def copy(small_tree, tmp_path):
     return shutil.copytree(small_tree.path, tmp_path / "tree")
+
+
+def nothing(tables, contents, digests):
+    return {}
 
 
 def rewrite(path, change):
@@ -34,6 +39,7 @@ def test_load_dataset_loads_every_table_with_its_features(small_tree, name, tmp_
     found = datasets.load_dataset(str(small_tree.path), name, cache_dir=str(tmp_path))
     assert set(found) == ({"validation", "test"} if "split" in schema.TABLES[name].names else {"full"})
     for split in found.values():
+        assert split.features == datasets.Features.from_arrow_schema(schema.TABLES[name])
         assert split.column_names == schema.TABLES[name].names
     assert sum(split.num_rows for split in found.values()) == small_tree[name].num_rows
 
@@ -41,6 +47,21 @@ def test_load_dataset_loads_every_table_with_its_features(small_tree, name, tmp_
 def test_both_readers_give_the_same_rows(small_tree, tmp_path):
     theirs = datasets.load_dataset(str(small_tree.path), "layer_drops", split="test", cache_dir=str(tmp_path))
     assert load_truth(small_tree.path, split="test").to_pylist() == theirs.to_list()
+    stream = datasets.load_dataset(str(small_tree.path), "layer_drops", split="test", streaming=True)
+    assert list(stream) == theirs.to_list()
+
+
+def test_load_dataset_takes_columns_and_filters(small_tree, tmp_path):
+    """It refuses filters where the card gives numbers of rows."""
+    wanted = {"columns": ["network", "broken"], "filters": [("broken", ">", 5)]}
+    expected = [row for row in load_truth(small_tree.path, split="test").to_pylist() if row["broken"] > 5]
+    for streaming in (False, True):
+        place = {} if streaming else {"cache_dir": str(tmp_path)}
+        found = datasets.load_dataset(
+            str(small_tree.path), "layer_drops", split="test", streaming=streaming, **wanted, **place
+        )
+        assert list(found) == [{name: row[name] for name in wanted["columns"]} for row in expected]
+    assert expected
 
 
 def test_every_column_has_a_description(small_tree):
@@ -48,6 +69,8 @@ def test_every_column_has_a_description(small_tree):
         for path in (small_tree.path / name).glob("*.parquet"):
             for field in pq.read_schema(path):
                 assert field.metadata[b"description"], (name, field.name)
+        ours = {field.name: schema.described(field) for field in small_tree[name].schema}
+        assert ours == {field.name: schema.described(field) for field in schema.TABLES[name]}
 
 
 def test_load_dataset_gives_stale_rows_and_our_reader_does_not(copy, tmp_path):
@@ -59,6 +82,18 @@ def test_load_dataset_gives_stale_rows_and_our_reader_does_not(copy, tmp_path):
     assert datasets.load_dataset(str(copy), "layer_drops", split="test", cache_dir=cache).to_list() == before
     with pytest.raises(BadInput, match="the manifest says"):
         load_truth(copy)
+
+
+def test_a_tree_that_is_packed_anew_is_read_anew_by_load_dataset(copy, small_tree, tmp_path):
+    """Also another folder of its name: each table's version in the card follows from its rows."""
+    cache = str(tmp_path / "cache")
+    load = lambda at: datasets.load_dataset(str(at), "layers", split="test", cache_dir=cache).num_rows  # noqa: E731
+    before, other = load(copy), tmp_path / "elsewhere" / "tree"
+    other.parent.mkdir()
+    for rows_fewer, out in enumerate((copy, other), start=1):
+        tables = dict(small_tree) | {"layers": small_tree["layers"].slice(0, small_tree["layers"].num_rows - rows_fewer)}
+        write_tree(out, tables, {"protocol": 1, "seed": 0}, render_documents)
+        assert load(out) == load_truth(out, "layers", "test").num_rows == before - rows_fewer
 
 
 def test_a_changed_file_is_refused(copy):
@@ -130,7 +165,7 @@ def test_an_unknown_table_lists_the_tables(small_tree):
 def test_a_tree_is_not_written_over_something_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("all of it")
     with pytest.raises(BadInput) as error:
-        write_tree(tmp_path, {}, {}, "")
+        write_tree(tmp_path, {}, {}, nothing)
     assert str(error.value) == f"{tmp_path}: not empty and no dataset tree; use a new folder"
     assert (tmp_path / "thesis.tex").read_text() == "all of it"
 
@@ -144,12 +179,12 @@ def test_nothing_but_a_tree_is_ever_replaced(copy, tmp_path, kind):
     keep = out if kind == "file" else out / "index.html"
     keep.write_text("precious")
     with pytest.raises(BadInput):
-        write_tree(out, {}, {}, "")
+        write_tree(out, {}, {}, nothing)
     assert keep.read_text() == "precious"
 
 
 def test_an_older_tree_is_replaced_whole(copy, small_tree):
-    write_tree(copy, {"layers": small_tree["layers"]}, {"protocol": 1, "seed": 0}, "card")
+    write_tree(copy, {"layers": small_tree["layers"]}, {"protocol": 1, "seed": 0}, lambda *_: {"README.md": "card"})
     assert sorted(path.name for path in copy.iterdir()) == ["README.md", "layers", "manifest.json"]
     assert load_tree(copy)["layers"].equals(small_tree["layers"])
 
@@ -185,8 +220,21 @@ def test_a_failed_write_leaves_the_old_tree_alone(copy, monkeypatch):
 
     monkeypatch.setattr(files, "parquet_bytes", refuse)
     with pytest.raises(BadInput, match="disk full"):
-        write_tree(copy, {"layers": load_tree(copy)["layers"]}, {}, "")
+        write_tree(copy, {"layers": load_tree(copy)["layers"]}, {}, nothing)
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_bytes_and_hash_follow_the_rows_and_not_how_they_are_held(small_tree, monkeypatch):
+    """In chunks, with strings as dictionaries, or a few rows at a time."""
+    table = small_tree["layer_drops"]
+    names = table["network"].dictionary_encode()
+    held = table.set_column(0, table.schema.field("network").with_type(names.type), names)
+    held = pa.concat_tables([held.slice(0, 7), held.slice(7)])
+    assert content_hash(held) == content_hash(table)
+    assert files.parquet_bytes(held) == files.parquet_bytes(table)
+    monkeypatch.setattr(files, "MOST_ROWS", 50)
+    assert pq.read_table(pa.BufferReader(files.parquet_bytes(held))).equals(table)
+    assert content_hash(held) == content_hash(table.combine_chunks())
 
 
 def test_the_content_hash_follows_rows_and_not_their_order(small_tree):

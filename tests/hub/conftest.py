@@ -7,11 +7,14 @@ import pyarrow.compute as pc
 import pytest
 from huggingface_hub import close_session, constants
 
-from safer_bench.dataset import hub as our_hub
-from safer_bench.dataset.card import render_card
+from safer_bench.dataset.documents import render_documents
+from safer_bench.dataset.hub import client, publish
+from safer_bench.dataset.pinned import REPO_ID, REVISION
+from safer_bench.dataset.release import read_release
 from safer_bench.dataset.tree import load_tree, write_tree
 from tests.conftest import COMMITTED
-from tests.hub.fake import TOKEN, FakeHub, running
+from tests.hub.fake import running
+from tests.hub.repos import TOKEN, FakeHub
 
 
 @pytest.fixture
@@ -35,7 +38,7 @@ def point_to(endpoint, monkeypatch, tmp_path):
     }.items():
         monkeypatch.setattr(constants, name, value)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    monkeypatch.setattr(our_hub, "WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(client, "WAITS", (0.0, 0.0, 0.0))
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda _: None)
     close_session()
 
@@ -49,13 +52,20 @@ def little_tree(tmp_path_factory):
         for name, table in committed.items()
     }
     out = tmp_path_factory.mktemp("little") / "tree"
-    write_tree(out, tables, {"protocol": 1, "seed": committed.manifest["seed"]}, render_card(tables))
+    write_tree(out, tables, {"protocol": 1, "seed": committed.manifest["seed"]}, render_documents)
     return out
 
 
 @pytest.fixture
 def copy(little_tree, tmp_path):
     return shutil.copytree(little_tree, tmp_path / "tree")
+
+
+@pytest.fixture
+def published(hub, copy):
+    """The hub with the little tree as the pinned truth."""
+    publish(read_release(copy), REPO_ID, REVISION)
+    return hub
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A small Hugging Face Hub on 127.0.0.1: repositories in memory, the requests that publishing and loading make, and faults.
+"""A small Hugging Face Hub on 127.0.0.1: the requests that publishing and loading make, answered from memory, and faults.
 
 It stores what real clients send over real HTTP. It knows neither Xet nor the real Hub's own validation of files.
 """
@@ -10,86 +10,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from hashlib import sha1, sha256
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-TOKEN = "hf_dummyTokenOfTheTests"
-LARGE = (".parquet", ".safetensors")
-
-
-@dataclass
-class Fault:
-    """What goes wrong with the next ``times`` requests that match.
-
-    ``what`` is a status code; "cut" (the connection ends without an answer); "half" (it ends within the answer's body);
-    "lost" (the request is carried out, its answer never arrives); or "slow" (the answer takes half a second).
-    """
-
-    method: str
-    path: str
-    what: int | str
-    times: int = 1
-
-
-@dataclass
-class Repo:
-    """Commits are whole listings {path: content}; refs name commits."""
-
-    kind: str
-    private: bool = False
-    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    titles: list[str] = field(default_factory=list)
-    branches: dict[str, str] = field(default_factory=dict)
-    tags: dict[str, str] = field(default_factory=dict)
-    pulls: dict[str, str] = field(default_factory=dict)
-
-    def resolve(self, revision: str) -> str | None:
-        named = self.branches | self.tags | self.pulls
-        return named.get(revision, revision if revision in self.commits else None)
-
-    def add(self, files: dict[str, bytes], title: str) -> str:
-        oid = sha1(f"{len(self.commits)} {title} {sorted(files)}".encode()).hexdigest()
-        self.commits[oid] = files
-        self.titles.append(title)
-        return oid
-
-
-class Refused(Exception):
-    """An answer that is no success: status, message, and X-Error-Code or None."""
-
-
-class FakeHub:
-    """The state behind the server, for tests to look at and to change."""
-
-    def __init__(self) -> None:
-        self.repos: dict[str, Repo] = {}
-        self.objects: dict[str, bytes] = {}
-        self.faults: list[Fault] = []
-        self.requests: list[str] = []
-        self.endpoint = ""
-
-    def repo(self, repo_id: str, kind: str = "dataset") -> Repo:
-        return self.repos[f"{kind}s/{repo_id}"]
-
-    def make(self, repo_id: str, kind: str = "dataset", files: dict[str, bytes] | None = None) -> Repo:
-        """Create a repository as the Hub does, or one that holds ``files`` as well."""
-        repo = self.repos[f"{kind}s/{repo_id}"] = Repo(kind)
-        repo.branches["main"] = repo.add({".gitattributes": b"*.parquet filter=lfs\n", **(files or {})}, "initial commit")
-        return repo
-
-    def fail(self, method: str, path: str, what: int | str, times: int = 1) -> None:
-        self.faults.append(Fault(method, path, what, times))
-
-    def fault_of(self, method: str, path: str) -> int | str | None:
-        for fault in self.faults:
-            if fault.times and fault.method == method and re.search(fault.path, path):
-                fault.times -= 1
-                return fault.what
-        return None
+from tests.hub.repos import LARGE, TOKEN, FakeHub, Refused, Repo, entry, etag, ok
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -121,6 +48,9 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         fault = self.hub.fault_of(method, unquote(path))
         if fault == "cut":
+            return self.hang_up()
+        if fault == "silent":
+            self.hub.over.wait(30)
             return self.hang_up()
         if fault == "slow":
             time.sleep(0.5)
@@ -157,7 +87,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def hang_up(self) -> None:
         self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # the client has left already
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     # What the routes do: each takes the body, the query and the parts of the path, and returns status, headers and data.
 
@@ -307,22 +238,6 @@ class Handler(BaseHTTPRequestHandler):
         return 206, headers | {"Content-Range": f"bytes {first}-{last}/{len(data)}"}, data[first : last + 1]
 
 
-def ok(value: Any, status: int = 200) -> tuple[int, dict[str, str], bytes]:
-    return status, {}, json.dumps(value).encode()
-
-
-def etag(path: str, data: bytes) -> str:
-    """Return what names a file's content: SHA-256 of a large file, git's blob hash of any other."""
-    return sha256(data).hexdigest() if path.endswith(LARGE) else sha1(b"blob %d\0" % len(data) + data).hexdigest()
-
-
-def entry(path: str, data: bytes) -> dict[str, Any]:
-    row = {"type": "file", "path": path, "oid": sha1(b"blob %d\0" % len(data) + data).hexdigest(), "size": len(data)}
-    if path.endswith(LARGE):
-        row |= {"lfs": {"oid": sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}, "oid": "1" * 40}
-    return row
-
-
 API = r"/api/(datasets|models)/([^/]+/[^/]+)"
 ROUTES = (
     ("POST", r"/api/repos/create", Handler.create),
@@ -354,6 +269,7 @@ def running() -> Iterator[FakeHub]:
     try:
         yield hub
     finally:
+        hub.over.set()
         server.shutdown()
         server.server_close()
         thread.join(timeout=5)

@@ -1,7 +1,6 @@
 """Publishing over real HTTP: one commit and a tag, or a clear refusal that changes nothing."""
 
 import json
-import logging
 import shutil
 import socket
 
@@ -9,11 +8,11 @@ import pytest
 
 from safer_bench import files
 from safer_bench.dataset import hub as our_hub
+from safer_bench.dataset.hub import publishing
 from safer_bench.dataset.release import read_release
-from safer_bench.errors import BadInput, HubError, HubUnreachable
+from safer_bench.errors import BadInput, HubError
 from tests.conftest import COMMITTED
 from tests.hub.conftest import point_to
-from tests.hub.fake import TOKEN
 
 ZOO = COMMITTED.with_name("safer-bench-zoo")
 
@@ -190,73 +189,15 @@ def test_a_dry_run_without_a_hub_says_so_and_is_no_error(cli, copy, monkeypatch,
     assert real.err.startswith("Error: the Hub at 127.0.0.1 cannot be reached to publish to me/truth (")
 
 
-@pytest.mark.parametrize(
-    ("status", "message"),
-    [
-        (401, "it knows no valid token. Log in: hf auth login, or set HF_TOKEN; and check the name"),
-        (403, "the token may not do that; use one that may write to this repository"),
-        (404, "there is no such repository or revision, or the token may not see it; check --repo-id and --revision"),
-        (409, "the repository has changed meanwhile; look with --dry-run and repeat the command"),
-    ],
-)
-def test_a_refusal_of_the_hub_is_one_message(hub, cli, copy, status, message):
-    hub.fail("POST", "/commit/main", status)
-    found = cli("publish", copy, "--repo-id", "me/truth", "--tag", "v1.0.0")
-    assert (found.code, found.err.splitlines()[-1]) == (
-        2,
-        f"Error: the Hub refused to publish to me/truth ({status}): {message}",
-    )
-    assert hub.repo("me/truth").tags == {}
-
-
-@pytest.mark.parametrize(
-    ("what", "method", "path"),
-    [
-        (429, "GET", "/refs"),
-        (500, "POST", "/api/repos/create"),
-        (500, "POST", "/preupload/"),
-        (500, "PUT", "/objects/"),
-        (500, "POST", "/commit/"),
-        (500, "POST", "/tag/"),
-        ("cut", "PUT", "/objects/"),
-        ("cut", "POST", "/commit/"),
-        ("half", "GET", "/tree/"),
-        ("lost", "POST", "/api/repos/create"),
-        ("lost", "POST", "/commit/"),
-        ("lost", "POST", "/tag/"),
-        ("slow", "POST", "/commit/"),
-    ],
-)
-def test_what_fails_on_the_way_is_tried_again_and_nothing_is_done_twice(hub, copy, repo_files, what, method, path):
-    hub.fail(method, path, what)
-    our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
-    assert [fault.times for fault in hub.faults] == [0]
-    assert repo_files(hub, revision="v0.1.0") == content(copy)
-    assert len(hub.repo("me/truth").commits) == 2
-
-
-def test_an_interrupted_upload_leaves_the_repository_as_it_was_and_is_repeated(hub, copy, repo_files):
-    our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
-    before = repo_files(hub)
-    hub.fail("POST", "/commit/", "cut", times=99)
-    with pytest.raises(HubUnreachable, match="cannot be reached to publish to me/truth"):
-        our_hub.publish(read_release(other_card(copy)), "me/truth", "v0.2.0")
-    assert repo_files(hub) == before
-    assert set(hub.repo("me/truth").tags) == {"v0.1.0"}
-    hub.faults.clear()
-    our_hub.publish(read_release(copy), "me/truth", "v0.2.0")
-    assert repo_files(hub, revision="v0.2.0") == content(copy)
-
-
 def test_a_commit_of_somebody_else_meanwhile_is_not_overwritten(hub, copy, monkeypatch):
     our_hub.publish(read_release(copy), "me/truth")
-    repo, commit = hub.repo("me/truth"), our_hub._commit
+    repo, commit = hub.repo("me/truth"), publishing._commit
 
     def late(*arguments):
         repo.branches["main"] = repo.add({"theirs.txt": b"x"}, "somebody else")
         commit(*arguments)
 
-    monkeypatch.setattr(our_hub, "_commit", late)
+    monkeypatch.setattr(publishing, "_commit", late)
     with pytest.raises(HubError, match=r"\(412\): the repository has changed meanwhile"):
         our_hub.publish(read_release(other_card(copy)), "me/truth")
     assert repo.commits[repo.branches["main"]] == {"theirs.txt": b"x"}
@@ -264,24 +205,11 @@ def test_a_commit_of_somebody_else_meanwhile_is_not_overwritten(hub, copy, monke
 
 def test_files_that_the_hub_leaves_out_are_told_and_nothing_is_tagged(hub, copy, monkeypatch):
     """A .gitignore in the repository makes huggingface_hub skip files without a word."""
-    monkeypatch.setattr(our_hub, "_commit", lambda *_: None)
+    monkeypatch.setattr(publishing, "_commit", lambda *_: None)
     with pytest.raises(HubError) as error:
         our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
     assert str(error.value) == f"me/truth: after the commit README.md is not as in {copy}; nothing was tagged"
     assert hub.repo("me/truth").tags == {}
-
-
-@pytest.mark.parametrize(("status", "times"), [(401, 1), (418, 1), (500, 99)])
-def test_the_token_reaches_no_message_and_no_log(hub, cli, copy, caplog, status, times):
-    """The fake repeats the credentials it was given in the message of every fault."""
-    caplog.set_level(logging.DEBUG)
-    hub.fail("POST", "/commit/main", status, times)
-    found = cli("publish", copy, "--repo-id", "me/truth")
-    assert found.code == 2
-    assert f"({status})" in found.err or f"answers {status}" in found.err
-    assert TOKEN not in found.out + found.err + caplog.text
-    if status == 418:
-        assert "fault 418 for Bearer hf_..." in found.err
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "me/..", "me/tr uth"])

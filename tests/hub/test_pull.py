@@ -14,15 +14,8 @@ from safer_bench.dataset.pinned import REPO_ID, REVISION
 from safer_bench.dataset.release import read_release
 from safer_bench.dataset.tree import load_tree, load_truth
 from safer_bench.errors import BadInput, HubError, HubUnreachable, MissingData
-from tests.hub.fake import TOKEN
+from tests.hub.repos import TOKEN
 from tests.hub.test_publish import other_card
-
-
-@pytest.fixture
-def published(hub, copy):
-    """The hub with the little tree as the pinned truth."""
-    our_hub.publish(read_release(copy), REPO_ID, REVISION)
-    return hub
 
 
 def test_the_pinned_truth_is_pulled_and_then_found_without_a_hub(published, cli, copy, monkeypatch, tmp_path):
@@ -87,14 +80,6 @@ def test_a_hub_that_fails_between_two_requests_does_not_bring_the_cache_back(pub
     with pytest.raises(HubUnreachable) as error:
         our_hub.pull(REPO_ID, "main")
     assert str(error.value) == f"{REPO_ID}: main changed while it was fetched; pull again"
-
-
-@pytest.mark.parametrize("what", [500, "cut", "half", "slow"])
-def test_a_download_that_fails_on_the_way_is_tried_again(published, copy, what):
-    published.fail("GET", "/resolve/.*layer_drops/test", what)
-    tree = our_hub.pull()
-    assert [fault.times for fault in published.faults] == [0]
-    assert tree["layer_drops"].equals(load_tree(copy)["layer_drops"])
 
 
 def test_an_interrupted_download_is_no_truth_and_is_taken_up_again(published, copy, monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 
 from safer_bench.dataset import hub as our_hub
 from safer_bench.dataset.release import read_release
+from safer_bench.dataset.tree import load_tree
 from safer_bench.submission import read_submission
 from tests.conftest import COMMITTED, ROOT
 from tests.hub.test_publish import content
@@ -25,7 +26,7 @@ def test_a_submission_is_offered_in_a_pull_request_and_can_be_read_from_it(hub, 
     folder.mkdir()
     for name in content(SNIP):
         (folder / name).write_bytes(offered[f"submissions/snip/{name}"])
-    truth = our_hub.load_tree(COMMITTED)
+    truth = load_tree(COMMITTED)
     assert read_submission(folder, truth).scores.equals(read_submission(SNIP, truth).scores)
 
 
@@ -33,7 +34,7 @@ def test_only_the_files_of_a_submission_are_offered_and_older_ones_are_replaced(
     hub.make("me/truth", files={"submissions/snip/scores.csv": b"old", "submissions/other/scores.csv": b"theirs"})
     folder = shutil.copytree(SNIP, tmp_path / "snip")
     (folder / "secret.env").write_text("TOKEN=1")
-    our_hub.submit(folder, "me/truth", our_hub.load_tree(COMMITTED))
+    our_hub.submit(folder, "me/truth", load_tree(COMMITTED))
     assert sorted(repo_files(hub, revision="refs/pr/1")) == [
         "submissions/other/scores.csv",
         *sorted(f"submissions/snip/{name}" for name in content(SNIP)),

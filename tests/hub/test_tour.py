@@ -10,7 +10,8 @@ import pytest
 
 from safer_bench.dataset.tree import load_tree
 from tests.conftest import ROOT
-from tests.hub.fake import TOKEN, running
+from tests.hub.fake import running
+from tests.hub.repos import TOKEN
 from tests.test_documents import blocks
 
 pytestmark = pytest.mark.long

@@ -1,0 +1,167 @@
+"""Publish a checked folder: compare it with what a repository holds, then one commit and one tag."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safer_bench.dataset.hub.client import open_api, persist, told
+from safer_bench.dataset.pinned import NOT_OF_THE_TREE
+from safer_bench.dataset.release import Release
+from safer_bench.errors import HubError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What publishing would change: ``head`` is the last commit of a repository that is there, ``tagged`` the tag's."""
+
+    head: str | None
+    added: Names
+    changed: Names = ()
+    removed: Names = ()
+    tagged: str | None = None
+
+    @property
+    def clean(self) -> bool:
+        """Whether the repository holds the very files already."""
+        return self.head is not None and not (self.added or self.changed or self.removed)
+
+
+def make_plan(release: Release, repo_id: str, tag: str | None = None, *, into_existing: bool = False) -> Plan:
+    """Compare a checked folder with a repository; nothing is written.
+
+    Args:
+        release: what is to be published.
+        repo_id: ``ORG/NAME``.
+        tag: ``vX.Y.Z``; the repository may have it already if it names the very files.
+        into_existing: whether a repository that holds something else may be replaced.
+
+    Raises:
+        HubUnreachable: the Hub does not answer.
+        HubError: it refuses, the tag names other files, or the repository holds what publishing did not put there.
+        BadInput: ``repo_id`` is no name of a repository.
+    """
+    with told(f"look at {repo_id}"):
+        return _make_plan(open_api(), release, repo_id, tag, into_existing=into_existing)
+
+
+def _make_plan(api: "HfApi", release: Release, repo_id: str, tag: str | None, *, into_existing: bool) -> Plan:
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        head = str(api.repo_info(repo_id, repo_type=release.repo_type, revision="main").sha)
+        refs = api.list_repo_refs(repo_id, repo_type=release.repo_type)
+    except RepositoryNotFoundError:
+        return Plan(None, release.names)
+    ours = release.digests()
+    tagged = next((ref.target_commit for ref in refs.tags if ref.name == tag), None)
+    if tagged and _differences(ours, _listing(api, repo_id, release.repo_type, tagged)) != ((), (), ()):
+        raise HubError(
+            f"{repo_id}: tag {tag} is there and names other files than {release.folder}; a tag never moves: publish it as "
+            "another"
+        )
+    theirs = _listing(api, repo_id, release.repo_type, head)
+    if theirs and not into_existing and not _is_ours(api, release, repo_id, head, theirs):
+        raise HubError(
+            f"{repo_id}: holds {min(theirs)}, which `publish` did not put there; name another repository, or replace what "
+            "it holds with --into-existing (with --dry-run first: it lists what would be removed)"
+        )
+    return Plan(head, *_differences(ours, theirs), tagged)
+
+
+def _listing(api: "HfApi", repo_id: str, repo_type: str, revision: str) -> dict[str, str]:
+    """Return of each file of the tree at a revision what the Hub names its content by."""
+    from huggingface_hub.hf_api import RepoFile
+
+    entries = api.list_repo_tree(repo_id, repo_type=repo_type, revision=revision, recursive=True)
+    return {
+        item.path: item.lfs.sha256 if item.lfs else item.blob_id
+        for item in entries
+        if isinstance(item, RepoFile) and not any(fnmatch(item.path, pattern) for pattern in NOT_OF_THE_TREE)
+    }
+
+
+def _differences(ours: Mapping[str, set[str]], theirs: Mapping[str, str]) -> tuple[Names, Names, Names]:
+    """Return the names of files to add, to change and to remove."""
+    changed = (name for name in set(ours) & set(theirs) if theirs[name] not in ours[name])
+    added, removed = set(ours) - set(theirs), set(theirs) - set(ours)
+    return tuple(sorted(added)), tuple(sorted(changed)), tuple(sorted(removed))
+
+
+def _is_ours(api: "HfApi", release: Release, repo_id: str, head: str, theirs: Mapping[str, str]) -> bool:
+    """Tell whether a repository holds what `publish` put there: its marker, and no file that the marker does not know."""
+    if release.marker not in theirs:
+        return False
+    path = api.hf_hub_download(repo_id, release.marker, repo_type=release.repo_type, revision=head)
+    try:
+        found = json.loads(Path(path).read_text())
+        known = set(found["files"]) if release.repo_type == "dataset" else {f"{name}.safetensors" for name in found}
+    except (ValueError, TypeError, KeyError):
+        return False
+    return set(theirs) <= known | {release.marker} | ({"README.md", "parts.json"} if release.repo_type == "model" else set())
+
+
+def publish(
+    release: Release, repo_id: str, tag: str | None = None, *, private: bool = False, into_existing: bool = False
+) -> str:
+    """Make a repository hold a checked folder, by one commit, and tag it; what fails on the way is tried again.
+
+    Nothing is seen of it before the commit. Each trial compares anew, so that none repeats what the Hub did before its
+    answer was lost; a command that was interrupted is simply repeated.
+
+    Args:
+        release: what to publish.
+        repo_id: ``ORG/NAME``; created where it is not there.
+        tag: ``vX.Y.Z``.
+        private: whether a repository that is created is private.
+        into_existing: whether a repository that holds something else may be replaced.
+
+    Returns:
+        The commit that holds the files.
+
+    Raises:
+        HubUnreachable, HubError, BadInput: as ``make_plan``; the Hub did not take the files, or holds others now.
+    """
+
+    def once() -> str:
+        api = open_api()
+        look = lambda: _make_plan(api, release, repo_id, tag, into_existing=into_existing)  # noqa: E731
+        plan = look()
+        if plan.head is None:
+            api.create_repo(repo_id, repo_type=release.repo_type, private=private, exist_ok=True)
+            plan = look()
+        if plan.tagged:
+            return plan.tagged
+        if not plan.clean:
+            _commit(api, release, repo_id, plan, f"Publish {tag or release.folder.name}")
+            plan = look()
+        if not plan.clean:
+            odd = min(plan.added + plan.changed + plan.removed)
+            raise HubError(f"{repo_id}: after the commit {odd} is not as in {release.folder}; nothing was tagged")
+        if tag:
+            api.create_tag(repo_id, tag=tag, revision=plan.head, repo_type=release.repo_type)
+        return str(plan.head)
+
+    return persist(f"publish to {repo_id}", once)
+
+
+def _commit(api: "HfApi", release: Release, repo_id: str, plan: Plan, title: str) -> None:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    api.create_commit(
+        repo_id,
+        repo_type=release.repo_type,
+        operations=[
+            *(CommitOperationAdd(name, release.folder / name) for name in plan.added + plan.changed),
+            *(CommitOperationDelete(name, is_folder=False) for name in plan.removed),
+        ],
+        commit_message=title,
+        parent_commit=plan.head,
+    )

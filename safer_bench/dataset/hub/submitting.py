@@ -1,0 +1,50 @@
+"""Offer a submission in a pull request."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from safer_bench.dataset.hub.client import open_api, told
+from safer_bench.submission import read_submission
+
+SUBMISSION_FILES = ("submission.yaml", "scores.parquet", "scores.csv", "costs.parquet")
+
+
+def submit(folder: Path, repo_id: str, truth: Mapping[str, pa.Table]) -> str:
+    """Check a submission and offer it in a pull request on the Hub.
+
+    It is not tried again by itself: a request whose answer was lost may have been taken.
+
+    Args:
+        folder: ``submissions/NAME``.
+        repo_id: the dataset repository that gathers submissions.
+        truth: what the submission is checked against.
+
+    Returns:
+        The address of the pull request.
+
+    Raises:
+        BadSubmission: what is wrong with the submission.
+        HubUnreachable, HubError: the Hub does not answer, or refuses.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    name = read_submission(folder, truth).card.name
+    place = f"submissions/{name}"
+    offered = [file for file in SUBMISSION_FILES if (folder / file).is_file()]
+    with told(f"open a pull request on {repo_id}", "look first whether it is open already"):
+        api = open_api()
+        there = set(api.list_repo_files(repo_id, repo_type="dataset"))
+        stale = [file for file in SUBMISSION_FILES if f"{place}/{file}" in there and file not in offered]
+        request = api.create_commit(
+            repo_id,
+            repo_type="dataset",
+            operations=[
+                *(CommitOperationAdd(f"{place}/{file}", folder / file) for file in offered),
+                *(CommitOperationDelete(f"{place}/{file}", is_folder=False) for file in stale),
+            ],
+            commit_message=f"Submission {name}",
+            create_pr=True,
+        )
+    return str(request.pr_url)

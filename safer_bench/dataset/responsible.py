@@ -1,0 +1,75 @@
+"""What is said of the data in every tree: how they came about, what they are for, and what not to conclude from them.
+
+The card and ``croissant.json`` say the same, so both take it from here.
+"""
+
+DESCRIPTION = (
+    "Measured sensitivity of every layer of trained networks: one layer at a time was perturbed (noise, pruning, "
+    "quantization, bit flips, worst-case corruption), and the network's right and wrong answers to the same "
+    "evaluation examples were counted before and after. With the reliability of each ranking of layers and the "
+    "scores of criteria that try to predict it."
+)
+LICENCE = "https://creativecommons.org/licenses/by/4.0/"
+COLLECTION = (
+    "Computed by safer-bench, not observed: each row of layer_drops is one probe, the perturbation of one layer's "
+    "weight at one level by one draw of a keyed random stream, judged on consecutive evaluation examples in "
+    "canonical arithmetic (float64 with the range of float32), so that the integers do not depend on the machine."
+)
+ANNOTATION = (
+    "No human annotated anything. Right and wrong follow from the labels of the source datasets (handwritten "
+    "digits, Fashion-MNIST), whose label errors are in the counts."
+)
+PREPROCESSING = (
+    "Layers are never folded with their batch norm. Images are those of the source datasets, standardised; "
+    "criteria see probe images only, the truth is of evaluation images, and networks were trained on neither."
+)
+MISSING = (
+    "A null level belongs to a summary over levels; a null standard error, half or reliability means too few "
+    "draws to tell. Nothing is imputed."
+)
+USES = (
+    "Judging criteria of layer sensitivity: levels, signs and hyper-parameters are chosen on `validation`, one "
+    "score is made on `test`.",
+    "Studying which layers are fragile under which perturbation, and how far rankings of layers agree between "
+    "perturbations.",
+    "Not for certifying that a deployed network is safe or robust: that network has to be measured itself.",
+)
+LIMITATIONS = (
+    "Drops are those of *these* networks on *these* images; a larger network's layers need not behave alike.",
+    "A difference between two layers that is within their standard errors is no difference; a ranking of low "
+    "reliability is noise.",
+    "Layers are perturbed one at a time: joint damage is not the sum of single drops.",
+    "int8 results do not transfer to a deployment whose layers are folded with their batch norm.",
+    "The levels of two perturbations are on different scales: their drops at the n-th level are not comparable.",
+    "The truth of `test` is public, so a criterion can be fitted to it: don't.",
+)
+BIASES = (
+    "Small image classifiers only (under half a million parameters, ten classes, small grey images); no language, "
+    "no large networks, no detection.",
+    "Most families of the zoo are convolutional, and some have more networks than others: means are taken over families.",
+    "Levels were chosen on validation networks, to cost from about a hundredth to most of the accuracy.",
+)
+PERSONAL = (
+    "None: images of digits and of clothing, of which the tables hold no pixel; only counts, digests and names of layers."
+)
+SOCIAL_IMPACT = (
+    "Knowing which layers are fragile helps to protect a network against faults and to compress it; it tells an "
+    "attacker who can write to weights where to begin as well."
+)
+MAINTENANCE = (
+    "A changed number is a new version: a new tag on the Hub that never moves, told under Data in the CHANGELOG "
+    "of safer-bench. Each release adds networks; old revisions stay. `safer-bench verify` measures rows of any "
+    "revision again."
+)
+
+
+def citation(revision: str) -> str:
+    """Return the BibTeX entry of a truth, given its revision."""
+    return (
+        "@misc{safer_bench,\n"
+        "  title = {safer-bench: true layer sensitivities of trained networks},\n"
+        "  author = {{The safer-bench authors}},\n"
+        f"  note = {{Revision {revision} of the truth}},\n"
+        "  howpublished = {Dataset, CC-BY-4.0}\n"
+        "}"
+    )
