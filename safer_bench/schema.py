@@ -39,6 +39,10 @@ METRICS = (  # the names of metrics.METRICS, here without its half second of imp
     "top_10_percent_overlap",
 )
 RESULT_METRICS = (*METRICS, "ndcg_gain", "protected_gain_at_1", "protected_gain_at_3", "partial_spearman")  # no ceilings
+TASK = _column("task", STRING, "prune, quantize or protect")
+BUDGET = _column("budget", F64, "global sparsity, mean bits, or share of the weights protected", "the task's own")
+BIT_ERROR_RATE = _column("level", F64, "bit-error rate of what is not protected; null for other tasks", "bit-error rate")
+REVISION = _column("truth_revision", STRING, "content hash of the truth, 16 hex digits")
 PROBE = (NETWORK, DATASET, SPLIT, LAYER, PERTURBATION, LEVEL, DRAW)
 
 TABLES: dict[str, pa.Schema] = {
@@ -209,11 +213,52 @@ TABLES: dict[str, pa.Schema] = {
         _column("high", F64, "upper end of the 95 % interval of a mean over six families or more, else null"),
         _column("ceiling", F64, "what the noise-free truth would reach"),
         _column("n_layers", I32, "number of layers ranked; null for means"),
-        _column("truth_revision", STRING, "content hash of the truth, 16 hex digits"),
+        REVISION,
+    ),
+    "budget_results": _table(
+        "budget_results",
+        "the accuracy that is left when a criterion says how a budget is spent",
+        *(CRITERION, TRACK, NETWORK, DATASET, SPLIT, TASK),
+        _column("perturbation", STRING, "what layers get: all of them, or those that are not protected"),
+        BIT_ERROR_RATE,
+        BUDGET,
+        _column("spent", F64, "what the allocation comes to", "as budget"),
+        _column("accuracy", F64, "mean over examples and draws", "share of examples"),
+        _column("low", F64, "lower end of its 95 % interval, over examples and draws", "share of examples"),
+        _column("high", F64, "upper end of its 95 % interval", "share of examples"),
+        _column("n_examples", I32, "examples that the truth did not use", "examples"),
+        _column("draws", I32, "draws of the bit errors; 1 where nothing is random"),
+        _column("gain", F64, "accuracy minus that of uniform, paired by example and draw", "share of examples"),
+        _column("gain_low", F64, "lower end of its 95 % interval", "share of examples"),
+        _column("gain_high", F64, "upper end of its 95 % interval", "share of examples"),
+        _column(
+            "truth_guided_share", F64, "gain / gain of truth_guided; null where the latter is not over 5 standard errors"
+        ),
+        REVISION,
+    ),
+    "budget_allocations": _table(
+        "budget_allocations",
+        "what each layer gets of a budget",
+        *(CRITERION, NETWORK, DATASET, SPLIT, LAYER, TASK, BUDGET),
+        _column("amount", F64, "share of its weights pruned, its bits, or share of draws in which it is protected"),
+    ),
+    "budget_additivity": _table(
+        "budget_additivity",
+        "what random sets of layers lose together and one by one",
+        *(NETWORK, DATASET, SPLIT, PERTURBATION, LEVEL),
+        _column("set", I32, "number of the set, from 0"),
+        _column("layers", STRING, "its layers, separated by spaces"),
+        _column("joint_drop", F64, "accuracy lost when all are perturbed at once", "share of examples"),
+        _column("sum_of_drops", F64, "sum of what is lost when each is perturbed alone", "share of examples"),
+        _column("n_examples", I32, "examples that the truth did not use", "examples"),
+        _column("draws", I32, "draws that both are means of; 1 where nothing is random"),
     ),
 }
 
-SORT_KEYS = ("criterion", "network", "perturbation", "summary", "metric", "level", "layer_index", "layer", "draw")
+SORT_KEYS = (
+    *("criterion", "network", "perturbation", "summary", "metric", "level", "layer_index", "layer", "draw"),
+    *("task", "budget", "set"),
+)
 
 
 def check_schema(table: pa.Table, name: str, where: str) -> None:
