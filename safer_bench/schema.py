@@ -239,7 +239,7 @@ TABLES: dict[str, pa.Schema] = {
     "budget_allocations": _table(
         "budget_allocations",
         "what each layer gets of a budget",
-        *(CRITERION, NETWORK, DATASET, SPLIT, LAYER, TASK, BUDGET),
+        *(CRITERION, TRACK, NETWORK, DATASET, SPLIT, LAYER, TASK, BUDGET),
         _column("amount", F64, "share of its weights pruned, its bits, or share of draws in which it is protected"),
     ),
     "budget_additivity": _table(

@@ -12,7 +12,7 @@ from safer_bench.budget.images import budget_network
 from safer_bench.budget.intervals import Estimate, accuracy, gain
 from safer_bench.budget.protection import EVERYTHING, NOTHING, shielded
 from safer_bench.budget.tasks import Task
-from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNIFORM, Report, Trial, compressed
+from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM, Report, Trial, compressed
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
 from safer_bench.networks import Network
@@ -20,7 +20,7 @@ from safer_bench.networks import Network
 __all__ = ["DECIDED", "NAMES", "Outcome", "Wanted", "check_names", "spend"]
 
 DECIDED = 5.0  # standard errors by which the truth's gain has to exceed 0 before shares of it are told
-NAMES = (UNIFORM, FIRST_AND_LAST, *PRUNE_BASELINES, NOTHING, EVERYTHING, TRUTH_GUIDED)  # no criterion's
+NAMES = (UNIFORM, FIRST_AND_LAST, UNCHANGED, *PRUNE_BASELINES, NOTHING, EVERYTHING, TRUTH_GUIDED)  # no criterion's
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def gain_columns(own: Estimate | None, guided: Estimate | None) -> dict[str, flo
 def _allocations(trials: Sequence[Trial], network: Network) -> list[dict[str, Any]]:
     """Return rows of ``budget_allocations``; those of the first level, as allocations do not depend on it."""
     return [
-        {"criterion": trial.name, "budget": trial.budget, "layer": layer.name, "amount": float(amount)}
+        {"criterion": trial.name, "track": trial.track, "budget": trial.budget, "layer": layer.name, "amount": float(amount)}
         for trial in trials
         if trial.level == trials[0].level
         for layer, amount in zip(network.layers, trial.amounts, strict=True)

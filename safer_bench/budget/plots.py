@@ -25,7 +25,7 @@ def curves_png(panels: Sequence[Panel], task: Task) -> bytes:
     for each, panel in zip(axes, panels, strict=True):
         for name, (colour, marker) in _styles(panel).items():
             _curve(each, panel, name, colour, marker)
-        for name, style in zip(LIMITS, (":", "--"), strict=True):
+        for name, style in zip(LIMITS, (":", "--", "--"), strict=True):
             if name in panel.curves:
                 (row,) = panel.curves[name].values()
                 each.axhline(100 * row["accuracy"], color="0.5", lw=1, ls=style, label=LIMITS[name])

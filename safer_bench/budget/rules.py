@@ -5,6 +5,7 @@ weights or bits, found by bisection on the one number c that all layers share.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 
 import numpy as np
@@ -48,15 +49,19 @@ def bits(w: Array, sizes: Array, n_bits: int) -> Array:
     bits_l = clip(round(c + 4(w_l - 1/2)), 2, 8) with the largest c that does not take more; half to even.
 
     Args:
-        w: priorities ``(n_layers,)``.
+        w: priorities ``(n_layers,)``: whole multiples of 1 / (2 n_layers).
         sizes: weights of each layer.
         n_bits: at least 2 for each weight.
     """
+    unit = 4 * len(w)  # 1/unit is half of the smallest distance between values of c at which bits change: all is whole
+    offsets = 8 * np.rint(2 * len(w) * w).astype(np.int64) - 2 * unit
 
-    def of(c: float) -> Array:
-        return np.clip(np.rint(c + 4.0 * (w - 0.5)), FEWEST_BITS, MOST_BITS).astype(np.int64)
+    def of(c: int) -> Array:
+        return np.clip(np.rint((c + offsets) / unit), FEWEST_BITS, MOST_BITS).astype(np.int64)
 
-    return of(boundary(-10.0, 20.0, lambda c: int((of(c) * sizes).sum()) > n_bits)[0])
+    steps = range(-MOST_BITS * unit, 2 * MOST_BITS * unit)
+    over = bisect_left(steps, True, key=lambda c: int((of(c) * sizes).sum()) > n_bits)
+    return of(steps[over - 1])
 
 
 def protected(scores: Array, sizes: Array, n_protected: int, order: Array) -> Array:

@@ -11,11 +11,11 @@ from safer_bench.budget.additivity import Fit
 from safer_bench.budget.entrants import TRUTH_GUIDED
 from safer_bench.budget.protection import EVERYTHING, NOTHING
 from safer_bench.budget.tasks import Task
-from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNIFORM
+from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM
 from safer_bench.controls import CONTROLS
 
 Row = Mapping[str, Any]
-LIMITS = {NOTHING: "unprotected", EVERYTHING: "everything protected"}
+LIMITS = {NOTHING: "unprotected", EVERYTHING: "everything protected", UNCHANGED: "unchanged"}
 REFERENCES = (UNIFORM, TRUTH_GUIDED, *LIMITS)
 BASELINES = (*REFERENCES, FIRST_AND_LAST, *PRUNE_BASELINES)
 
@@ -131,8 +131,8 @@ def _introduction(results: pa.Table, task: Task) -> Iterator[str]:
     draws = f" and {rows[0]['draws']} draws" if task.name == "protect" else ""
     yield f"Accuracy in percent with its 95 % interval over {examples} examples{draws}, none of which the truth of this"
     yield f"perturbation saw. Layers get {rows[0]['perturbation']}; columns are budgets ({task.unit}). The last column is"
-    yield f"the share of the gain of `{TRUTH_GUIDED}` over `{UNIFORM}`, at the budget of the sentence, where that gain exceeds"
-    yield "5 standard errors. The best of many criteria by one measurement is flattered by it."
+    yield f"the share of the gain of `{TRUTH_GUIDED}` over `{UNIFORM}`, at the budget of the sentence, where that gain"
+    yield "exceeds 5 standard errors. The best of many criteria by one measurement is flattered by it."
     yield f"Truth: {rows[0]['truth_revision'] or 'without a revision'}."
 
 

@@ -12,7 +12,8 @@ from safer_bench.budget.whole import WholeNetwork
 
 Array = np.ndarray
 Report = Callable[[str, float, float], None]  # (step, done, total)
-UNIFORM, FIRST_AND_LAST = "uniform", "first_and_last"
+UNIFORM, FIRST_AND_LAST, UNCHANGED = "uniform", "first_and_last", "unchanged"
+FLOAT_BITS = 32
 PRUNE_BASELINES = ("global_magnitude", "lamp", "erk")
 
 
@@ -41,7 +42,7 @@ class Trial:
 def compressed(
     whole: WholeNetwork, task: str, who: Sequence[Entrant], budgets: Sequence[float], report: Report
 ) -> Iterator[Trial]:
-    """Yield the trials of pruning or quantization, budget by budget, the baselines first.
+    """Yield the trials of pruning or quantization, budget by budget, what is not changed and the baselines first.
 
     A baseline that cannot keep to a budget is left out of it.
 
@@ -53,6 +54,9 @@ def compressed(
         report: called with (step, done, total).
     """
     known: dict[bytes, Array] = {}
+    spared = 0.0 if task == "prune" else float(FLOAT_BITS)
+    right = whole.correct({})[None].astype(np.float64)
+    yield Trial(UNCHANGED, "blind", None, spared, np.full(len(whole.network.layers), spared), spared, right)
     for i, budget in enumerate(budgets):
         planned = _pruning(whole, who, budget) if task == "prune" else _quantization(whole, who, budget)
         for j, (name, track, amounts) in enumerate(planned):
