@@ -15,12 +15,13 @@ from safer_bench.budget.trials import UNIFORM
 
 # Okabe and Ito 2008: told apart by colour-blind readers, and by markers in print
 BEST = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"))
+BASELINE = ("#CC79A7", "P")
 FIXED = {TRUTH_GUIDED: ("#000000", "^"), UNIFORM: ("#999999", "v")}
 COLUMNS, WIDTH, HEIGHT = 3, 4.6, 3.4
 
 
 def curves_png(panels: Sequence[Panel], task: Task) -> bytes:
-    """Draw accuracy against budget, one panel a network and level: the best three, the truth's, uniform, the limits."""
+    """Draw accuracy against budget, one panel a network and level: the best three and what to compare them with."""
     figure, axes = _grid(len(panels))
     for each, panel in zip(axes, panels, strict=True):
         for name, (colour, marker) in _styles(panel).items():
@@ -44,7 +45,8 @@ def curves_png(panels: Sequence[Panel], task: Task) -> bytes:
 
 def _styles(panel: Panel) -> dict[str, tuple[str, str]]:
     best = dict(zip(panel.best(len(BEST)), BEST, strict=False))
-    return best | {name: style for name, style in FIXED.items() if name in panel.curves}
+    baseline = {panel.best_baseline: BASELINE} if panel.best_baseline else {}
+    return best | baseline | {name: style for name, style in FIXED.items() if name in panel.curves}
 
 
 def _curve(axes: Any, panel: Panel, name: str, colour: str, marker: str) -> None:

@@ -48,8 +48,13 @@ class Panel:
         return self.budgets[(len(self.budgets) - 1) // 2]
 
     def best(self, n: int) -> list[str]:
-        """Return the n best criteria or baselines by mean accuracy, references aside."""
-        return [name for name in self.curves if name not in REFERENCES][:n]
+        """Return the n best criteria, controls among them, by mean accuracy."""
+        return [name for name in self.curves if name not in BASELINES][:n]
+
+    @property
+    def best_baseline(self) -> str | None:
+        """The best allocation that needs no scores, references aside; None where there is none."""
+        return next((name for name in self.curves if name in BASELINES and name not in REFERENCES), None)
 
 
 def panels(results: pa.Table, task: Task) -> list[Panel]:
@@ -92,18 +97,20 @@ def sentence(panel: Panel, task: Task) -> str:
     name = max(criteria, key=lambda name: at[name]["accuracy"])
     others = [f"{LIMITS[key]} {_percent(*panel.curves[key].values())}" for key in LIMITS if key in panel.curves]
     others += [f"{key.replace('_', '-')} {_percent(at[key])}" for key in (UNIFORM, TRUTH_GUIDED) if key in at]
-    return (
-        f"{panel.title}: with {name}, {task.phrase.format(panel.middle)} keeps {_with_interval(at[name])} % accuracy; "
-        f"{', '.join(others)}."
-    )
+    kept = f"{_percent(at[name])} {_interval(at[name])}"
+    return f"{panel.title}: with {name}, {task.spending(panel.middle)} keeps {kept} accuracy; {', '.join(others)}."
 
 
 def _percent(row: Row) -> str:
     return f"{100 * row['accuracy']:.1f} %"
 
 
+def _interval(row: Row) -> str:
+    return f"({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+
+
 def _with_interval(row: Row) -> str:
-    return f"{100 * row['accuracy']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+    return f"{100 * row['accuracy']:.1f} {_interval(row)}"
 
 
 def markdown(results: pa.Table, task: Task, notes: Sequence[str]) -> str:

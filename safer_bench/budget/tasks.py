@@ -18,7 +18,7 @@ class Task:
         budgets: the default ones, generous to tight.
         domain: smallest and largest budget that make sense; a share's ends are no budgets.
         unit: of the budget.
-        phrase: what is done with a budget, for a sentence.
+        phrase: what is done with a budget.
     """
 
     name: str
@@ -27,6 +27,10 @@ class Task:
     domain: tuple[float, float]
     unit: str
     phrase: str
+
+    def spending(self, budget: float) -> str:
+        """Say what is done with a budget."""
+        return self.phrase.format(budget=budget, percent=100 * budget)
 
     def chosen_budgets(self, given: Sequence[float]) -> tuple[float, ...]:
         """Return the budgets to measure: those given, sorted, or the default ones.
@@ -37,7 +41,7 @@ class Task:
         low, high = self.domain
         for budget in given:
             if not (low < budget < high or (self.name == "quantize" and budget in self.domain)):
-                raise BadInput(f"budget {budget:g} of task {self.name!r}; expected a {self.unit} from {low:g} to {high:g}")
+                raise BadInput(f"budget {budget:g} of task {self.name!r}; expected {self.unit} from {low:g} to {high:g}")
         return tuple(sorted(set(given), reverse=self.name == "quantize")) or self.budgets
 
     def chosen_levels(self, perturbation: str, given: Sequence[float]) -> tuple[float | None, ...]:
@@ -66,16 +70,16 @@ TASKS = {
             (0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
             (0.0, 1.0),
             "global sparsity",
-            "pruning {:.0%} of the weights",
+            "pruning {percent:g} % of the weights",
         ),
-        Task("quantize", {"quantize": ()}, (6.0, 5.0, 4.0, 3.5, 3.0), (2.0, 8.0), "mean bits", "{:g} bits a weight"),
+        Task("quantize", {"quantize": ()}, (6.0, 5.0, 4.0, 3.5, 3.0), (2.0, 8.0), "mean bits", "{budget:g} bits a weight"),
         Task(
             "protect",
             RATES,
             (0.01, 0.05, 0.1, 0.2, 0.5),
             (0.0, 1.0),
             "share of the weights",
-            "protecting {:.0%} of the weights",
+            "protecting {percent:g} % of the weights",
         ),
     )
 }
