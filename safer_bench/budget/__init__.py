@@ -93,6 +93,7 @@ def spend(
     results, allocations, notes = [], [], []
     for i, (network, each) in enumerate(zip(judged, who, strict=True)):
         part = lambda step, done, total, i=i: report(step, i + done / total, len(networks))  # noqa: E731
+        part(f"{network.name} unchanged", 0, 1)
         trials = _trials(wanted, WholeNetwork(network), each, part)
         identity = {key: getattr(network, key) for key in ("dataset", "split")} | {"network": network.name}
         identity |= {"task": wanted.task.name, "perturbation": wanted.perturbation}

@@ -88,7 +88,7 @@ def _averaged(
 
 
 def _computed(name: str, network: Network, layers: Sequence[str]) -> Array:
-    found = score(name, network)
+    found = score(name, network, network.images[:1], network.labels[:1])  # controls see no values
     return np.array([found[layer] for layer in layers])
 
 
