@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from safer_bench import schema
-from safer_bench.budget.entrants import TRUTH_GUIDED, Entrant, entrants
+from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT, Entrant, entrants
 from safer_bench.budget.images import budget_network
 from safer_bench.budget.intervals import Estimate, accuracy, gain
 from safer_bench.budget.protection import EVERYTHING, NOTHING, shielded
@@ -20,7 +20,16 @@ from safer_bench.networks import Network
 __all__ = ["DECIDED", "NAMES", "Outcome", "Wanted", "check_names", "spend"]
 
 DECIDED = 5.0  # standard errors by which the truth's gain has to exceed 0 before shares of it are told
-NAMES = (UNIFORM, FIRST_AND_LAST, UNCHANGED, *PRUNE_BASELINES, NOTHING, EVERYTHING, TRUTH_GUIDED)  # no criterion's
+NAMES = (
+    UNIFORM,
+    FIRST_AND_LAST,
+    UNCHANGED,
+    *PRUNE_BASELINES,
+    NOTHING,
+    EVERYTHING,
+    TRUTH_GUIDED,
+    TRUTH_PER_WEIGHT,
+)  # no criterion's
 
 
 @dataclass(frozen=True, slots=True)

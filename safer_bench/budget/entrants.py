@@ -15,7 +15,7 @@ from safer_bench.registry import suggestion
 from safer_bench.scoring import score
 
 Array = np.ndarray
-TRUTH_GUIDED = "truth_guided"
+TRUTH_GUIDED, TRUTH_PER_WEIGHT = "truth_guided", "truth_per_weight"
 CONTROLS = ("parameters", "depth", "random")  # scored here where the tables do not have them
 
 
@@ -59,7 +59,7 @@ def entrants(
         if not wanted or name in (*wanted, *CONTROLS)
     ]
     missing = [Entrant(name, "blind", _computed(name, network, layers)) for name in CONTROLS if name not in known]
-    return chosen + missing + _truth(network.name, perturbation, truth, layers)
+    return chosen + missing + _truth(network, perturbation, truth)
 
 
 def _check(wanted: Sequence[str], known: set[str], network: str, perturbation: str) -> None:
@@ -92,13 +92,19 @@ def _computed(name: str, network: Network, layers: Sequence[str]) -> Array:
     return np.array([found[layer] for layer in layers])
 
 
-def _truth(network: str, perturbation: str, truth: Mapping[str, pa.Table], layers: Sequence[str]) -> list[Entrant]:
+def _truth(network: Network, perturbation: str, truth: Mapping[str, pa.Table]) -> list[Entrant]:
+    """Return the measured areas as scores, as they are and by what a layer costs; nothing where there are none."""
     rows: list[dict[str, Any]] = truth["layer_sensitivity"].to_pylist()
     areas = {
         row["layer"]: row["value"]
         for row in rows
-        if (row["network"], row["perturbation"], row["summary"]) == (network, perturbation, "area")
+        if (row["network"], row["perturbation"], row["summary"]) == (network.name, perturbation, "area")
     }
     if not areas:
         return []
-    return [Entrant(TRUTH_GUIDED, "perturbation_aware", np.array([areas[layer] for layer in layers], dtype=np.float64))]
+    found = np.array([areas[layer.name] for layer in network.layers], dtype=np.float64)
+    sizes = np.array([layer.parameters for layer in network.layers])
+    return [
+        Entrant(TRUTH_GUIDED, "perturbation_aware", found),
+        Entrant(TRUTH_PER_WEIGHT, "perturbation_aware", found / sizes),
+    ]

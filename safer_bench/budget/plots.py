@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench.budget.additivity import fits
-from safer_bench.budget.entrants import TRUTH_GUIDED
+from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT
 from safer_bench.budget.summary import LIMITS, Panel
 from safer_bench.budget.tasks import Task
 from safer_bench.budget.trials import UNIFORM
@@ -16,7 +16,7 @@ from safer_bench.budget.trials import UNIFORM
 # Okabe and Ito 2008: told apart by colour-blind readers, and by markers in print
 BEST = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"))
 BASELINE = ("#CC79A7", "P")
-FIXED = {TRUTH_GUIDED: ("#000000", "^"), UNIFORM: ("#999999", "v")}
+FIXED = {TRUTH_GUIDED: ("#000000", "^"), TRUTH_PER_WEIGHT: ("#E69F00", "*"), UNIFORM: ("#999999", "v")}
 COLUMNS, WIDTH, HEIGHT = 3, 4.6, 3.4
 
 

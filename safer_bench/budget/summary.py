@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench.budget.additivity import Fit
-from safer_bench.budget.entrants import TRUTH_GUIDED
+from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT
 from safer_bench.budget.protection import EVERYTHING, NOTHING
 from safer_bench.budget.tasks import Task
 from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM
@@ -16,7 +16,7 @@ from safer_bench.controls import CONTROLS
 
 Row = Mapping[str, Any]
 LIMITS = {NOTHING: "unprotected", EVERYTHING: "everything protected", UNCHANGED: "unchanged"}
-REFERENCES = (UNIFORM, TRUTH_GUIDED, *LIMITS)
+REFERENCES = (UNIFORM, TRUTH_GUIDED, TRUTH_PER_WEIGHT, *LIMITS)
 BASELINES = (*REFERENCES, FIRST_AND_LAST, *PRUNE_BASELINES)
 
 
@@ -48,8 +48,9 @@ class Panel:
         return self.budgets[(len(self.budgets) - 1) // 2]
 
     def best(self, n: int) -> list[str]:
-        """Return the n best criteria, controls among them, by mean accuracy."""
-        return [name for name in self.curves if name not in BASELINES][:n]
+        """Return the n best criteria by mean accuracy; controls only where there is nothing else."""
+        known = [name for name in self.curves if name not in BASELINES]
+        return ([name for name in known if name.partition(" ")[0] not in CONTROLS] or known)[:n]
 
     @property
     def best_baseline(self) -> str | None:
@@ -92,11 +93,11 @@ def _sorted(curves: Mapping[str, dict[float, Row]]) -> dict[str, dict[float, Row
 def sentence(panel: Panel, task: Task) -> str:
     """Say what the best criterion, controls aside, does with the middle budget, and what to compare that with."""
     at = {name: curve[panel.middle] for name, curve in panel.curves.items() if panel.middle in curve}
-    known = [name for name in at if name not in BASELINES]
-    criteria = [name for name in known if name.partition(" ")[0] not in CONTROLS] or known
-    name = max(criteria, key=lambda name: at[name]["accuracy"])
+    name = max(panel.best(len(at)), key=lambda name: at[name]["accuracy"])
     others = [f"{LIMITS[key]} {_percent(*panel.curves[key].values())}" for key in LIMITS if key in panel.curves]
-    others += [f"{key.replace('_', '-')} {_percent(at[key])}" for key in (UNIFORM, TRUTH_GUIDED) if key in at]
+    others += [
+        f"{key.replace('_', '-')} {_percent(at[key])}" for key in (UNIFORM, TRUTH_GUIDED, TRUTH_PER_WEIGHT) if key in at
+    ]
     kept = f"{_percent(at[name])} {_interval(at[name])}"
     return f"{panel.title}: with {name}, {task.spending(panel.middle)} keeps {kept} accuracy; {', '.join(others)}."
 

@@ -47,10 +47,11 @@ def found(tiny, perturbation="quantize", wanted=()):
 
 def test_scores_are_those_of_the_network_and_the_perturbation(tiny):
     who = found(tiny)
-    assert list(who) == ["kl", "mse", "random", "snip", "parameters", "depth", "truth_guided"]
+    assert list(who) == ["kl", "mse", "random", "snip", "parameters", "depth", "truth_guided", "truth_per_weight"]
     assert who["snip"].scores.tolist() == [1.0, 2.0, 3.0]
     assert who["mse"].scores.tolist() == [4.0, 5.0, 6.0]
     assert who["truth_guided"].scores.tolist() == [0.1, 0.3, 0.2]
+    assert np.allclose(who["truth_per_weight"].scores, [0.1 / 27, 0.3 / 384, 0.2 / 24])
     assert [each.track for each in who.values()][:4] == ["level_aware", "perturbation_aware", "blind", "blind"]
 
 
@@ -60,7 +61,7 @@ def test_levels_are_averaged_as_in_the_area(tiny):
 
 def test_controls_that_the_tables_lack_are_scored_here(tiny):
     who = found(tiny, wanted=["snip"])
-    assert list(who) == ["random", "snip", "parameters", "depth", "truth_guided"]
+    assert list(who) == ["random", "snip", "parameters", "depth", "truth_guided", "truth_per_weight"]
     assert who["random"].scores.tolist() == [3.0, 1.0, 2.0]
     assert who["parameters"].scores.tolist() == [27.0, 384.0, 24.0]
     assert who["depth"].scores.tolist() == [0.0, -1.0, -2.0]

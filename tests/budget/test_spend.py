@@ -143,7 +143,7 @@ def pruned(small_tree):
 def test_rows_say_what_was_measured(pruned, small_tree):
     rows = {(row["criterion"], row["budget"]): row for row in pruned.results.to_pylist()}
     names = {"unchanged", "uniform", "first_and_last", "global_magnitude", "lamp", "erk"}
-    names |= {"snip", "random", "parameters", "depth", "truth_guided"}
+    names |= {"snip", "random", "parameters", "depth", "truth_guided", "truth_per_weight"}
     assert {name for name, _ in rows} == names
     row = rows["snip", 0.5]
     assert (row["network"], row["dataset"], row["split"]) == ("digits_mlp", "digits", "validation")
