@@ -39,7 +39,7 @@ def curves_png(panels: Sequence[Panel], task: Task) -> bytes:
         each.set_title(panel.title, fontsize="medium")
         each.set_xlabel(task.unit)
         each.set_ylabel("accuracy, %")
-        each.legend(frameon=False, fontsize="x-small")
+        each.legend(framealpha=0.8, edgecolor="none", fontsize="x-small")
     return _png(figure)
 
 
@@ -53,7 +53,7 @@ def _curve(axes: Any, panel: Panel, name: str, colour: str, marker: str) -> None
     curve = panel.curves[name]
     budgets = [budget for budget in panel.budgets if budget in curve]
     middle, low, high = ([100 * curve[budget][key] for budget in budgets] for key in ("accuracy", "low", "high"))
-    axes.fill_between(budgets, low, high, color=colour, alpha=0.15, lw=0)
+    axes.fill_between(budgets, low, high, color=colour, alpha=0.1, lw=0)
     axes.plot(budgets, middle, marker + "-", color=colour, markersize=4, lw=1.4, label=name)
 
 
