@@ -1,4 +1,4 @@
-"""A tree's own scores and submissions -> one table of scores, one of costs, and who computed which."""
+"""A tree's own scores and submissions -> one table of scores, one of costs, who computed which; and results of budgets."""
 
 import math
 from collections import Counter
@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from safer_bench import schema
 from safer_bench.errors import BadInput
@@ -97,3 +98,23 @@ def _costs(truth: Mapping[str, pa.Table], submissions: Sequence[Submission]) -> 
     for row in rows:
         first.setdefault((row["criterion"], row["network"]), row)
     return schema.build("costs", list(first.values()))
+
+
+def read_budgets(folder: Path) -> pa.Table:
+    """Return the results of budget tasks that a folder holds, as one table.
+
+    Raises:
+        BadInput: there are none, or one is not of the schema.
+    """
+    tables = []
+    for path in sorted(folder.glob("budget_results-*.parquet")):
+        try:
+            tables.append(pq.read_table(path))
+        except (pa.ArrowException, OSError) as error:
+            raise BadInput(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+        schema.check_schema(tables[-1], "budget_results", str(path))
+    if not tables:
+        raise BadInput(
+            f"{folder}: no budget_results-TASK.parquet; `safer-bench budget --task TASK --out {folder}` writes it"
+        )
+    return schema.in_order(pa.concat_tables(tables))

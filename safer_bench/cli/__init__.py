@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from safer_bench.cli import judging, looking, measuring, packing, sharing, starting
+from safer_bench.cli import budgeting, judging, looking, measuring, packing, sharing, starting
 from safer_bench.errors import SaferBenchError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for part in (starting, looking, measuring, packing, judging, sharing):
+for part in (starting, looking, measuring, packing, judging, budgeting, sharing):
     for command in part.COMMANDS:
         app.command(name=command.__name__.rstrip("_"))(command)
 

@@ -145,6 +145,7 @@ def evaluate(
     submissions: Annotated[Path, typer.Argument(help="Folder of submissions, or one of them.")],
     out: Annotated[Path, typer.Option(help="Folder of the results and the leaderboard.")],
     truth: Truth = None,
+    budget: Annotated[Path | None, typer.Option(help="Folder that `safer-bench budget` wrote: shown on the page.")] = None,
 ) -> None:
     """Rank submissions and the built-in criteria against the truth.
 
@@ -154,13 +155,14 @@ def evaluate(
     from safer_bench.cli.starting import board_text
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation import evaluate as evaluate_scores
-    from safer_bench.gather import gather, submission_folders
+    from safer_bench.gather import gather, read_budgets, submission_folders
     from safer_bench.leaderboard import write_leaderboard
 
     tree = load_tree(truth)
     found = gather(tree, submission_folders(submissions))
+    spent = read_budgets(budget) if budget else None
     results = evaluate_scores(tree, found.scores)
-    page = write_leaderboard(out, results, tree, scores=found.scores, costs=found.costs, marks=found.marks)
+    page = write_leaderboard(out, results, tree, scores=found.scores, costs=found.costs, marks=found.marks, budget=spent)
     for board in boards(results, tree):
         typer.echo(f"{board_text(board)}\n")
     typer.echo(f"Leaderboard: {page}")

@@ -33,7 +33,7 @@ def rewrite(path, change):
 
 @pytest.mark.parametrize("name", list(schema.TABLES))
 def test_load_dataset_loads_every_table_with_its_features(small_tree, name, tmp_path):
-    if name == "results":
+    if name == "results" or name.startswith("budget_"):
         assert name not in small_tree
         return
     found = datasets.load_dataset(str(small_tree.path), name, cache_dir=str(tmp_path))

@@ -1,0 +1,149 @@
+"""Whether drops add up: what random sets of layers lose at once, against the sum of what each loses alone.
+
+It decides how much a ranking can buy: where drops add up, the best set of layers is the set of the best layers.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from safer_bench import schema
+from safer_bench.budget.images import own_examples
+from safer_bench.budget.protection import slice_of
+from safer_bench.budget.trials import Report
+from safer_bench.budget.whole import WholeNetwork
+from safer_bench.networks import Network
+from safer_bench.perturbations import Perturbation, parse_perturbation
+from safer_bench.perturbations.stream import Stream
+
+Array = np.ndarray
+N_SETS = 50
+N_LEVELS = 2  # the mildest: at severe ones few layers are enough to lose everything
+Part = Callable[[str, float], None]  # (step, share done)
+PERTURBATIONS = ("magnitude_prune", "quantize", "int8_bit_flip")
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How far sums of drops tell joint drops, of one network at one level.
+
+    Attributes:
+        network, perturbation, level: where.
+        n_sets: number of sets.
+        correlation: Pearson's, of joint drop and sum; nan where one of them is constant.
+        slope: of the joint drop on the sum, by least squares.
+        explained: share of the variance of joint drops that the sums account for as they are; below 0 where the mean
+            joint drop would do better.
+    """
+
+    network: str
+    perturbation: str
+    level: float
+    n_sets: int
+    correlation: float
+    slope: float
+    explained: float
+
+
+def layer_sets(n_layers: int, name: str) -> list[Array]:
+    """Return 50 random sets of layers, of sizes 2 to n_layers / 2 in turn (all sizes alike), as sorted numbers."""
+    sizes = range(2, max(3, n_layers // 2 + 1))
+    return [np.sort(Stream("budget", name, "set", i).permutation(n_layers)[: sizes[i % len(sizes)]]) for i in range(N_SETS)]
+
+
+def additivity(
+    networks: Sequence[Network], specs: Sequence[str] = (), draws: int = 10, report: Report = lambda *_: None
+) -> pa.Table:
+    """Measure joint drops and sums of drops on the same images and with the same perturbed weights.
+
+    No truth guides anything here, so a network without images of its own for budgets keeps its evaluation examples.
+
+    Args:
+        networks: to measure.
+        specs: ``NAME[:LEVEL,...]``; of a bare name the two mildest levels. Three kinds of compression and faults by default.
+        draws: of random perturbations; deterministic ones have one.
+        report: called with (step, done, total).
+
+    Returns:
+        Table ``budget_additivity``, one row a set.
+
+    Raises:
+        UnknownName: no perturbation has that name.
+        MissingData: the images are not on this machine.
+    """
+    cells = [cell for spec in specs or PERTURBATIONS for cell in _levels(spec)]
+    rows: list[dict[str, object]] = []
+    for i, network in enumerate(networks):
+        whole = WholeNetwork(own_examples(network))
+        for j, (entry, level) in enumerate(cells):
+            done, total = i * len(cells) + j, len(networks) * len(cells)
+            part = lambda step, share, done=done, total=total: report(step, done + share, total)  # noqa: E731
+            rows += _rows(whole, entry, level, 1 if entry.deterministic else draws, part)
+    return schema.build("budget_additivity", rows)
+
+
+def _rows(whole: WholeNetwork, entry: Perturbation, level: float, draws: int, report: Part) -> Iterator[dict[str, object]]:
+    network = whole.network
+    sets = layer_sets(len(network.layers), network.name)
+    joint, alone = _drops(whole, entry.name, level, sets, draws, report)
+    shared: dict[str, object] = {
+        "network": network.name,
+        "dataset": network.dataset,
+        "split": network.split,
+        "perturbation": entry.name,
+    }
+    shared |= {"level": level, "n_examples": len(network.labels), "draws": draws}
+    for i, (chosen, drop) in enumerate(zip(sets, joint, strict=True)):
+        names = " ".join(network.layers[layer].name for layer in chosen)
+        drops = {"joint_drop": float(drop), "sum_of_drops": float(alone[chosen].sum())}
+        yield shared | {"set": i, "layers": names} | drops
+
+
+def _levels(spec: str) -> list[tuple[Perturbation, float]]:
+    entry, levels = parse_perturbation(spec)
+    return [(entry, level) for level in (levels if ":" in spec else levels[:N_LEVELS])]
+
+
+def _drops(
+    whole: WholeNetwork,
+    perturbation: str,
+    level: float,
+    sets: Sequence[Array],
+    draws: int,
+    report: Part,
+) -> tuple[Array, Array]:
+    """Return the mean drop of each set and of each layer alone."""
+    layers = whole.network.layers
+    groups = [*sets, *(np.array([i]) for i in range(len(layers)))]
+    lost = np.zeros(len(groups))
+    for draw in range(draws):
+        start, n = slice_of(draw, draws, len(whole.network.labels))
+        clean = int(whole.correct({}, start, n).sum())
+        changed = [whole.perturbed(layer, perturbation, level, draw) for layer in layers]
+        for i, group in enumerate(groups):
+            report(f"{whole.network.name} {perturbation} {level:g}", (draw * len(groups) + i) / (draws * len(groups)))
+            right = whole.correct({layers[j].name: changed[j] for j in group}, start, n)
+            lost[i] += (clean - int(right.sum())) / n
+    return lost[: len(sets)] / draws, lost[len(sets) :] / draws
+
+
+def fits(table: pa.Table) -> list[Fit]:
+    """Return how far sums tell joint drops, for each network, perturbation and level of ``budget_additivity``."""
+    groups: dict[tuple[str, str, float], list[tuple[float, float]]] = {}
+    for row in table.to_pylist():
+        key = (row["network"], row["perturbation"], row["level"])
+        groups.setdefault(key, []).append((row["sum_of_drops"], row["joint_drop"]))
+    return [Fit(*key, len(pairs), *_fit(np.array(pairs).T)) for key, pairs in groups.items()]
+
+
+def _fit(pairs: Array) -> tuple[float, float, float]:
+    """Return correlation, slope and explained share of (sum, joint drop), ``(2, n_sets)``."""
+    total, joint = pairs
+    spread = joint.var()
+    if spread == 0 or total.var() == 0:
+        return float("nan"), float("nan"), float("nan")
+    covariance = np.mean((total - total.mean()) * (joint - joint.mean()))
+    explained = 1.0 - np.mean((joint - total) ** 2) / spread
+    return float(covariance / np.sqrt(spread * total.var())), float(covariance / total.var()), float(explained)

@@ -1,0 +1,110 @@
+"""Who is given a budget: each criterion's scores of a network's layers, and the measured truth as one more."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from safer_bench.area import area_weights
+from safer_bench.errors import BadInput
+from safer_bench.networks import Network
+from safer_bench.registry import suggestion
+from safer_bench.scoring import score
+
+Array = np.ndarray
+TRUTH_GUIDED, TRUTH_PER_WEIGHT = "truth_guided", "truth_per_weight"
+CONTROLS = ("parameters", "depth", "random")  # scored here where the tables do not have them
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A name, what it sees (a track), and its scores of the layers ``(n_layers,)`` in order of first use."""
+
+    name: str
+    track: str
+    scores: Array
+
+
+def entrants(
+    network: Network, perturbation: str, truth: Mapping[str, pa.Table], scores: pa.Table, wanted: Sequence[str] = ()
+) -> list[Entrant]:
+    """Return who scores a network, by name; the trivial controls always, the truth last where it was measured.
+
+    An aware criterion enters with its scores under the perturbation, a level-aware one with their mean, as in the area.
+
+    Args:
+        network: whose layers are scored.
+        perturbation: what its layers will get.
+        truth: tables ``layer_sensitivity`` and ``perturbations``.
+        scores: a ``scores`` table.
+        wanted: names of criteria; all where there is none.
+
+    Raises:
+        BadInput: a wanted criterion does not score the network under the perturbation, or has the name of the truth.
+    """
+    found: dict[tuple[str, str], dict[tuple[float | None, str], float]] = {}
+    for row in scores.filter(pc.field("network") == network.name).to_pylist():
+        if row["perturbation"] in (None, perturbation):
+            found.setdefault((row["criterion"], row["track"]), {})[row["level"], row["layer"]] = row["score"]
+    known = {name for name, _ in found}
+    _check(wanted, known, network.name, perturbation)
+    layers = [layer.name for layer in network.layers]
+    weights = _level_weights(perturbation, truth)
+    chosen = [
+        Entrant(name, track, _averaged(values, layers, weights))
+        for (name, track), values in sorted(found.items())
+        if not wanted or name in (*wanted, *CONTROLS)
+    ]
+    missing = [Entrant(name, "blind", _computed(name, network, layers)) for name in CONTROLS if name not in known]
+    return chosen + missing + _truth(network, perturbation, truth)
+
+
+def _check(wanted: Sequence[str], known: set[str], network: str, perturbation: str) -> None:
+    for name in wanted:
+        if name not in known and name not in CONTROLS:
+            raise BadInput(
+                f"criterion {name!r} has no scores of network {network!r} under {perturbation}.{suggestion(name, known)} "
+                f"Those that have: {', '.join(sorted(known)) or 'none'}; give further ones by --submission DIR"
+            )
+
+
+def _level_weights(perturbation: str, truth: Mapping[str, pa.Table]) -> dict[float | None, float]:
+    for row in truth["perturbations"].to_pylist():
+        if row["perturbation"] == perturbation:
+            weights = area_weights(np.array(row["levels"]), row["scale"])
+            return dict(zip(row["levels"], weights.tolist(), strict=True))
+    return {}
+
+
+def _averaged(
+    values: Mapping[tuple[float | None, str], float], layers: Sequence[str], weights: Mapping[float | None, float]
+) -> Array:
+    levels = list(dict.fromkeys(level for level, _ in values))
+    of_levels = np.array([[values[level, layer] for layer in layers] for level in levels])
+    return np.asarray(np.average(of_levels, axis=0, weights=[weights[level] if level else 1.0 for level in levels]))
+
+
+def _computed(name: str, network: Network, layers: Sequence[str]) -> Array:
+    found = score(name, network, network.images[:1], network.labels[:1])  # controls see no values
+    return np.array([found[layer] for layer in layers])
+
+
+def _truth(network: Network, perturbation: str, truth: Mapping[str, pa.Table]) -> list[Entrant]:
+    """Return the measured areas as scores, as they are and by what a layer costs; nothing where there are none."""
+    rows: list[dict[str, Any]] = truth["layer_sensitivity"].to_pylist()
+    areas = {
+        row["layer"]: row["value"]
+        for row in rows
+        if (row["network"], row["perturbation"], row["summary"]) == (network.name, perturbation, "area")
+    }
+    if not areas:
+        return []
+    found = np.array([areas[layer.name] for layer in network.layers], dtype=np.float64)
+    sizes = np.array([layer.parameters for layer in network.layers])
+    return [
+        Entrant(TRUTH_GUIDED, "perturbation_aware", found),
+        Entrant(TRUTH_PER_WEIGHT, "perturbation_aware", found / sizes),
+    ]

@@ -1,0 +1,91 @@
+"""The images that judge a budget: none of those that the truth was measured on."""
+
+from collections.abc import Mapping
+from copy import copy
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from safer_bench.errors import BadInput
+from safer_bench.networks import Network, Part
+from safer_bench.registry import suggestion
+from safer_bench.zoo import zoo_networks
+from safer_bench.zoo.data import load_part, part_indices
+
+FEWEST = 50
+
+
+def budget_network(network: Network, perturbation: str, truth: Mapping[str, pa.Table]) -> Network:
+    """Return a network with other evaluation examples: those by which budgets are judged.
+
+    A dataset with a part ``budget`` gives that (Fashion-MNIST: test images 7,500 to 9,999). Others give the evaluation
+    examples that no row of the truth saw of this network under this perturbation, which is the one that guides.
+
+    Args:
+        network: as the truth measured it.
+        perturbation: what its layers will get.
+        truth: tables ``networks`` and ``layer_drops``.
+
+    Raises:
+        BadInput: the truth lacks the network or knows other weights or images of it, or saw (nearly) all its examples.
+        MissingData: the images are not on this machine.
+    """
+    known = {row["network"]: row for row in truth["networks"].select(["network", *DIGESTS]).to_pylist()}
+    if network.name not in known:
+        raise BadInput(f"network {network.name!r} is not in the truth.{suggestion(network.name, known)} It has "
+                       f"{', '.join(known)}; measure others: safer-bench measure, then pack")  # fmt: skip
+    _check_same(network, known[network.name])
+    if _has_budget_part(network):
+        return own_examples(network)
+    unseen = ~_seen(network, perturbation, truth["layer_drops"])
+    if unseen.sum() < FEWEST:
+        raise BadInput(
+            f"network {network.name!r}: {int(unseen.sum())} of its {len(unseen)} evaluation examples were left out of the "
+            f"truth of {perturbation}, expected {FEWEST} or more to judge a budget by; measure that truth with fewer: "
+            "draws x --examples below the number of examples"
+        )
+    return _with_examples(network, (network.images[unseen], network.labels[unseen]))
+
+
+DIGESTS = ("weights_sha256", "inputs_sha256")
+
+
+def own_examples(network: Network) -> Network:
+    """Return a network with the examples of its dataset's part ``budget``, or as it is where there is no such part.
+
+    Raises:
+        MissingData: the images are not on this machine.
+    """
+    return _with_examples(network, load_part(network.dataset, "budget")) if _has_budget_part(network) else network
+
+
+def _has_budget_part(network: Network) -> bool:
+    return network.name in zoo_networks() and "budget" in part_indices(network.dataset)
+
+
+def _check_same(network: Network, row: Mapping[str, Any]) -> None:
+    for name in DIGESTS:
+        if row[name] != getattr(network, name):
+            what = "weights" if name == "weights_sha256" else "images"
+            raise BadInput(
+                f"network {network.name!r}: its {what} ({getattr(network, name)[:16]}) are not those of the truth "
+                f"({row[name][:16]}); give the truth of this network by --truth"
+            )
+
+
+def _seen(network: Network, perturbation: str, drops: pa.Table) -> np.ndarray:
+    seen = np.zeros(len(network.labels), dtype=bool)
+    wanted = (pc.field("network") == network.name) & (pc.field("perturbation") == perturbation)
+    places = drops.filter(wanted).select(["example_start", "n_examples"])
+    for row in places.group_by(["example_start", "n_examples"]).aggregate([]).to_pylist():
+        seen[row["example_start"] : row["example_start"] + row["n_examples"]] = True
+    return seen
+
+
+def _with_examples(network: Network, part: Part) -> Network:
+    other = copy(network)
+    other.evaluation = part
+    other.__dict__.pop("inputs_sha256", None)  # kept of the other examples
+    return other

@@ -1,0 +1,92 @@
+"""Some layers kept free of bit errors, the others not: allocations and what the network then gets right."""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+
+from safer_bench.budget.baselines import ends
+from safer_bench.budget.entrants import Entrant
+from safer_bench.budget.rules import at_most, protected
+from safer_bench.budget.trials import FIRST_AND_LAST, UNIFORM, Report, Trial
+from safer_bench.budget.whole import WholeNetwork
+from safer_bench.perturbations.stream import Stream
+
+Array = np.ndarray
+NOTHING, EVERYTHING = "nothing_protected", "everything_protected"
+N_ORDERS = 4  # in which ties fall, in every draw
+N_SLICES = 5  # of the examples; draw d sees slice d modulo 5
+
+
+def shielded(
+    whole: WholeNetwork,
+    perturbation: str,
+    who: Sequence[Entrant],
+    budgets: Sequence[float],
+    levels: Sequence[float],
+    draws: int,
+    report: Report,
+) -> Iterator[Trial]:
+    """Yield the trials of protection, level by level, the limits and baselines first.
+
+    Scores that are tied fall in random orders, others in each draw: equal scores (``uniform``) protect random subsets.
+
+    Args:
+        whole: the network.
+        perturbation: what layers get that are not protected.
+        who: whose scores are used.
+        budgets: shares of the weights.
+        levels: bit-error rates.
+        draws: of the bit errors; two or more.
+        report: called with (step, done, total).
+    """
+    n_layers = len(whole.network.layers)
+    limits = [Entrant(name, "blind", np.zeros(n_layers)) for name in (NOTHING, EVERYTHING)]
+    ranked = [
+        Entrant(UNIFORM, "blind", np.zeros(n_layers)),
+        Entrant(FIRST_AND_LAST, "blind", ends(n_layers).astype(np.float64)),
+        *who,
+    ]
+    wanted = [*zip(limits, (0.0, 1.0), strict=True), *product(ranked, budgets)]
+    sizes = np.array([layer.parameters for layer in whole.network.layers], dtype=np.int64)
+    stored = [whole.perturbed(layer, perturbation, 0.0) for layer in whole.network.layers]
+    for i, level in enumerate(levels):
+        sets = [[_chosen(whole, each, sizes, budget, draw) for draw in range(draws)] for each, budget in wanted]
+        correct = np.full((len(wanted), draws, len(whole.network.labels)), np.nan)
+        for draw in range(draws):
+            report(f"{whole.network.name} {level:g} draw {draw}", i * draws + draw, len(levels) * draws)
+            faulty = [whole.perturbed(layer, perturbation, level, draw) for layer in whole.network.layers]
+            start, n = slice_of(draw, draws, len(whole.network.labels))
+            correct[:, draw, start : start + n] = _right(whole, stored, faulty, [each[draw] for each in sets], start, n)
+        for (each, budget), chosen, right in zip(wanted, sets, correct, strict=True):
+            amounts = np.mean(chosen, axis=(0, 1))
+            spent = float((amounts * sizes).sum() / sizes.sum())
+            yield Trial(each.name, each.track, level, budget, amounts, spent, right)
+
+
+def _chosen(whole: WholeNetwork, who: Entrant, sizes: Array, budget: float, draw: int) -> Array:
+    """Return which layers are protected in each order of ties, bool ``(n_orders, n_layers)``."""
+    n = at_most(budget, int(sizes.sum()))
+    orders = [Stream("budget", whole.network.name, "order", draw, i).permutation(len(sizes)) for i in range(N_ORDERS)]
+    return np.array([protected(who.scores, sizes, n, order) for order in orders])
+
+
+def slice_of(draw: int, draws: int, n_examples: int) -> tuple[int, int]:
+    """Return first example and number of examples that a draw sees."""
+    n_slices = min(N_SLICES, draws)
+    first = [n_examples * i // n_slices for i in range(n_slices + 1)]
+    i = draw % n_slices
+    return first[i], first[i + 1] - first[i]
+
+
+def _right(
+    whole: WholeNetwork, stored: Sequence[Array], faulty: Sequence[Array], sets: Sequence[Array], start: int, n: int
+) -> Array:
+    """Return for each trial the share of its orders that got each of n examples right, ``(n_trials, n)``."""
+    known: dict[bytes, Array] = {}
+    for chosen in (chosen for orders in sets for chosen in orders):
+        if chosen.tobytes() not in known:
+            kept = zip(whole.network.layers, stored, faulty, chosen, strict=True)
+            weights = {layer.name: without if safe else errors for layer, without, errors, safe in kept}
+            known[chosen.tobytes()] = whole.correct(weights, start, n)
+    return np.array([np.mean([known[each.tobytes()] for each in orders], axis=0) for orders in sets])

@@ -1,0 +1,107 @@
+"""Canonical answers of a network in which many layers are changed at once: whole passes, float32 where that is safe."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from copy import deepcopy
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from safer_bench.layers import Layer
+from safer_bench.measurement.canonical import CanonicalModel, judge
+from safer_bench.measurement.fast_answers import CANONICAL, FLOAT32, GROWTH
+from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.precision import exact_float32
+from safer_bench.measurement.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER
+from safer_bench.measurement.rows import Weights as PerturbedWeights
+from safer_bench.measurement.settle import Bands, Logits, Rung, settle, spreads
+from safer_bench.measurement.tuning import arranged
+from safer_bench.networks import Network
+from safer_bench.perturbations import perturbations
+from safer_bench.registry import look_up
+
+BATCH_SIZE = 50
+SEED = 7_042_011  # of no truth
+Weights = Mapping[str, np.ndarray]  # layer -> float32 weight of the layer's shape
+
+
+class WholeNetwork:
+    """Tells which evaluation examples a network gets right with some of its weights replaced.
+
+    The answers are those of ``CanonicalModel`` on all examples; the network's own model is never changed.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.canonical = CanonicalModel(network)
+        self._weights = PerturbedWeights(network, SEED)
+        self._model = deepcopy(network.model)
+        self._layers = {layer.name: layer for layer in network.layers}
+        self._largest = {layer.name: float(np.abs(network.weight(layer)).max()) for layer in network.layers}
+        self._clean = self.canonical.logits(network.images)  # now: later it might be asked for while weights are changed
+        with exact_float32():
+            float32 = self._float32({}, network.images)(np.arange(len(network.labels)))
+        self._clean_spreads = spreads(float32, self._clean.numpy())
+        self._agrees = self._answers_agree()
+
+    def perturbed(self, layer: Layer, perturbation: str, level: float, draw: int = 0) -> np.ndarray:
+        """Return a layer's perturbed weight, float32; draws are the same whatever else is changed, and none of the truth's.
+
+        Raises:
+            UnknownName: no perturbation has that name.
+            BadInput: the perturbation failed.
+        """
+        entry = look_up(perturbations(), perturbation, "perturbation")
+        return self._weights.perturbed(Probe(layer, entry, level, draw, 0, len(self.network.labels))).weight
+
+    def correct(self, weights: Weights, start: int = 0, n: int | None = None) -> np.ndarray:
+        """Return which of n examples from ``start`` on (all by default) are right, bool ``(n,)``.
+
+        Args:
+            weights: of the layers that are changed.
+            start: first example.
+            n: number of examples.
+        """
+        n = len(self.network.labels) - start if n is None else n
+        images, labels = self.network.examples(start, n)
+        with ExitStack() as stack:
+            for name, weight in weights.items():
+                stack.enter_context(self.canonical.weight_set(self._layers[name], weight))
+            logits = self._settled(weights, images, start) if weights else self._clean[start : start + n].numpy()
+        return np.asarray(judge(torch.from_numpy(logits), labels).predictions == labels.numpy())
+
+    def _settled(self, weights: Weights, images: Tensor, start: int) -> np.ndarray:
+        ladder = [Rung(CANONICAL, lambda rows: self.canonical.logits(images[rows]).numpy())]
+        if self._is_safe(weights):
+            of_slice = self._clean_spreads[start : start + len(images)]
+            ladder.insert(0, Rung(FLOAT32, self._float32(weights, images), of_slice))
+        with exact_float32():
+            return settle(ladder, np.arange(len(images)), Bands(), np.random.default_rng(0))
+
+    def _is_safe(self, weights: Weights) -> bool:
+        """Tell whether float32 can be trusted: weights that grow much, all in all, may overflow and come back finite."""
+        growth = 1.0
+        for name, weight in weights.items():
+            largest = float(np.abs(weight).max())
+            growth *= max(1.0, largest / self._largest[name]) if self._largest[name] else 1.0 + largest
+        return growth <= GROWTH and self._agrees  # false for NaN too
+
+    def _float32(self, weights: Weights, images: Tensor) -> Logits:
+        device = self.network.device
+        changed = {self._layers[name].parameter: torch.from_numpy(weight).to(device) for name, weight in weights.items()}
+
+        def logits(rows: np.ndarray) -> np.ndarray:
+            batches = (arranged(batch, torch.channels_last).to(device) for batch in images[rows].split(BATCH_SIZE))
+            found = [functional_call(self._model, changed, (batch,)).double().cpu() for batch in batches]
+            return torch.cat(found).numpy()
+
+        return logits
+
+    def _answers_agree(self) -> bool:
+        """Tell whether answers do not depend on others of the batch, and float32's are the canonical ones, rounded."""
+        clean, images = self._clean.numpy(), self.network.images[:N_TOGETHER]
+        largest = float(np.abs(clean[np.isfinite(clean)]).max(initial=0.0))
+        apart = np.abs(self.canonical.logits(images[::2]).numpy() - clean[:N_TOGETHER][::2]).max()
+        return bool(apart <= INDEPENDENCE * largest and self._clean_spreads.max() <= AGREEMENT * largest)

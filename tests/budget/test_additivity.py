@@ -1,0 +1,77 @@
+"""Joint drops and sums of drops are those of plain loops; a fit of them says what it should."""
+
+import numpy as np
+import pytest
+
+from safer_bench import schema
+from safer_bench.budget.additivity import N_SETS, additivity, fits, layer_sets
+from safer_bench.budget.protection import slice_of
+from safer_bench.budget.whole import WholeNetwork
+
+
+@pytest.mark.parametrize(("n_layers", "sizes"), [(22, range(2, 12)), (10, range(2, 6)), (3, [2])])
+def test_sets_are_of_all_sizes_up_to_half_of_the_layers_and_differ(n_layers, sizes):
+    sets = layer_sets(n_layers, "net")
+    assert len(sets) == N_SETS == 50
+    assert {len(each) for each in sets} == set(sizes)
+    assert all(len(set(each.tolist())) == len(each) and max(each) < n_layers for each in sets)
+    assert [each.tolist() for each in sets] == [each.tolist() for each in layer_sets(n_layers, "net")]
+    assert len({tuple(each) for each in sets}) > (40 if n_layers > 5 else 1)
+
+
+@pytest.fixture(scope="module")
+def measured():
+    from tests.conftest import tiny_network
+
+    return additivity([tiny_network()], ["sign_flip:0.3", "quantize"], draws=2)
+
+
+def test_drops_are_those_of_a_plain_loop(measured, tiny):
+    whole, rows = WholeNetwork(tiny), [row for row in measured.to_pylist() if row["perturbation"] == "sign_flip"]
+    assert len(rows) == 50
+    row = rows[7]
+    names = row["layers"].split(" ")
+    assert len(names) == 2
+    joint, alone = [], []
+    for draw in range(2):
+        start, n = slice_of(draw, 2, 60)
+        weights = {name: whole.perturbed(tiny.layer(name), "sign_flip", 0.3, draw) for name in names}
+        drop = lambda some, start=start, n=n: whole.correct({}, start, n).mean() - whole.correct(some, start, n).mean()  # noqa: E731
+        joint.append(drop(weights))
+        alone.append(sum(drop({name: weight}) for name, weight in weights.items()))
+    assert row["joint_drop"] == pytest.approx(np.mean(joint))
+    assert row["sum_of_drops"] == pytest.approx(np.mean(alone))
+    assert (row["network"], row["draws"], row["n_examples"]) == ("tiny", 2, 60)
+
+
+def test_a_bare_name_is_measured_at_its_two_mildest_levels_and_once_where_nothing_is_random(measured):
+    found = {(row["perturbation"], row["level"], row["draws"]) for row in measured.to_pylist()}
+    assert found == {("sign_flip", 0.3, 2), ("quantize", 6.0, 1), ("quantize", 5.0, 1)}
+
+
+def made(total, joint):
+    rows = [
+        {"network": "net", "perturbation": "quantize", "level": 4.0, "set": i, "sum_of_drops": a, "joint_drop": b}
+        for i, (a, b) in enumerate(zip(total, joint, strict=True))
+    ]
+    return fits(schema.build("budget_additivity", rows))
+
+
+def test_a_fit_tells_correlation_slope_and_what_the_sums_explain():
+    rng = np.random.default_rng(3)
+    total = rng.random(50)
+    (same,) = made(total, total)
+    assert (same.correlation, same.slope, same.explained) == pytest.approx((1.0, 1.0, 1.0))
+    (double,) = made(total, 2 * total + 0.1)
+    assert (double.correlation, double.slope) == pytest.approx((1.0, 2.0))
+    assert double.explained == pytest.approx(1 - np.mean((total + 0.1) ** 2) / np.var(2 * total))
+    joint = total + 0.2 * rng.normal(size=50)
+    (noisy,) = made(total, joint)
+    slope, _ = np.polyfit(total, joint, 1)
+    assert (noisy.correlation, noisy.slope) == pytest.approx((np.corrcoef(total, joint)[0, 1], slope))
+    assert (noisy.network, noisy.perturbation, noisy.level, noisy.n_sets) == ("net", "quantize", 4.0, 50)
+
+
+def test_where_nothing_is_lost_there_is_no_fit():
+    (flat,) = made(np.zeros(50), np.zeros(50))
+    assert np.isnan([flat.correlation, flat.slope, flat.explained]).all()

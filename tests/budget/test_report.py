@@ -1,0 +1,137 @@
+"""Results read as sentences, tables and plots: what they say is what the table holds."""
+
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from safer_bench import schema
+from safer_bench.budget import Outcome
+from safer_bench.budget.additivity import Fit
+from safer_bench.budget.plots import additivity_png, curves_png
+from safer_bench.budget.report import write_additivity, write_outcome
+from safer_bench.budget.summary import additivity_markdown, markdown, panels, sentence
+from safer_bench.budget.tasks import TASKS
+
+PROTECT, PRUNE = TASKS["protect"], TASKS["prune"]
+
+
+def row(criterion, budget, accuracy, **more):
+    shared = {"criterion": criterion, "track": "blind", "network": "net", "dataset": "digits", "split": "test"}
+    shared |= {"task": "protect", "perturbation": "int8_bit_flip", "level": 0.001, "n_examples": 2500, "draws": 10}
+    ends = {"low": accuracy - 0.011, "high": accuracy + 0.008, "truth_revision": "0123456789abcdef"}
+    return shared | {"budget": budget, "accuracy": accuracy} | ends | more
+
+
+ROWS = [
+    row("nothing_protected", 0.0, 0.603),
+    row("everything_protected", 1.0, 0.94),
+    *(row("uniform", b, a) for b, a in ((0.05, 0.61), (0.1, 0.65), (0.2, 0.7))),
+    *(row("first_and_last", b, a) for b, a in ((0.05, 0.62), (0.1, 0.66), (0.2, 0.7))),
+    *(row("snip", b, a, truth_guided_share=0.96) for b, a in ((0.05, 0.8), (0.1, 0.852), (0.2, 0.88))),
+    *(row("l2_norm", b, a) for b, a in ((0.05, 0.5), (0.1, 0.55), (0.2, 0.9))),
+    *(row("measured_drop_128", b, a) for b, a in ((0.05, 0.81), (0.1, 0.859), (0.2, 0.89))),
+    *(row("truth_guided", b, a) for b, a in ((0.05, 0.82), (0.1, 0.86), (0.2, 0.9))),
+]
+
+
+@pytest.fixture
+def results():
+    return schema.build("budget_results", ROWS)
+
+
+def test_the_sentence_is_the_engineers(results):
+    (panel,) = panels(results, PROTECT)
+    assert sentence(panel, PROTECT) == (
+        "net, bit-error rate 0.001: with snip, protecting 10 % of the weights keeps 85.2 % (84.1 to 86.0) accuracy; "
+        "unprotected 60.3 %, everything protected 94.0 %, uniform 65.0 %, truth-guided 86.0 %."
+    )
+
+
+def test_where_only_controls_have_scores_the_best_of_them_is_named():
+    found = [each for each in ROWS if each["criterion"] not in ("snip", "l2_norm", "truth_guided")]
+    (panel,) = panels(schema.build("budget_results", found), PROTECT)
+    assert sentence(panel, PROTECT).startswith("net, bit-error rate 0.001: with measured_drop_128, protecting 10 %")
+    assert sentence(panel, PROTECT).endswith("uniform 65.0 %.")
+
+
+def test_the_best_come_first_and_baselines_are_none_of_them(results):
+    (panel,) = panels(results, PROTECT)
+    assert list(panel.curves)[:5] == ["everything_protected", "truth_guided", "measured_drop_128", "snip", "first_and_last"]
+    assert panel.best(3) == ["snip", "l2_norm"]
+    assert panel.best_baseline == "first_and_last"
+    assert panel.budgets == (0.05, 0.1, 0.2)
+
+
+def test_the_summary_holds_a_table_of_each_network_and_level(results):
+    text = markdown(results, PROTECT, ["net: something was not possible"])
+    lines = text.splitlines()
+    assert lines[0] == "# Budget: protect"
+    assert "## net, bit-error rate 0.001 (digits, test)" in lines
+    assert "| criterion | 0.05 | 0.1 | 0.2 | share |" in lines
+    assert "| snip | 80.0 (78.9 to 80.8) | 85.2 (84.1 to 86.0) | 88.0 (86.9 to 88.8) | 0.96 |" in lines
+    assert "| nothing_protected | 60.3 (59.2 to 61.1) | 60.3 (59.2 to 61.1) | 60.3 (59.2 to 61.1) | - |" in lines
+    assert lines[2].startswith("Accuracy in percent with its 95 % interval over 2,500 examples and 10 draws, none of which")
+    assert text.endswith("\n## Not measured\n\n- net: something was not possible\n")
+
+
+def test_a_budget_that_one_cannot_keep_to_is_a_dash():
+    found = [each for each in ROWS if (each["criterion"], each["budget"]) != ("first_and_last", 0.2)]
+    text = markdown(schema.build("budget_results", found), PROTECT, [])
+    assert "| first_and_last | 62.0 (60.9 to 62.8) | 66.0 (64.9 to 66.8) | - | - |" in text
+
+
+def test_criteria_are_ordered_by_the_budgets_that_all_kept_to():
+    """Else one that is missing where all are bad would come first."""
+    found = [each for each in ROWS if (each["criterion"], each["budget"]) != ("l2_norm", 0.05)]
+    (panel,) = panels(schema.build("budget_results", found), PROTECT)
+    assert panel.best(3) == ["snip", "l2_norm"]
+
+
+def test_a_criterion_of_two_tracks_is_told_apart():
+    found = [*ROWS, *(row("snip", b, 0.9, track="perturbation_aware") for b in (0.05, 0.1, 0.2))]
+    (panel,) = panels(schema.build("budget_results", found), PROTECT)
+    assert panel.best(1) == ["snip (perturbation_aware)"]
+    assert "snip (blind)" in panel.curves
+
+
+def test_fewer_bits_come_last():
+    found = [each | {"budget": bits, "level": None, "task": "quantize"} for bits in (3.0, 6.0, 4.0) for each in ROWS[2:3]]
+    (panel,) = panels(schema.build("budget_results", found), TASKS["quantize"])
+    assert (panel.budgets, panel.middle, panel.title) == ((6.0, 4.0, 3.0), 4.0, "net")
+
+
+def test_files_of_a_task_are_named_by_it(results, tmp_path):
+    allocations = schema.build("budget_allocations", [{"criterion": "snip", "layer": "a", "amount": 1.0}])
+    summary = write_outcome(tmp_path / "new", PROTECT, Outcome(results, allocations))
+    names = [f"budget_{what}-protect.{ending}" for what in ("allocations", "results") for ending in ("csv", "parquet")]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["budget-protect.md", "budget-protect.png", *names]
+    assert summary.read_text() == markdown(results, PROTECT, ())
+    assert pq.read_table(tmp_path / "new" / "budget_results-protect.parquet").equals(results)
+    schema.check_schema(pq.read_table(tmp_path / "new" / "budget_results-protect.parquet"), "budget_results", "here")
+    csv = pyarrow.csv.read_csv(tmp_path / "new" / "budget_results-protect.csv")
+    assert csv["accuracy"].to_pylist() == results["accuracy"].to_pylist()
+
+
+def test_plots_are_drawn(results):
+    assert curves_png(panels(results, PROTECT), PROTECT).startswith(b"\x89PNG")
+    pruned = [each | {"level": None} for each in ROWS[2:]]
+    assert len(curves_png(panels(schema.build("budget_results", pruned), PRUNE), PRUNE)) > 10_000
+
+
+def test_additivity_is_written_with_its_fits(tmp_path):
+    rows = [
+        {"network": "net", "perturbation": "quantize", "level": 4.0, "set": i, "sum_of_drops": i / 50, "joint_drop": i / 100}
+        for i in range(50)
+    ]
+    table = schema.build("budget_additivity", rows)
+    summary = write_additivity(tmp_path, table)
+    assert summary.read_text().splitlines()[-1] == "| net | quantize | 4 | 50 | 1.00 | 0.50 | -2.88 |"
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".md", ".parquet", ".png"]
+    assert additivity_png(table).startswith(b"\x89PNG")
+
+
+def test_a_missing_fit_is_a_dash():
+    nan = float("nan")
+    assert additivity_markdown([Fit("net", "quantize", 6.0, 50, nan, nan, nan)]).splitlines()[-1] == (
+        "| net | quantize | 6 | 50 | - | - | - |"
+    )

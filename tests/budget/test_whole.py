@@ -1,0 +1,134 @@
+"""Answers of networks with many layers changed are those of the plain canonical loop; nothing is left changed."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from safer_bench.budget import whole as whole_module
+from safer_bench.budget.whole import WholeNetwork
+from safer_bench.measurement.canonical import CanonicalModel
+from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.rows import Weights
+from safer_bench.networks import Network
+from safer_bench.perturbations import perturbations
+from safer_bench.zoo import load_network
+
+
+def plain(network, weights, start=0, n=None):
+    """Return what is right by the definition: a fresh float64 model, every weight set, every image run."""
+    fresh = CanonicalModel(network)
+    for layer in network.layers:
+        if layer.name in weights:
+            fresh.model.get_parameter(layer.parameter).data.copy_(torch.from_numpy(weights[layer.name]))
+    images, labels = network.examples(start, len(network.labels) if n is None else n)
+    return fresh.answers(images, labels).predictions == labels.numpy()
+
+
+def changed(whole, perturbation, level, draw=0):
+    return {layer.name: whole.perturbed(layer, perturbation, level, draw) for layer in whole.network.layers}
+
+
+def count_images(monkeypatch, whole):
+    """Note on how many images the canonical model is run."""
+    counts, logits = [], whole.canonical.logits
+    monkeypatch.setattr(whole.canonical, "logits", lambda images: counts.append(len(images)) or logits(images))
+    return counts
+
+
+CASES = [("quantize", 4), ("quantize", 2), ("magnitude_prune", 0.6), ("int8_bit_flip", 0.03), ("float32_bit_flip", 0.003)]
+
+
+@pytest.mark.parametrize(("perturbation", "level"), CASES)
+def test_what_is_right_is_what_the_plain_loop_finds(tiny, perturbation, level):
+    whole = WholeNetwork(tiny)
+    weights = changed(whole, perturbation, level)
+    assert np.array_equal(whole.correct(weights), plain(tiny, weights))
+    assert np.array_equal(whole.correct(weights, 7, 20), plain(tiny, weights, 7, 20))
+    assert np.array_equal(whole.correct({}), plain(tiny, {}))
+    some = {"hidden": weights["hidden"]}
+    assert np.array_equal(whole.correct(some), plain(tiny, some))
+
+
+def test_most_images_of_a_zoo_network_are_run_in_float32_alone(monkeypatch):
+    network = load_network("digits_cnn")
+    network.evaluation = tuple(part[:300] for part in network.evaluation)
+    whole = WholeNetwork(network)
+    counts = count_images(monkeypatch, whole)
+    weights = changed(whole, "int8_bit_flip", 0.01)
+    assert np.array_equal(whole.correct(weights), plain(network, weights))
+    assert 0 < sum(counts) < 30
+
+
+def test_weights_that_grow_much_are_run_canonically_alone(tiny, monkeypatch):
+    """Each of two layers by less than the limit, but their product by more."""
+    whole = WholeNetwork(tiny)
+    counts = count_images(monkeypatch, whole)
+    larger = {name: 100 * tiny.weight(tiny.layer(name)) for name in ("conv", "head")}
+    for weights, n in (({"conv": larger["conv"]}, 0), (larger, 60)):
+        counts.clear()
+        assert np.array_equal(whole.correct(weights), plain(tiny, weights))
+        assert sum(counts) == 60 if n else sum(counts) < 60
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_make_images_wrong(tiny, value):
+    weight = tiny.weight(tiny.layer("head"))
+    weight[:] = value
+    assert not WholeNetwork(tiny).correct({"head": weight}).any()
+
+
+class Batchy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, images):
+        return self.second(torch.relu(self.first(images - images.mean(0))))
+
+
+def test_a_network_whose_answers_depend_on_the_batch_is_run_as_the_plain_loop_runs_it(monkeypatch):
+    network = Network(Batchy().eval(), torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3)
+    whole = WholeNetwork(network)
+    counts = count_images(monkeypatch, whole)
+    weights = changed(whole, "gaussian_noise", 1.0)
+    assert np.array_equal(whole.correct(weights), plain(network, weights))
+    assert counts == [40]
+
+
+def bits_of(whole):
+    models = (whole.network.model, whole._model, whole.canonical.model)
+    return [value.numpy().tobytes() for model in models for value in model.state_dict().values()]
+
+
+def test_weights_are_restored_bit_for_bit_also_after_an_exception(tiny, monkeypatch):
+    whole = WholeNetwork(tiny)
+    before, weights = bits_of(whole), changed(whole, "gaussian_noise", 2.0)
+    whole.correct(weights)
+    assert bits_of(whole) == before
+    inside = []
+    for place, name in ((whole_module, "settle"), (whole_module, "functional_call")):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, name, lambda *_: inside.append(bits_of(whole)) or 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                whole.correct(weights)
+        assert bits_of(whole) == before
+    assert inside[0] != before, "the exception came while weights were changed"
+
+
+def test_perturbed_weights_are_the_same_each_time_and_none_of_the_truths(tiny):
+    whole = WholeNetwork(tiny)
+    layer = tiny.layer("hidden")
+    first = whole.perturbed(layer, "int8_bit_flip", 0.01, 3)
+    assert np.array_equal(first, whole.perturbed(layer, "int8_bit_flip", 0.01, 3))
+    assert not np.array_equal(first, whole.perturbed(layer, "int8_bit_flip", 0.01, 4))
+    probe = Probe(layer, perturbations()["int8_bit_flip"], 0.01, 3, 0, 60)
+    assert not np.array_equal(first, Weights(tiny, 0).perturbed(probe).weight)
+
+
+def test_stored_without_errors_is_quantized_to_8_bits(tiny):
+    whole = WholeNetwork(tiny)
+    layer = tiny.layer("hidden")
+    assert np.array_equal(whole.perturbed(layer, "int8_bit_flip", 0.0), whole.perturbed(layer, "quantize", 8.0))
+    assert np.array_equal(whole.perturbed(layer, "float32_bit_flip", 0.0), tiny.weight(layer))
