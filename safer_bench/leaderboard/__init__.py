@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from safer_bench import files
 from safer_bench.board import Difference
+from safer_bench.leaderboard.listing import listing
 from safer_bench.leaderboard.page import Extras, Page, make_page, script_json, title_of
 
 FILES = ("results.parquet", "leaderboard.html", "leaderboard.md", "leaderboard.csv")
@@ -55,7 +56,7 @@ def write_leaderboard(
     files.write_bytes(out / "results.parquet", files.parquet_bytes(results))
     files.write_text(out / "leaderboard.md", render_markdown(page))
     sink = pa.BufferOutputStream()
-    pyarrow.csv.write_csv(results, sink)
+    pyarrow.csv.write_csv(listing(page), sink)
     files.write_bytes(out / "leaderboard.csv", sink.getvalue().to_pybytes())
     files.write_text(out / "leaderboard.html", render_html(page))
     return out / "leaderboard.html"

@@ -66,7 +66,7 @@ def make_places(facts: Facts) -> list[tuple[str | None, str | None]]:
 
 
 def make_tables(results: pa.Table, facts: Facts) -> Tables:
-    """Return the numbers of the declared boards, and plain values of many others; the rest is in leaderboard.csv.
+    """Return the numbers of the declared boards, and plain values of many others; the rest is in results.parquet.
 
     Declared, with intervals and ranks: Spearman in area over all perturbations or a family at the three gates, and of single
     variants; Spearman at each rank of levels, and every other metric in area, over all perturbations at the three gates.

@@ -4,14 +4,18 @@ import json
 import re
 from html.parser import HTMLParser
 
+import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
 import safer_bench as sb
 from safer_bench.board import boards
+from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
+from safer_bench.gather import gather, submission_folders
 from safer_bench.leaderboard import FILES, plain, write_leaderboard
 from safer_bench.leaderboard.page import script_json
+from tests.conftest import COMMITTED, ROOT
 from tests.leaderboard.made_up import HOSTILE, budget_of, everything
 from tests.synthetic import made_up_scores, made_up_truth
 
@@ -35,6 +39,33 @@ def embedded(page):
 def test_all_files_are_written(small_page):
     assert sorted(path.name for path in small_page.parent.iterdir()) == sorted(FILES)
     assert pq.read_table(small_page.parent / "results.parquet").num_rows > 0
+
+
+def test_the_spreadsheet_lists_the_boards_by_every_metric(full_page):
+    truth, results, _ = everything()
+    rows = pyarrow.csv.read_csv(full_page.parent / "leaderboard.csv").to_pylist()
+    for metric in ("spearman", "partial_spearman"):
+        for board in boards(results, truth, metric):
+            title = f"{board.dataset}, {board.split}{'' if board.headline else ' (networks of fewer than ten layers)'}"
+            listed = {row["criterion"]: row for row in rows if (row["board"], row["metric"]) == (title, metric)}
+            assert len(listed) == len({row.criterion for row in board.rows})
+            for row in board.rows:
+                found = listed[row.criterion]
+                assert (found["value"] is None) == (row.value is None)
+                assert row.value is None or found["value"] == pytest.approx(row.value, abs=0.0011)
+                assert (found["best_rank"], found["worst_rank"]) == (row.ranks or (None, None))
+                assert found["undefined_cells"] == row.n_undefined
+
+
+def test_the_committed_board_is_made_again_to_the_same_bytes(tmp_path):
+    """`make board` writes it; the packages are those of constraints.txt."""
+    folder = ROOT / "docs" / "board"
+    tree = load_tree(COMMITTED)
+    found = gather(tree, submission_folders(ROOT / "submissions"))
+    results = sb.evaluate(tree, found.scores)
+    write_leaderboard(tmp_path, results, tree, scores=found.scores, costs=found.costs, marks=found.marks)
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), f"{name}: make board"
 
 
 def test_the_page_holds_every_criterion_network_and_layer(small_page, small_tree):
