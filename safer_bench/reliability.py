@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from safer_bench.metrics import METRICS, CellTruth, Metric, spearman
+from safer_bench.metrics import METRICS, CellTruth, spearman
 from safer_bench.perturbations.stream import Stream
 
 Array = np.ndarray
@@ -59,7 +59,7 @@ def _crossed_covariance(a: Array, b: Array, slices: Array) -> Array:
         shared_a, shared_b = of_a[:common], of_b[:common]
         of_draws = common * _covariance(shared_a.mean(-1), shared_b.mean(-1), 0)
         of_examples = len(of_a) * len(of_b) * _covariance(of_a.mean(0), of_b.mean(0), -1) / n_examples
-        rest = (_interaction(shared_a) * _interaction(shared_b)).sum((0, -1)) / ((common - 1) * (n_examples - 1))
+        rest = _interaction(shared_a, shared_b) / ((common - 1) * (n_examples - 1))
         of_slice = of_draws + of_examples - common * rest / n_examples
         found = found + (np.maximum(of_slice, 0.0) if a is b else of_slice) / (len(a) * len(b))
     return np.asarray(found)
@@ -70,9 +70,13 @@ def _covariance(a: Array, b: Array, axis: int) -> Array:
     return np.asarray(centred.sum(axis) / (a.shape[axis] - 1))
 
 
-def _interaction(values: Array) -> Array:
-    """Return what neither draw nor example explains of ``(n_draws, n_layers, n_examples)``."""
-    return values - values.mean(-1)[:, :, None] - values.mean(0)[None] + values.mean((0, -1))[None, :, None]
+def _interaction(a: Array, b: Array) -> Array:
+    """Return the sum of products ``(n_layers,)`` of what neither draw nor example explains of two ``(n_draws, ...)``."""
+    n_draws, _, n_examples = a.shape
+    products = np.einsum("dle,dle->l", a, b)
+    of_draws = n_examples * (a.mean(-1) * b.mean(-1)).sum(0)
+    of_examples = n_draws * (a.mean(0) * b.mean(0)).sum(-1)
+    return np.asarray(products - of_draws - of_examples + n_draws * n_examples * a.mean((0, -1)) * b.mean((0, -1)))
 
 
 def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_splits: int) -> tuple[Array, Array]:
@@ -83,16 +87,33 @@ def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_spl
     has more than another is halved by itself, so that each level is halved.
     """
     counts, n_examples = [len(level) for level in changes], changes[0].shape[-1]
-    halves: tuple[list[Array], list[Array]] = ([], [])
     shared = len(np.unique(slices)) < max(counts) or max(counts) == 1
-    for _ in range(n_splits):
-        draws = _halved_draws(sorted(set(counts)), stream)
-        examples = stream.permutation(n_examples) if shared else None
-        cut = n_examples // 2
-        parts = (None, None) if examples is None else (examples[:cut], examples[cut:])
-        for half, of_draws, of_examples in zip(halves, draws, parts, strict=True):
-            half.append(np.stack([_mean(level, of_draws, of_examples) for level in changes]))
-    return np.stack(halves[0]), np.stack(halves[1])
+    draws = np.zeros((2, n_splits, max(counts)))
+    examples = np.ones((2, n_splits, n_examples), dtype=np.float32)
+    for split in range(n_splits):
+        for half, chosen in enumerate(_halved_draws(sorted(set(counts)), stream)):
+            draws[half, split, chosen] = 1.0
+        if shared:
+            examples[0, split, stream.permutation(n_examples)[n_examples // 2 :]] = 0.0
+            examples[1, split] -= examples[0, split]
+    means = np.stack([_split_means(level, draws[:, :, : len(level)], examples) for level in changes], axis=2)
+    return means[0], means[1]
+
+
+def _split_means(changes: Array, draws: Array, examples: Array) -> Array:
+    """Return mean changes ``(2, n_splits, n_layers)`` on halves given as 0 and 1; sums are of whole numbers, so exact.
+
+    Args:
+        changes: int8 ``(n_draws, n_layers, n_examples)``.
+        draws: ``(2, n_splits, n_draws)``.
+        examples: float32 ``(2, n_splits, n_examples)``.
+    """
+    whole = changes.astype(np.float32)
+    first = whole @ examples[0].T  # (n_draws, n_layers, n_splits)
+    second = whole @ examples[1].T if examples[1].all() else whole.sum(-1, keepdims=True) - first
+    sums = [np.einsum("sd,dls->sl", of, found.astype(np.float64)) for of, found in zip(draws, (first, second), strict=True)]
+    sizes = draws.sum(-1) * examples.sum(-1, dtype=np.float64)
+    return np.stack(sums) / sizes[:, :, None]
 
 
 def _halved_draws(counts: Sequence[int], stream: Stream) -> tuple[Array, Array]:
@@ -105,11 +126,6 @@ def _halved_draws(counts: Sequence[int], stream: Stream) -> tuple[Array, Array]:
         second.append(draws[half:])
         start = stop
     return np.concatenate(first), np.concatenate(second)
-
-
-def _mean(changes: Array, draws: Array, examples: Array | None) -> Array:
-    chosen = changes[draws[draws < len(changes)]]
-    return np.asarray((chosen if examples is None else chosen[..., examples]).mean(axis=(0, 2)))
 
 
 def can_be_halved(changes: Sequence[Array], *, deterministic: bool) -> bool:
@@ -163,13 +179,11 @@ def ceilings(truth: CellTruth, stream: Stream, n_draws: int = 200) -> dict[str, 
     halves = means + np.sqrt(2.0) * truth.errors * stream.normal((2, n_draws, len(means)))
     halved = np.where(np.isfinite(truth.half_a + truth.half_b), halves, np.nan)
     again = replace(truth, values=halves.mean(0), half_a=halved[0], half_b=halved[1])
-    return {metric.name: _mean_defined(metric, again, means) for metric in METRICS}
-
-
-def _mean_defined(metric: Metric, truth: CellTruth, scores: Array) -> float:
-    """Return the mean over ``(n_draws, n_layers)``; nan where the metric has no value even for a clear ranking."""
-    clear = Stream("clear ranking", len(scores)).normal((len(scores),))
-    without_noise = replace(truth, values=clear, half_a=clear + 0.0 * truth.half_a[0], half_b=clear, errors=0.0 * clear)
-    if not np.isfinite(metric(without_noise, clear)):
-        return float("nan")
-    return float(np.mean(np.nan_to_num(metric(truth, scores))))
+    clear = Stream("clear ranking", len(means)).normal((len(means),))
+    without_noise = replace(truth, values=clear, half_a=clear + 0.0 * truth.half_a, half_b=clear, errors=0.0 * clear)
+    return {
+        metric.name: float(np.mean(np.nan_to_num(metric(again, means))))
+        if np.isfinite(metric(without_noise, clear))
+        else float("nan")
+        for metric in METRICS
+    }

@@ -15,6 +15,7 @@ from safer_bench.reliability import can_be_halved, ceilings, random_halves, spli
 Array = np.ndarray
 N_SPLITS = 50
 RESOLVED = 0.8
+DIGITS = 12  # equal counts are equal values: the last digits, the machine's, would break ties
 
 
 def summarise(probes: pa.Table, networks: pa.Table, layers: pa.Table, perturbations: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -57,9 +58,9 @@ def _summaries(cell: Cell, facts: Array) -> Iterator[tuple[list[Row], Row | None
 def _summary(
     cell: Cell, summary: str, level: float | None, weights: Array, drops: Array, halves: tuple[Array, Array], facts: Array
 ) -> tuple[list[Row], Row]:
-    values = weights @ drops
+    values = np.round(weights @ drops, DIGITS)
     errors = standard_errors(cell.changes, weights, cell.slices, deterministic=cell.deterministic)
-    half_a, half_b = (weights @ half for half in halves)  # (n_splits, n_layers)
+    half_a, half_b = (np.round(weights @ half, DIGITS) for half in halves)  # (n_splits, n_layers)
     truth = CellTruth(values, half_a[0], half_b[0], errors, facts)
     used = [len(found) for found, weight in zip(cell.changes, weights, strict=True) if weight]
     common = cell.identity | {"summary": summary, "level": level, "draws": min(used)}
