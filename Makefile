@@ -9,7 +9,7 @@ demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
 
 test: $(READY) fashion-mnist chromium  ## the default tests
-	$(BIN)/python -m pytest -q -m "not long"
+	$(BIN)/python -m pytest -q -n 2 -m "not long"
 
 test-long: $(READY) fashion-mnist chromium  ## the tests of more than 20 seconds
 	$(BIN)/python -m pytest -q -m long
