@@ -25,7 +25,7 @@ bench: $(READY) fashion-mnist  ## the engine beside the loops that people write
 	$(BIN)/python -m benchmarks
 
 board: $(READY)  ## the leaderboard over the committed truth
-	$(BIN)/safer-bench evaluate submissions --out docs/board
+	$(BIN)/safer-bench evaluate submissions --budget docs/budgets --out docs/board
 
 recompute: $(READY) fashion-mnist  ## scores submissions again by their code, which this runs, and notes which follow from it
 	$(BIN)/safer-bench check submissions --recompute

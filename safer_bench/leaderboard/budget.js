@@ -1,4 +1,5 @@
 // Accuracy against budget; then everything starts.
+const MARKS_OF_BUDGETS = ["uniform", "truth_guided", "unchanged", "nothing_protected", "everything_protected"];
 const DASHES = ["", "7 3", "2 3", "10 3 2 3"];
 const lineStyle = (slot) => ({ stroke: `var(--c${slot % 8})`, "stroke-dasharray": DASHES[Math.floor(slot / 2) % 4] });
 
@@ -19,7 +20,7 @@ function startBudget() {
   chooseBudget();
 }
 
-// Networks of the task, levels of both, and the lines: the best eight are drawn at first.
+// Networks of the task, levels of both, and the lines: at first the best three between the truth's and an even spread.
 function chooseBudget() {
   const { budget } = data, task = byId("budget-task").value;
   const of = (name, keep) => [...new Set(budget[name].filter((_, i) => keep(i)))];
@@ -31,7 +32,8 @@ function chooseBudget() {
   const best = new Map();
   for (const i of budgetRows()) best.set(lineName(i), (best.get(lineName(i)) ?? 0) + budget.accuracy[i]);
   const names = [...best].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([name]) => name);
-  const boxes = names.map((name, n) => lineBox(name, n < 8));
+  const first = new Set([...names.filter((name) => !MARKS_OF_BUDGETS.includes(name)).slice(0, 3), "uniform", "truth_guided"]);
+  const boxes = names.map((name) => lineBox(name, first.has(name)));
   byId("budget-lines").replaceChildren(byId("budget-lines").firstElementChild, ...boxes);
   showBudget();
 }
@@ -54,7 +56,7 @@ function showBudget() {
   const drawn = found.filter((i) => names.includes(lineName(i))), used = drawn.length ? drawn : found;
   const bounds = (values) => [Math.min(...values), Math.max(...values)];
   const [low, high] = bounds([...all("low", used), ...all("high", used), ...all("accuracy", used)]);
-  const [first, last] = bounds(all("budget", found));
+  const [first, last] = bounds(all("budget", used));
   const words = { prune: "share of weights removed", quantize: "mean bits of a weight", protect: "share of parameters protected" };
   const x = { name: `budget: ${words[task] ?? task}`, low: first, high: last }, y = { name: "accuracy", low: Math.floor(low * 10) / 10, high: Math.min(1, Math.ceil(high * 10) / 10) };
   const picture = frame(byId("budget-plot"), `Accuracy against budget: ${task}, ${byId("budget-network").value}`, x, y);

@@ -41,6 +41,21 @@ def test_the_way_through(cli, tmp_path):
     assert (verified.code, verified.out.splitlines()[-1]) == (0, "5 of 5 rows equal")
 
 
+def test_results_of_budgets_are_shown_or_missed_aloud(cli, small_tree, small_scores, tmp_path):
+    found = cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "board", "--budget", tmp_path)
+    assert (found.code, found.err) == (
+        2,
+        f"Error: {tmp_path}: no budget_results-TASK.parquet; `safer-bench budget --task TASK --out {tmp_path}` writes it\n",
+    )
+    (tmp_path / "budget_results-prune.parquet").write_bytes(b"PAR1")
+    found = cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "board", "--budget", tmp_path)
+    assert found.code == 2
+    assert f"{tmp_path / 'budget_results-prune.parquet'}: cannot be read" in found.err
+    folder = ROOT / "docs" / "budgets"
+    assert cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "b", "--budget", folder).code == 0
+    assert '"truth_guided_share"' in (tmp_path / "b" / "leaderboard.html").read_text()
+
+
 def test_two_criteria_are_compared_as_table_and_plot(cli, small_tree, tmp_path):
     found = cli("compare", "snip", "l2_norm", "--truth", small_tree.path, "--out", tmp_path / "compare.png")
     assert found.code == 0

@@ -202,9 +202,13 @@ def test_the_plots_follow_their_choices(visit):
     assert page.locator("#scatter figcaption").last.inner_text().startswith("parameters on test1a under noise: Spearman ")
     page.select_option("#budget-task", label="protect")
     assert page.locator("#budget-level option").all_inner_texts() == ["0.01", "0.1"]
+    assert page.locator("#budget-plot polyline").count() == 3  # the best; this table has neither uniform nor truth_guided
+    page.locator("#budget-lines input:checked").first.uncheck()
+    assert page.locator("#budget-plot polyline").count() == 2
+    for _ in range(6):
+        page.locator("#budget-lines input:not(:checked):enabled").first.check()
     assert page.locator("#budget-plot polyline").count() == 8
-    page.get_by_label("line1 (level aware)", exact=True).uncheck()
-    assert page.locator("#budget-plot polyline").count() == 7
+    assert page.locator("#budget-lines input:not(:checked):enabled").count() == 0
     assert page.locator("#budget-table tbody tr").count() == 30
 
 

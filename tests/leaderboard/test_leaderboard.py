@@ -12,7 +12,7 @@ import safer_bench as sb
 from safer_bench.board import boards
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
-from safer_bench.gather import gather, submission_folders
+from safer_bench.gather import gather, read_budgets, submission_folders
 from safer_bench.leaderboard import FILES, plain, write_leaderboard
 from safer_bench.leaderboard.page import script_json
 from tests.conftest import COMMITTED, ROOT
@@ -63,7 +63,8 @@ def test_the_committed_board_is_made_again_to_the_same_bytes(tmp_path):
     tree = load_tree(COMMITTED)
     found = gather(tree, submission_folders(ROOT / "submissions"))
     results = sb.evaluate(tree, found.scores)
-    write_leaderboard(tmp_path, results, tree, scores=found.scores, costs=found.costs, marks=found.marks)
+    budget = read_budgets(ROOT / "docs" / "budgets")
+    write_leaderboard(tmp_path, results, tree, scores=found.scores, costs=found.costs, marks=found.marks, budget=budget)
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), f"{name}: make board"
 
