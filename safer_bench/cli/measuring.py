@@ -134,6 +134,9 @@ def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, wo
         memory = max(f.memory_bytes for f in found)
         cells.append(["all", f"{n_probes:,}", duration(seconds), size(disk), size(memory)])
     typer.echo(table(["network", "probes", "time", "disk", "memory"], cells))
+    if all(f.seconds_by_draws for f in found):
+        times = {draws: duration(sum(f.seconds_by_draws[draws] for f in found)) for draws in found[0].seconds_by_draws}
+        typer.echo(f"Time by draws a level: {', '.join(f'{draws}: {time}' for draws, time in times.items())}")
     typer.echo(f"{workers} worker{'s' * (workers > 1)} on this machine; nothing was measured.")
 
 

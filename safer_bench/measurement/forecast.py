@@ -4,7 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from safer_bench.run_folder import part_of
 
 SAMPLED_SECONDS = 30.0  # of measuring, about, for each network
 EXAMPLES = (24, 192)  # fewest and most that are sampled
+DRAWS = (1, 2, 4, 8, 16, 32)  # what else a run could ask for
 SHARES = (1.0, 0.5, 0.0)  # of the network that runs after the layers sampled
 
 
@@ -31,6 +32,7 @@ class Forecast:
         seconds: with all workers, without what is there already.
         disk_bytes: of the parts, at most.
         memory_bytes: of all processes.
+        seconds_by_draws: what other numbers of draws a level would take; empty where levels differ in draws already.
     """
 
     network: str
@@ -38,6 +40,7 @@ class Forecast:
     seconds: float
     disk_bytes: int
     memory_bytes: int
+    seconds_by_draws: dict[int, float]
 
 
 def forecast(network: Network, protocol: Protocol, *, fast: bool = False, workers: int = 1) -> Forecast:
@@ -69,23 +72,31 @@ def _forecast(network: Network, protocol: Protocol, fast: bool, workers: int) ->
     per_clean_example = _seconds(lambda: engine.clean(0, n_few)) / n_few
     sizes = sorted({n_few, n_many})
     costs = np.array([[_costs(engine, layer, cells, n) for n in sizes] for layer in layers])  # (layers, sizes, 2)
-    seconds = len(network.layers) * prepared + len(network.labels) * per_clean_example
-    share_of = _shares(network)
-    n_all = sum(len(levels) for _, levels in protocol.perturbations)
-    for start, n_examples in plan.slices:
-        at = np.array([[_extended(sizes, layer[:, draw], n_examples) for draw in (0, 1)] for layer in costs])
-        n_draws = plan.n_probes(start) / n_all  # a level, on average
-        by_layer = (at[:, 0] + max(0.0, n_draws - 1.0) * at[:, 1]) * (n_all / len(cells)) * min(1.0, n_draws)
-        for layer in network.layers:
-            seconds += float(np.interp(share_of[layer.name], SHARES[::-1], by_layer[::-1]))
+    fixed = len(network.layers) * prepared + len(network.labels) * per_clean_example
+    seconds = lambda chosen: (fixed + _measuring(network, chosen, sizes, costs, len(cells))) / workers  # noqa: E731
+    others = [replace(protocol, draws=draws) for draws in DRAWS] if isinstance(protocol.draws, int) else []
     n_probes = sum(plan.n_probes(start) for start, _ in plan.slices) * len(network.layers)
     return Forecast(
         network.name,
         n_probes,
-        seconds / workers,
+        seconds(protocol),
         _disk(engine, plan, cells, layers[-1], n_few, n_probes),
         workers * _memory(engine, layers, n_many, plan.slices[0][1]),
+        {draws: seconds(other) for draws, other in zip(DRAWS, others, strict=False)},
     )
+
+
+def _measuring(network: Network, protocol: Protocol, sizes: Sequence[int], costs: np.ndarray, n_cells: int) -> float:
+    """Return the seconds of all probes, from those of the sampled ones ``(layers, sizes, 2)``: one draw, and a second."""
+    plan, share_of, seconds = Plan(network, protocol), _shares(network), 0.0
+    n_all = sum(len(levels) for _, levels in protocol.perturbations)
+    for start, n_examples in plan.slices:
+        at = np.array([[_extended(sizes, layer[:, draw], n_examples) for draw in (0, 1)] for layer in costs])
+        n_draws = plan.n_probes(start) / n_all  # a level, on average
+        by_layer = (at[:, 0] + max(0.0, n_draws - 1.0) * at[:, 1]) * (n_all / n_cells) * min(1.0, n_draws)
+        for layer in network.layers:
+            seconds += float(np.interp(share_of[layer.name], SHARES[::-1], by_layer[::-1]))
+    return seconds
 
 
 def _sampled_layers(network: Network) -> list[Any]:

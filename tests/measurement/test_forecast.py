@@ -20,6 +20,9 @@ def test_probes_are_counted_exactly_and_the_disk_within_a_quarter(tmp_path, draw
     assert on_disk / 1.25 < found.disk_bytes < on_disk * 1.25
     assert 2e8 < found.memory_bytes < 2e10
     assert found.seconds > 0
+    assert list(found.seconds_by_draws) == [1, 2, 4, 8, 16, 32]
+    assert sorted(found.seconds_by_draws.values()) == list(found.seconds_by_draws.values())
+    assert found.seconds == found.seconds_by_draws.get(draws, found.seconds)
 
 
 @pytest.mark.long
