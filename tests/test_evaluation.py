@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 import safer_bench as sb
+from safer_bench import schema
 from safer_bench.area import area_weights
 from safer_bench.controls import ADDED
 from safer_bench.errors import BadInput
@@ -172,3 +173,70 @@ def test_a_criterion_that_scored_some_networks_has_no_mean_over_families():
     part = {key: value for key, value in made_up_scores(truth, 1.0, 0).items() if key[0] != "test0a"}
     rows = sb.evaluate(truth, {"part": part}).to_pylist()
     assert [row for row in rows if row["network"] is None and row["criterion"] == "part"] == []
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_networks_of_one_and_of_two_layers_have_what_can_be_told_of_them(n_layers):
+    truth = made_up_truth(2, n_layers=n_layers)
+    results = sb.evaluate(truth, {"good": made_up_scores(truth, 0.0, 0)})
+    found = {
+        metric: values(results, criterion="good", metric=metric, perturbation="noise")
+        for metric in ("spearman", "top_3_overlap")
+    }
+    assert found["top_3_overlap"] == [None] * 3
+    assert found["spearman"] == ([None] * 3 if n_layers == 1 else [1.0] * 3)
+
+
+def test_a_truth_without_any_drop_has_no_values():
+    truth = made_up_truth(2)
+    rows = [row | {"value": 0.0, "half_a": 0.0, "half_b": 0.0} for row in truth["layer_sensitivity"].to_pylist()]
+    results = sb.evaluate(
+        {**truth, "layer_sensitivity": schema.build("layer_sensitivity", rows)}, {"good": made_up_scores(truth, 1.0, 0)}
+    )
+    assert results.num_rows > 100
+    assert set(values(results)) == {None}
+
+
+def test_names_of_any_script_are_only_names():
+    truth = made_up_truth(2)
+    rename = lambda name: f"слой <b>{name}</b> 层 🙂"  # noqa: E731
+    tables = {name: table.to_pylist() for name, table in truth.items()}
+    for name in ("layers", "layer_sensitivity"):
+        tables[name] = [row | {"layer": rename(row["layer"])} for row in tables[name]]
+    other = {name: schema.build(name, rows) for name, rows in tables.items()}
+    scores = made_up_scores(truth, 1.0, 0)
+    found = sb.evaluate(other, {"критерий": {(network, rename(layer)): score for (network, layer), score in scores.items()}})
+    plain = sb.evaluate(truth, {"критерий": scores})
+    assert sorted(map(str, found.to_pylist())) == sorted(map(str, plain.to_pylist()))
+
+
+def test_a_network_of_a_hundred_thousand_layers_is_ranked():
+    n = 100_000
+    layers = [
+        {
+            "network": "large",
+            "dataset": "made",
+            "split": "test",
+            "layer": str(i),
+            "layer_index": i,
+            "parameters": i,
+            "macs": i,
+        }
+        for i in range(n)
+    ]
+    cell = {"network": "large", "dataset": "made", "split": "test", "perturbation": "noise", "summary": "area"}
+    truth = {
+        "networks": schema.build("networks", [{"network": "large", "dataset": "made", "split": "test", "family": "large"}]),
+        "layers": schema.build("layers", layers),
+        "layer_sensitivity": schema.build(
+            "layer_sensitivity", [cell | {"layer": str(i), "value": float(i)} for i in range(n)]
+        ),
+        "cells": schema.build("cells", [cell]),
+        "perturbations": schema.build(
+            "perturbations", [{"perturbation": "noise", "perturbation_family": "noise", "levels": [1.0], "scale": "linear"}]
+        ),
+    }
+    results = sb.evaluate(truth, {"good": {("large", str(i)): float(i // 2) for i in range(n)}})
+    assert values(results, criterion="good", metric="spearman") == pytest.approx([1.0])
+    assert values(results, criterion="good", metric="kendall_tau_b") == pytest.approx([1.0], abs=1e-4)
+    assert values(results, criterion="good", metric="top_1_overlap") == pytest.approx([0.5], abs=1e-4)

@@ -1,10 +1,12 @@
 """The dataset tree: what loads, what is refused, and the caches that would give old rows."""
 
+import inspect
 import json
 import shutil
 
 import datasets
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -71,6 +73,13 @@ def test_every_column_has_a_description(small_tree):
                 assert field.metadata[b"description"], (name, field.name)
         ours = {field.name: schema.described(field) for field in small_tree[name].schema}
         assert ours == {field.name: schema.described(field) for field in schema.TABLES[name]}
+
+
+def test_load_dataset_ignores_the_revision_of_a_folder_and_we_ask_for_none(small_tree, tmp_path):
+    """So a pinned truth is pulled whole first (`pull`), and its folder is read."""
+    found = datasets.load_dataset(str(small_tree.path), "cells", split="test", revision="v9.9.9", cache_dir=str(tmp_path))
+    assert found.num_rows == small_tree["cells"].filter(pc.field("split") == "test").num_rows
+    assert "revision" not in inspect.signature(load_tree).parameters
 
 
 def test_load_dataset_gives_stale_rows_and_our_reader_does_not(copy, tmp_path):
