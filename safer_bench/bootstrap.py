@@ -128,10 +128,15 @@ def _max_t(centred: Array, seed: int, n_resamples: int) -> float:
     n = centred.shape[1]
     norm = np.sqrt((centred**2).sum(1))
     unit = centred[norm > 0] / norm[norm > 0, None]
-    signs = Stream("signs", seed).signs((n_resamples, n)) / np.sqrt(n)
-    largest = np.zeros(n_resamples)
+    signs = Stream("signs", seed).signs((n_resamples, n))
+    signs = signs * signs[:, :1]  # turned all over, they give the same |s*|
+    codes = signs @ 2.0 ** np.arange(n) if n <= 50 else np.arange(float(n_resamples))  # exact up to 53 binary digits
+    _, first, every = np.unique(codes, return_index=True, return_inverse=True)
+    patterns = signs[first].T / np.sqrt(n)  # with few families far fewer than resamples
+    largest = np.zeros(len(first))
     for start in range(0, len(unit), _BLOCK):
-        np.maximum(largest, np.abs(unit[start : start + _BLOCK] @ signs.T).max(0), out=largest)
+        np.maximum(largest, np.abs(unit[start : start + _BLOCK] @ patterns).max(0), out=largest)
+    largest = largest[every]
     r = min(float(_quantile(largest)), 1.0)
     return float(np.sqrt(n - 1) * r / np.sqrt(1.0 - r * r)) if r < 1.0 else np.inf
 

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from safer_bench.bootstrap import intervals, rank_intervals, simultaneous_intervals
+from safer_bench.perturbations.stream import Stream
 from tests.synthetic import family_values
 
 COUNTS = (6, 8, 11, 16)
@@ -148,3 +149,17 @@ def test_a_large_benchmark_takes_under_20_seconds():
     rank_intervals(values[:200])
     simultaneous_intervals(values[:400])
     assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize("n_families", [6, 16, 60])
+def test_patterns_of_signs_that_come_again_are_counted_as_often_as_they_come(n_families):
+    """The quantile of max |t*| over all resamples, one by one."""
+    values = np.random.default_rng(n_families).normal(size=(7, n_families))
+    low, high = simultaneous_intervals(values, seed=3, n_resamples=1000)
+    signs = Stream("signs", 3).signs((1000, n_families))
+    centred = values - values.mean(1, keepdims=True)
+    resampled = signs[:, None] * centred
+    t = np.abs(resampled.mean(-1)) / (resampled.std(-1, ddof=1) / np.sqrt(n_families))
+    quantile = np.sort(t.max(1))[int(np.ceil(0.95 * 1001)) - 1]
+    error = values.std(1, ddof=1) / np.sqrt(n_families)
+    assert (high - low) / 2 == pytest.approx(quantile * error)
