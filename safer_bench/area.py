@@ -28,6 +28,14 @@ def area_weights(levels: Array, scale: str) -> Array:
     return (np.append(steps, 0.0) + np.append(0.0, steps)) / (2.0 * steps.sum())
 
 
+def area_of(scores: Array, weights: Array) -> Array:
+    """Return the weighted sums ``(n_layers,)`` of ``(n_levels, n_layers)``, equal scores to equal sums.
+
+    A matrix product rounds by a layer's place in memory, which would rank layers that are tied at every level.
+    """
+    return np.asarray((weights[:, None] * scores).sum(0))
+
+
 def tolerated_level(levels: Array, scale: str, drops: Array, limit: float = 0.01) -> tuple[float, bool]:
     """Return the level at which the drop first reaches ``limit``, interpolated on the scale.
 

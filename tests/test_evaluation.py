@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 import safer_bench as sb
+from safer_bench import schema
 from safer_bench.area import area_weights
 from safer_bench.controls import ADDED
 from safer_bench.errors import BadInput
@@ -172,3 +173,21 @@ def test_a_criterion_that_scored_some_networks_has_no_mean_over_families():
     part = {key: value for key, value in made_up_scores(truth, 1.0, 0).items() if key[0] != "test0a"}
     rows = sb.evaluate(truth, {"part": part}).to_pylist()
     assert [row for row in rows if row["network"] is None and row["criterion"] == "part"] == []
+
+
+@pytest.mark.parametrize("n_layers", [10, 17, 18, 23])
+def test_a_level_aware_score_that_ties_layers_at_every_level_ties_them_in_area(n_layers):
+    """A matrix product rounds by a layer's place in memory: such a criterion once had correlations of up to 0.7."""
+    levels = [0.001, 0.003, 0.02, 0.1, 0.7]
+    truth = made_up_truth(1, n_layers=n_layers)
+    kinds = [row | {"levels": levels, "scale": "log10"} for row in truth["perturbations"].to_pylist()]
+    truth |= {"perturbations": schema.build("perturbations", kinds)}
+    of_level = dict(zip(levels, np.random.default_rng(n_layers).normal(size=5).tolist(), strict=True))
+    tied = {
+        (row["network"], row["layer"], kind["perturbation"], level): score
+        for row in truth["layers"].to_pylist()
+        for kind in kinds
+        for level, score in of_level.items()
+    }
+    found = values(sb.evaluate(truth, {"tied": tied}), criterion="tied", metric="spearman", summary="area")
+    assert found == [None] * 3
