@@ -119,6 +119,10 @@ def _read_costs(path: Path) -> pa.Table | None:
         schema.check_schema(table, "costs", str(path))
     except (pa.ArrowException, OSError, BadInput) as error:
         raise BadSubmission(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    for name in ("seconds", "memory", "forward_equivalents"):
+        odd = [value for value in table[name].to_pylist() if value is not None and not (math.isfinite(value) and value >= 0)]
+        if odd:
+            raise BadSubmission(f"{path}: {name} is {odd[0]}; expected what it cost, or nothing")
     return table
 
 
@@ -181,7 +185,7 @@ def _with_tracks(table: pa.Table, card: SubmissionCard, path: Path) -> list[dict
             raise BadSubmission(f"{path}, row {number}: criterion {name!r} is not in submission.yaml ({', '.join(tracks)})")
         given = {key: row.get(key) for key in ("network", "layer", "perturbation", "level", "score")}
         given |= {key: _number(given[key]) for key in ("score", "level")} | {"perturbation": given["perturbation"] or None}
-        given["spread"] = _spread(row.get("spread"), f"{path}, row {number}")
+        given["spread"] = _spread(_number(row.get("spread")), f"{path}, row {number}")
         if given["level"] is not None and not isinstance(given["level"], int | float):
             raise BadSubmission(f"{path}, row {number}: level is {given['level']!r}; expected a number")
         rows.append({"criterion": name, "track": tracks[name], **given})
@@ -199,9 +203,9 @@ def _spread(value: Any, place: str) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """Return a number for a text that is one: a single bad row makes a whole CSV column text."""
+    """Return a number for a text that is one, None for none: a single bad row makes a whole CSV column text."""
     try:
-        return float(value) if isinstance(value, str) else value
+        return (float(value) if value else None) if isinstance(value, str) else value
     except ValueError:
         return value
 
