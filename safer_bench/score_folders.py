@@ -39,13 +39,11 @@ def write_scores(
 
     Raises:
         UnknownName: no criterion has that name.
-        BadInput: the folder cannot be written to, a name or file that is given twice, or criteria failed: each is named, and
-            what did not fail is written.
+        BadInput: the folder cannot be written to, no networks, something is named twice, or criteria failed: each is named,
+            and what did not fail is written.
     """
     entries = [parse_criterion(spec) for spec in specs]
-    code = _code(specs, entries)
-    _check_once("criterion", [entry.name for entry in entries])
-    _check_once("network", [network.name for network in networks])
+    code = _code(specs, entries, networks)
     _card(out.resolve().name, entries, networks, code, probe_sets)
     files.check_writable(out)
     rows, costs, refused = list[dict[str, Any]](), list[dict[str, Any]](), list[str]()
@@ -73,8 +71,16 @@ def write_scores(
         raise BadInput("\n".join([*refused, f"{len(refused)} of {total} refused; {rest}"]))
 
 
-def _code(specs: Sequence[str], entries: Sequence[Criterion]) -> dict[str, Path]:
-    """Return the file of each criterion that comes from one."""
+def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence[Network]) -> dict[str, Path]:
+    """Return the file of each criterion that comes from one.
+
+    Raises:
+        BadInput: no networks, or something is named twice.
+    """
+    if not networks:
+        raise BadInput("no networks to score; name them by --network")
+    _check_once("criterion", [entry.name for entry in entries])
+    _check_once("network", [network.name for network in networks])
     pairs = zip(specs, entries, strict=True)
     found = {entry.name: Path(spec.rpartition(":")[0]) for spec, entry in pairs if is_file_spec(spec)}
     _check_once("file", [path.name for path in {path.resolve() for path in found.values()}])

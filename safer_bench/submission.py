@@ -89,6 +89,7 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; expected submissions/NAME with submission.yaml and scores")
     card = _read_card(folder / "submission.yaml")
+    _check_names(card, folder)
     _check_weights(card, truth["networks"], folder)
     for item in card.criteria:
         _check_code(item, folder)
@@ -100,6 +101,17 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     except BadInput as error:
         raise BadSubmission(str(error)) from error
     return Submission(card, complete, _read_costs(folder / "costs.parquet"))
+
+
+def _check_names(card: SubmissionCard, folder: Path) -> None:
+    from safer_bench.controls import ADDED  # brings scipy.stats
+
+    taken = [item.name for item in card.criteria if item.name in ADDED]
+    if taken:
+        raise BadSubmission(
+            f"{folder / 'submission.yaml'}: {taken[0]!r} is the name of a control that evaluation adds; give the criterion "
+            "another name"
+        )
 
 
 def _check_code(item: CriterionCard, folder: Path) -> None:

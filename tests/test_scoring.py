@@ -257,3 +257,8 @@ def test_a_name_or_file_that_is_given_twice_is_refused_before_anything_is_scored
             write_scores(tmp_path / "out", specs, networks, LEVELS)
         assert str(error.value) == f"{message}; a submission holds each name once"
         assert not (tmp_path / "out").exists()
+
+
+def test_no_networks_are_refused_and_not_scored_in_silence(tmp_path):
+    with pytest.raises(BadInput, match=r"^no networks to score; name them by --network$"):
+        write_scores(tmp_path / "out", ["snip"], [], LEVELS)

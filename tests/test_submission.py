@@ -316,3 +316,14 @@ def test_scores_without_a_card_are_no_silent_nothing(write, small_tree, tmp_path
         gather(small_tree, submission_folders(tmp_path))
     assert str(error.value).startswith(f"{folder / 'submission.yaml'}: missing; ")
     assert submission_folders(folder) == [folder]
+
+
+def test_the_name_of_a_control_that_evaluation_adds_is_refused(write, small_tree):
+    """Such a folder once passed `check`, and then no submission could be evaluated."""
+    folder = write(card={"name": "mine", "criteria": [{"name": "replicate"}]})
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert str(error.value) == (
+        f"{folder / 'submission.yaml'}: 'replicate' is the name of a control that evaluation adds; give the criterion "
+        "another name"
+    )
