@@ -3,6 +3,7 @@
 import numpy as np
 
 Array = np.ndarray
+DIGITS = 12  # significant ones; the last are the machine's
 
 
 def axis(levels: Array, scale: str) -> Array:
@@ -26,6 +27,20 @@ def area_weights(levels: Array, scale: str) -> Array:
         return np.ones(1)
     steps = np.abs(np.diff(position))
     return (np.append(steps, 0.0) + np.append(0.0, steps)) / (2.0 * steps.sum())
+
+
+def area_of(scores: Array, weights: Array) -> Array:
+    """Return the weighted sums ``(n_layers,)`` of ``(n_levels, n_layers)``, to 12 significant digits.
+
+    Layers whose sums are equal but for rounding are tied: a matrix product, which rounds by a layer's place in memory, once
+    ranked layers that were tied at every level.
+
+    Args:
+        scores: any unit and size.
+        weights: what ``area_weights`` returns.
+    """
+    mantissa, exponent = np.frexp((weights[:, None] * scores).sum(0))
+    return np.asarray(np.ldexp(np.round(mantissa, DIGITS), exponent))
 
 
 def tolerated_level(levels: Array, scale: str, drops: Array, limit: float = 0.01) -> tuple[float, bool]:

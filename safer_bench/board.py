@@ -16,6 +16,8 @@ from safer_bench import controls
 from safer_bench.aggregation import MIN_LAYERS, family_weights
 from safer_bench.bootstrap import MIN_FAMILIES, intervals, rank_intervals, simultaneous_intervals
 from safer_bench.errors import BadInput
+from safer_bench.registry import look_up, suggestion
+from safer_bench.schema import METRICS
 from safer_bench.scope import Cell, CellValues, Facts, Scope, cell_values, in_scope, read_facts, reliable
 from safer_bench.score_table import TRACKS
 
@@ -140,11 +142,21 @@ def boards(
         gate: only cells of at least this reliability; by default all.
 
     Raises:
-        BadInput: a gate without the table ``cells``, or a level rank that no perturbation has.
+        UnknownName: no metric or perturbation of the truth has that name.
+        BadInput: a gate without the table ``cells``, or a family or level rank that no perturbation has.
     """
+    look_up(dict.fromkeys(METRICS), metric, "metric")
     if gate > 0.0 and "cells" not in truth:
         raise BadInput(f"gate {gate:g}: the truth has no table 'cells', which holds reliabilities; give the whole truth")
     facts = read_facts(truth)
+    if perturbation is not None:
+        look_up(facts.kinds, perturbation, "perturbation")
+    if perturbation_family is not None and perturbation_family not in facts.kinds.values():
+        known = sorted(set(facts.kinds.values()))
+        raise BadInput(
+            f"no perturbation is of family {perturbation_family!r}.{suggestion(perturbation_family, known)} The families: "
+            f"{', '.join(known)}"
+        )
     scope = Scope(metric, perturbation_family, perturbation, level_rank, gate)
     return boards_of(cell_values(results, facts, metric, level_rank), facts, scope)
 

@@ -63,7 +63,7 @@ def compare(
 
     Raises:
         UnknownName: a criterion or metric is not in the results.
-        BadInput: the two share no network of ten layers or more.
+        BadInput: the two share no network of ten layers or more, or one of them has scores on two tracks.
     """
     for name, column, kind in (
         (first, "criterion", "criterion"),
@@ -80,7 +80,7 @@ def compare(
         & (pc.field("n_layers") >= MIN_LAYERS)
     )
     rows = results.filter(wanted).to_pylist()
-    sides = [{_place(row): row for row in rows if row["criterion"] == name} for name in (first, second)]
+    sides = [_side(rows, name) for name in (first, second)]
     shared = sorted(sides[0].keys() & sides[1].keys())
     if not shared:
         raise BadInput(
@@ -94,6 +94,15 @@ def compare(
             first_means, second_means = (by_network([side[place] for place in chosen], kinds) for side in sides)
             found.append(_comparison((dataset, split, name), first_means, second_means, families))
     return found
+
+
+def _side(rows: Sequence[Mapping[str, Any]], name: str) -> dict[tuple[str, str, str, str], Mapping[str, Any]]:
+    """Return the results of one criterion by their place."""
+    own = [row for row in rows if row["criterion"] == name]
+    tracks = sorted({row["track"] for row in own})
+    if len(tracks) > 1:
+        raise BadInput(f"criterion {name!r} has scores on the tracks {' and '.join(tracks)}; give one of them another name")
+    return {_place(row): row for row in own}
 
 
 def _place(row: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -16,6 +16,7 @@ from safer_bench.errors import BadInput
 from safer_bench.recomputed import marks_of
 from safer_bench.submission import Submission, read_submission
 
+OF_A_SUBMISSION = ("submission.yaml", "scores.parquet", "scores.csv")
 KEY = ("criterion", "track", "network", "layer", "perturbation", "level")
 
 
@@ -35,16 +36,18 @@ class Gathered:
 
 
 def submission_folders(root: Path) -> list[Path]:
-    """Return the submissions below ``root``, sorted: every folder that holds a submission.yaml, or ``root`` itself.
+    """Return the submissions below ``root``, sorted: every folder that holds a card or scores, or ``root`` itself.
+
+    One that lacks the other is among them, so that it is refused and not passed over.
 
     Raises:
         BadInput: there is no such folder.
     """
     if not root.is_dir():
         raise BadInput(f"{root}: no such folder; expected submissions/ or submissions/NAME")
-    if (root / "submission.yaml").is_file():
-        return [root]
-    return sorted(path.parent for path in root.glob("*/submission.yaml"))
+    folders = (root, *sorted(path for path in root.iterdir() if path.is_dir()))
+    found = [folder for folder in folders if any((folder / name).is_file() for name in OF_A_SUBMISSION)]
+    return [root] if root in found else found
 
 
 def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> Gathered:

@@ -48,16 +48,25 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
 def marks_of(truth: Mapping[str, pa.Table], submissions: Mapping[Path, Submission]) -> dict[str, str]:
     """Return for each criterion whether its scores were computed by the maintainer or are what its author reports.
 
-    Those of the tree are the maintainer's own; those of a submission are, while the record holds their digest.
+    Those of the tree are the maintainer's own, also where a submission repeats them; what a submission adds to them is the
+    maintainer's while the record holds its digest. One part that is reported makes all of a criterion so.
 
     Raises:
         BadInput: a record that cannot be read.
     """
-    own = truth["scores"]["criterion"].unique().to_pylist() if "scores" in truth else []
-    found = dict.fromkeys(own, RECOMPUTED)
+    own = truth["scores"] if "scores" in truth else schema.build("scores", [])
+    found = dict.fromkeys(own["criterion"].unique().to_pylist(), RECOMPUTED)
     for folder, submission in submissions.items():
         known = _read(folder.resolve().parent / RECORD).get(folder.resolve().name, {})
         for item in submission.card.criteria:
             same = known.get(item.name) == scores_digest(submission.scores, item.name)
-            found.setdefault(item.name, RECOMPUTED if same else REPORTED)
+            if not same and _cells(submission.scores, item.name) - _cells(own, item.name):
+                found[item.name] = REPORTED
+            found.setdefault(item.name, RECOMPUTED)
     return found
+
+
+def _cells(scores: pa.Table, criterion: str) -> set[tuple[object, ...]]:
+    """Return what a criterion scores in a table."""
+    own = scores.filter(pc.field("criterion") == criterion).select(["track", "network", "perturbation", "level"])
+    return {tuple(row.values()) for row in own.group_by(own.column_names).aggregate([]).to_pylist()}

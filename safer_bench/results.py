@@ -54,7 +54,7 @@ class FamilyMeans:
 
 
 def results_table(judged: Judged, perturbations: pa.Table, revision: str | None) -> pa.Table:
-    """Return the table ``results``, in canonical order.
+    """Return the table ``results``, in canonical order; of a criterion of two tracks, one track after the other.
 
     Args:
         judged: what every criterion reached.

@@ -39,17 +39,14 @@ def write_scores(
 
     Raises:
         UnknownName: no criterion has that name.
-        BadInput: the folder cannot be written to, or criteria failed: each is named, and what did not fail is written.
+        BadInput: the folder cannot be written to, no networks, something is named twice, or criteria failed: each is named,
+            and what did not fail is written.
     """
     entries = [parse_criterion(spec) for spec in specs]
-    code = {
-        entry.name: Path(spec.rpartition(":")[0]) for spec, entry in zip(specs, entries, strict=True) if is_file_spec(spec)
-    }
+    code = _code(specs, entries, networks)
     _card(out.resolve().name, entries, networks, code, probe_sets)
     files.check_writable(out)
-    rows: list[dict[str, Any]] = []
-    costs: list[dict[str, Any]] = []
-    refused: list[str] = []
+    rows, costs, refused = list[dict[str, Any]](), list[dict[str, Any]](), list[str]()
     done, total = 0, len(entries) * len(networks)
     for network in networks:
         sweeps = probe_sweeps(network, probe_sets)
@@ -72,6 +69,28 @@ def write_scores(
     if refused:
         rest = f"{out} holds what was not refused" if scored else "nothing was written"
         raise BadInput("\n".join([*refused, f"{len(refused)} of {total} refused; {rest}"]))
+
+
+def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence[Network]) -> dict[str, Path]:
+    """Return the file of each criterion that comes from one.
+
+    Raises:
+        BadInput: no networks, or something is named twice.
+    """
+    if not networks:
+        raise BadInput("no networks to score; name them by --network")
+    _check_once("criterion", [entry.name for entry in entries])
+    _check_once("network", [network.name for network in networks])
+    pairs = zip(specs, entries, strict=True)
+    found = {entry.name: Path(spec.rpartition(":")[0]) for spec, entry in pairs if is_file_spec(spec)}
+    _check_once("file", [path.name for path in {path.resolve() for path in found.values()}])
+    return found
+
+
+def _check_once(kind: str, names: Sequence[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise BadInput(f"two {kind} arguments are called {repeated[0]!r}; a submission holds each name once")
 
 
 def probe_sweeps(network: Network, n_sets: int) -> list[Sweep]:

@@ -89,6 +89,7 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; expected submissions/NAME with submission.yaml and scores")
     card = _read_card(folder / "submission.yaml")
+    _check_names(card, folder)
     _check_weights(card, truth["networks"], folder)
     for item in card.criteria:
         _check_code(item, folder)
@@ -100,6 +101,17 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     except BadInput as error:
         raise BadSubmission(str(error)) from error
     return Submission(card, complete, _read_costs(folder / "costs.parquet"))
+
+
+def _check_names(card: SubmissionCard, folder: Path) -> None:
+    from safer_bench.controls import ADDED  # brings scipy.stats
+
+    taken = [item.name for item in card.criteria if item.name in ADDED]
+    if taken:
+        raise BadSubmission(
+            f"{folder / 'submission.yaml'}: {taken[0]!r} is the name of a control that evaluation adds; give the criterion "
+            "another name"
+        )
 
 
 def _check_code(item: CriterionCard, folder: Path) -> None:
@@ -119,6 +131,10 @@ def _read_costs(path: Path) -> pa.Table | None:
         schema.check_schema(table, "costs", str(path))
     except (pa.ArrowException, OSError, BadInput) as error:
         raise BadSubmission(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+    for name in ("seconds", "memory", "forward_equivalents"):
+        odd = [value for value in table[name].to_pylist() if value is not None and not (math.isfinite(value) and value >= 0)]
+        if odd:
+            raise BadSubmission(f"{path}: {name} is {odd[0]}; expected what it cost, or nothing")
     return table
 
 
@@ -181,7 +197,7 @@ def _with_tracks(table: pa.Table, card: SubmissionCard, path: Path) -> list[dict
             raise BadSubmission(f"{path}, row {number}: criterion {name!r} is not in submission.yaml ({', '.join(tracks)})")
         given = {key: row.get(key) for key in ("network", "layer", "perturbation", "level", "score")}
         given |= {key: _number(given[key]) for key in ("score", "level")} | {"perturbation": given["perturbation"] or None}
-        given["spread"] = _spread(row.get("spread"), f"{path}, row {number}")
+        given["spread"] = _spread(_number(row.get("spread")), f"{path}, row {number}")
         if given["level"] is not None and not isinstance(given["level"], int | float):
             raise BadSubmission(f"{path}, row {number}: level is {given['level']!r}; expected a number")
         rows.append({"criterion": name, "track": tracks[name], **given})
@@ -199,9 +215,9 @@ def _spread(value: Any, place: str) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """Return a number for a text that is one: a single bad row makes a whole CSV column text."""
+    """Return a number for a text that is one, None for none: a single bad row makes a whole CSV column text."""
     try:
-        return float(value) if isinstance(value, str) else value
+        return (float(value) if value else None) if isinstance(value, str) else value
     except ValueError:
         return value
 

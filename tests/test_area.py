@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from safer_bench.area import area_weights, tolerated_level
+from safer_bench.area import area_of, area_weights, tolerated_level
 
 
 @pytest.mark.parametrize(("levels", "scale"), [([0.1, 0.3, 1.0, 10.0], "log10"), ([8.0, 6.0, 3.0, 2.0], "linear")])
@@ -28,3 +28,22 @@ def test_a_crossing_outside_the_levels_is_censored(drops, expected):
 
 def test_fewer_bits_are_worse_so_quantization_tolerates_downwards():
     assert tolerated_level(np.array([6.0, 4.0, 2.0]), "linear", np.array([0.0, 0.0, 0.02])) == (3.0, False)
+
+
+def test_equal_averages_are_equal_whatever_levels_they_come_from():
+    """0.1 x 3 and 0.3 x 1 differ in their last digits: counts that are equal in sum were told apart by them."""
+    weights = np.array([0.1, 0.3, 0.6])
+    scores = np.array([[3.0, 0.0, 0.0, 9.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.5, 0.0]])
+    plain = (weights[:, None] * scores).sum(0)
+    assert len(set(plain.tolist())) == 3
+    found = area_of(scores, weights)
+    assert found[0] == found[1] == found[2]
+    assert found == pytest.approx(plain, rel=1e-11)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-14, 1.0, 1e280])
+def test_averages_of_any_size_stay_apart(factor):
+    scores = factor * np.array([[1.0, 1.0 + 1e-9, 1e20, -1.0, 0.0], [1.0, 1.0, 1e20, 1.0, 0.0]])
+    found = area_of(scores, np.array([0.5, 0.5]))
+    assert found.argsort(kind="stable").tolist() == [3, 4, 0, 1, 2]
+    assert found[3] == found[4] == 0.0

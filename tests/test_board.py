@@ -5,7 +5,7 @@ import pytest
 
 from safer_bench import schema
 from safer_bench.board import boards
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, SaferBenchError
 from safer_bench.evaluation import evaluate
 from tests.synthetic import made_up_scores, made_up_truth
 
@@ -205,3 +205,17 @@ def test_a_gate_needs_reliabilities():
     with pytest.raises(BadInput) as error:
         boards(results(everywhere(0.5)), TRUTH, gate=0.5)
     assert str(error.value) == "gate 0.5: the truth has no table 'cells', which holds reliabilities; give the whole truth"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"metric": "spearmen"}, "no metric is called 'spearmen'. Did you mean 'spearman'? All of them: safer-bench list metrics"),
+        ({"perturbation": "rot_l3"}, "no perturbation is called 'rot_l3'. Did you mean 'rot_l2' or 'rot_linf'? All of them: safer-bench list perturbations"),
+        ({"perturbation_family": "noize"}, "no perturbation is of family 'noize'. Did you mean 'noise'? The families: noise, rot"),
+    ],
+)  # fmt: skip
+def test_what_no_cell_is_of_makes_no_empty_board(wanted, message):
+    with pytest.raises(SaferBenchError) as error:
+        boards(results(everywhere(0.5)), TRUTH, **wanted)
+    assert str(error.value) == message

@@ -1,11 +1,13 @@
 """Two criteria compared: paired, by perturbation, with intervals only where families support them."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from safer_bench.comparison import ALL, compare, plot, rows
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.evaluation import evaluate
+from safer_bench.score_table import from_mapping
 from tests.synthetic import KINDS, made_up_scores, made_up_truth
 
 
@@ -67,3 +69,16 @@ def test_the_plot_is_written(tmp_path, n_families):
     assert path.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(BadInput, match=r"a plot ends in \.png, \.svg, \.pdf$"):
         plot([], tmp_path / "compare.xyz", "")
+
+
+def test_a_criterion_of_two_tracks_is_not_compared_as_a_mixture_of_them():
+    """Of two tracks of one name the second once took the first's place, under the perturbations that it had."""
+    truth = made_up_truth(7)
+    aware = {(*key, "noise"): -value for key, value in made_up_scores(truth, 0.3, 0).items()}
+    parts = [from_mapping("good", scores, truth) for scores in (made_up_scores(truth, 0.3, 0), aware)]
+    results = evaluate(truth, pa.concat_tables([*parts, from_mapping("bad", made_up_scores(truth, 3.0, 1), truth)]))
+    with pytest.raises(BadInput) as error:
+        compare(results, truth, "good", "bad")
+    assert str(error.value) == (
+        "criterion 'good' has scores on the tracks blind and perturbation_aware; give one of them another name"
+    )

@@ -240,3 +240,21 @@ def test_a_network_of_a_hundred_thousand_layers_is_ranked():
     assert values(results, criterion="good", metric="spearman") == pytest.approx([1.0])
     assert values(results, criterion="good", metric="kendall_tau_b") == pytest.approx([1.0], abs=1e-4)
     assert values(results, criterion="good", metric="top_1_overlap") == pytest.approx([0.5], abs=1e-4)
+
+
+@pytest.mark.parametrize("n_layers", [10, 17, 18, 23])
+def test_a_level_aware_score_that_ties_layers_at_every_level_ties_them_in_area(n_layers):
+    """A matrix product rounds by a layer's place in memory: such a criterion once had correlations of up to 0.7."""
+    levels = [0.001, 0.003, 0.02, 0.1, 0.7]
+    truth = made_up_truth(1, n_layers=n_layers)
+    kinds = [row | {"levels": levels, "scale": "log10"} for row in truth["perturbations"].to_pylist()]
+    truth |= {"perturbations": schema.build("perturbations", kinds)}
+    of_level = dict(zip(levels, np.random.default_rng(n_layers).normal(size=5).tolist(), strict=True))
+    tied = {
+        (row["network"], row["layer"], kind["perturbation"], level): score
+        for row in truth["layers"].to_pylist()
+        for kind in kinds
+        for level, score in of_level.items()
+    }
+    found = values(sb.evaluate(truth, {"tied": tied}), criterion="tied", metric="spearman", summary="area")
+    assert found == [None] * 3

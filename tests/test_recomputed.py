@@ -1,9 +1,14 @@
 """Scores that the maintainer computed again: what is compared, what is noted, and which mark the board shows."""
 
 import json
+import shutil
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from safer_bench import schema
 from safer_bench.errors import BadInput
 from safer_bench.gather import gather
 from safer_bench.measurement.plan import make_protocol
@@ -101,3 +106,27 @@ def test_every_criterion_of_many_sources_is_gathered_once(folder, small_tree, sm
     keys = table.select(["criterion", "network", "layer", "perturbation", "level"]).to_pylist()
     assert len(keys) == len({tuple(row.values()) for row in keys})
     assert {"widths", "changes", "l2_norm"} < set(table["criterion"].to_pylist())
+
+
+def test_who_adds_scores_to_a_criterion_of_the_tree_does_not_share_its_mark(small_tree, small_scores, tmp_path):
+    """Of networks that the tree does not score, or on another track, a submission under a known name is as reported."""
+    scores = small_tree["scores"]
+    part = dict(small_tree) | {
+        "scores": scores.filter((pc.field("criterion") != "snip") | (pc.field("network") == "digits_mlp"))
+    }
+    assert gather(small_tree, [small_scores]).marks["snip"] == "recomputed"
+    found = gather(part, [small_scores]).marks
+    assert (found["snip"], found["l2_norm"]) == ("reported", "recomputed")
+    for name in ("one", "two"):
+        aware = shutil.copytree(small_scores, tmp_path / name)
+        rows = pq.read_table(
+            small_scores / "scores.parquet", filters=pc.field("criterion") == "measured_drop_128"
+        ).to_pylist()
+        table = schema.build("scores", [row | {"criterion": "snip"} for row in rows])
+        pq.write_table(table, aware / "scores.parquet")
+        card = {"name": name, "criteria": [{"name": "snip", "track": "perturbation_aware"}]}
+        (aware / "submission.yaml").write_text(yaml.safe_dump(card))
+        assert gather(small_tree, [aware]).marks["snip"] == "reported"
+    record(tmp_path / "one", table, ["snip"])
+    assert gather(small_tree, [tmp_path / "one"]).marks["snip"] == "recomputed"
+    assert gather(small_tree, [tmp_path / "one", tmp_path / "two"]).marks["snip"] == "reported"

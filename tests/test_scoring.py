@@ -242,3 +242,23 @@ def test_scores_from_examples_are_means_over_disjoint_sets_with_their_spread(tin
         str(error.value)
         == f"network 'tiny': {len(tiny.probe[1])} probe examples; expected {len(tiny.probe[1]) + 1} sets of them"
     )
+
+
+def test_a_name_or_file_that_is_given_twice_is_refused_before_anything_is_scored(tiny, tmp_path):
+    """Such a folder was written, and then refused by `check`: a criterion listed twice, or one file over the other."""
+    (tmp_path / "other").mkdir()
+    one, two = criterion_file(tmp_path, f"return {LAYERS}"), criterion_file(tmp_path / "other", f"return {LAYERS}", "theirs")
+    for specs, networks, message in (
+        (["snip", "l2_norm", "snip"], [tiny], "two criterion arguments are called 'snip'"),
+        ([one, two], [tiny], "two file arguments are called 'criterion.py'"),
+        (["l2_norm"], [tiny, tiny], "two network arguments are called 'tiny'"),
+    ):
+        with pytest.raises(BadInput) as error:
+            write_scores(tmp_path / "out", specs, networks, LEVELS)
+        assert str(error.value) == f"{message}; a submission holds each name once"
+        assert not (tmp_path / "out").exists()
+
+
+def test_no_networks_are_refused_and_not_scored_in_silence(tmp_path):
+    with pytest.raises(BadInput, match=r"^no networks to score; name them by --network$"):
+        write_scores(tmp_path / "out", ["snip"], [], LEVELS)

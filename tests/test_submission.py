@@ -275,3 +275,55 @@ def test_a_submission_tells_only_what_its_own_criteria_cost(write, small_tree, s
     again = shutil.copytree(small_scores, tmp_path / "again")
     pq.write_table(schema.build("costs", rows), again / "costs.parquet")
     assert gather(small_tree, [again]).costs.equals(gather(small_tree, []).costs)
+
+
+@pytest.mark.parametrize("cost", [float("nan"), float("inf"), -1.0])
+def test_costs_that_are_none_are_refused(write, small_tree, cost):
+    """A page of JSON has no such number: one submission's costs once kept the whole leaderboard from being written."""
+    folder = write()
+    rows = [{"criterion": "mine", "network": "digits_mlp", "forward_equivalents": cost}]
+    pq.write_table(schema.build("costs", rows), folder / "costs.parquet")
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert (
+        str(error.value) == f"{folder / 'costs.parquet'}: forward_equivalents is {cost}; expected what it cost, or nothing"
+    )
+
+
+def test_the_row_with_the_bad_level_or_spread_is_named_in_a_csv_column_that_it_made_text(write, small_tree):
+    """One text makes all of a CSV column text, also what is empty or a number."""
+
+    def change(lines):
+        lines[:] = [f"{line},,{'' if i else '0.5'}" for i, line in enumerate(lines)]
+        lines[2] = f"{lines[2].rpartition(',')[0]},much"
+
+    folder = write(change, header="network,layer,score,level,spread")
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert str(error.value) == f"{folder / 'scores.csv'}, row 3: spread is 'much'; expected a standard deviation, or nothing"
+    folder = write(lambda lines: lines.__setitem__(slice(None), [f"{lines[0]},", f"{lines[1]},mild", *(f"{x}," for x in lines[2:])]),
+                   header="network,layer,score,level")  # fmt: skip
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert str(error.value) == f"{folder / 'scores.csv'}, row 2: level is 'mild'; expected a number"
+
+
+def test_scores_without_a_card_are_no_silent_nothing(write, small_tree, tmp_path):
+    folder = write()
+    (folder / "submission.yaml").rename(folder / "submission.yml")
+    assert submission_folders(tmp_path) == [folder]
+    with pytest.raises(BadSubmission) as error:
+        gather(small_tree, submission_folders(tmp_path))
+    assert str(error.value).startswith(f"{folder / 'submission.yaml'}: missing; ")
+    assert submission_folders(folder) == [folder]
+
+
+def test_the_name_of_a_control_that_evaluation_adds_is_refused(write, small_tree):
+    """Such a folder once passed `check`, and then no submission could be evaluated."""
+    folder = write(card={"name": "mine", "criteria": [{"name": "replicate"}]})
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert str(error.value) == (
+        f"{folder / 'submission.yaml'}: 'replicate' is the name of a control that evaluation adds; give the criterion "
+        "another name"
+    )

@@ -14,6 +14,7 @@ from safer_bench.budget.images import own_examples
 from safer_bench.budget.protection import slice_of
 from safer_bench.budget.trials import Report
 from safer_bench.budget.whole import WholeNetwork
+from safer_bench.errors import BadInput
 from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation, parse_perturbation
 from safer_bench.perturbations.stream import Stream
@@ -71,8 +72,11 @@ def additivity(
 
     Raises:
         UnknownName: no perturbation has that name.
+        BadInput: no draws.
         MissingData: the images are not on this machine.
     """
+    if draws < 1:
+        raise BadInput(f"{draws} draws; expected at least 1")
     cells = [cell for spec in specs or PERTURBATIONS for cell in _levels(spec)]
     rows: list[dict[str, object]] = []
     for i, network in enumerate(networks):

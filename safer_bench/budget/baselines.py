@@ -29,6 +29,8 @@ def bits_between_ends(sizes: Array, n_bits: int) -> Array | None:
     left = n_bits - MOST_BITS * int(sizes[kept].sum())
     if left < 2 * sizes[~kept].sum():
         return None
+    if kept.all():
+        return found
     found[~kept] = bits(np.full(int((~kept).sum()), 0.5), sizes[~kept], left)
     return found
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench.area import area_weights
+from safer_bench.area import area_of, area_weights
 from safer_bench.errors import BadInput
 from safer_bench.networks import Network
 from safer_bench.registry import suggestion
@@ -84,7 +84,7 @@ def _averaged(
 ) -> Array:
     levels = list(dict.fromkeys(level for level, _ in values))
     of_levels = np.array([[values[level, layer] for layer in layers] for level in levels])
-    return np.asarray(np.average(of_levels, axis=0, weights=[weights[level] if level else 1.0 for level in levels]))
+    return of_levels[0] if levels == [None] else area_of(of_levels, np.array([weights[level] for level in levels]))
 
 
 def _computed(name: str, network: Network, layers: Sequence[str]) -> Array:

@@ -21,9 +21,7 @@ Truth = Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by
 def score(
     criteria: Annotated[list[str], typer.Argument(help="Names of criteria, or FILE.py:FUNC.")],
     out: Annotated[Path, typer.Option(help="Folder of the submission; its last part is its name.")],
-    network: Annotated[
-        list[str] | None, typer.Option(help="Networks; by default those of the truth in ./data_cards/safer-bench.")
-    ] = None,
+    network: Annotated[list[str] | None, typer.Option(help="Networks; by default those of the truth at hand.")] = None,
     probe_sets: Annotated[
         int, typer.Option(min=1, help="Disjoint sets of probe examples to average over, with the spread of the scores.")
     ] = 1,
@@ -103,9 +101,12 @@ def check(
     """
     from safer_bench.dataset.tree import load_tree
     from safer_bench.gather import submission_folders
+    from safer_bench.registry import look_up
     from safer_bench.submission import read_submission
 
     tree = load_tree(truth)
+    for name in network or ():
+        look_up(dict.fromkeys(tree["networks"]["network"].to_pylist()), name, "network")
     for path in submission_folders(folder) or [folder]:
         with refusal():
             found = read_submission(path, tree)
@@ -129,6 +130,9 @@ def _recompute(folder: Path, found: "Submission", tree: "Tree", only: list[str] 
     tune_allocator()
     scored = sorted(set(found.scores["network"].to_pylist()))
     networks = [load_network(name) for name in scored if not only or name in only]
+    if not networks:
+        typer.echo(f"{folder}: nothing scored again: it does not score {', '.join(only or ())}")
+        return
     levels = [parse_perturbation(spec) for spec in _perturbation_specs(tree)]
     try:
         with progress() as report:

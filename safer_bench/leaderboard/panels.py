@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
-from safer_bench.area import area_weights
+from safer_bench.area import area_of, area_weights
 from safer_bench.board import Entry
 from safer_bench.leaderboard.tables import Json, thousandths
 
@@ -101,18 +101,22 @@ def _of_area(
     table: pa.Table, truth: Mapping[str, pa.Table], layers: Mapping[str, list[str]]
 ) -> dict[tuple[str, str | None], np.ndarray]:
     """Return ``{(network, perturbation or None): scores (n_layers,)}`` of one criterion, levels averaged as in the area."""
-    weights: dict[tuple[str | None, float | None], float] = {}
-    for row in truth["perturbations"].to_pylist():
-        each = area_weights(np.array(row["levels"]), row["scale"])
-        weights |= {(row["perturbation"], level): float(w) for level, w in zip(row["levels"], each, strict=True)}
+    kinds = {row["perturbation"]: row for row in truth["perturbations"].to_pylist()}
     places = {network: {layer: i for i, layer in enumerate(names)} for network, names in layers.items()}
-    found: dict[tuple[str, str | None], np.ndarray] = {}
+    given: dict[tuple[str, str | None], dict[float | None, np.ndarray]] = {}
     for row in table.to_pylist():
-        network, perturbation, level = row["network"], row["perturbation"], row["level"]
-        values = found.setdefault((network, perturbation), np.zeros(len(places[network])))
-        share = 1.0 if level is None else weights[perturbation, level]
-        values[places[network][row["layer"]]] += share * row["score"]
-    return {key: np.round(values, 12) for key, values in found.items()}  # ties are not broken by the last digits
+        network, of_levels = row["network"], given.setdefault((row["network"], row["perturbation"]), {})
+        values = of_levels.setdefault(row["level"], np.zeros(len(places[network])))
+        values[places[network][row["layer"]]] = row["score"]
+    found = {}
+    for (network, perturbation), of_levels in given.items():
+        if None in of_levels:
+            found[network, perturbation] = of_levels[None]
+        else:
+            kind = kinds[perturbation]
+            each = np.stack([of_levels[level] for level in kind["levels"]])
+            found[network, perturbation] = area_of(each, area_weights(kind["levels"], kind["scale"]))
+    return found
 
 
 def budget_rows(budget: pa.Table) -> Json:

@@ -7,6 +7,7 @@ from safer_bench import schema
 from safer_bench.budget.additivity import N_SETS, additivity, fits, layer_sets
 from safer_bench.budget.protection import slice_of
 from safer_bench.budget.whole import WholeNetwork
+from safer_bench.errors import BadInput
 
 
 @pytest.mark.parametrize(("n_layers", "sizes"), [(22, range(2, 12)), (10, range(2, 6)), (3, [2])])
@@ -75,3 +76,8 @@ def test_a_fit_tells_correlation_slope_and_what_the_sums_explain():
 def test_where_nothing_is_lost_there_is_no_fit():
     (flat,) = made(np.zeros(50), np.zeros(50))
     assert np.isnan([flat.correlation, flat.slope, flat.explained]).all()
+
+
+def test_no_draws_are_refused_and_not_measured_as_nan(tiny):
+    with pytest.raises(BadInput, match=r"^0 draws; expected at least 1$"):
+        additivity([tiny], ["sign_flip:0.3"], draws=0)

@@ -80,3 +80,10 @@ def test_where_the_others_are_too_small_there_is_no_such_allocation():
     assert baselines.prune_between_ends(sizes, 11) is None
     assert baselines.bits_between_ends(sizes, 8 * 200 + 20).tolist() == [8, 2, 8]
     assert baselines.bits_between_ends(sizes, 8 * 200 + 19) is None
+
+
+@pytest.mark.parametrize("n_layers", [1, 2])
+def test_where_all_layers_are_ends_all_keep_8_bits_or_the_budget_is_too_small(n_layers):
+    sizes = np.full(n_layers, 10)
+    assert baselines.bits_between_ends(sizes, 8 * 10 * n_layers).tolist() == [8] * n_layers
+    assert baselines.bits_between_ends(sizes, 8 * 10 * n_layers - 1) is None

@@ -350,6 +350,11 @@ def test_submissions_are_scored_again_by_their_code_and_noted(cli, small_tree, t
             f"Noted in {path.parent / 'recomputed.json'}",
         ],
     )
+    found = cli("check", path, "--truth", small_tree.path, "--recompute", "--network", "digits_resnet")
+    assert (found.code, found.out.splitlines()[-1]) == (0, f"{path}: nothing scored again: it does not score digits_resnet")
+    found = cli("check", path, "--truth", small_tree.path, "--recompute", "--network", "digits_mpl")
+    assert found.code == 2
+    assert "no network is called 'digits_mpl'. Did you mean 'digits_mlp'?" in found.err
     (path / "size.py").write_text((path / "size.py").read_text().replace("numel()", "numel() + 9"))
     found = cli("check", path, "--truth", small_tree.path, "--recompute")
     assert (found.code, found.err) == (

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import yaml
 
 from safer_bench.dataset import hub as our_hub
 from safer_bench.dataset.release import read_release
@@ -62,3 +63,15 @@ def test_a_pull_request_is_never_opened_twice(hub, cli, what):
     assert told.startswith("Error: the Hub at 127.0.0.1 cannot be reached to open a pull request on me/truth (")
     assert told.endswith("); look first whether it is open already")
     assert len(repo.pulls) == (what == "lost")
+
+
+def test_code_that_the_card_names_is_offered_with_it(hub, tmp_path, repo_files):
+    hub.make("me/truth")
+    folder = shutil.copytree(SNIP, tmp_path / "snip")
+    (folder / "mine.py").write_text("def snip(model, batches): ...")
+    card = yaml.safe_load((folder / "submission.yaml").read_text())
+    card["criteria"][0]["code"] = "mine.py:snip"
+    (folder / "submission.yaml").write_text(yaml.safe_dump(card))
+    our_hub.submit(folder, "me/truth", load_tree(COMMITTED))
+    offered = repo_files(hub, revision="refs/pr/1")
+    assert offered["submissions/snip/mine.py"] == (folder / "mine.py").read_bytes()

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow.compute as pc
 import pytest
 
 from safer_bench import schema
@@ -104,6 +105,28 @@ def test_scores_become_ranks_within_a_network_ties_at_their_mean():
     assert found["test0a"]["0"] == {"all": [6.5] * 12}
     assert sorted(found["test0a"]["1"]["all"]) == list(range(1, 13))
     assert left_out == []
+
+
+@pytest.mark.parametrize("factor", [1e-14, 1e300])
+def test_scores_of_any_size_are_ranked(factor):
+    truth, _, extras = everything()
+    plain = extras["scores"].filter(pc.field("criterion") == "good").to_pylist()
+    scaled = schema.build("scores", [row | {"score": row["score"] * factor} for row in plain])
+    found, _ = score_ranks(scaled, truth, [("good", "blind")])
+    assert found == score_ranks(extras["scores"], truth, [("good", "blind")])[0]
+
+
+def test_layers_that_are_tied_at_every_level_are_tied_in_rank():
+    truth, _, _ = everything()
+    rows = [
+        {"criterion": "a", "track": "level_aware", "network": row["network"], "layer": row["layer"], "perturbation": "noise"}
+        | {"level": level, "score": 0.1 / level}
+        for row in truth["layers"].to_pylist()
+        for level in (1.0, 2.0)
+    ]
+    rows[::2] = rows[::2][::-1]
+    found, _ = score_ranks(schema.build("scores", rows), truth, [("a", "level_aware")])
+    assert found["test0a"]["0"] == {"0": [6.5] * 12}
 
 
 def test_levels_are_averaged_as_in_the_area_before_ranking():

@@ -30,9 +30,10 @@ def submit(folder: Path, repo_id: str, truth: Mapping[str, pa.Table]) -> str:
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    name = read_submission(folder, truth).card.name
-    place = f"submissions/{name}"
-    offered = [file for file in SUBMISSION_FILES if (folder / file).is_file()]
+    card = read_submission(folder, truth).card
+    name, place = card.name, f"submissions/{card.name}"
+    code = {item.code.partition(":")[0] for item in card.criteria if item.code}  # without it `check` refuses the card
+    offered = [file for file in (*SUBMISSION_FILES, *sorted(code)) if (folder / file).is_file()]
     with told(f"open a pull request on {repo_id}", "look first whether it is open already"):
         api = open_api()
         there = set(api.list_repo_files(repo_id, repo_type="dataset"))
