@@ -30,7 +30,7 @@ def area_weights(levels: Array, scale: str) -> Array:
 
 
 def area_of(scores: Array, weights: Array) -> Array:
-    """Return the weighted sums ``(n_layers,)`` of ``(n_levels, n_layers)``, to 12 significant digits.
+    """Return the weighted sums ``(n_layers,)`` of ``(n_levels, n_layers)``, to 12 significant digits; 0 where they cancel.
 
     Layers whose sums are equal but for rounding are tied: a matrix product, which rounds by a layer's place in memory, once
     ranked layers that were tied at every level.
@@ -39,7 +39,10 @@ def area_of(scores: Array, weights: Array) -> Array:
         scores: any unit and size.
         weights: what ``area_weights`` returns.
     """
-    mantissa, exponent = np.frexp((weights[:, None] * scores).sum(0))
+    parts = weights[:, None] * scores
+    sums = parts.sum(0)
+    cancelled = np.abs(sums) < 10.0**-DIGITS * np.abs(parts).sum(0)
+    mantissa, exponent = np.frexp(np.where(cancelled, 0.0, sums))
     return np.asarray(np.ldexp(np.round(mantissa, DIGITS), exponent))
 
 

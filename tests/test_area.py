@@ -47,3 +47,11 @@ def test_averages_of_any_size_stay_apart(factor):
     found = area_of(scores, np.array([0.5, 0.5]))
     assert found.argsort(kind="stable").tolist() == [3, 4, 0, 1, 2]
     assert found[3] == found[4] == 0.0
+
+
+def test_what_cancels_is_zero():
+    """0.1 + 0.2 - 0.3 is 5.6e-17: drops of either sign that cancel were ranked by such rests."""
+    weights = np.array([0.1, 0.2, 0.3, 0.4])
+    scores = np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])
+    assert (weights[:, None] * scores).sum(0)[0] != 0.0
+    assert area_of(scores, weights).tolist() == [0.0, 0.0]

@@ -108,15 +108,23 @@ def _of_area(
         network, of_levels = row["network"], given.setdefault((row["network"], row["perturbation"]), {})
         values = of_levels.setdefault(row["level"], np.zeros(len(places[network])))
         values[places[network][row["layer"]]] = row["score"]
-    found = {}
+    found: dict[tuple[str, str | None], np.ndarray] = {}
     for (network, perturbation), of_levels in given.items():
-        if None in of_levels:
+        if perturbation is None:
             found[network, perturbation] = of_levels[None]
+        elif None in of_levels:
+            found[network, perturbation] = _without_last_digits(of_levels[None])
         else:
-            kind = kinds[perturbation]
-            each = np.stack([of_levels[level] for level in kind["levels"]])
-            found[network, perturbation] = area_of(each, area_weights(kind["levels"], kind["scale"]))
+            levels, scale = kinds[perturbation]["levels"], kinds[perturbation]["scale"]
+            each = np.stack([of_levels[level] for level in levels])
+            found[network, perturbation] = area_of(each, area_weights(levels, scale))
     return found
+
+
+def _without_last_digits(values: np.ndarray) -> np.ndarray:
+    """Return what ranks as averages over levels do without rounding errors: 12 decimals, of the largest if under 1."""
+    unit, small = min(1.0, float(np.abs(values).max())) or 1.0, np.abs(values) < 1.0e3
+    return np.where(small, np.round(np.where(small, values, 0.0) / unit, 12), values / unit)
 
 
 def budget_rows(budget: pa.Table) -> Json:

@@ -108,12 +108,13 @@ def test_scores_become_ranks_within_a_network_ties_at_their_mean():
 
 
 @pytest.mark.parametrize("factor", [1e-14, 1e300])
-def test_scores_of_any_size_are_ranked(factor):
+@pytest.mark.parametrize("entry", [("good", "blind"), ("aware", "perturbation_aware")])
+def test_scores_of_any_size_are_ranked(factor, entry):
     truth, _, extras = everything()
-    plain = extras["scores"].filter(pc.field("criterion") == "good").to_pylist()
+    plain = extras["scores"].filter(pc.field("criterion") == entry[0]).to_pylist()
     scaled = schema.build("scores", [row | {"score": row["score"] * factor} for row in plain])
-    found, _ = score_ranks(scaled, truth, [("good", "blind")])
-    assert found == score_ranks(extras["scores"], truth, [("good", "blind")])[0]
+    found, _ = score_ranks(scaled, truth, [entry])
+    assert found == score_ranks(extras["scores"], truth, [entry])[0]
 
 
 def test_layers_that_are_tied_at_every_level_are_tied_in_rank():
