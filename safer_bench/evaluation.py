@@ -35,6 +35,9 @@ def evaluate(truth: Mapping[str, pa.Table], entries: Mapping[str, Mapping[score_
     Raises:
         BadInput: unknown, missing, duplicate or non-finite scores, or the name of a control that is added here.
     """
+    missing = [name for name in ("networks", "layers", "layer_sensitivity", "cells", "perturbations") if name not in truth]
+    if missing:
+        raise BadInput(f"the truth has no table {missing[0]!r}; give the whole truth, as load_tree returns it")
     if isinstance(entries, pa.Table):
         score_table.check_table(entries, truth, "scores")
         table = entries

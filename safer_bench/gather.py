@@ -103,11 +103,15 @@ def _costs(truth: Mapping[str, pa.Table], submissions: Sequence[Submission]) -> 
     return schema.build("costs", list(first.values()))
 
 
-def read_budgets(folder: Path) -> pa.Table:
+def read_budgets(folder: Path, revision: str) -> pa.Table:
     """Return the results of budget tasks that a folder holds, as one table.
 
+    Args:
+        folder: what ``safer-bench budget`` wrote.
+        revision: of the truth that they must have been measured against.
+
     Raises:
-        BadInput: there are none, or one is not of the schema.
+        BadInput: there are none, or one is not of the schema or of another truth.
     """
     tables = []
     for path in sorted(folder.glob("budget_results-*.parquet")):
@@ -116,6 +120,11 @@ def read_budgets(folder: Path) -> pa.Table:
         except (pa.ArrowException, OSError) as error:
             raise BadInput(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
         schema.check_schema(tables[-1], "budget_results", str(path))
+        others = set(tables[-1]["truth_revision"].to_pylist()) - {revision}
+        if others:
+            raise BadInput(
+                f"{path}: of truth {min(map(str, others))}, not {revision}; repeat the budget command that wrote it"
+            )
     if not tables:
         raise BadInput(
             f"{folder}: no budget_results-TASK.parquet; `safer-bench budget --task TASK --out {folder}` writes it"

@@ -258,3 +258,12 @@ def test_a_level_aware_score_that_ties_layers_at_every_level_ties_them_in_area(n
     }
     found = values(sb.evaluate(truth, {"tied": tied}), criterion="tied", metric="spearman", summary="area")
     assert found == [None] * 3
+
+
+def test_a_truth_that_lacks_a_table_is_told():
+    truth = made_up_truth(2)
+    with pytest.raises(BadInput) as error:
+        sb.evaluate(
+            {name: table for name, table in truth.items() if name != "cells"}, {"good": made_up_scores(truth, 1.0, 0)}
+        )
+    assert str(error.value) == "the truth has no table 'cells'; give the whole truth, as load_tree returns it"

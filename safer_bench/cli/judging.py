@@ -164,7 +164,7 @@ def evaluate(
 
     tree = load_tree(truth)
     found = gather(tree, submission_folders(submissions))
-    spent = read_budgets(budget) if budget else None
+    spent = read_budgets(budget, tree.revision) if budget else None
     results = evaluate_scores(tree, found.scores)
     page = write_leaderboard(out, results, tree, scores=found.scores, costs=found.costs, marks=found.marks, budget=spent)
     for board in boards(results, tree):

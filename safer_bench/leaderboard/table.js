@@ -71,7 +71,7 @@ function rows() {
   const places = placesOf(now.v), before = placesOf(ungated.v);
   return here.entries.map(([name, track], i) => ({
     i, name, track, mean: now.v[i], low: now.l?.[i] ?? null, high: now.h?.[i] ?? null, undefined: now.u?.[i] ?? 0,
-    ranks: now.a?.[i] ?? null, worst: now.b?.[i] ?? null, cost: here.costs[name] ?? null,
+    ranks: now.a?.[i] ?? null, worst: now.b?.[i] ?? null, cost: Object.hasOwn(here.costs, name) ? here.costs[name] : null,
     change: places[i] === null || before[i] === null ? null : before[i] - places[i],
     networks: networkValues(i), control: Boolean(data.criteria[name].control),
   }));

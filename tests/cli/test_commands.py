@@ -52,8 +52,12 @@ def test_results_of_budgets_are_shown_or_missed_aloud(cli, small_tree, small_sco
     assert found.code == 2
     assert f"{tmp_path / 'budget_results-prune.parquet'}: cannot be read" in found.err
     folder = ROOT / "docs" / "budgets"
-    assert cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "b", "--budget", folder).code == 0
-    assert '"truth_guided_share"' in (tmp_path / "b" / "leaderboard.html").read_text()
+    found = cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "b", "--budget", folder)
+    assert (found.code, found.err) == (
+        2,
+        f"Error: {folder / 'budget_results-protect.parquet'}: of truth {load_tree(COMMITTED).revision}, not {small_tree.revision}; "
+        "repeat the budget command that wrote it\n",
+    )
 
 
 def test_two_criteria_are_compared_as_table_and_plot(cli, small_tree, tmp_path):

@@ -63,7 +63,7 @@ def test_the_committed_board_is_made_again_to_the_same_bytes(tmp_path):
     tree = load_tree(COMMITTED)
     found = gather(tree, submission_folders(ROOT / "submissions"))
     results = sb.evaluate(tree, found.scores)
-    budget = read_budgets(ROOT / "docs" / "budgets")
+    budget = read_budgets(ROOT / "docs" / "budgets", tree.revision)
     write_leaderboard(tmp_path, results, tree, scores=found.scores, costs=found.costs, marks=found.marks, budget=budget)
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), f"{name}: make board"
