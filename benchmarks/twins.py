@@ -99,7 +99,7 @@ def main() -> None:
     """Measure all twins and print both tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.twins", description=__doc__)
     parser.add_argument("--draws", type=int, default=2)
-    parser.add_argument("--examples", type=int, default=500)
+    parser.add_argument("--examples", type=int, default=250)
     wanted = parser.parse_args()
     tune_allocator()
     names = [
