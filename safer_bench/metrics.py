@@ -44,7 +44,7 @@ def _dot(a: Array, b: Array) -> Array:
 
 def _cosine(a: Array, b: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(_dot(a, b) / (np.sqrt(_dot(a, a)) * np.sqrt(_dot(b, b))))
+        return np.asarray(_dot(a, b) / np.sqrt(_dot(a, a) * _dot(b, b)))
 
 
 def _centred_ranks(values: Array) -> Array:
