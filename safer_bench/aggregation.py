@@ -5,31 +5,11 @@ Undefined values count as 0. Each mean is a fixed weighting of cells, so that ma
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from statistics import fmean
-from typing import Any
 
 import numpy as np
 
 Array = np.ndarray
-Row = Mapping[str, Any]
 MIN_LAYERS = 10  # networks with fewer are shown apart
-
-
-def by_network(results: Sequence[Row], perturbation_families: Mapping[str, str]) -> dict[str, float]:
-    """Return ``{network: mean}`` of one criterion's results, variants of a perturbation family first averaged."""
-    variants: dict[str, dict[str, list[float]]] = {}
-    for row in results:
-        of_network = variants.setdefault(row["network"], {})
-        of_network.setdefault(perturbation_families[row["perturbation"]], []).append(row["value"] or 0.0)
-    return {network: fmean(fmean(values) for values in found.values()) for network, found in sorted(variants.items())}
-
-
-def by_family(network_means: Mapping[str, float], families: Mapping[str, str]) -> dict[str, float]:
-    """Return ``{family: mean over its networks}``; ``families`` names each network's."""
-    groups: dict[str, list[float]] = {}
-    for network, value in network_means.items():
-        groups.setdefault(families[network], []).append(value)
-    return {family: fmean(values) for family, values in sorted(groups.items())}
 
 
 def family_weights(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench import files
-from safer_bench.aggregation import MIN_LAYERS, by_family, by_network
+from safer_bench.aggregation import MIN_LAYERS, family_weights
 from safer_bench.bootstrap import MIN_FAMILIES, intervals
 from safer_bench.errors import BadInput
 from safer_bench.registry import look_up
@@ -91,8 +91,10 @@ def compare(
         here = [place for place in shared if place[:2] == (dataset, split)]
         for name in (ALL, *sorted({place[2] for place in here})):
             chosen = [place for place in here if name in (ALL, place[2])]
-            first_means, second_means = (by_network([side[place] for place in chosen], kinds) for side in sides)
-            found.append(_comparison((dataset, split, name), first_means, second_means, families))
+            values = np.array([[side[place]["value"] or 0.0 for place in chosen] for side in sides])
+            weights = family_weights([(place[3], place[2]) for place in chosen], families, kinds)
+            names = {place[3]: families[place[3]] for place in chosen}
+            found.append(_comparison((dataset, split, name), names, values @ weights.T))
     return found
 
 
@@ -109,18 +111,14 @@ def _place(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return row["dataset"], row["split"], row["perturbation"], row["network"]
 
 
-def _comparison(
-    place: tuple[str, str, str], first: Mapping[str, float], second: Mapping[str, float], families: Mapping[str, str]
-) -> Comparison:
-    of_first, of_second = (np.array(list(by_family(means, families).values())) for means in (first, second))
-    differences = of_first - of_second
-    names = sorted({families[network] for network in first})
-    interval = None
-    if len(names) >= MIN_FAMILIES:
+def _comparison(place: tuple[str, str, str], networks: Mapping[str, str], means: Array) -> Comparison:
+    """Return a comparison from the family of each network and the means ``(2, n_families)``, families sorted."""
+    differences, interval = means[0] - means[1], None
+    if len(differences) >= MIN_FAMILIES:
         low, high = intervals(differences[None])
         interval = (round(float(low[0]), 6), round(float(high[0]), 6))
-    by_name = dict(zip(names, differences.tolist(), strict=True))
-    return Comparison(*place, len(first), float(of_first.mean()), float(of_second.mean()), by_name, interval)
+    by_name = dict(zip(sorted(set(networks.values())), differences.tolist(), strict=True))
+    return Comparison(*place, len(networks), float(means[0].mean()), float(means[1].mean()), by_name, interval)
 
 
 def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
