@@ -14,6 +14,7 @@ from safer_bench.networks import Network
 from safer_bench.registry import is_file_spec
 from safer_bench.scoring import EXAMPLES, Levels, Sweep
 from safer_bench.submission import Submission, SubmissionCard, write_submission
+from safer_bench.suffixes import Suffixes
 
 Report = Callable[[str, int, int], None]
 TOLERANCE, FLOOR = 1e-3, 1e-6  # of a score, and of the largest of its network: the last digits are the machine's
@@ -102,7 +103,8 @@ def probe_sweeps(network: Network, n_sets: int) -> list[Sweep]:
     size = min(EXAMPLES, len(network.probe[1]) // n_sets)
     if size == 0:
         raise BadInput(f"network {network.name!r}: {len(network.probe[1])} probe examples; expected {n_sets} sets of them")
-    return [Sweep(network, examples=size, first=i * size) for i in range(n_sets)]
+    suffixes = Suffixes(network.model, *network.probe)
+    return [Sweep(network, examples=size, first=i * size, suffixes=suffixes) for i in range(n_sets)]
 
 
 def _over_sets(sweeps: Sequence[Sweep], entry: Criterion, levels: Levels) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -20,6 +20,7 @@ from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation, parse_perturbation
 from safer_bench.perturbations.entry import LayerFacts
 from safer_bench.perturbations.stream import Stream
+from safer_bench.suffixes import Suffixes
 
 EXAMPLES = 512
 STREAM = "criteria"  # aware criteria draw from a stream of their own, never from the truth's
@@ -92,6 +93,7 @@ class Sweep:
         examples: number of probe examples.
         part: images and labels to use, all of them, instead of probe examples.
         first: the first probe example; disjoint sets of them tell how far scores depend on the choice.
+        suffixes: of the same network, if another sweep has some.
     """
 
     def __init__(
@@ -102,18 +104,20 @@ class Sweep:
         examples: int = EXAMPLES,
         part: tuple[Tensor, Tensor] | None = None,
         first: int = 0,
+        suffixes: Suffixes | None = None,
     ) -> None:
         self.network, self.batch_size, self.examples, self._first = network, batch_size, examples, first
         self._names = [layer.name for layer in network.layers]  # found before any clock runs
         self._all_given = part is not None
         self._images, self._labels = (tensor.to(network.device) for tensor in part or network.probe)
+        self.suffixes = suffixes or Suffixes(network.model, self._images, self._labels)
         self._meter = Meter()
         self._start()
 
     def _start(self) -> None:
         """Begin with the network's own weights and nothing kept."""
         self._model = self._copy()
-        self._shared = Shared(self._meter)
+        self._shared = Shared(self._meter, self.suffixes)
         self._batches: dict[int, Batches] = {}
         self._perturbs: dict[tuple[str, int], Callable[[str, float], np.ndarray]] = {}
 

@@ -123,6 +123,15 @@ def test_stated_costs_are_the_counted_ones(tiny, entry):
     assert counted == stated + 1
 
 
+class Nothing:
+    """Knows no shorter way to logits."""
+
+    def clean(self, *_):
+        return None
+
+    perturbed = clean
+
+
 def test_a_sweep_makes_shared_passes_once_and_bills_each_criterion_as_if_alone(tiny):
     passes = 0
 
@@ -133,7 +142,7 @@ def test_a_sweep_makes_shared_passes_once_and_bills_each_criterion_as_if_alone(t
     names = ["snip", "gradient_norm", "fit", "measured_drop_128", "output_kl", "measured_drop_128_by_level", "grasp"]
     alone = {name: cost(name, tiny)["forward_equivalents"] for name in names}
     tiny.model.register_forward_hook(count)  # copies carry it
-    sweep = Sweep(tiny, batch_size=40)
+    sweep = Sweep(tiny, batch_size=40, suffixes=Nothing())
     together = {name: cost(name, tiny, sweep=sweep)["forward_equivalents"] for name in names}
     assert together == alone
     finding, gradients, fisher, clean, perturbed, products = 2, 2, 40, 1, 3 * 3, 1  # at 40 and at 128 examples; three levels

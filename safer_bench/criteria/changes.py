@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from safer_bench.criteria.entry import Batches, Perturb, layer_weights
-from safer_bench.criteria.shared import shared
+from safer_bench.criteria.shared import passes, shared, spend
 
 LARGEST = torch.finfo(torch.float32).max
 
@@ -32,21 +32,39 @@ def squared_changes(model: nn.Module, batches: Batches, perturb: Perturb, level:
 @shared
 def clean_logits(model: nn.Module, batches: Batches) -> Tensor:
     """Return the logits of all examples, ``(n, n_classes)``."""
-    with torch.no_grad():
-        return torch.cat([model(images) for images, _ in batches])
+    shorter = passes()
+    short = shorter.clean(batches) if shorter else None
+    return _logits(model, batches) if short is None else _counted(short)
 
 
 @shared
 def perturbed_logits(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> dict[str, Tensor]:
     """Return for each layer the logits of all examples, ``(n, n_classes)``, with that layer perturbed; it is restored."""
-    found = {}
+    found, shorter = {}, passes()
     perturbed = perturbed_weights(model, batches, perturb, level)
     for name, weight in layer_weights(model, batches).items():
-        original = weight.detach().clone()
-        with torch.no_grad():
-            try:
-                weight.copy_(perturbed[name])
-                found[name] = torch.cat([model(images) for images, _ in batches])
-            finally:
-                weight.copy_(original)
+        short = shorter.perturbed(batches, name, perturbed[name]) if shorter else None
+        found[name] = _with_weight(model, batches, weight, perturbed[name]) if short is None else _counted(short)
     return found
+
+
+def _counted(short: Tensor) -> Tensor:
+    """Count logits ``(n, n_classes)`` that came by a shorter way as whole passes, which everyone has."""
+    spend(len(short))
+    return short
+
+
+def _with_weight(model: nn.Module, batches: Batches, weight: nn.Parameter, perturbed: Tensor) -> Tensor:
+    original = weight.detach().clone()
+    try:
+        with torch.no_grad():
+            weight.copy_(perturbed)
+        return _logits(model, batches)
+    finally:
+        with torch.no_grad():
+            weight.copy_(original)
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, batches: Batches) -> Tensor:
+    return torch.cat([model(images) for images, _ in batches])

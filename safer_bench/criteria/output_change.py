@@ -1,16 +1,19 @@
 """How far a perturbation of one layer moves outputs: the network's, or the layer's own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from safer_bench.criteria.activations import laid_out_as, loss_gradients, run_recorded, total_by_layer
+from safer_bench.criteria.activations import Application, laid_out_as, loss_gradients, run_recorded, total_by_layer
 from safer_bench.criteria.changes import LARGEST, clean_logits, finite, perturbed_logits, perturbed_weights
 from safer_bench.criteria.entry import Batches, Perturb, Scores, count_examples, criterion, layer_weights, used_layers
-from safer_bench.criteria.shared import spend
+from safer_bench.criteria.shared import shared, spend
 
-EXAMPLES = 128  # a pass for each layer and level
+EXAMPLES = 128  # a pass for each layer and level, or activations kept for all levels
+KEPT_BYTES = 1 << 30  # of inputs, outputs and gradients
+Recorded = tuple[Application, Tensor]  # and the gradient at its output, shaped as it; 1 where none is asked for
 MOST_NATS = 16.0  # of one example: where the measured loss is clipped as well
 
 
@@ -79,20 +82,17 @@ def output_jsd(model: nn.Module, batches: Batches, perturb: Perturb, level: floa
     formula="mean (y' - y)^2 of the layer's output y, its input unchanged",
     source="Nagel et al. 2020, arXiv 2004.10568 (AdaRound), without the activation",
     aware=True,
+    examples=EXAMPLES,
     cost="2*N",
 )
 def layer_output_mse(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Scores:
     """Mean squared change of the layer's own output."""
     changed = _runnable(model, batches, perturb, level)
-    sizes = dict.fromkeys(changed, 0)
-    sums = dict.fromkeys(changed, 0.0)
-    with torch.no_grad():
-        for images, _ in batches:
-            spend(len(images))
-            for application in run_recorded(model, batches, images)[1]:
-                after = finite(application.run(application.x, changed[application.layer]))
-                sums[application.layer] += float((after - application.y.double()).square().sum())
-                sizes[application.layer] += after.numel()
+    sizes, sums = dict.fromkeys(changed, 0), dict.fromkeys(changed, 0.0)
+    for application, _ in _each_level(_outputs, model, batches):
+        change = _change(application, changed)
+        sums[application.layer] += float(change.square().sum())
+        sizes[application.layer] += change.numel()
     return {name: sums[name] / sizes[name] for name in sums}
 
 
@@ -101,23 +101,62 @@ def layer_output_mse(model: nn.Module, batches: Batches, perturb: Perturb, level
     formula="(1/N) sum_i sum (dL_i/dy_i * (y_i' - y_i))^2",
     source="Li et al. 2021, arXiv 2102.05426 (BRECQ), at the layer's output",
     aware=True,
+    examples=EXAMPLES,
     cost="4*N",
 )
 def output_fisher(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Scores:
     """Squared change of the layer's output, weighed by the diagonal Fisher matrix of the output."""
     changed = _runnable(model, batches, perturb, level)
     n_examples = count_examples(batches)
-    spend(n_examples)
 
-    def parts():  # type: ignore[no-untyped-def]
-        for batch in loss_gradients(model, batches):
-            for application, gradient in batch:
-                with torch.no_grad():
-                    after = finite(application.run(application.x, changed[application.layer]))
-                    change = gradient.double() * (after - application.y.double())
-                yield application.layer, float(change.square().sum()) / n_examples
+    def parts() -> Iterator[tuple[str, float]]:
+        for application, gradient in _each_level(_gradients, model, batches):
+            weighed = gradient.double() * _change(application, changed)
+            yield application.layer, float(weighed.square().sum()) / n_examples
 
     return total_by_layer(used_layers(model, batches), parts())
+
+
+def _change(application: Application, changed: Mapping[str, Tensor]) -> Tensor:
+    """Return what an output changes by when its layer's weight is replaced; float64, in the shape of y."""
+    with torch.no_grad():
+        return finite(application.run(application.x, changed[application.layer])) - application.y.double()
+
+
+def _outputs(model: nn.Module, batches: Batches) -> Iterator[Recorded]:
+    """Yield every application of a weight in passes over the examples."""
+    for images, _ in batches:
+        with torch.no_grad():
+            found = run_recorded(model, batches, images)[1]
+        yield from ((application, torch.ones(())) for application in found)
+
+
+def _gradients(model: nn.Module, batches: Batches) -> Iterator[Recorded]:
+    """Yield them with the gradient of each example's loss at the output."""
+    for batch in loss_gradients(model, batches):
+        yield from ((replace(each, x=each.x.detach(), y=each.y.detach()), gradient) for each, gradient in batch)
+
+
+def _each_level(
+    make: Callable[[nn.Module, Batches], Iterator[Recorded]], model: nn.Module, batches: Batches
+) -> Iterable[Recorded]:
+    """Return what passes over the examples give: kept from level to level where it fits into memory, else made again."""
+    spend(count_examples(batches))  # each layer is run once more
+    kept = _kept(model, batches, make)
+    return make(model, batches) if kept is None else kept
+
+
+@shared
+def _kept(
+    model: nn.Module, batches: Batches, make: Callable[[nn.Module, Batches], Iterator[Recorded]]
+) -> list[Recorded] | None:
+    found, size = [], 0
+    for application, gradient in make(model, batches):
+        found.append((application, gradient))
+        size += application.x.nbytes + application.y.nbytes + gradient.nbytes
+        if size > KEPT_BYTES:
+            return None
+    return found
 
 
 def _runnable(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> dict[str, Tensor]:

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from torch import Tensor
 
 from safer_bench.cost import Cost, Meter
 
@@ -36,15 +38,26 @@ class Bill:
     cost: Cost = field(default_factory=Cost)
 
 
+class Passes(Protocol):
+    """A shorter way to logits than passes of the model."""
+
+    def clean(self, batches: Any) -> Tensor | None:
+        """Return the unperturbed logits ``(n, n_classes)``; None where it does not know."""
+
+    def perturbed(self, batches: Any, layer: str, weight: Tensor) -> Tensor | None:
+        """Return the logits ``(n, n_classes)`` with a layer's weight replaced; None where it does not know."""
+
+
 class Shared:
     """Keeps the products of one model's criteria.
 
     Args:
         meter: its clocks.
+        passes: the same model's logits by a shorter way.
     """
 
-    def __init__(self, meter: Meter) -> None:
-        self.meter = meter
+    def __init__(self, meter: Meter, passes: Passes | None = None) -> None:
+        self.meter, self.passes = meter, passes
         self._products: dict[Hashable, _Product] = {}
         self._bills: list[Bill] = []
 
@@ -114,3 +127,9 @@ def spend(forwards: float) -> None:
     current = _CURRENT.get()
     if current is not None:
         current.meter.forwards += forwards
+
+
+def passes() -> Passes | None:
+    """Return the shorter way to logits that the sweep knows; None outside a sweep."""
+    current = _CURRENT.get()
+    return None if current is None else current.passes

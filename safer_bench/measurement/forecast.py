@@ -17,9 +17,11 @@ from safer_bench.networks import Network
 from safer_bench.run_folder import part_of
 
 SAMPLED_SECONDS = 30.0  # of measuring, about, for each network
-EXAMPLES = (24, 192)  # fewest and most that are sampled
+FEWEST_EXAMPLES = 24  # that are sampled
 DRAWS = (1, 2, 4, 8, 16, 32)  # what else a run could ask for
 SHARES = (1.0, 0.5, 0.0)  # of the network that runs after the layers sampled
+MIDDLE = 1  # of them
+PASSES = 5  # of the middle one's length, that all of them take: two, one with two draws more, and none
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,9 @@ def forecast(network: Network, protocol: Protocol, *, fast: bool = False, worker
     """Measure a sample of a run and extend it to the whole.
 
     Three layers (the first, one in the middle and the last by the work that follows them) are measured at every
-    perturbation's mildest, middle and severest level, with one and with two draws, on a few examples and on three times
-    as many: what is done once a level, once a draw and once an example is told apart so.
+    perturbation's mildest, middle and severest level, the middle one with two draws too. Each probe sees as many examples
+    as in the run where ``SAMPLED_SECONDS`` allow it; where not, fewer, and a third of those: the time for all lies on the
+    line through both.
 
     Args:
         network: to measure.
@@ -67,11 +70,14 @@ def forecast(network: Network, protocol: Protocol, *, fast: bool = False, worker
 def _forecast(network: Network, protocol: Protocol, fast: bool, workers: int) -> Forecast:
     plan, engine = Plan(network, protocol), Engine(network, protocol.seed, fast=fast)
     layers = _sampled_layers(network)
-    cells, n_few, n_many = _sample(network, protocol, engine, len(layers))
+    cells, n_few, n_many = _sample(network, protocol, engine)
     prepared = sum(_seconds(lambda layer=layer: engine.replay(layer)) for layer in layers) / len(layers)
     per_clean_example = _seconds(lambda: engine.clean(0, n_few)) / n_few
     sizes = sorted({n_few, n_many})
-    costs = np.array([[_costs(engine, layer, cells, n) for n in sizes] for layer in layers])  # (layers, sizes, 2)
+    first = np.array([[_cost(engine, layer, cells, n, n_draws=1) for n in sizes] for layer in layers])  # (layers, sizes)
+    both = np.array([_cost(engine, layers[MIDDLE], cells, n, n_draws=2) for n in sizes])
+    second = first * np.maximum(both / first[MIDDLE] - 1.0, 0.0)  # relative to the first, alike in all layers
+    costs = np.stack([first, second], axis=2)
     fixed = len(network.layers) * prepared + len(network.labels) * per_clean_example
     seconds = lambda chosen: (fixed + _measuring(network, chosen, sizes, costs, len(cells))) / workers  # noqa: E731
     others = [replace(protocol, draws=draws) for draws in DRAWS] if isinstance(protocol.draws, int) else []
@@ -112,27 +118,26 @@ def _shares(network: Network) -> dict[str, float]:
     return {layer.name: (work - after[-1]) / span for layer, work in zip(network.layers, after, strict=True)}
 
 
-def _sample(network: Network, protocol: Protocol, engine: Engine, n_layers: int) -> tuple[list[tuple[Any, float]], int, int]:
-    """Return the levels that are sampled, and two numbers of examples."""
+def _sample(network: Network, protocol: Protocol, engine: Engine) -> tuple[list[tuple[Any, float]], int, int]:
+    """Return the levels that are sampled, and two numbers of examples: equal where the run's own number is affordable."""
     every = [(entry, levels) for entry, levels in protocol.perturbations]
     cells = [
         (entry, level) for entry, levels in every for level in sorted({levels[0], levels[len(levels) // 2], levels[-1]})
     ]
-    fewest, most = (min(n, Plan(network, protocol).slices[0][1]) for n in EXAMPLES)
-    layer = _sampled_layers(network)[1]
-    trial = [Probe(layer, *cells[0], 0, 0, fewest)]
+    n_examples = Plan(network, protocol).slices[0][1]
+    fewest, paced = min(FEWEST_EXAMPLES, n_examples), min(8 * FEWEST_EXAMPLES, n_examples)
+    trial = [Probe(_sampled_layers(network)[MIDDLE], *cells[0], 0, 0, paced)]
     list(engine.measure(trial))  # traces, admits, warms up
-    passes = SAMPLED_SECONDS / max(1e-9, _seconds(lambda: list(engine.measure(trial))) / fewest)
-    many = int(np.clip(passes / (n_layers * len(cells) * 4), fewest, most))
-    return cells, max(fewest, many // 3), many
+    passes = SAMPLED_SECONDS / max(1e-9, _seconds(lambda: list(engine.measure(trial))) / paced)
+    many = int(np.clip(passes / (PASSES * len(cells)), fewest, n_examples))
+    return cells, many if many == n_examples else max(fewest, many // 3), many
 
 
-def _costs(engine: Engine, layer: Any, cells: Sequence[tuple[Any, float]], n_examples: int) -> tuple[float, float]:
-    """Return the seconds of all sampled levels with one draw, and what a second draw adds."""
-    probes = [[Probe(layer, *cell, draw, 0, n_examples) for cell in cells for draw in range(n)] for n in (1, 2)]
-    list(engine.measure(probes[0][:1]))  # the clean pass moves here
-    one, two = (_seconds(lambda chosen=chosen: list(engine.measure(chosen))) for chosen in probes)
-    return one, max(two - one, 0.0)
+def _cost(engine: Engine, layer: Any, cells: Sequence[tuple[Any, float]], n_examples: int, n_draws: int) -> float:
+    """Return the seconds of all sampled levels with some draws each."""
+    probes = [Probe(layer, *cell, draw, 0, n_examples) for cell in cells for draw in range(n_draws)]
+    list(engine.measure(probes[:1]))  # the clean pass moves here
+    return _seconds(lambda: list(engine.measure(probes)))
 
 
 def _extended(sizes: Sequence[int], seconds: np.ndarray, n_examples: int) -> float:

@@ -8,7 +8,9 @@ from scipy.special import rel_entr, softmax
 from torch.nn import functional as F
 
 from safer_bench.criteria import criteria
+from safer_bench.perturbations import parse_perturbation
 from safer_bench.perturbations.stream import Stream
+from safer_bench.scoring import Sweep
 
 LAYERS = ("conv", "hidden", "head")
 AWARE = [entry for entry in criteria().values() if entry.aware]
@@ -131,3 +133,13 @@ def test_logits_that_are_no_number_are_wrong_answers(tiny, value):
     assert float((labels == 0).double().mean()) > 0
     found = run("measured_drop_512", tiny, lambda name, _: spoilt[name])
     assert found["head"] == pytest.approx(clean)
+
+
+@pytest.mark.parametrize("name", ["layer_output_mse", "output_fisher"])
+def test_what_does_not_fit_into_memory_is_made_again(tiny, monkeypatch, name):
+    levels = [parse_perturbation("gaussian_noise:0.5,1")]
+    once = Sweep(tiny, batch_size=16).scored(criteria()[name], levels)
+    monkeypatch.setattr("safer_bench.criteria.output_change.KEPT_BYTES", 1000)
+    again = Sweep(tiny, batch_size=16).scored(criteria()[name], levels)
+    assert again.rows == once.rows
+    assert again.cost["forward_equivalents"] > once.cost["forward_equivalents"]

@@ -1,0 +1,76 @@
+"""Logits without whole passes: those of the model with the weight set, or None."""
+
+import pytest
+import torch
+from torch import nn
+
+from safer_bench.criteria import criteria
+from safer_bench.perturbations import parse_perturbation
+from safer_bench.scoring import Sweep
+from safer_bench.suffixes import Suffixes
+from safer_bench.zoo import load_network
+from tests.conftest import tiny_network
+
+LEVELS = [parse_perturbation("gaussian_noise:0.3,3"), parse_perturbation("int8_bit_flip:0.01")]
+CHANGES = [entry for entry in criteria().values() if entry.aware and "L" in entry.cost]
+
+
+def batches_of(network, size):
+    images, labels = network.probe
+    return list(zip(images[:50].split(size), labels[:50].split(size), strict=True))
+
+
+@pytest.mark.parametrize("name", ["digits_resnet", "digits_vit"])
+def test_logits_are_those_of_the_model_with_the_weight_set(name):
+    network = load_network(name)
+    suffixes, model = Suffixes(network.model, *network.probe), network.model
+    for size in (50, 7):
+        batches = batches_of(network, size)
+        images = torch.cat([images for images, _ in batches])
+        with torch.no_grad():
+            assert torch.allclose(suffixes.clean(batches), model(images), rtol=1e-4, atol=1e-4)
+            for layer in network.layers:
+                weight = model.get_parameter(layer.parameter)
+                original, changed = weight.detach().clone(), weight.detach().flip(0) * 1.5
+                found = suffixes.perturbed(batches, layer.name, changed)
+                weight.copy_(changed)
+                expected = model(images)
+                weight.copy_(original)
+                assert (found - expected).abs().max() < 1e-4 * expected.abs().max(), layer.name
+                assert (found - suffixes.clean(batches)).abs().max() > 1e-2
+
+
+class Sometimes(nn.Module):
+    """Looks at values: nothing to trace."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x):
+        return self.inner(x) if x.sum() > -1e9 else x
+
+
+def test_a_network_that_cannot_be_traced_is_measured_by_whole_passes():
+    network = tiny_network()
+    network.model = Sometimes(network.model).eval()
+    batches = batches_of(network, 20)
+    suffixes = Suffixes(network.model, *network.probe)
+    assert suffixes.clean(batches) is None
+    assert suffixes.perturbed(batches, "inner.conv", network.model.inner.conv.weight.detach()) is None
+
+
+@pytest.mark.parametrize("entry", CHANGES, ids=lambda entry: entry.name)
+def test_scores_and_stated_costs_are_those_of_whole_passes(entry):
+    class Nothing:
+        def clean(self, *_):
+            return None
+
+        perturbed = clean
+
+    network = load_network("digits_resnet")
+    short = Sweep(network, examples=60).scored(entry, LEVELS)
+    whole = Sweep(network, examples=60, suffixes=Nothing()).scored(entry, LEVELS)
+    assert short.cost["forward_equivalents"] == whole.cost["forward_equivalents"]
+    assert [row["layer"] for row in short.rows] == [row["layer"] for row in whole.rows]
+    assert [row["score"] for row in short.rows] == pytest.approx([row["score"] for row in whole.rows], rel=1e-3, abs=1e-6)
