@@ -94,38 +94,21 @@ def _part(unit: Unit, clean: Array, kinds: list[str], draws: Array, rng: np.rand
     return files.parquet_bytes(pa.table({name: columns[name] for name in PART.names}, schema=PART))
 
 
-def time_pack(run: Path, out: Path, skip: str) -> dict[str, float]:
-    """Pack a run folder in this process and return seconds by stage and the peak memory in GB.
+def time_pack(run: Path, out: Path) -> dict[str, float]:
+    """Pack a run folder; return seconds, those of all processors, and the peak memory in GB: this process and its workers.
 
     Args:
         run: the run folder.
         out: the tree's folder.
-        skip: ``nothing``, ``ceilings``, or ``statistics``: those, halves and standard errors.
     """
-    from safer_bench.dataset import merge, pack, summarise
+    from safer_bench.dataset.pack import pack
 
-    seconds: dict[str, float] = {}
-    for module, name in ((merge, "read_parts"), (pack, "summarise"), (pack, "_probe_tables"), (pack, "write_tree")):
-        setattr(module, name, _timed(name, getattr(module, name), seconds))
-    if skip != "nothing":
-        summarise.ceilings = lambda *_: {}
-    if skip == "statistics":
-        summarise.can_be_halved = lambda *_, **__: False
-        summarise.standard_errors = lambda changes, *_, **__: np.zeros(changes[0].shape[1])
     started = time.perf_counter()
-    pack.pack([run], [], out)
-    seconds |= {"all": time.perf_counter() - started, "processor": time.process_time()}
-    return seconds | {"GB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
-
-
-def _timed(name, function, seconds):  # type: ignore[no-untyped-def]
-    def timed(*arguments, **named):  # type: ignore[no-untyped-def]
-        started = time.perf_counter()
-        found = function(*arguments, **named)
-        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - started
-        return found
-
-    return timed
+    pack([run], [], out)
+    seconds = time.perf_counter() - started
+    own, workers = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    processor = sum(usage.ru_utime + usage.ru_stime for usage in (own, workers))
+    return {"seconds": seconds, "processor": processor, "GB": own.ru_maxrss / 1e6, "worker_GB": workers.ru_maxrss / 1e6}
 
 
 def main() -> None:
@@ -134,19 +117,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     for name, default in {"networks": 50, "layers": 50, "perturbations": 20, "draws": 20, "slices": 4}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--skip", choices=("nothing", "ceilings", "statistics"), default="nothing")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.inside:
-        print(json.dumps(time_pack(chosen.out / "run", chosen.out / "tree", chosen.skip)))
+        print(json.dumps(time_pack(chosen.out / "run", chosen.out / "tree")))
         return
     if not (chosen.out / "built").is_file():
         sizes = {f"n_{name}": getattr(chosen, name) for name in ("networks", "layers", "perturbations", "draws", "slices")}
         print(build(chosen.out / "run", **sizes), "probes")
         (chosen.out / "built").touch()
-    words = [sys.executable, "-m", "benchmarks.large_truth", "--inside", "--out", str(chosen.out), "--skip", chosen.skip]
+    words = [sys.executable, "-m", "benchmarks.large_truth", "--inside", "--out", str(chosen.out)]
     found = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)  # noqa: S603  this program
-    print(", ".join(f"{name} {value:.1f}" + ("" if name == "GB" else " s") for name, value in found.items()))
+    print(
+        f"{found['seconds']:.1f} s, {found['processor']:.1f} s of processors; peak memory {found['GB']:.2f} GB, "
+        f"of each worker {found['worker_GB']:.2f} GB"
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from safer_bench.perturbations.stream import Stream
-from safer_bench.reliability import MIN_DRAWS, standard_errors
+from safer_bench.reliability import MIN_DRAWS
+from safer_bench.standard_errors import standard_errors
 
 Array = np.ndarray
 STEP = 2  # draws are added in pairs, so that they can be halved

@@ -7,8 +7,8 @@ import numpy as np
 
 from safer_bench.area import area_weights
 from safer_bench.cells import Cell, cells_of
-from safer_bench.reliability import standard_errors
 from safer_bench.run_folder import RunFolder
+from safer_bench.standard_errors import standard_errors
 
 Array = np.ndarray
 MOST_SHOWN = 15

@@ -39,7 +39,7 @@ def _where(defined: Array, values: Array) -> Any:
 
 
 def _dot(a: Array, b: Array) -> Array:
-    return np.asarray(np.einsum("...i,...i->...", a, b))
+    return np.asarray(np.einsum("...i,...i->...", a, b), dtype=np.float64)
 
 
 def _cosine(a: Array, b: Array) -> Array:
@@ -77,7 +77,8 @@ def kendall_tau_b(*, truth: Array, scores: Array) -> Any:
     defined, n_layers = _defined(truth, scores), truth.shape[-1]
     if n_layers <= MANY_LAYERS:
         first, second = np.triu_indices(n_layers, 1)
-        signs = (np.sign(ranks[..., first] - ranks[..., second]) for ranks in map(_centred_ranks, (truth, scores)))
+        ranks = (_centred_ranks(values).astype(np.float32) for values in (truth, scores))
+        signs = (np.sign(each[..., first] - each[..., second]) for each in ranks)
         return _where(defined, _cosine(*signs))
     found = np.full(defined.shape, np.nan)
     truths, given = (np.broadcast_to(values, (*defined.shape, n_layers)) for values in (truth, scores))

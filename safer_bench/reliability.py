@@ -1,9 +1,8 @@
-"""How far a measured ranking can be trusted: standard errors, split-half reliability and ceilings; no I/O.
+"""How far a measured ranking can be trusted: split-half reliability and ceilings; no I/O.
 
 ``changes`` is the truth of one network under one perturbation: for each level int8 ``(n_draws, n_layers, n_examples)``, 1
 where an example broke, -1 where it was fixed, 0 otherwise. Levels may differ in draws: one with fewer has the first of them.
-``slices`` ``(most draws,)`` names the examples each draw saw: equal entries mean the same examples. ``weights``
-``(n_levels,)`` average over levels.
+``slices`` ``(most draws,)`` names the examples each draw saw: equal entries mean the same examples.
 """
 
 from collections.abc import Sequence
@@ -16,67 +15,6 @@ from safer_bench.perturbations.stream import Stream
 
 Array = np.ndarray
 MIN_DRAWS = 4
-
-
-def standard_errors(changes: Sequence[Array], weights: Array, slices: Array, *, deterministic: bool) -> Array:
-    """Return the standard error ``(n_layers,)`` of each layer's weighted mean change, over draws and examples.
-
-    Draws on the same examples are a crossed design: variance components by analysis of variance. Draws on examples of
-    their own are independent as they are; where only some slices repeat, draws are taken as independent too, which
-    understates the error (by 5 to 20 % in simulations). One draw of a random perturbation cannot tell: nan.
-
-    Source: Searle, Casella, McCulloch 1992, "Variance Components", chapter 4 (two-way crossed, random).
-    """
-    combined: dict[int, Array] = {}  # weighted sums over the levels of as many draws
-    for weight, level in zip(weights, changes, strict=True):
-        if weight:
-            combined[len(level)] = combined.get(len(level), 0.0) + weight * level.astype(np.float64)
-    if deterministic:
-        (values,) = combined.values()
-        return np.sqrt(values[0].var(axis=-1, ddof=1) / values.shape[-1])
-    if min(combined) < 2:
-        return np.full(changes[0].shape[1], np.nan)
-    crossed = all(np.unique(slices[:n], return_counts=True)[1].min() >= 2 for n in combined)
-    covariance = _crossed_covariance if crossed else _draws_covariance
-    variance = sum(covariance(a, b, slices) for a in combined.values() for b in combined.values())
-    return np.sqrt(np.maximum(variance, 0.0))
-
-
-def _draws_covariance(a: Array, b: Array, slices: Array) -> Array:  # noqa: ARG001  the signature of both
-    """Return the covariance ``(n_layers,)`` of the grand means of two ``(n_draws, n_layers, n_examples)``, draws random."""
-    common = min(len(a), len(b))
-    return _covariance(a[:common].mean(-1), b[:common].mean(-1), 0) * common / (len(a) * len(b))
-
-
-def _crossed_covariance(a: Array, b: Array, slices: Array) -> Array:
-    """Return the covariance of two grand means, draws and examples of each slice both random."""
-    found = 0.0
-    for name in np.unique(slices):
-        of_a, of_b = (values[slices[: len(values)] == name] for values in (a, b))
-        common, n_examples = min(len(of_a), len(of_b)), a.shape[-1]
-        if common == 0:
-            continue
-        shared_a, shared_b = of_a[:common], of_b[:common]
-        of_draws = common * _covariance(shared_a.mean(-1), shared_b.mean(-1), 0)
-        of_examples = len(of_a) * len(of_b) * _covariance(of_a.mean(0), of_b.mean(0), -1) / n_examples
-        rest = _interaction(shared_a, shared_b) / ((common - 1) * (n_examples - 1))
-        of_slice = of_draws + of_examples - common * rest / n_examples
-        found = found + (np.maximum(of_slice, 0.0) if a is b else of_slice) / (len(a) * len(b))
-    return np.asarray(found)
-
-
-def _covariance(a: Array, b: Array, axis: int) -> Array:
-    centred = (a - a.mean(axis, keepdims=True)) * (b - b.mean(axis, keepdims=True))
-    return np.asarray(centred.sum(axis) / (a.shape[axis] - 1))
-
-
-def _interaction(a: Array, b: Array) -> Array:
-    """Return the sum of products ``(n_layers,)`` of what neither draw nor example explains of two ``(n_draws, ...)``."""
-    n_draws, _, n_examples = a.shape
-    products = np.einsum("dle,dle->l", a, b)
-    of_draws = n_examples * (a.mean(-1) * b.mean(-1)).sum(0)
-    of_examples = n_draws * (a.mean(0) * b.mean(0)).sum(-1)
-    return np.asarray(products - of_draws - of_examples + n_draws * n_examples * a.mean((0, -1)) * b.mean((0, -1)))
 
 
 def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_splits: int) -> tuple[Array, Array]:

@@ -11,7 +11,6 @@ from safer_bench.reliability import (
     random_halves,
     shrunken,
     split_half_reliability,
-    standard_errors,
 )
 
 LAYERS = np.linspace(0.1, 0.5, 6)
@@ -27,42 +26,6 @@ def simulate(rng, n_draws, n_examples, shared, spread=0.0):
     return [broken.astype(np.int8)], slices
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_standard_errors_are_the_spread_over_new_draws_and_new_examples(shared):
-    rng = np.random.default_rng(1)
-    runs = [simulate(rng, 4, 60, shared, spread=0.08) for _ in range(600)]
-    true = np.std([changes[0].mean((0, 2)) for changes, _ in runs], axis=0)
-    squared = [standard_errors(changes, np.ones(1), slices, deterministic=False) ** 2 for changes, slices in runs]
-    assert np.sqrt(np.mean(squared, axis=0)) == pytest.approx(true, rel=0.12)
-
-
-@pytest.mark.parametrize("design", ["shared", "apart", "slices"])
-def test_standard_errors_of_levels_that_differ_in_draws(design):
-    """Three levels of 4, 4 and 10 draws whose draws of one number see the same examples."""
-    rng, weights, n_draws, n_examples = np.random.default_rng(5), np.array([0.2, 0.3, 0.5]), (4, 4, 10), 60
-    slices = {"shared": np.zeros(10, int), "apart": np.arange(10) * 60, "slices": np.arange(10) % 2 * 60}[design]
-    found, squared = [], []
-    for _ in range(500):
-        ease = dict.fromkeys(slices, None) | {name: rng.normal(0, 0.2, (1, n_examples)) for name in np.unique(slices)}
-        changes = []
-        for n in n_draws:
-            luck = rng.normal(0, 0.1, (n, len(LAYERS), 1))
-            chance = LAYERS[:, None] + np.stack([ease[name] for name in slices[:n]]) + luck
-            changes.append((rng.random((n, len(LAYERS), n_examples)) < np.clip(chance, 0, 1)).astype(np.int8))
-        found.append(sum(weight * level.mean((0, 2)) for weight, level in zip(weights, changes, strict=True)))
-        squared.append(standard_errors(changes, weights, slices, deterministic=False) ** 2)
-    assert np.sqrt(np.mean(squared, axis=0)).mean() == pytest.approx(np.std(found, axis=0).mean(), rel=0.06)
-    assert np.sqrt(np.mean(squared, axis=0)) == pytest.approx(np.std(found, axis=0), rel=0.2)
-
-
-def test_a_level_of_weight_zero_does_not_count():
-    (changes,), slices = simulate(np.random.default_rng(6), 4, 50, shared=True)
-    alone = standard_errors([changes], np.ones(1), slices, deterministic=False)
-    beside = standard_errors([changes, changes[:1]], np.array([1.0, 0.0]), slices, deterministic=False)
-    assert np.array_equal(alone, beside)
-    assert np.isfinite(alone).all()
-
-
 def test_each_level_is_halved_where_levels_differ_in_draws():
     changes = [np.zeros((4, 1, 10), np.int8), np.zeros((10, 1, 10), np.int8)]
     for level in changes:
@@ -71,18 +34,6 @@ def test_each_level_is_halved_where_levels_differ_in_draws():
     for i, level in enumerate(changes):
         assert a[:, i, 0] + b[:, i, 0] == pytest.approx(2 * level.mean())
     assert len(set(a[:, 1, 0])) > 10
-
-
-def test_a_deterministic_perturbation_has_a_standard_error_too():
-    changes, slices = simulate(np.random.default_rng(2), 1, 400, shared=True)
-    share = changes[0].mean((0, 2))
-    errors = standard_errors(changes, np.ones(1), slices, deterministic=True)
-    assert errors == pytest.approx(np.sqrt(share * (1 - share) / 399), rel=1e-6)
-
-
-def test_one_draw_of_a_random_perturbation_cannot_tell_its_error():
-    changes, slices = simulate(np.random.default_rng(3), 1, 50, shared=True)
-    assert np.isnan(standard_errors(changes, np.ones(1), slices, deterministic=False)).all()
 
 
 def test_halves_share_neither_draws_nor_examples():

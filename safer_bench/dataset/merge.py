@@ -1,7 +1,8 @@
 """Tables of several run folders as one: repeated rows once, rows that contradict each other refused."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -38,16 +39,24 @@ def merge(name: str, parts: Sequence[pa.Table], key: Sequence[str]) -> pa.Table:
     return schema.in_order(table.filter(pa.array(np.append(True, ~repeats))))
 
 
-def merged_probes(folders: Sequence[RunFolder]) -> Iterator[pa.Table]:
-    """Yield the probes of each network, by all folders, in canonical order: no more than one network is copied.
+def parts_by_network(folders: Sequence[RunFolder]) -> dict[str, list[list[Path]]]:
+    """Return the parts of each network, in order of names, by the folders that hold some.
 
     Raises:
-        BadInput: a run is not finished, or two rows of one key differ, but for losses.
+        BadInput: a run is not finished.
     """
     finished = [folder.finished() for folder in folders]
-    for network in sorted({network for found in finished for network in found}):
-        parts = [read_parts(found[network]) for found in finished if network in found]
-        yield merge("probes", parts, PROBE_KEY).combine_chunks()
+    names = sorted({network for found in finished for network in found})
+    return {network: [found[network] for found in finished if network in found] for network in names}
+
+
+def merged_probes(parts: Sequence[Sequence[Path]]) -> pa.Table:
+    """Return the probes of one network, by all folders, in canonical order.
+
+    Raises:
+        BadInput: two rows of one key differ, but for losses.
+    """
+    return merge("probes", [read_parts(paths) for paths in parts], PROBE_KEY).combine_chunks()
 
 
 def _as_before(column: pa.ChunkedArray) -> np.ndarray:

@@ -1,7 +1,12 @@
 """Run folders and scores -> a dataset tree."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +14,14 @@ import pyarrow as pa
 
 from safer_bench import schema
 from safer_bench.dataset.documents import render_documents
-from safer_bench.dataset.merge import merge, merged_probes
+from safer_bench.dataset.merge import merge, merged_probes, parts_by_network
 from safer_bench.dataset.summarise import summarise
 from safer_bench.dataset.tree import write_tree
 from safer_bench.errors import BadInput
 from safer_bench.run_folder import PROTOCOL, RunFolder
 from safer_bench.submission import Submission, read_submission
 
+SMALL_BYTES = 32 << 20  # of parts: to start processes takes longer than to pack them
 KEYS = {"networks": ["network"], "layers": ["network", "layer"], "perturbations": ["perturbation"]}
 
 
@@ -24,7 +30,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
 
     Args:
         runs: run folders of one seed.
-        score_folders: folders in the form of a submission.
+        score_folders: folders in the form of a submission; those of one criterion on different networks are merged.
         out: the tree's folder.
 
     Raises:
@@ -86,14 +92,25 @@ def _joined(shards: Sequence[RunFolder]) -> pa.Table:
 
 
 def _probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """Return the tables of probes and of what follows from them, made network by network."""
+    """Return the tables of probes and of what follows from them, made network by network; large ones by all processors."""
+    parts = parts_by_network(folders)
+    known = {name: tables[name] for name in KEYS}
     found: dict[str, list[pa.Table]] = {}
-    for probes in merged_probes(folders):
-        sensitivity, cells = summarise(probes, tables["networks"], tables["layers"], tables["perturbations"])
-        made = {"layer_sensitivity": sensitivity, "cells": cells} | _columns(probes)
-        for name, table in made.items():
-            found.setdefault(name, [schema.TABLES[name].empty_table()]).append(table)
-    return {name: schema.in_order(pa.concat_tables(parts[1:] or parts)) for name, parts in found.items()}
+    with ExitStack() as stack:
+        run: Callable[..., Iterable[dict[str, pa.Table]]] = map
+        if sum(path.stat().st_size for of_one in parts.values() for each in of_one for path in each) > SMALL_BYTES:
+            spawned = get_context("spawn")  # a fork would inherit Arrow's locked threads
+            run = stack.enter_context(ProcessPoolExecutor(mp_context=spawned)).map
+        for made in run(_of_network, parts.values(), repeat(known)):
+            for name, table in made.items():
+                found.setdefault(name, [schema.TABLES[name].empty_table()]).append(table)
+    return {name: schema.in_order(pa.concat_tables(made[1:] or made)) for name, made in found.items()}
+
+
+def _of_network(parts: Sequence[Sequence[Path]], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    probes = merged_probes(parts)
+    sensitivity, cells = summarise(probes, tables["networks"], tables["layers"], tables["perturbations"])
+    return {"layer_sensitivity": sensitivity, "cells": cells} | _columns(probes)
 
 
 def _columns(probes: pa.Table) -> dict[str, pa.Table]:
@@ -117,20 +134,35 @@ def _encoded(table: pa.Table) -> pa.Table:
 
 
 def _scores(submissions: Sequence[Submission]) -> dict[str, pa.Table]:
-    criteria = [
-        {"criterion": item.name, **item.model_dump(exclude={"name"})}
-        for found in submissions
-        for item in found.card.criteria
-    ]
-    names = [item["criterion"] for item in criteria]
-    repeated = {name for name in names if names.count(name) > 1}
+    pairs = Counter(pair for found in submissions for pair in _scored(found.scores))
+    repeated = sorted(pair for pair, times in pairs.items() if times > 1)
     if repeated:
-        raise BadInput(f"criterion {min(repeated)!r} is in two score folders; give each once")
+        raise BadInput("criterion {!r} is in two score folders for network {!r}; give it once".format(*repeated[0]))
     collect: Callable[[str, list[pa.Table]], pa.Table] = lambda name, parts: schema.in_order(  # noqa: E731
         pa.concat_tables([schema.build(name, []), *parts])
     )
     return {
-        "criteria": schema.build("criteria", criteria),
+        "criteria": schema.build("criteria", _described(submissions)),
         "scores": collect("scores", [item.scores for item in submissions]),
         "costs": collect("costs", [item.costs for item in submissions if item.costs is not None]),
     }
+
+
+def _scored(scores: pa.Table) -> Iterable[tuple[str, str]]:
+    """Return which criteria scored which networks."""
+    found = scores.select(["criterion", "network"]).group_by(["criterion", "network"]).aggregate([])
+    return zip(found["criterion"].to_pylist(), found["network"].to_pylist(), strict=True)
+
+
+def _described(submissions: Sequence[Submission]) -> list[dict[str, object]]:
+    """Return a row for each criterion, which all folders describe alike."""
+    every = [
+        {"criterion": item.name, **item.model_dump(exclude={"name"})}
+        for found in submissions
+        for item in found.card.criteria
+    ]
+    rows = {item["criterion"]: item for item in every}
+    differing = [item["criterion"] for item in every if item != rows[item["criterion"]]]
+    if differing:
+        raise BadInput(f"the score folders describe criterion {min(differing)!r} in different ways; score it again")
+    return list(rows.values())

@@ -10,7 +10,8 @@ from safer_bench.area import area_weights, tolerated_level
 from safer_bench.cells import Cell, Row, cells_of, size_and_depth
 from safer_bench.metrics import CellTruth
 from safer_bench.perturbations.stream import Stream
-from safer_bench.reliability import can_be_halved, ceilings, random_halves, split_half_reliability, standard_errors
+from safer_bench.reliability import can_be_halved, ceilings, random_halves, split_half_reliability
+from safer_bench.standard_errors import StandardErrors
 
 Array = np.ndarray
 N_SPLITS = 50
@@ -46,20 +47,28 @@ def _summaries(cell: Cell, facts: Array) -> Iterator[tuple[list[Row], Row | None
     if can_be_halved(cell.changes, deterministic=cell.deterministic):
         stream = Stream("halves", cell.identity["network"], cell.identity["perturbation"])
         halves = random_halves(cell.changes, cell.slices, stream, N_SPLITS)
+    errors = StandardErrors(cell.changes, cell.slices, deterministic=cell.deterministic)
     for i, level in enumerate(cell.levels):
         over_5 = (lost[i] / n_examples > 0.05).mean(0)
-        rows, summary_row = _summary(cell, "level", float(level), np.eye(n_levels)[i], drops, halves, facts)
+        rows, summary_row = _summary(cell, "level", float(level), np.eye(n_levels)[i], drops, halves, errors, facts)
         yield [row | {"p_drop_over_5": float(over_5[j])} for j, row in enumerate(rows)], summary_row
     weights = area_weights(cell.levels, cell.scale) / cell.above_chance
-    yield _summary(cell, "area", None, weights, drops, halves, facts)
+    yield _summary(cell, "area", None, weights, drops, halves, errors, facts)
     yield _tolerated(cell, drops), None
 
 
 def _summary(
-    cell: Cell, summary: str, level: float | None, weights: Array, drops: Array, halves: tuple[Array, Array], facts: Array
+    cell: Cell,
+    summary: str,
+    level: float | None,
+    weights: Array,
+    drops: Array,
+    halves: tuple[Array, Array],
+    standard_errors: StandardErrors,
+    facts: Array,
 ) -> tuple[list[Row], Row]:
     values = np.round(weights @ drops, DIGITS)
-    errors = standard_errors(cell.changes, weights, cell.slices, deterministic=cell.deterministic)
+    errors = standard_errors.of(weights)
     half_a, half_b = (np.round(weights @ half, DIGITS) for half in halves)  # (n_splits, n_layers)
     truth = CellTruth(values, half_a[0], half_b[0], errors, facts)
     used = [len(found) for found, weight in zip(cell.changes, weights, strict=True) if weight]

@@ -15,6 +15,8 @@ from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
 from safer_bench.measurement import make_protocol, measure_into
 from safer_bench.networks import Network
+from safer_bench.perturbations import parse_perturbation
+from safer_bench.score_folders import write_scores
 from tests.conftest import tiny_network
 
 
@@ -31,6 +33,17 @@ def test_the_same_runs_give_the_same_bytes(small_run, small_scores, tmp_path):
     for name in ("a", "b"):
         pack([small_run], [small_scores], tmp_path / name)
     assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_large_truths_are_packed_by_processes_to_the_same_bytes(tmp_path, monkeypatch):
+    runs = [measured(tmp_path / name, network=tiny_network(name=name)) for name in ("one", "two")]
+    pack(runs, [], tmp_path / "alone")
+    monkeypatch.setattr("safer_bench.dataset.pack.SMALL_BYTES", 0)
+    pack(runs, [], tmp_path / "together")
+    assert content(tmp_path / "together") == content(tmp_path / "alone")
+    measure_into(tmp_path / "more", [tiny_network("one")], make_protocol(["sign_flip:0.1,0.5"], 2, 20, first_draw=4))
+    with pytest.raises(BadInput, match="network 'one', perturbation 'sign_flip': probes of 15 and of 20 examples"):
+        pack([*runs, tmp_path / "more"], [], tmp_path / "refused")
 
 
 def test_shards_of_one_run_merge_to_the_tree_of_the_whole(tmp_path):
@@ -106,6 +119,31 @@ def test_a_run_of_another_protocol_is_refused(tmp_path):
     (run / "run.json").write_text(text.replace('"protocol": 1', '"protocol": 0'))
     with pytest.raises(BadInput, match="measured by another protocol; measure it again in a new folder"):
         pack([run], [], tmp_path / "tree")
+
+
+def test_scores_of_one_criterion_on_different_networks_are_merged(tmp_path):
+    networks = [tiny_network(name) for name in ("one", "two")]
+    runs = [measured(tmp_path / network.name, network=network) for network in networks]
+    levels = [parse_perturbation("sign_flip:0.1,0.5")]
+    for name, specs, scored in (
+        ("a", ["l2_norm", "fit"], networks[:1]),
+        ("b", ["fit"], networks[1:]),
+        ("c", ["l2_norm"], networks[1:]),
+    ):
+        write_scores(tmp_path / name, specs, scored, levels)
+    write_scores(tmp_path / "all", ["fit", "l2_norm"], networks, levels)
+    pack(runs, [tmp_path / name for name in "abc"], tmp_path / "merged")
+    pack(runs, [tmp_path / "all"], tmp_path / "whole")
+    found, expected = (load_tree(tmp_path / name) for name in ("merged", "whole"))
+    for name in ("scores", "criteria"):
+        assert found[name].equals(expected[name])
+    assert found["costs"].select(["criterion", "network"]).equals(expected["costs"].select(["criterion", "network"]))
+    with pytest.raises(BadInput, match="criterion 'fit' is in two score folders for network 'one'; give it once"):
+        pack(runs, [tmp_path / "a", tmp_path / "all"], tmp_path / "refused")
+    card = tmp_path / "c" / "submission.yaml"
+    card.write_text(card.read_text().replace("norm2(W)", "norm1(W)"))
+    with pytest.raises(BadInput, match="the score folders describe criterion 'l2_norm' in different ways; score it again"):
+        pack(runs, [tmp_path / name for name in "abc"], tmp_path / "refused")
 
 
 def test_scores_of_other_weights_are_refused(small_run, small_scores, tmp_path):
