@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from safer_bench.errors import BadInput
 
+BOOKKEEPING = (".git", ".cache")  # folders that git and the Hub's client keep beside what they fetched
 MOST_ROWS = 2**20  # of one row group, and of what is copied at once
 
 
@@ -93,6 +94,12 @@ def plain(table: pa.Table) -> pa.Table:
     kinds = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in table.schema.types]
     fields = [field.with_type(kind) for field, kind in zip(table.schema, kinds, strict=True)]
     return table.cast(pa.schema(fields, table.schema.metadata))
+
+
+def names_below(folder: Path) -> set[str]:
+    """Return the paths of all files below a folder, relative to it, ``BOOKKEEPING`` left out."""
+    every = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path.as_posix() for path in every if path.parts[0] not in BOOKKEEPING}
 
 
 def sha256_of(data: bytes) -> str:

@@ -52,7 +52,7 @@ def read_release(folder: Path) -> Release:
             "safer-bench train NAME writes the zoo's card and accuracies" if zoo else f"safer-bench verify {folder} --rows 0"
         )
         raise BadInput(f"{folder}: cannot be published: {wrong[0]}{more}; remove or mend it first: {mend}")
-    return Release(folder, "model" if zoo else "dataset", tuple(sorted(_names(folder))))
+    return Release(folder, "model" if zoo else "dataset", tuple(sorted(files.names_below(folder))))
 
 
 def _zoo_problems(folder: Path) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _zoo_problems(folder: Path) -> Iterator[str]:
     except (ValueError, AttributeError, TypeError, KeyError):
         yield f"{ACCURACIES}: damaged"
         return
-    there = _names(folder)
+    there = files.names_below(folder)
     known = {"README.md", "parts.json", ACCURACIES, *(f"{name}.safetensors" for name in digests)}
     yield from (f"{name}: not in {ACCURACIES}" for name in sorted(there - known))
     yield from (f"{name}: missing" for name in sorted(known - there))
@@ -73,10 +73,6 @@ def _zoo_problems(folder: Path) -> Iterator[str]:
             yield f"{weights}: differs from {ACCURACIES}"
         if card and not (f"| {name} |" in card and digest[:16] in card):
             yield f"README.md: does not show {name} with weights {digest[:16]}"
-
-
-def _names(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def git_blob(data: bytes) -> str:

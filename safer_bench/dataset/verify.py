@@ -4,6 +4,7 @@ Nothing goes row by row but what is to be told or measured again: a truth may ha
 """
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatch
 from itertools import islice, zip_longest
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench import files
+from safer_bench.dataset.pinned import NOT_OF_THE_TREE
 from safer_bench.dataset.tree import MANIFEST, Tree, content_hash
 from safer_bench.errors import BadInput
 from safer_bench.perturbations.stream import Stream
@@ -22,9 +24,9 @@ STRATA = (0.001, 0.05, 0.3)  # rows are drawn evenly from drops below, between a
 
 def problems(tree: Tree) -> Iterator[str]:
     """Yield what is wrong with a tree's files and rows; nothing where all is well."""
-    there = {str(path.relative_to(tree.path)) for path in tree.path.rglob("*") if path.is_file()}
-    known = {*tree.manifest["files"], MANIFEST}
-    yield from (f"{name}: not in the manifest" for name in sorted(there - known))
+    there, known = files.names_below(tree.path), {*tree.manifest["files"], MANIFEST}
+    surplus = [name for name in sorted(there - known) if not any(fnmatch(name, pattern) for pattern in NOT_OF_THE_TREE)]
+    yield from (f"{name}: not in the manifest" for name in surplus)
     yield from (f"{name}: missing" for name in sorted(known - there))
     for name, digest in tree.manifest["files"].items():
         if name in there and files.sha256_of((tree.path / name).read_bytes()) != digest:

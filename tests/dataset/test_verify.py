@@ -47,6 +47,15 @@ def test_files_are_held_against_the_manifest(copy):
     ]
 
 
+def test_a_clone_of_a_published_tree_is_no_other_tree(copy):
+    for name in (".git/HEAD", ".gitattributes", ".cache/huggingface/x", "submissions/mine/submission.yaml"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text("")
+    assert list(problems(load_tree(copy))) == []
+    (copy / "cells" / ".git").write_text("")
+    assert next(problems(load_tree(copy))) == "cells/.git: not in the manifest"
+
+
 def test_rows_are_held_against_their_content_hash(copy):
     forge(copy, "layers", lambda row: {"fan_in": row["fan_in"] + 1})
     manifest = json.loads((copy / "manifest.json").read_text())
