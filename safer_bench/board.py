@@ -18,7 +18,7 @@ from safer_bench.bootstrap import MIN_FAMILIES, intervals, rank_intervals, simul
 from safer_bench.errors import BadInput
 from safer_bench.registry import look_up, suggestion
 from safer_bench.schema import METRICS
-from safer_bench.scope import Cell, CellValues, Facts, Scope, cell_values, in_scope, read_facts, reliable
+from safer_bench.scope import BoardCell, CellValues, Facts, Scope, cell_values, in_scope, read_facts, reliable
 from safer_bench.score_table import TRACKS
 
 Array = np.ndarray
@@ -200,7 +200,7 @@ def _board(key: tuple[str, str, bool], values: CellValues, facts: Facts, scope: 
     )
 
 
-def _row(entry: Entry, values: Array, known: Array, cells: Sequence[Cell], facts: Facts) -> BoardRow:
+def _row(entry: Entry, values: Array, known: Array, cells: Sequence[BoardCell], facts: Facts) -> BoardRow:
     """Average what a criterion reached in the cells that it scored; both arrays are ``(n_cells,)``."""
     pairs = tuple((cell.network, cell.perturbation) for cell, scored in zip(cells, known, strict=True) if scored)
     names, families, by_network, by_family = _weights(pairs, facts)
