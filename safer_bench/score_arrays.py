@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench.area import area_of, area_weights
+from safer_bench.area import area_of
 from safer_bench.network_truths import CellKey
 from safer_bench.score_table import TRACKS
 
@@ -80,7 +80,7 @@ class ScoreArrays:
         for kind in {kind for kind, _ in given}:
             row = self.perturbations[kind]
             each = np.stack([given.get((kind, level), unknown) for level in row["levels"]])
-            given[kind, None] = area_of(each, area_weights(row["levels"], row["scale"]))
+            given[kind, None] = area_of(each, row["levels"], row["scale"])
         return np.stack([given.get((kind, level), unknown) for kind, _, level in cells])
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
-from safer_bench.area import area_of, area_weights
+from safer_bench.area import area_of
 from safer_bench.board import Entry
 from safer_bench.leaderboard.tables import Json, thousandths
 
@@ -117,7 +117,7 @@ def _of_area(
         else:
             levels, scale = kinds[perturbation]["levels"], kinds[perturbation]["scale"]
             each = np.stack([of_levels[level] for level in levels])
-            found[network, perturbation] = area_of(each, area_weights(levels, scale))
+            found[network, perturbation] = area_of(each, levels, scale)
     return found
 
 
