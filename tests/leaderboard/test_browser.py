@@ -156,6 +156,22 @@ def test_a_gate_shows_how_many_places_it_moves(visit):
     assert "are left out: their reliability is under 0.8 or unknown" in page.locator("#note").inner_text()
 
 
+def test_a_ceiling_of_a_part_of_the_cells_says_so_and_one_of_few_is_not_drawn(visit):
+    page = visit()
+    name, caption = page.locator("#ceiling-name"), page.locator("#cost-plot figcaption").last
+    assert name.inner_text() == "ceiling"
+    assert caption.inner_text().startswith("Rings are controls; the dotted line is the ceiling. ")
+    choose(page, "board", "other, test")
+    assert name.inner_text() == "ceiling (over 6 of 9 cells)"
+    assert caption.inner_text().startswith("Rings are controls; the dotted line is the ceiling (over 6 of 9 cells). ")
+    assert page.locator("#board .ceiling").first.get_attribute("title") == "ceiling (over 6 of 9 cells) 0.90"
+    assert page.locator("#cost-plot .ceiling").count() == 1
+    choose(page, "family", "noise")
+    assert name.inner_text() == "ceiling (none: 0 of 3 cells have one)"
+    assert caption.inner_text().startswith("Rings are controls. ")
+    assert page.locator("#board .ceiling, #cost-plot .ceiling").count() == 0
+
+
 def test_a_row_opens_to_its_values_by_network(visit):
     page = visit()
     page.get_by_role("button", name="good", exact=True).click()

@@ -57,6 +57,15 @@ def test_the_spreadsheet_lists_the_boards_by_every_metric(full_page):
                 assert row.value is None or found["value"] == pytest.approx(row.value, abs=0.0011)
                 assert (found["best_rank"], found["worst_rank"]) == (row.ranks or (None, None))
                 assert found["undefined_cells"] == row.n_undefined
+                assert (found["ceiling_note"] or "") == board.ceiling_note
+
+
+def test_a_ceiling_of_a_part_of_the_cells_says_so_everywhere(full_page):
+    assert "| *ceiling* (over 6 of 9 cells) | | 0.90 |" in (full_page.parent / "leaderboard.md").read_text()
+    assert '<th scope="row">ceiling (over 6 of 9 cells)</th><td></td><td>0.90</td>' in full_page.read_text()
+    rows = pyarrow.csv.read_csv(full_page.parent / "leaderboard.csv").to_pylist()
+    notes = {(row["board"], row["ceiling"], row["ceiling_note"]) for row in rows if row["metric"] == "spearman"}
+    assert notes == {("made, test", 0.9, ""), ("other, test", 0.9, "over 6 of 9 cells")}
 
 
 def test_the_committed_board_is_made_again_to_the_same_bytes(tmp_path):
