@@ -129,7 +129,10 @@ def _without_last_digits(values: np.ndarray) -> np.ndarray:
 
 def budget_rows(budget: pa.Table) -> Json:
     """Return a table of budget tasks by column, shares of 1 in thousandths, its rows in the order that they are drawn."""
-    keys = [(name, "ascending") for name in ("dataset", "network", "task", "level", "criterion", "track", "budget")]
+    keys = [
+        (name, "ascending")
+        for name in ("dataset", "network", "task", "perturbation", "level", "criterion", "track", "budget")
+    ]
     table = budget.sort_by(keys).to_pydict()
     return {
         name: [thousandths(value) if name in BUDGET_VALUES else value for value in values] for name, values in table.items()

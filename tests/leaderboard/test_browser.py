@@ -217,6 +217,7 @@ def test_the_plots_follow_their_choices(visit):
     assert page.locator("#scatter-table tbody tr").count() == 12
     assert page.locator("#scatter figcaption").last.inner_text().startswith("parameters on test1a under noise: Spearman ")
     page.select_option("#budget-task", label="protect")
+    page.select_option("#budget-perturbation", label="int8")
     assert page.locator("#budget-level option").all_inner_texts() == ["0.01", "0.1"]
     assert page.locator("#budget-plot polyline").count() == 3  # the best; this table has neither uniform nor truth_guided
     page.locator("#budget-lines input:checked").first.uncheck()
@@ -226,6 +227,28 @@ def test_the_plots_follow_their_choices(visit):
     assert page.locator("#budget-plot polyline").count() == 8
     assert page.locator("#budget-lines input:not(:checked):enabled").count() == 0
     assert page.locator("#budget-table tbody tr").count() == 30
+
+
+def test_budgets_of_two_perturbations_are_never_one_curve(visit):
+    """A choice between them is there only where the task has several; the level is kept where both have it."""
+    page = visit()
+    choice = page.locator("label:has(#budget-perturbation)")
+    picture, n_points = page.locator("#budget-plot svg"), page.locator("#budget-plot circle")
+    page.select_option("#budget-task", label="prune")
+    assert not choice.is_visible()
+    assert not page.locator("label:has(#budget-level)").is_visible()
+    assert picture.get_attribute("aria-label") == "Accuracy against budget: prune, other_test0a, magnitude_prune"
+    page.select_option("#budget-task", label="protect")
+    assert choice.is_visible()
+    assert page.locator("#budget-perturbation option").all_inner_texts() == ["float32", "int8"]
+    for name, levels in (("float32", ["0.01"]), ("int8", ["0.01", "0.1"])):
+        page.select_option("#budget-perturbation", label=name)
+        assert page.locator("#budget-level option").all_inner_texts() == levels
+        assert picture.get_attribute("aria-label") == f"Accuracy against budget: protect, other_test0a, {name}, 0.01"
+        assert n_points.count() == 3 * 3
+        page.locator("#budget summary").click()
+        assert set(page.locator("#budget-table tbody td:nth-child(3)").all_inner_texts()) == {name}
+        page.locator("#budget summary").click()
 
 
 def test_plots_are_drawn_anew_for_a_narrow_window(visit):

@@ -176,8 +176,8 @@ def test_a_budget_table_without_a_column_is_refused(tmp_path):
     with pytest.raises(BadInput) as error:
         write_leaderboard(tmp_path, results, truth, budget=budget_of(truth).drop_columns(["low"]))
     assert str(error.value) == (
-        "budget: column 'low' is missing; expected criterion, track, network, dataset, split, task, budget, level, accuracy, "
-        "low, high, n_examples, truth_guided_share"
+        "budget: column 'low' is missing; expected criterion, track, network, dataset, split, task, perturbation, budget, level, "
+        "accuracy, low, high, n_examples, truth_guided_share"
     )
 
 
