@@ -1,18 +1,20 @@
 """From drops at several levels to one number a layer: the normalised area and the tolerated level; no I/O."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 Array = np.ndarray
 DIGITS = 12  # significant ones; the last are the machine's
 
 
-def axis(levels: Array, scale: str) -> Array:
+def axis(levels: Array | Sequence[float], scale: str) -> Array:
     """Return levels ``(n_levels,)`` on their scale: log10 or as they are."""
     values = np.asarray(levels, dtype=np.float64)
     return np.log10(values) if scale == "log10" else values
 
 
-def area_weights(levels: Array, scale: str) -> Array:
+def area_weights(levels: Array | Sequence[float], scale: str) -> Array:
     """Return the weights ``(n_levels,)``, of sum 1, by which the trapezoid rule averages over levels.
 
     Args:
@@ -29,17 +31,20 @@ def area_weights(levels: Array, scale: str) -> Array:
     return (np.append(steps, 0.0) + np.append(0.0, steps)) / (2.0 * steps.sum())
 
 
-def area_of(scores: Array, weights: Array) -> Array:
-    """Return the weighted sums ``(n_layers,)`` of ``(n_levels, n_layers)``, to 12 significant digits; 0 where they cancel.
+def area_of(scores: Array, levels: Sequence[float], scale: str) -> Array:
+    """Return scores at levels ``(n_levels, n_layers)`` averaged as in the area ``(n_layers,)``.
+
+    To 12 significant digits; 0 where they cancel; nan where one of them is.
 
     Layers whose sums are equal but for rounding are tied: a matrix product, which rounds by a layer's place in memory, once
     ranked layers that were tied at every level.
 
     Args:
         scores: any unit and size.
-        weights: what ``area_weights`` returns.
+        levels: of each row, all of the perturbation's; monotone.
+        scale: ``linear`` or ``log10``.
     """
-    parts = weights[:, None] * scores
+    parts = area_weights(levels, scale)[:, None] * scores
     sums = parts.sum(0)
     cancelled = np.abs(sums) < 10.0**-DIGITS * np.abs(parts).sum(0)
     mantissa, exponent = np.frexp(np.where(cancelled, 0.0, sums))

@@ -18,7 +18,7 @@ from safer_bench.bootstrap import MIN_FAMILIES, intervals, rank_intervals, simul
 from safer_bench.errors import BadInput
 from safer_bench.registry import look_up, suggestion
 from safer_bench.schema import METRICS
-from safer_bench.scope import Cell, CellValues, Facts, Scope, cell_values, in_scope, read_facts, reliable
+from safer_bench.scope import BoardCell, CellValues, Facts, Scope, cell_values, in_scope, read_facts, reliable
 from safer_bench.score_table import TRACKS
 
 Array = np.ndarray
@@ -73,7 +73,8 @@ class Board:
         headline: its networks have ten layers or more.
         families: family of each network.
         rows: by track, within it by falling value, unranked ones last.
-        ceiling: what the noise-free truth would reach, averaged like a criterion.
+        ceiling: what the noise-free truth would reach, averaged like a criterion over the ``ceiling.n_cells`` cells
+            that have one; without a value where these are less than half of the board's.
         gate: reliability that its cells reach; 0: all.
         n_cells: networks under perturbations that it averages.
         n_left_out: those whose reliability is under the gate.
@@ -109,6 +110,14 @@ class Board:
             f"for an interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of "
             f"criteria.{self._gated}"
         )
+
+    @property
+    def ceiling_note(self) -> str:
+        """Which part of the cells the ceiling is of, or why there is none; empty where it is of all."""
+        part = f"{self.ceiling.n_cells} of {self.n_cells} cells"
+        if self.ceiling.value is None:
+            return f"none: {part} have one"
+        return "" if self.ceiling.n_cells == self.n_cells else f"over {part}"
 
     @property
     def _gated(self) -> str:
@@ -195,12 +204,14 @@ def _board(key: tuple[str, str, bool], values: CellValues, facts: Facts, scope: 
     cells = [cell for cell, has in zip(values.cells, stated, strict=True) if has]
     ceiling = _row(("ceiling", ""), values.ceilings[stated], stated[stated], cells, facts)
     n_cells = len(values.cells)
+    if 2 * ceiling.n_cells < n_cells:  # of other cells than the criteria's means, it would bound none of them
+        ceiling = replace(ceiling, value=None, by_network={}, by_family={})
     return Board(
         dataset, split, scope.metric, headline, families, tuple(rows), ceiling, scope.gate, n_cells, n_ungated - n_cells
     )
 
 
-def _row(entry: Entry, values: Array, known: Array, cells: Sequence[Cell], facts: Facts) -> BoardRow:
+def _row(entry: Entry, values: Array, known: Array, cells: Sequence[BoardCell], facts: Facts) -> BoardRow:
     """Average what a criterion reached in the cells that it scored; both arrays are ``(n_cells,)``."""
     pairs = tuple((cell.network, cell.perturbation) for cell, scored in zip(cells, known, strict=True) if scored)
     names, families, by_network, by_family = _weights(pairs, facts)

@@ -126,7 +126,5 @@ def read_budgets(folder: Path, revision: str) -> pa.Table:
                 f"{path}: of truth {min(map(str, others))}, not {revision}; repeat the budget command that wrote it"
             )
     if not tables:
-        raise BadInput(
-            f"{folder}: no budget_results-TASK.parquet; `safer-bench budget --task TASK --out {folder}` writes it"
-        )
+        raise BadInput(f"{folder}: no budget_results-*.parquet; `safer-bench budget --task TASK --out {folder}` writes one")
     return schema.in_order(pa.concat_tables(tables))

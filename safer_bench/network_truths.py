@@ -12,7 +12,7 @@ from safer_bench.metrics import CellTruth
 from safer_bench.schema import METRICS
 
 Array = np.ndarray
-Cell = tuple[str, str, float | None]  # (perturbation, summary, level)
+CellKey = tuple[str, str, float | None]  # (perturbation, summary, level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class NetworkTruth:
     family: str
     layers: list[str]
     macs: Array
-    cells: list[Cell]
+    cells: list[CellKey]
     truth: CellTruth
     ceilings: Array
 
@@ -52,7 +52,7 @@ def network_truths(truth: Mapping[str, pa.Table]) -> list[NetworkTruth]:
     layers: dict[str, list[dict[str, Any]]] = {}
     for row in truth["layers"].to_pylist():
         layers.setdefault(row["network"], []).append(row)
-    values: dict[str, dict[Cell, list[dict[str, Any]]]] = {}
+    values: dict[str, dict[CellKey, list[dict[str, Any]]]] = {}
     for row in truth["layer_sensitivity"].to_pylist():
         if row["summary"] != "tolerated_level":
             values.setdefault(row["network"], {}).setdefault(_cell(row), []).append(row)
@@ -63,14 +63,14 @@ def network_truths(truth: Mapping[str, pa.Table]) -> list[NetworkTruth]:
     ]
 
 
-def _cell(row: Mapping[str, Any]) -> Cell:
+def _cell(row: Mapping[str, Any]) -> CellKey:
     return row["perturbation"], row["summary"], row["level"]
 
 
 def _network(
     family: str,
     layers: list[dict[str, Any]],
-    cells: dict[Cell, list[dict[str, Any]]],
+    cells: dict[CellKey, list[dict[str, Any]]],
     ceilings: Mapping[tuple[Any, ...], Mapping[str, Any]],
 ) -> NetworkTruth:
     name, names = layers[0]["network"], [row["layer"] for row in layers]

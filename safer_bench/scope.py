@@ -21,7 +21,7 @@ LEVEL_RANKS = ("mild", "mild to middle", "middle", "middle to severe", "severe")
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class BoardCell:
     """A network under a perturbation, in area or at a level, and what tells its board."""
 
     dataset: str
@@ -99,7 +99,7 @@ class CellValues:
     """
 
     entries: list[tuple[str, str]]
-    cells: list[Cell]
+    cells: list[BoardCell]
     values: Array
     known: Array
     ceilings: Array
@@ -134,14 +134,14 @@ def cell_values(results: pa.Table, facts: Facts, metric: str, level_rank: int | 
         wanted &= (pc.field("summary") == "level") & reduce(or_, of_rank)
     table = results.filter(wanted)
     entries, entry = _distinct(table, ["criterion", "track"])
-    cells, cell = _distinct(table, [each.name for each in fields(Cell)])
+    cells, cell = _distinct(table, [each.name for each in fields(BoardCell)])
     values, ceilings = np.full((len(entries), len(cells)), np.nan), np.full(len(cells), np.nan)
     known = np.zeros(values.shape, dtype=bool)
     values[entry, cell], known[entry, cell] = table["value"].to_numpy(), True
     ceiling = table["ceiling"].to_numpy()
     stated = np.isfinite(ceiling)
     ceilings[cell[stated]] = ceiling[stated]
-    return CellValues(entries, [Cell(*each) for each in cells], values, known, ceilings)
+    return CellValues(entries, [BoardCell(*each) for each in cells], values, known, ceilings)
 
 
 def _distinct(table: pa.Table, names: Sequence[str]) -> tuple[list[tuple[Any, ...]], Array]:
@@ -156,7 +156,7 @@ def _distinct(table: pa.Table, names: Sequence[str]) -> tuple[list[tuple[Any, ..
     return [found[i] for i in order], index
 
 
-def in_scope(facts: Facts, scope: Scope, cells: Sequence[Cell]) -> Array:
+def in_scope(facts: Facts, scope: Scope, cells: Sequence[BoardCell]) -> Array:
     """Tell which cells are of a scope's perturbations ``(n_cells,)``; the gate is left to ``reliable``."""
     if scope.perturbation is not None:
         found = [cell.perturbation == scope.perturbation for cell in cells]
@@ -167,7 +167,7 @@ def in_scope(facts: Facts, scope: Scope, cells: Sequence[Cell]) -> Array:
     return np.array(found, dtype=bool)
 
 
-def reliable(facts: Facts, gate: float, cells: Sequence[Cell]) -> Array:
+def reliable(facts: Facts, gate: float, cells: Sequence[BoardCell]) -> Array:
     """Tell which cells' reliability reaches a gate ``(n_cells,)``; one that is unknown reaches none but 0."""
     known = [facts.reliability.get((cell.network, cell.perturbation, cell.level), -1.0) for cell in cells]
     return np.array([gate <= 0.0 or found >= gate for found in known], dtype=bool)

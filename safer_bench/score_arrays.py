@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench.area import area_of, area_weights
-from safer_bench.network_truths import Cell
+from safer_bench.area import area_of
+from safer_bench.network_truths import CellKey
 from safer_bench.score_table import TRACKS
 
 Array = np.ndarray
@@ -37,7 +37,7 @@ class ScoreArrays:
         self._level = np.asarray(table["level"].to_numpy(), dtype=np.float64)
         self._score = np.asarray(table["score"].to_numpy(), dtype=np.float64)
 
-    def of_network(self, network: str, layers: Sequence[str], cells: Sequence[Cell]) -> Iterator[tuple[list[int], Array]]:
+    def of_network(self, network: str, layers: Sequence[str], cells: Sequence[CellKey]) -> Iterator[tuple[list[int], Array]]:
         """Yield places in ``entries`` and their scores: all blind ones together, then each aware one by itself.
 
         Args:
@@ -66,7 +66,7 @@ class ScoreArrays:
             yield [found], self._aware(self.entries[found][1], kinds, levels, layer[own], score[own], cells, len(layers))
 
     def _aware(
-        self, track: str, kinds: Array, levels: Array, layer: Array, score: Array, cells: Sequence[Cell], n_layers: int
+        self, track: str, kinds: Array, levels: Array, layer: Array, score: Array, cells: Sequence[CellKey], n_layers: int
     ) -> Array:
         given: dict[tuple[str, float | None], Array] = {}
         for code in np.unique(kinds).tolist():
@@ -80,7 +80,7 @@ class ScoreArrays:
         for kind in {kind for kind, _ in given}:
             row = self.perturbations[kind]
             each = np.stack([given.get((kind, level), unknown) for level in row["levels"]])
-            given[kind, None] = area_of(each, area_weights(row["levels"], row["scale"]))
+            given[kind, None] = area_of(each, row["levels"], row["scale"])
         return np.stack([given.get((kind, level), unknown) for kind, _, level in cells])
 
 

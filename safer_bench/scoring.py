@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, equal, nn
 
-from safer_bench.area import area_of, area_weights
+from safer_bench.area import area_of
 from safer_bench.cost import Meter
 from safer_bench.criteria import Criterion, criteria, parse_criterion
 from safer_bench.criteria.entry import Batches
@@ -77,8 +77,7 @@ def score(
 
 def _average(each: Sequence[dict[str, float]], perturbation: Perturbation, levels: tuple[float, ...]) -> dict[str, float]:
     """Average an aware criterion over levels, as the area does."""
-    weights = area_weights(np.array(levels), perturbation.scale)
-    averages = area_of(np.array([[found[layer] for layer in each[0]] for found in each]), weights)
+    averages = area_of(np.array([[found[layer] for layer in each[0]] for found in each]), levels, perturbation.scale)
     return dict(zip(each[0], averages.tolist(), strict=True))
 
 

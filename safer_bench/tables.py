@@ -41,6 +41,7 @@ METRICS = (  # the names of metrics.METRICS, here without its half second of imp
     "partial_spearman",
 )
 TASK = _column("task", STRING, "prune, quantize or protect")
+GIVEN = _column("perturbation", STRING, "what layers get: all of them, or those that are not protected")
 BUDGET = _column("budget", F64, "global sparsity, mean bits, or share of the weights protected", "the task's own")
 BIT_ERROR_RATE = _column("level", F64, "bit-error rate of what is not protected; null for other tasks", "bit-error rate")
 REVISION = _column("truth_revision", STRING, "content hash of the truth, 16 hex digits")
@@ -222,8 +223,7 @@ TABLES: dict[str, pa.Schema] = {
     "budget_results": _table(
         "budget_results",
         "the accuracy that is left when a criterion says how a budget is spent",
-        *(CRITERION, TRACK, NETWORK, DATASET, SPLIT, TASK),
-        _column("perturbation", STRING, "what layers get: all of them, or those that are not protected"),
+        *(CRITERION, TRACK, NETWORK, DATASET, SPLIT, TASK, GIVEN),
         BIT_ERROR_RATE,
         BUDGET,
         _column("spent", F64, "what the allocation comes to", "as budget"),
@@ -243,7 +243,7 @@ TABLES: dict[str, pa.Schema] = {
     "budget_allocations": _table(
         "budget_allocations",
         "what each layer gets of a budget",
-        *(CRITERION, TRACK, NETWORK, DATASET, SPLIT, LAYER, TASK, BUDGET),
+        *(CRITERION, TRACK, NETWORK, DATASET, SPLIT, LAYER, TASK, GIVEN, BUDGET),
         _column("amount", F64, "share of its weights pruned, its bits, or share of draws in which it is protected"),
     ),
     "budget_additivity": _table(

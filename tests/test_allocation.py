@@ -13,7 +13,7 @@ WEIGHTS = area_weights(np.array([0.01, 0.03, 0.1, 0.3, 1.0]), "log10")
 N_EXAMPLES, MOST = 16, 64
 
 
-class Cell:
+class MadeUpCell:
     """A network under a perturbation: the true drop of each layer at each level, and how much draws differ there.
 
     Severe levels hurt all layers alike; between, layers differ and so do draws. ``luck`` scales the latter.
@@ -52,7 +52,7 @@ def planned(cell, rng, reliability=0.9):
 
 
 def test_a_level_without_luck_gets_the_fewest_draws():
-    cell, rng = Cell(0, 2.5), np.random.default_rng(0)
+    cell, rng = MadeUpCell(0, 2.5), np.random.default_rng(0)
     cell.luck[:2] = 0
     draws = planned(cell, rng)
     assert draws[0] == draws[1] == 4
@@ -61,7 +61,7 @@ def test_a_level_without_luck_gets_the_fewest_draws():
 
 
 def test_more_reliability_needs_more_draws_and_no_more_than_allowed():
-    cell = Cell(1, 1.5)
+    cell = MadeUpCell(1, 1.5)
     totals = [sum(planned(cell, np.random.default_rng(1), wanted)) for wanted in (0.5, 0.8, 0.9, 0.999)]
     assert totals == sorted(totals)
     assert totals[0] < totals[2] < totals[3]
@@ -86,7 +86,7 @@ def test_layers_that_do_not_differ_get_the_most_draws_and_no_promise():
     assert found.expected == 0.0
 
 
-CELLS = [Cell(seed, luck) for seed, luck in enumerate([0.3, 0.5, 1.0, 1.5, 2.0, 2.5])]
+CELLS = [MadeUpCell(seed, luck) for seed, luck in enumerate([0.3, 0.5, 1.0, 1.5, 2.0, 2.5])]
 N_RUNS, WANTED = 100, 0.95
 
 

@@ -138,6 +138,28 @@ def test_the_ceiling_does_not_depend_on_which_criterion_comes_last():
         assert boards(found, truth)[0].ceiling.value == pytest.approx(0.9)
 
 
+def with_ceilings(values, ceilings):
+    """Return results of which some cells have a ceiling: ``{(network, perturbation): ceiling}``."""
+    rows = results(values).to_pylist()
+    return schema.build("results", [row | {"ceiling": ceilings.get((row["network"], row["perturbation"]))} for row in rows])
+
+
+def test_a_ceiling_of_half_of_the_cells_says_so_and_one_of_fewer_is_none():
+    """It would be of other cells than the criteria's means: easy ones alone would put it under a criterion."""
+    values = everywhere(0.7, ["a1", "b1"])
+    [board] = boards(with_ceilings(values, everywhere(0.9)), TRUTH)
+    assert (board.ceiling.value, board.ceiling_note) == (pytest.approx(0.9), "")
+    half = {("a1", "noise"): 0.6, ("b1", "noise"): 0.8, ("a1", "rot_l2"): 1.0}
+    [board] = boards(with_ceilings(values, half), TRUTH)
+    assert (board.ceiling.value, board.ceiling_note) == (pytest.approx(0.8), "over 3 of 6 cells")
+    assert board.ceiling.by_network == pytest.approx({"a1": 0.8, "b1": 0.8})
+    del half["a1", "noise"]
+    [board] = boards(with_ceilings(values, half), TRUTH)
+    assert (board.ceiling.value, board.ceiling.by_network) == (None, {})
+    assert board.ceiling_note == "none: 2 of 6 cells have one"
+    assert boards(results(values), TRUTH)[0].ceiling_note == "none: 0 of 6 cells have one"
+
+
 LEVELS = {"noise": [1.0, 2.0], "rot_l2": [9.0, 1.0], "rot_linf": [2.0]}
 
 

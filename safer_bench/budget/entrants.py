@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench.area import area_of, area_weights
+from safer_bench.area import area_of
 from safer_bench.errors import BadInput
 from safer_bench.networks import Network
 from safer_bench.registry import suggestion
@@ -52,9 +52,9 @@ def entrants(
     known = {name for name, _ in found}
     _check(wanted, known, network.name, perturbation)
     layers = [layer.name for layer in network.layers]
-    weights = _level_weights(perturbation, truth)
+    kinds = {row["perturbation"]: row for row in truth["perturbations"].to_pylist()}
     chosen = [
-        Entrant(name, track, _averaged(values, layers, weights))
+        Entrant(name, track, _averaged(values, layers, kinds.get(perturbation, {})))
         for (name, track), values in sorted(found.items())
         if not wanted or name in (*wanted, *CONTROLS)
     ]
@@ -71,20 +71,12 @@ def _check(wanted: Sequence[str], known: set[str], network: str, perturbation: s
             )
 
 
-def _level_weights(perturbation: str, truth: Mapping[str, pa.Table]) -> dict[float | None, float]:
-    for row in truth["perturbations"].to_pylist():
-        if row["perturbation"] == perturbation:
-            weights = area_weights(np.array(row["levels"]), row["scale"])
-            return dict(zip(row["levels"], weights.tolist(), strict=True))
-    return {}
-
-
-def _averaged(
-    values: Mapping[tuple[float | None, str], float], layers: Sequence[str], weights: Mapping[float | None, float]
-) -> Array:
-    levels = list(dict.fromkeys(level for level, _ in values))
-    of_levels = np.array([[values[level, layer] for layer in layers] for level in levels])
-    return of_levels[0] if levels == [None] else area_of(of_levels, np.array([weights[level] for level in levels]))
+def _averaged(values: Mapping[tuple[float | None, str], float], layers: Sequence[str], kind: Mapping[str, Any]) -> Array:
+    """Return scores ``(n_layers,)``; ``kind`` has the perturbation's levels, all of which a level-aware criterion scored."""
+    if (None, layers[0]) in values:
+        return np.array([values[None, layer] for layer in layers])
+    each = np.array([[values[level, layer] for layer in layers] for level in kind["levels"]])
+    return area_of(each, kind["levels"], kind["scale"])
 
 
 def _computed(name: str, network: Network, layers: Sequence[str]) -> Array:

@@ -1,4 +1,4 @@
-"""What a budget command leaves in its folder: tables as Parquet and CSV, a summary and a plot, named by the task."""
+"""What a budget command leaves in its folder: tables as Parquet and CSV, a summary and a plot, named by the task's label."""
 
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +15,7 @@ from safer_bench.budget.tasks import ADDITIVITY, Task
 
 
 def write_outcome(out: Path, task: Task, outcome: Outcome) -> Path:
-    """Write the results and allocations of one task; other tasks' files stay as they are.
+    """Write the results and allocations of one task under one perturbation; all other files stay as they are.
 
     Args:
         out: folder, created where it is not there.
@@ -28,10 +28,11 @@ def write_outcome(out: Path, task: Task, outcome: Outcome) -> Path:
     Raises:
         BadInput: the folder cannot be written to.
     """
-    _write_table(out, f"budget_results-{task.name}", outcome.results)
-    _write_table(out, f"budget_allocations-{task.name}", outcome.allocations)
-    files.write_bytes(out / f"budget-{task.name}.png", curves_png(panels(outcome.results, task), task))
-    return _write_summary(out, task.name, markdown(outcome.results, task, outcome.notes))
+    label = task.label(outcome.results["perturbation"][0].as_py())
+    _write_table(out, f"budget_results-{label}", outcome.results)
+    _write_table(out, f"budget_allocations-{label}", outcome.allocations)
+    files.write_bytes(out / f"budget-{label}.png", curves_png(panels(outcome.results, task), task))
+    return _write_summary(out, label, markdown(outcome.results, task, outcome.notes))
 
 
 def write_additivity(out: Path, table: pa.Table) -> Path:
@@ -45,8 +46,8 @@ def write_additivity(out: Path, table: pa.Table) -> Path:
     return _write_summary(out, ADDITIVITY, additivity_markdown(fits(table)))
 
 
-def _write_summary(out: Path, task: str, text: str) -> Path:
-    path = out / f"budget-{task}.md"
+def _write_summary(out: Path, label: str, text: str) -> Path:
+    path = out / f"budget-{label}.md"
     files.write_text(path, text)
     return path
 

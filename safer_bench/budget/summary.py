@@ -22,10 +22,10 @@ BASELINES = (*REFERENCES, FIRST_AND_LAST, *PRUNE_BASELINES)
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Results of one network at one level (None where the budget says how much).
+    """Results of one network under one perturbation, at one level (None where the budget says how much).
 
     Attributes:
-        network, dataset, split, level: which.
+        network, dataset, split, perturbation, level: which.
         budgets: in the order of the task, generous to tight.
         curves: ``{criterion: {budget: row}}``, best mean accuracy first; limits have one budget of their own.
     """
@@ -33,14 +33,15 @@ class Panel:
     network: str
     dataset: str
     split: str
+    perturbation: str
     level: float | None
     budgets: tuple[float, ...]
     curves: dict[str, dict[float, Row]]
 
     @property
     def title(self) -> str:
-        """Network and level."""
-        return self.network if self.level is None else f"{self.network}, bit-error rate {self.level:g}"
+        """Network, and with a level the perturbation that it is of."""
+        return self.network if self.level is None else f"{self.network}, {self.perturbation}, bit-error rate {self.level:g}"
 
     @property
     def middle(self) -> float:
@@ -59,7 +60,7 @@ class Panel:
 
 
 def panels(results: pa.Table, task: Task) -> list[Panel]:
-    """Return the results of one task by network and level; a criterion of two tracks carries its track."""
+    """Return the results of one task by network, perturbation and level; a criterion of two tracks carries its track."""
     rows = results.to_pylist()
     tracks: dict[str, set[str]] = {}
     for row in rows:
@@ -67,11 +68,11 @@ def panels(results: pa.Table, task: Task) -> list[Panel]:
     groups: dict[tuple[Any, ...], dict[str, dict[float, Row]]] = {}
     for row in rows:
         name = row["criterion"] if len(tracks[row["criterion"]]) == 1 else f"{row['criterion']} ({row['track']})"
-        key = (row["network"], row["dataset"], row["split"], row["level"])
+        key = (row["network"], row["dataset"], row["split"], row["perturbation"], row["level"])
         groups.setdefault(key, {}).setdefault(name, {})[row["budget"]] = row
     return [
-        Panel(network, dataset, split, level, _budgets(curves, task), _sorted(curves))
-        for (network, dataset, split, level), curves in groups.items()
+        Panel(network, dataset, split, perturbation, level, _budgets(curves, task), _sorted(curves))
+        for (network, dataset, split, perturbation, level), curves in groups.items()
     ]
 
 
@@ -117,7 +118,7 @@ def _with_interval(row: Row) -> str:
 def markdown(results: pa.Table, task: Task, notes: Sequence[str]) -> str:
     """Return the summary of one task: a sentence and a table for each network and level."""
     found = panels(results, task)
-    lines = [f"# Budget: {task.name}", "", *_introduction(results, task), ""]
+    lines = [f"# Budget: {task.label(results['perturbation'][0].as_py())}", "", *_introduction(results, task), ""]
     for panel in found:
         lines += [
             f"## {panel.title} ({panel.dataset}, {panel.split})",

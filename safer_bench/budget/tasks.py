@@ -28,6 +28,10 @@ class Task:
     unit: str
     phrase: str
 
+    def label(self, perturbation: str) -> str:
+        """Return what tells results from others: the task's name, and the perturbation where it has several."""
+        return f"{self.name}-{perturbation}" if len(self.perturbations) > 1 else self.name
+
     def spending(self, budget: float) -> str:
         """Say what is done with a budget."""
         return self.phrase.format(budget=budget, percent=100 * budget)

@@ -13,7 +13,6 @@ from safer_bench.board import Difference
 from safer_bench.leaderboard.listing import listing
 from safer_bench.leaderboard.page import Extras, Page, make_page, script_json, title_of
 
-FILES = ("results.parquet", "leaderboard.html", "leaderboard.md", "leaderboard.csv")
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "table.js", "rows.js", "plots.js", "panels.js", "budget.js")  # in this order they are one script
 

@@ -3,9 +3,12 @@ const MARKS_OF_BUDGETS = ["uniform", "truth_guided", "unchanged", "nothing_prote
 const DASHES = ["", "7 3", "2 3", "10 3 2 3"];
 const lineStyle = (slot) => ({ stroke: `var(--c${slot % 8})`, "stroke-dasharray": DASHES[Math.floor(slot / 2) % 4] });
 
-function budgetRows() {
-  const { budget } = data, [task, network, level] = ["task", "network", "level"].map((name) => byId(`budget-${name}`).value);
-  return budget.task.map((_, i) => i).filter((i) => budget.task[i] === task && budget.network[i] === network && String(budget.level[i] ?? "") === level);
+const BUDGET_CHOICES = ["task", "network", "perturbation", "level"];
+
+// The rows of what is chosen, or of some of the choices alone.
+function budgetRows(names = BUDGET_CHOICES) {
+  const wanted = names.map((name) => [data.budget[name], byId(`budget-${name}`).value]);
+  return data.budget.task.map((_, i) => i).filter((i) => wanted.every(([values, value]) => String(values[i] ?? "") === value));
 }
 
 // A criterion of two tracks has two lines.
@@ -15,20 +18,18 @@ const lineName = (i) => (tracksOf.get(data.budget.criterion[i]).size > 1 ? `${da
 
 function startBudget() {
   if (!data.budget) return;
-  fill(byId("budget-task"), [...new Set(data.budget.task)].map((name) => [name, name]));
-  for (const name of ["task", "network", "level"]) byId(`budget-${name}`).addEventListener("change", chooseBudget);
+  for (const name of BUDGET_CHOICES) byId(`budget-${name}`).addEventListener("change", chooseBudget);
   chooseBudget();
 }
 
-// Networks of the task, levels of both, and the lines: at first the best three between the truth's and an even spread.
+// Each choice among what those before it leave, and the lines: at first the best three between the truth's and an even spread.
 function chooseBudget() {
-  const { budget } = data, task = byId("budget-task").value;
-  const of = (name, keep) => [...new Set(budget[name].filter((_, i) => keep(i)))];
-  fill(byId("budget-network"), of("network", (i) => budget.task[i] === task).map((name) => [name, name]));
-  const network = byId("budget-network").value;
-  const levels = of("level", (i) => budget.task[i] === task && budget.network[i] === network);
-  fill(byId("budget-level"), levels.map((level) => [level ?? "", level === null ? "none" : String(level)]));
-  byId("budget-level").parentElement.hidden = levels.length === 1 && levels[0] === null;
+  const { budget } = data, of = (name, before) => [...new Set(budgetRows(before).map((i) => budget[name][i]))];
+  BUDGET_CHOICES.forEach((name, n) => {
+    fill(byId(`budget-${name}`), of(name, BUDGET_CHOICES.slice(0, n)).map((value) => [value ?? "", String(value ?? "none")]));
+  });
+  byId("budget-perturbation").parentElement.hidden = of("perturbation", ["task"]).length === 1;
+  byId("budget-level").parentElement.hidden = of("level", ["task", "network"]).every((level) => level === null);
   const best = new Map();
   for (const i of budgetRows()) best.set(lineName(i), (best.get(lineName(i)) ?? 0) + budget.accuracy[i]);
   const names = [...best].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([name]) => name);
@@ -59,11 +60,11 @@ function showBudget() {
   const [first, last] = bounds(all("budget", used));
   const words = { prune: "share of weights removed", quantize: "mean bits of a weight", protect: "share of parameters protected" };
   const x = { name: `budget: ${words[task] ?? task}`, low: first, high: last }, y = { name: "accuracy", low: Math.floor(low * 10) / 10, high: Math.min(1, Math.ceil(high * 10) / 10) };
-  const picture = frame(byId("budget-plot"), `Accuracy against budget: ${task}, ${byId("budget-network").value}`, x, y);
+  const picture = frame(byId("budget-plot"), `Accuracy against budget: ${BUDGET_CHOICES.map((name) => byId(`budget-${name}`).value).filter(Boolean).join(", ")}`, x, y);
   names.forEach((name, slot) => budgetLine(picture, name, slot, drawn.filter((i) => lineName(i) === name)));
-  const cells = found.map((i) => [lineName(i), trackName(budget.track[i] ?? ""), String(budget.budget[i] / 1000), number(budget.accuracy[i], 3),
+  const cells = found.map((i) => [lineName(i), trackName(budget.track[i] ?? ""), budget.perturbation[i], String(budget.budget[i] / 1000), number(budget.accuracy[i], 3),
     `${number(budget.low[i], 3)} to ${number(budget.high[i], 3)}`, String(budget.n_examples[i]), number(budget.truth_guided_share[i])]);
-  simpleTable(byId("budget-table"), ["criterion", "track", "budget", "accuracy", "95 % interval", "examples", "share of the gain that the truth brings"], cells);
+  simpleTable(byId("budget-table"), ["criterion", "track", "perturbation", "budget", "accuracy", "95 % interval", "examples", "share of the gain that the truth brings"], cells);
 }
 
 function budgetLine({ svg, across, up }, name, slot, found) {

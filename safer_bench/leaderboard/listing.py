@@ -13,6 +13,7 @@ from safer_bench.leaderboard.tables import INFINITE
 COLUMNS = {
     **dict.fromkeys(("board", "metric", "criterion", "track", "kind", "scores"), pa.string()),
     **dict.fromkeys(("value", "low", "high", "ceiling"), pa.float64()),
+    "ceiling_note": pa.string(),
     **dict.fromkeys(("best_rank", "worst_rank", "undefined_cells"), pa.int64()),
 }
 
@@ -20,7 +21,8 @@ COLUMNS = {
 def listing(page: Page) -> pa.Table:
     """Return a row for each board, metric and criterion: areas, over all perturbations, as the page shows them.
 
-    Values have three decimals; intervals and ranks are null where families are too few.
+    Values have three decimals; intervals and ranks are null where families are too few. The note says which part of the
+    cells a ceiling is of; null where it is of all.
     """
     rows = [row for board in page.data["boards"] for row in _rows(board, page.data["criteria"])]
     return pa.Table.from_pylist(rows, schema=pa.schema(COLUMNS.items()))
@@ -40,6 +42,7 @@ def _rows(board: dict[str, Any], criteria: dict[str, Any]) -> Iterator[dict[str,
                 "scores": criteria[criterion].get("mark"),
                 **{name: None if value is None else _plain(value) for name, value in numbers.items()},
                 "ceiling": _plain(table["c"]) if "c" in table else None,
+                "ceiling_note": table.get("o"),
                 "best_rank": _entry(table, "a", i),
                 "worst_rank": _entry(table, "b", i),
                 "undefined_cells": table.get("u", {}).get(i, 0),

@@ -17,7 +17,7 @@ from safer_bench.scope import GATES, LEVEL_RANKS, Facts, cell_values, read_facts
 
 MARKS = ("recomputed", "reported")
 BUDGET_COLUMNS = (
-    *("criterion", "track", "network", "dataset", "split", "task", "budget", "level"),
+    *("criterion", "track", "network", "dataset", "split", "task", "perturbation", "budget", "level"),
     *("accuracy", "low", "high", "n_examples", "truth_guided_share"),
 )
 

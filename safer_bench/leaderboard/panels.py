@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
-from safer_bench.area import area_of, area_weights
+from safer_bench.area import area_of
 from safer_bench.board import Entry
 from safer_bench.leaderboard.tables import Json, thousandths
 
@@ -117,7 +117,7 @@ def _of_area(
         else:
             levels, scale = kinds[perturbation]["levels"], kinds[perturbation]["scale"]
             each = np.stack([of_levels[level] for level in levels])
-            found[network, perturbation] = area_of(each, area_weights(levels, scale))
+            found[network, perturbation] = area_of(each, levels, scale)
     return found
 
 
@@ -129,7 +129,10 @@ def _without_last_digits(values: np.ndarray) -> np.ndarray:
 
 def budget_rows(budget: pa.Table) -> Json:
     """Return a table of budget tasks by column, shares of 1 in thousandths, its rows in the order that they are drawn."""
-    keys = [(name, "ascending") for name in ("dataset", "network", "task", "level", "criterion", "track", "budget")]
+    keys = [
+        (name, "ascending")
+        for name in ("dataset", "network", "task", "perturbation", "level", "criterion", "track", "budget")
+    ]
     table = budget.sort_by(keys).to_pydict()
     return {
         name: [thousandths(value) if name in BUDGET_VALUES else value for value in values] for name, values in table.items()

@@ -74,7 +74,8 @@ function showCost() {
   const places = found.map((row, i) => [across(costs[i]), up(values[i]), row.name]);
   const ceiling = table().c;
   if (ceiling !== undefined) svg.append(draw("line", { class: "ceiling", x1: FRAME.left, x2: FRAME.width - FRAME.right, y1: up(ceiling / 1000), y2: up(ceiling / 1000) }));
+  const dotted = ceiling === undefined ? "" : `; the dotted line is the ${ceilingName()}`;
   found.forEach((row, i) => svg.append(dot(places[i], `${row.name}: ${number(row.mean)} for ${count(row.cost)} forward passes`, row.control ? "control" : "")));
   label(svg, [...places].sort((a, b) => a[1] - b[1]), places);
-  byId("cost-plot").append(make("figcaption", {}, "Rings are controls; the dotted line is the ceiling. The numbers are in the leaderboard's column of forward passes."));
+  byId("cost-plot").append(make("figcaption", {}, `Rings are controls${dotted}. The numbers are in the leaderboard's column of forward passes.`));
 }

@@ -43,7 +43,7 @@ function bar(row) {
   if (row.mean === null) return "";
   const now = table(), parts = [make("i", { class: "fill", style: span(Math.min(0, row.mean), Math.max(0, row.mean)) })];
   if (row.low !== null) parts.push(make("i", { class: "whisker", style: span(row.low, row.high) }));
-  if (now.c !== undefined) parts.push(make("i", { class: "ceiling", title: `ceiling ${number(now.c)}`, style: { left: share(now.c) } }));
+  if (now.c !== undefined) parts.push(make("i", { class: "ceiling", title: `${ceilingName()} ${number(now.c)}`, style: { left: share(now.c) } }));
   return make("span", { class: "bar", "aria-hidden": "true" }, ...parts);
 }
 

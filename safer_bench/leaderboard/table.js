@@ -12,6 +12,7 @@ const keyOf = (metric, place, summary, gate) => [metric, place, summary, gate].j
 const place = () => placeOf(choice("family"), choice("perturbation"));
 const chosenKey = () => keyOf(choice("metric"), place(), choice("summary"), choice("gate"));
 const table = () => board().tables[chosenKey()];
+const ceilingName = () => (table().o ? `ceiling (${table().o})` : "ceiling"); // of which part of the cells, where not of all
 
 const kindOf = (perturbation) => data.kinds[data.perturbations.indexOf(perturbation)];
 const perturbationsOf = (family) => data.perturbations.filter((name) => !family || kindOf(name) === family);
@@ -99,6 +100,7 @@ function showBoard() {
   const [name, meaning] = data.metrics[Number(choice("metric"))];
   byId("metric-note").textContent = `${name.replaceAll("_", " ")}: ${meaning}.`;
   byId("note").textContent = data.notes[table().t];
+  byId("ceiling-name").textContent = ceilingName();
   byId("board-caption").textContent = `${board().title}: mean ${name.replaceAll("_", " ")}, ${data.summaries[Number(choice("summary"))]}`;
   showRows();
 }

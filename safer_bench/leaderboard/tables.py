@@ -130,6 +130,8 @@ def _table(board: Board, entries: Sequence[Entry], note: int) -> Json:
         table["u"] = undefined
     if board.ceiling.value is not None:
         table["c"] = thousandths(board.ceiling.value)
+    if board.ceiling_note:
+        table["o"] = board.ceiling_note
     if any(row and row.interval for row in rows):
         table["l"], table["h"] = (_ends([row.interval if row else None for row in rows], side) for side in (0, 1))
         ranks = [row.ranks if row else None for row in rows]

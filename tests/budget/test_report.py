@@ -11,6 +11,7 @@ from safer_bench.budget.plots import additivity_png, curves_png
 from safer_bench.budget.report import write_additivity, write_outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels, sentence
 from safer_bench.budget.tasks import TASKS
+from safer_bench.gather import read_budgets
 
 PROTECT, PRUNE = TASKS["protect"], TASKS["prune"]
 
@@ -42,7 +43,7 @@ def results():
 def test_the_sentence_is_the_engineers(results):
     (panel,) = panels(results, PROTECT)
     assert sentence(panel, PROTECT) == (
-        "net, bit-error rate 0.001: with snip, protecting 10 % of the weights keeps 85.2 % (84.1 to 86.0) accuracy; "
+        "net, int8_bit_flip, bit-error rate 0.001: with snip, protecting 10 % of the weights keeps 85.2 % (84.1 to 86.0) accuracy; "
         "unprotected 60.3 %, everything protected 94.0 %, uniform 65.0 %, truth-guided 86.0 %."
     )
 
@@ -50,7 +51,7 @@ def test_the_sentence_is_the_engineers(results):
 def test_where_only_controls_have_scores_the_best_of_them_is_named():
     found = [each for each in ROWS if each["criterion"] not in ("snip", "l2_norm", "truth_guided")]
     (panel,) = panels(schema.build("budget_results", found), PROTECT)
-    assert sentence(panel, PROTECT).startswith("net, bit-error rate 0.001: with measured_drop_128, protecting 10 %")
+    assert sentence(panel, PROTECT).startswith("net, int8_bit_flip, bit-error rate 0.001: with measured_drop_128, ")
     assert sentence(panel, PROTECT).endswith("uniform 65.0 %.")
 
 
@@ -65,8 +66,8 @@ def test_the_best_come_first_and_baselines_are_none_of_them(results):
 def test_the_summary_holds_a_table_of_each_network_and_level(results):
     text = markdown(results, PROTECT, ["net: something was not possible"])
     lines = text.splitlines()
-    assert lines[0] == "# Budget: protect"
-    assert "## net, bit-error rate 0.001 (digits, test)" in lines
+    assert lines[0] == "# Budget: protect-int8_bit_flip"
+    assert "## net, int8_bit_flip, bit-error rate 0.001 (digits, test)" in lines
     assert "| criterion | 0.05 | 0.1 | 0.2 | share |" in lines
     assert "| snip | 80.0 (78.9 to 80.8) | 85.2 (84.1 to 86.0) | 88.0 (86.9 to 88.8) | 0.96 |" in lines
     assert "| nothing_protected | 60.3 (59.2 to 61.1) | 60.3 (59.2 to 61.1) | 60.3 (59.2 to 61.1) | - |" in lines
@@ -100,16 +101,47 @@ def test_fewer_bits_come_last():
     assert (panel.budgets, panel.middle, panel.title) == ((6.0, 4.0, 3.0), 4.0, "net")
 
 
-def test_files_of_a_task_are_named_by_it(results, tmp_path):
+def test_files_are_named_by_the_task_and_its_perturbation(results, tmp_path):
     allocations = schema.build("budget_allocations", [{"criterion": "snip", "layer": "a", "amount": 1.0}])
     summary = write_outcome(tmp_path / "new", PROTECT, Outcome(results, allocations))
-    names = [f"budget_{what}-protect.{ending}" for what in ("allocations", "results") for ending in ("csv", "parquet")]
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["budget-protect.md", "budget-protect.png", *names]
+    label, endings = "protect-int8_bit_flip", ("csv", "parquet")
+    names = [f"budget_{what}-{label}.{ending}" for what in ("allocations", "results") for ending in endings]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        f"budget-{label}.md",
+        f"budget-{label}.png",
+        *names,
+    ]
     assert summary.read_text() == markdown(results, PROTECT, ())
-    assert pq.read_table(tmp_path / "new" / "budget_results-protect.parquet").equals(results)
-    schema.check_schema(pq.read_table(tmp_path / "new" / "budget_results-protect.parquet"), "budget_results", "here")
-    csv = pyarrow.csv.read_csv(tmp_path / "new" / "budget_results-protect.csv")
+    written = pq.read_table(tmp_path / "new" / f"budget_results-{label}.parquet")
+    assert written.equals(results)
+    schema.check_schema(written, "budget_results", "here")
+    csv = pyarrow.csv.read_csv(tmp_path / "new" / f"budget_results-{label}.csv")
     assert csv["accuracy"].to_pylist() == results["accuracy"].to_pylist()
+
+
+def test_another_perturbation_of_a_task_leaves_the_first_ones_files_as_they_are(results, tmp_path):
+    """They were overwritten once; the results of both are read as one table."""
+    other = schema.build("budget_results", [row | {"perturbation": "float32_bit_flip", "level": 1e-6} for row in ROWS])
+    allocations = schema.build("budget_allocations", [])
+    first = write_outcome(tmp_path, PROTECT, Outcome(results, allocations)).read_text()
+    second = write_outcome(tmp_path, PROTECT, Outcome(other, allocations))
+    assert (tmp_path / "budget-protect-int8_bit_flip.md").read_text() == first
+    assert second.name == "budget-protect-float32_bit_flip.md"
+    assert len(list(tmp_path.iterdir())) == 12
+    both = read_budgets(tmp_path, ROWS[0]["truth_revision"])
+    assert both.num_rows == 2 * len(ROWS)
+    assert [panel.title for panel in panels(both, PROTECT)] == [
+        "net, float32_bit_flip, bit-error rate 1e-06",
+        "net, int8_bit_flip, bit-error rate 0.001",
+    ]
+
+
+def test_perturbations_at_one_level_are_panels_of_their_own(results):
+    """Else the rows of one would take the place of the other's."""
+    other = [each | {"perturbation": "float32_bit_flip", "accuracy": 0.5} for each in ROWS]
+    first, second = panels(schema.build("budget_results", ROWS + other), PROTECT)
+    assert (first.perturbation, second.perturbation) == ("float32_bit_flip", "int8_bit_flip")
+    assert (first.curves["snip"][0.1]["accuracy"], second.curves["snip"][0.1]["accuracy"]) == (0.5, 0.852)
 
 
 def test_plots_are_drawn(results):

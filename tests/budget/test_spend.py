@@ -167,6 +167,7 @@ def test_allocations_come_to_what_is_spent(pruned):
     expected = {(row["criterion"], row["budget"]): row["spent"] for row in pruned.results.to_pylist()}
     assert spent == pytest.approx(expected)
     assert set(pruned.allocations["task"].to_pylist()) == {"prune"}
+    assert set(pruned.allocations["perturbation"].to_pylist()) == {"magnitude_prune"}
 
 
 def test_what_cannot_be_measured_is_told(pruned, small_tree):

@@ -26,6 +26,11 @@ def test_only_protection_has_levels():
     assert TASKS["quantize"].chosen_levels("quantize", ()) == (None,)
 
 
+def test_only_where_there_are_several_the_perturbation_is_in_the_label():
+    assert TASKS["protect"].label("float32_bit_flip") == "protect-float32_bit_flip"
+    assert (TASKS["prune"].label("magnitude_prune"), TASKS["quantize"].label("quantize")) == ("prune", "quantize")
+
+
 def test_what_is_done_with_a_budget_is_said():
     said = [
         task.spending(budget) for task, budget in ((TASKS["prune"], 0.95), (TASKS["quantize"], 3.5), (TASKS["protect"], 0.1))

@@ -21,12 +21,12 @@ def test_protection_of_all_networks_of_the_truth(cli, small_tree, tmp_path):
     assert found.code == 0
     sentences = found.out.splitlines()[:-1]
     assert [line.partition(":")[0] for line in sentences] == [
-        f"{name}, bit-error rate 0.01" for name in ("digits_mlp", "digits_resnet")
+        f"{name}, int8_bit_flip, bit-error rate 0.01" for name in ("digits_mlp", "digits_resnet")
     ]
     assert "digits_mlp: no truth_guided, as the truth has no areas of int8_bit_flip\n" in found.err
-    first = (tmp_path / "budget_results-protect.parquet").read_bytes()
+    first = (tmp_path / "budget_results-protect-int8_bit_flip.parquet").read_bytes()
     cli("budget", *words, "--draws", 2, "--out", tmp_path)
-    assert (tmp_path / "budget_results-protect.parquet").read_bytes() == first
+    assert (tmp_path / "budget_results-protect-int8_bit_flip.parquet").read_bytes() == first
 
 
 def test_additivity_shows_its_table(cli, small_tree, tmp_path):

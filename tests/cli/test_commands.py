@@ -45,7 +45,7 @@ def test_results_of_budgets_are_shown_or_missed_aloud(cli, small_tree, small_sco
     found = cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "board", "--budget", tmp_path)
     assert (found.code, found.err) == (
         2,
-        f"Error: {tmp_path}: no budget_results-TASK.parquet; `safer-bench budget --task TASK --out {tmp_path}` writes it\n",
+        f"Error: {tmp_path}: no budget_results-*.parquet; `safer-bench budget --task TASK --out {tmp_path}` writes one\n",
     )
     (tmp_path / "budget_results-prune.parquet").write_bytes(b"PAR1")
     found = cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "board", "--budget", tmp_path)
@@ -55,7 +55,7 @@ def test_results_of_budgets_are_shown_or_missed_aloud(cli, small_tree, small_sco
     found = cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "b", "--budget", folder)
     assert (found.code, found.err) == (
         2,
-        f"Error: {folder / 'budget_results-protect.parquet'}: of truth {load_tree(COMMITTED).revision}, not {small_tree.revision}; "
+        f"Error: {folder / 'budget_results-protect-int8_bit_flip.parquet'}: of truth {load_tree(COMMITTED).revision}, not {small_tree.revision}; "
         "repeat the budget command that wrote it\n",
     )
 

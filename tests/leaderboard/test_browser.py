@@ -156,6 +156,22 @@ def test_a_gate_shows_how_many_places_it_moves(visit):
     assert "are left out: their reliability is under 0.8 or unknown" in page.locator("#note").inner_text()
 
 
+def test_a_ceiling_of_a_part_of_the_cells_says_so_and_one_of_few_is_not_drawn(visit):
+    page = visit()
+    name, caption = page.locator("#ceiling-name"), page.locator("#cost-plot figcaption").last
+    assert name.inner_text() == "ceiling"
+    assert caption.inner_text().startswith("Rings are controls; the dotted line is the ceiling. ")
+    choose(page, "board", "other, test")
+    assert name.inner_text() == "ceiling (over 6 of 9 cells)"
+    assert caption.inner_text().startswith("Rings are controls; the dotted line is the ceiling (over 6 of 9 cells). ")
+    assert page.locator("#board .ceiling").first.get_attribute("title") == "ceiling (over 6 of 9 cells) 0.90"
+    assert page.locator("#cost-plot .ceiling").count() == 1
+    choose(page, "family", "noise")
+    assert name.inner_text() == "ceiling (none: 0 of 3 cells have one)"
+    assert caption.inner_text().startswith("Rings are controls. ")
+    assert page.locator("#board .ceiling, #cost-plot .ceiling").count() == 0
+
+
 def test_a_row_opens_to_its_values_by_network(visit):
     page = visit()
     page.get_by_role("button", name="good", exact=True).click()
@@ -188,52 +204,6 @@ def test_a_strangers_name_is_text(visit):
     page = visit()
     assert HOSTILE in names(page)
     assert page.evaluate("document.querySelectorAll('script').length") == 3
-
-
-def test_the_plots_follow_their_choices(visit):
-    page = visit()
-    n_ranked = page.locator("#board tbody:not(.unranked) .name").count() - 3  # replicates and size_depth have no cost
-    assert page.locator("#cost-plot circle").count() in (n_ranked, n_ranked + 1)
-    page.select_option("#scatter-criterion", label="parameters (blind)")
-    page.select_option("#scatter-network", label="test1a")
-    page.select_option("#scatter-axis", label="true area")
-    assert page.locator("#scatter circle").count() == 12
-    assert page.locator("#scatter-table tbody tr").count() == 12
-    assert page.locator("#scatter figcaption").last.inner_text().startswith("parameters on test1a under noise: Spearman ")
-    page.select_option("#budget-task", label="protect")
-    assert page.locator("#budget-level option").all_inner_texts() == ["0.01", "0.1"]
-    assert page.locator("#budget-plot polyline").count() == 3  # the best; this table has neither uniform nor truth_guided
-    page.locator("#budget-lines input:checked").first.uncheck()
-    assert page.locator("#budget-plot polyline").count() == 2
-    for _ in range(6):
-        page.locator("#budget-lines input:not(:checked):enabled").first.check()
-    assert page.locator("#budget-plot polyline").count() == 8
-    assert page.locator("#budget-lines input:not(:checked):enabled").count() == 0
-    assert page.locator("#budget-table tbody tr").count() == 30
-
-
-def test_plots_are_drawn_anew_for_a_narrow_window(visit):
-    """Their text would shrink with the picture: half the width would be half the size."""
-    page = visit()
-    size = "document.querySelector('#cost-plot svg text').getBoundingClientRect().height"
-    wide = page.evaluate(size)
-    page.set_viewport_size({"width": 390, "height": 800})
-    page.wait_for_function("document.querySelector('#scatter svg').viewBox.baseVal.width === 370")
-    assert page.evaluate(size) > 0.7 * wide
-
-
-def test_the_heat_map_shows_the_true_areas_of_the_chosen_network(visit):
-    page = visit()
-    page.select_option("#choose-network", "test1a")
-    truth, _, _ = everything()
-    areas = {
-        row["layer"]: row["value"]
-        for row in truth["layer_sensitivity"].to_pylist()
-        if (row["network"], row["perturbation"], row["summary"]) == ("test1a", "noise", "area")
-    }
-    shown = page.locator("#heat tbody tr > :nth-child(2)").all_inner_texts()
-    assert shown == [f"{areas[f'layer{i}']:.2f}".replace("-", "\u2212") for i in range(12)]
-    assert page.locator("#heat tfoot td").all_inner_texts() == ["0.30", "0.90", "0.90"]
 
 
 @pytest.mark.parametrize("settings", [PHONE, {"viewport": {"width": 1280, "height": 900}}], ids=["phone", "desk"])

@@ -13,11 +13,13 @@ from safer_bench.board import boards
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
 from safer_bench.gather import gather, read_budgets, submission_folders
-from safer_bench.leaderboard import FILES, plain, write_leaderboard
+from safer_bench.leaderboard import plain, write_leaderboard
 from safer_bench.leaderboard.page import script_json
 from tests.conftest import COMMITTED, ROOT
 from tests.leaderboard.made_up import HOSTILE, budget_of, everything
 from tests.synthetic import made_up_scores, made_up_truth
+
+FILES = ("results.parquet", "leaderboard.html", "leaderboard.md", "leaderboard.csv")
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,15 @@ def test_the_spreadsheet_lists_the_boards_by_every_metric(full_page):
                 assert row.value is None or found["value"] == pytest.approx(row.value, abs=0.0011)
                 assert (found["best_rank"], found["worst_rank"]) == (row.ranks or (None, None))
                 assert found["undefined_cells"] == row.n_undefined
+                assert (found["ceiling_note"] or "") == board.ceiling_note
+
+
+def test_a_ceiling_of_a_part_of_the_cells_says_so_everywhere(full_page):
+    assert "| *ceiling* (over 6 of 9 cells) | | 0.90 |" in (full_page.parent / "leaderboard.md").read_text()
+    assert '<th scope="row">ceiling (over 6 of 9 cells)</th><td></td><td>0.90</td>' in full_page.read_text()
+    rows = pyarrow.csv.read_csv(full_page.parent / "leaderboard.csv").to_pylist()
+    notes = {(row["board"], row["ceiling"], row["ceiling_note"]) for row in rows if row["metric"] == "spearman"}
+    assert notes == {("made, test", 0.9, ""), ("other, test", 0.9, "over 6 of 9 cells")}
 
 
 def test_the_committed_board_is_made_again_to_the_same_bytes(tmp_path):
@@ -165,8 +176,8 @@ def test_a_budget_table_without_a_column_is_refused(tmp_path):
     with pytest.raises(BadInput) as error:
         write_leaderboard(tmp_path, results, truth, budget=budget_of(truth).drop_columns(["low"]))
     assert str(error.value) == (
-        "budget: column 'low' is missing; expected criterion, track, network, dataset, split, task, budget, level, accuracy, "
-        "low, high, n_examples, truth_guided_share"
+        "budget: column 'low' is missing; expected criterion, track, network, dataset, split, task, perturbation, budget, level, "
+        "accuracy, low, high, n_examples, truth_guided_share"
     )
 
 

@@ -63,18 +63,28 @@ def test_a_table_is_the_board_of_its_scope(data, scope):
         assert (table["a"][i], table["b"][i]) == (row.ranks if row and row.ranks else (None, None))
         assert table.get("u", {}).get(i, 0) == (row.n_undefined if row else 0)
     assert table.get("c") == thousandths(board.ceiling.value)
+    assert table.get("o", "") == board.ceiling_note
     assert data["notes"][table["t"]] == board.note
 
 
 def test_values_alone_where_no_interval_was_declared(data):
     for table in (table_of(data, "kendall_tau_b", "noise"), table_of(data, family="rot", summary=1)):
-        assert sorted(table) == ["c", "t", "u", "v"] or sorted(table) == ["t", "u", "v"]
+        assert sorted(table) in (["c", "t", "u", "v"], ["o", "t", "u", "v"])
 
 
 def test_a_scope_without_any_cell_has_no_table(data):
     """All cells under noise, and all at the first level, have reliability 0.3."""
     assert table_of(data, family="noise", gate=0.5) is None
     assert table_of(data, summary=1, gate=0.5) is None
+
+
+def test_a_ceiling_tells_which_part_of_the_cells_it_is_of(data):
+    tables = board_of(data, "other, test")["tables"]
+    assert (tables["0.0.0.0"]["c"], tables["0.0.0.0"]["o"]) == (900, "over 6 of 9 cells")
+    place = data["places"].index(("noise", None))
+    assert tables[f"0.{place}.0.0"]["o"] == "none: 0 of 3 cells have one"
+    assert "c" not in tables[f"0.{place}.0.0"]
+    assert "o" not in table_of(data)
 
 
 def test_cells_tell_undefined_from_not_scored(data):
