@@ -79,6 +79,16 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
+def read_parquet(source: Path | bytes) -> pa.Table:
+    """Read a Parquet file, or its bytes, in this thread alone.
+
+    Arrow's own threads may let go of Python's bytes so late that a process that has nothing left to do ends by
+    "terminate called without an active exception".
+    """
+    file = pa.BufferReader(source) if isinstance(source, bytes) else source
+    return pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)
+
+
 def batches(table: pa.Table) -> Iterator[pa.Table]:
     """Yield a table in pieces of a million rows, each in one chunk: one piece where there are fewer, or none.
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from safer_bench import schema
+from safer_bench import files, schema
 from safer_bench.errors import BadInput
 from safer_bench.recomputed import marks_of
 from safer_bench.submission import Submission, read_submission
@@ -116,7 +115,7 @@ def read_budgets(folder: Path, revision: str) -> pa.Table:
     tables = []
     for path in sorted(folder.glob("budget_results-*.parquet")):
         try:
-            tables.append(pq.read_table(path))
+            tables.append(files.read_parquet(path))
         except (pa.ArrowException, OSError) as error:
             raise BadInput(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
         schema.check_schema(tables[-1], "budget_results", str(path))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from safer_bench import files, schema
 from safer_bench.errors import BadInput
@@ -140,7 +139,7 @@ class RunFolder:
         path = self.path / f"{name}.parquet"
         if not self._table_is_intact(name):
             raise BadInput(f"{path}: missing or damaged; repeat the run's measure command")
-        return pq.read_table(path)
+        return files.read_parquet(path)
 
     def parts(self) -> dict[Unit, Path]:
         """Return the intact part of every unit that has one; a damaged part counts as not there."""
@@ -208,7 +207,7 @@ class RunFolder:
 
 def read_parts(paths: Sequence[Path]) -> pa.Table:
     """Return parts as one table."""
-    return pa.concat_tables([PART.empty_table(), *(pq.ParquetFile(path).read(use_threads=False) for path in paths)])
+    return pa.concat_tables([PART.empty_table(), *(files.read_parquet(path) for path in paths)])
 
 
 def part_of(rows: list[dict[str, Any]]) -> bytes:

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -127,7 +126,7 @@ def _read_costs(path: Path) -> pa.Table | None:
     if not path.is_file():
         return None
     try:
-        table = pq.read_table(path)
+        table = files.read_parquet(path)
         schema.check_schema(table, "costs", str(path))
     except (pa.ArrowException, OSError, BadInput) as error:
         raise BadSubmission(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
@@ -176,7 +175,7 @@ def _read_scores(folder: Path, card: SubmissionCard) -> tuple[Path, pa.Table]:
         )
     path = parquet if parquet.is_file() else csv
     try:
-        table = pq.read_table(path) if path is parquet else pyarrow.csv.read_csv(path, convert_options=CSV)
+        table = files.read_parquet(path) if path is parquet else pyarrow.csv.read_csv(path, convert_options=CSV)
     except (pa.ArrowException, OSError) as error:
         raise BadSubmission(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
     missing = [name for name in ("network", "layer", "score") if name not in table.schema.names]

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from safer_bench import files, schema
 from safer_bench.dataset.pinned import REPO_ID, REVISION, pulled_folder
@@ -147,7 +146,7 @@ def _read_file(path: Path, digest: str, table: str) -> pa.Table:
     if found != digest:
         raise BadInput(f"{path}: SHA-256 {found[:16]}, the manifest says {digest[:16]}; get the tree again")
     try:
-        result = pq.read_table(pa.BufferReader(data))
+        result = files.read_parquet(data)
     except pa.ArrowException as error:
         raise BadInput(f"{path}: no Parquet file ({' '.join(str(error).split())})") from error
     schema.check_schema(result, table, str(path))

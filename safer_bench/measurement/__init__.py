@@ -1,12 +1,10 @@
 """Measures the truth: the accuracy that a network loses when one layer is perturbed."""
 
 from collections.abc import Sequence
-from io import BytesIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from safer_bench import schema
+from safer_bench import files, schema
 from safer_bench.measurement.executors import check_executor, execute
 from safer_bench.measurement.plan import Plan, Protocol, Shard, check_measurable, make_protocol
 from safer_bench.measurement.run import measure_into
@@ -59,6 +57,6 @@ def measure(
     job = job_of([network], protocol, fast=fast)
     units = [Unit(network.name, start, layer.index) for start, layer in Plan(network, protocol).places()]
     found = execute(job, units, Worker(job, [network]), workers, executor)
-    table = pa.concat_tables(pq.read_table(BytesIO(measured.part)) for measured in found)
+    table = pa.concat_tables(files.read_parquet(measured.part) for measured in found)
     wanted = schema.TABLES["layer_drops"]
     return schema.in_order(table.select(wanted.names).cast(wanted))
