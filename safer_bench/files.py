@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from safer_bench.errors import BadInput
 
 BOOKKEEPING = (".git", ".cache")  # folders that git and the Hub's client keep beside what they fetched
-MOST_ROWS = 2**20  # of one row group, and of what is copied at once
+MOST_ROWS = 2**18  # of one row group, and of what is copied at once
 
 
 def make_folder(path: Path) -> Path:
@@ -90,7 +90,7 @@ def read_parquet(source: Path | bytes) -> pa.Table:
 
 
 def batches(table: pa.Table) -> Iterator[pa.Table]:
-    """Yield a table in pieces of a million rows, each in one chunk: one piece where there are fewer, or none.
+    """Yield a table in pieces of ``MOST_ROWS`` rows, each in one chunk: one piece where there are fewer, or none.
 
     Each is copied: strings of a slice are streamed in other bytes than the same strings by themselves.
     """

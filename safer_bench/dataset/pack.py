@@ -102,28 +102,32 @@ def _probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) 
             spawned = get_context("spawn")  # a fork would inherit Arrow's locked threads
             run = stack.enter_context(ProcessPoolExecutor(mp_context=spawned)).map
         for made in run(_of_network, parts.values(), repeat(known)):
-            for name, table in made.items():
-                found.setdefault(name, [schema.TABLES[name].empty_table()]).append(table)
-    return {name: schema.in_order(pa.concat_tables(made[1:] or made)) for name, made in found.items()}
+            losses, outcomes = (_columns(made["by_name"], name) for name in ("losses", "outcomes"))
+            for name, table in (made | {"losses": losses, "outcomes": outcomes}).items():
+                found.setdefault(name, []).append(table)
+    found.pop("by_name", None)
+    return {name: schema.in_order(pa.concat_tables(parts)) for name, parts in found.items()}
 
 
 def _of_network(parts: Sequence[Sequence[Path]], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """Return the tables of one network; ``by_name`` holds the columns of both tables that do not know a layer's index."""
     probes = merged_probes(parts)
     sensitivity, cells = summarise(probes, tables["networks"], tables["layers"], tables["perturbations"])
-    return {"layer_sensitivity": sensitivity, "cells": cells} | _columns(probes)
+    wanted = {*schema.TABLES["losses"].names, *schema.TABLES["outcomes"].names}
+    by_name = schema.in_order(probes.select([name for name in probes.schema.names if name in wanted]))
+    return {
+        "layer_sensitivity": sensitivity,
+        "cells": cells,
+        "layer_drops": _columns(_encoded(probes), "layer_drops"),
+        "by_name": _encoded(by_name),
+    }
 
 
-def _columns(probes: pa.Table) -> dict[str, pa.Table]:
-    """Return what the tables of probes hold of one network; repeated strings, and columns of two tables, are held once."""
-    by_name = schema.in_order(probes.drop_columns(["layer_index"]))  # the others have no index of the layer
-    rows = {"layer_drops": _encoded(probes), "losses": (by_name := _encoded(by_name)), "outcomes": by_name}
-    found = {}
-    for name, table in rows.items():
-        wanted = schema.TABLES[name]
-        fields = [field.with_type(table.schema.field(field.name).type) for field in wanted]
-        columns = [table[field.name] for field in fields]
-        found[name] = pa.Table.from_arrays(columns, schema=pa.schema(fields, wanted.metadata))
-    return found
+def _columns(probes: pa.Table, name: str) -> pa.Table:
+    """Return the columns of a table, not copied; repeated strings stay encoded."""
+    wanted = schema.TABLES[name]
+    fields = [field.with_type(probes.schema.field(field.name).type) for field in wanted]
+    return pa.Table.from_arrays([probes[field.name] for field in fields], schema=pa.schema(fields, wanted.metadata))
 
 
 def _encoded(table: pa.Table) -> pa.Table:
