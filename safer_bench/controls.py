@@ -15,7 +15,9 @@ Array = np.ndarray
 REPLICATES = {"replicate": 1.0, "reversed_replicate": -1.0}  # with the sign of the half that they score by
 SIZE_DEPTH = "size_depth"
 ADDED = (*REPLICATES, SIZE_DEPTH)
-CONTROLS = ("constant", "depth", "first_last", "macs", "measured_drop_128", "parameters", "random", *ADDED)
+TRIVIAL = ("constant", "depth", "depth_backward", "first_last", "macs", "parameters", "random")
+MEASURING = ("measured_drop_32", "measured_drop_128", "measured_drop_128_by_level", "measured_drop_512")
+CONTROLS = (*TRIVIAL, *MEASURING, *ADDED)
 PENALTY = 1.0
 
 

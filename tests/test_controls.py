@@ -3,12 +3,18 @@
 import numpy as np
 import pytest
 
-from safer_bench.controls import Lesson, size_depth
+from safer_bench.controls import ADDED, CONTROLS, Lesson, size_depth
+from safer_bench.criteria import criteria
 
 
 def network(rng, family, split="validation", dataset="d", slope=1.0):
     facts = rng.normal(size=(3, 30))
     return Lesson(dataset, split, family, facts, slope * facts[1] + 0.1 * rng.normal(size=(4, 30)))
+
+
+def test_controls_are_what_the_registry_says_is_one_and_what_evaluation_adds():
+    named = {name for name, entry in criteria().items() if entry.source.startswith("control")}
+    assert {*CONTROLS} == {*named, *ADDED}
 
 
 def test_it_learns_from_validation_networks_of_other_families_and_the_same_dataset():
