@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from safer_bench.errors import BadInput
 
 BOOKKEEPING = (".git", ".cache")  # folders that git and the Hub's client keep beside what they fetched
-MOST_ROWS = 2**18  # of one row group, and of what is copied at once
+MOST_ROWS = 2**18  # of one row group
 
 
 def make_folder(path: Path) -> Path:
@@ -74,7 +74,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
     """Return a table as the bytes of a Parquet file; the same rows and pyarrow give the same bytes, however chunked."""
     buffer = BytesIO()
     with pq.ParquetWriter(buffer, plain(table.slice(0, 0)).schema, compression="zstd") as writer:
-        for batch in batches(table):
+        for batch in batches(table, MOST_ROWS):
             writer.write_table(batch)
     return buffer.getvalue()
 
@@ -89,13 +89,13 @@ def read_parquet(source: Path | bytes) -> pa.Table:
     return pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)
 
 
-def batches(table: pa.Table) -> Iterator[pa.Table]:
-    """Yield a table in pieces of ``MOST_ROWS`` rows, each in one chunk: one piece where there are fewer, or none.
+def batches(table: pa.Table, n_rows: int) -> Iterator[pa.Table]:
+    """Yield a table in pieces of so many rows, each in one chunk: one piece where there are fewer, or none.
 
     Each is copied: strings of a slice are streamed in other bytes than the same strings by themselves.
     """
-    for start in range(0, max(table.num_rows, 1), MOST_ROWS):
-        piece = plain(table.slice(start, MOST_ROWS)).combine_chunks()
+    for start in range(0, max(table.num_rows, 1), n_rows):
+        piece = plain(table.slice(start, n_rows)).combine_chunks()
         yield piece.take(pa.array(np.arange(piece.num_rows)))
 
 

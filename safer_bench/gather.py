@@ -16,6 +16,7 @@ from safer_bench.recomputed import marks_of
 from safer_bench.submission import Submission, read_submission
 
 OF_A_SUBMISSION = ("submission.yaml", "scores.parquet", "scores.csv")
+BUDGET_KEY = ["task", "perturbation", "level", "network", "criterion", "track", "budget"]
 KEY = ("criterion", "track", "network", "layer", "perturbation", "level")
 
 
@@ -110,7 +111,7 @@ def read_budgets(folder: Path, revision: str) -> pa.Table:
         revision: of the truth that they must have been measured against.
 
     Raises:
-        BadInput: there are none, or one is not of the schema or of another truth.
+        BadInput: there are none, one is not of the schema or of another truth, or two hold the same.
     """
     tables = []
     for path in sorted(folder.glob("budget_results-*.parquet")):
@@ -126,4 +127,8 @@ def read_budgets(folder: Path, revision: str) -> pa.Table:
             )
     if not tables:
         raise BadInput(f"{folder}: no budget_results-*.parquet; `safer-bench budget --task TASK --out {folder}` writes one")
-    return schema.in_order(pa.concat_tables(tables))
+    found = schema.in_order(pa.concat_tables(tables))
+    if found.group_by(BUDGET_KEY).aggregate([]).num_rows < found.num_rows:
+        names = ", ".join(sorted(path.name for path in folder.glob("budget_results-*.parquet")))
+        raise BadInput(f"{folder}: two of its files hold the same budgets; remove the older one of {names}")
+    return found

@@ -103,7 +103,7 @@ def probe_sweeps(network: Network, n_sets: int) -> list[Sweep]:
     size = min(EXAMPLES, len(network.probe[1]) // n_sets)
     if size == 0:
         raise BadInput(f"network {network.name!r}: {len(network.probe[1])} probe examples; expected {n_sets} sets of them")
-    suffixes = Suffixes(network.model, *network.probe)
+    suffixes = Suffixes(network.model, network.probe[0])
     return [Sweep(network, examples=size, first=i * size, suffixes=suffixes) for i in range(n_sets)]
 
 

@@ -109,7 +109,7 @@ class Sweep:
         self._names = [layer.name for layer in network.layers]  # found before any clock runs
         self._all_given = part is not None
         self._images, self._labels = (tensor.to(network.device) for tensor in part or network.probe)
-        self.suffixes = suffixes or Suffixes(network.model, self._images, self._labels)
+        self.suffixes = suffixes or Suffixes(network.model, self._images)
         self._meter = Meter()
         self._start()
 

@@ -11,6 +11,7 @@ from safer_bench.networks import Network
 from safer_bench.perturbations import parse_perturbation
 from safer_bench.score_folders import write_scores
 from safer_bench.scoring import Sweep, score
+from tests.conftest import WholePasses
 
 LEVELS = [parse_perturbation("sign_flip:0.1,0.5"), parse_perturbation("gradient_corruption_l2:1")]
 
@@ -123,15 +124,6 @@ def test_stated_costs_are_the_counted_ones(tiny, entry):
     assert counted == stated + 1
 
 
-class Nothing:
-    """Knows no shorter way to logits."""
-
-    def clean(self, *_):
-        return None
-
-    perturbed = clean
-
-
 def test_a_sweep_makes_shared_passes_once_and_bills_each_criterion_as_if_alone(tiny):
     passes = 0
 
@@ -142,7 +134,7 @@ def test_a_sweep_makes_shared_passes_once_and_bills_each_criterion_as_if_alone(t
     names = ["snip", "gradient_norm", "fit", "measured_drop_128", "output_kl", "measured_drop_128_by_level", "grasp"]
     alone = {name: cost(name, tiny)["forward_equivalents"] for name in names}
     tiny.model.register_forward_hook(count)  # copies carry it
-    sweep = Sweep(tiny, batch_size=40, suffixes=Nothing())
+    sweep = Sweep(tiny, batch_size=40, suffixes=WholePasses())
     together = {name: cost(name, tiny, sweep=sweep)["forward_equivalents"] for name in names}
     assert together == alone
     finding, gradients, fisher, clean, perturbed, products = 2, 2, 40, 1, 3 * 3, 1  # at 40 and at 128 examples; three levels

@@ -9,9 +9,9 @@ from safer_bench.perturbations import parse_perturbation
 from safer_bench.scoring import Sweep
 from safer_bench.suffixes import Suffixes
 from safer_bench.zoo import load_network
-from tests.conftest import tiny_network
+from tests.conftest import WholePasses, tiny_network
 
-LEVELS = [parse_perturbation("gaussian_noise:0.3,3"), parse_perturbation("int8_bit_flip:0.01")]
+LEVELS = [parse_perturbation(spec) for spec in ("gaussian_noise:0.3,3", "float32_bit_flip", "int8_bit_flip:0.01")]
 CHANGES = [entry for entry in criteria().values() if entry.aware and "L" in entry.cost]
 
 
@@ -23,7 +23,7 @@ def batches_of(network, size):
 @pytest.mark.parametrize("name", ["digits_resnet", "digits_vit"])
 def test_logits_are_those_of_the_model_with_the_weight_set(name):
     network = load_network(name)
-    suffixes, model = Suffixes(network.model, *network.probe), network.model
+    suffixes, model = Suffixes(network.model, network.probe[0]), network.model
     for size in (50, 7):
         batches = batches_of(network, size)
         images = torch.cat([images for images, _ in batches])
@@ -55,22 +55,33 @@ def test_a_network_that_cannot_be_traced_is_measured_by_whole_passes():
     network = tiny_network()
     network.model = Sometimes(network.model).eval()
     batches = batches_of(network, 20)
-    suffixes = Suffixes(network.model, *network.probe)
+    suffixes = Suffixes(network.model, network.probe[0])
     assert suffixes.clean(batches) is None
     assert suffixes.perturbed(batches, "inner.conv", network.model.inner.conv.weight.detach()) is None
 
 
 @pytest.mark.parametrize("entry", CHANGES, ids=lambda entry: entry.name)
-def test_scores_and_stated_costs_are_those_of_whole_passes(entry):
-    class Nothing:
-        def clean(self, *_):
-            return None
-
-        perturbed = clean
-
-    network = load_network("digits_resnet")
-    short = Sweep(network, examples=60).scored(entry, LEVELS)
-    whole = Sweep(network, examples=60, suffixes=Nothing()).scored(entry, LEVELS)
+def test_scores_and_stated_costs_are_those_of_whole_passes_in_a_few_of_them(entry):
+    network, n_passes = load_network("digits_resnet"), []
+    network.model.register_forward_hook(lambda *_: n_passes.append(1))  # copies carry it
+    found, passes = [], []
+    for suffixes in (None, WholePasses()):
+        n_passes.clear()
+        found.append(Sweep(network, examples=60, suffixes=suffixes).scored(entry, LEVELS))
+        passes.append(len(n_passes))
+    short, whole = found
     assert short.cost["forward_equivalents"] == whole.cost["forward_equivalents"]
     assert [row["layer"] for row in short.rows] == [row["layer"] for row in whole.rows]
     assert [row["score"] for row in short.rows] == pytest.approx([row["score"] for row in whole.rows], rel=1e-3, abs=1e-6)
+    assert passes[0] < 0.6 * passes[1]  # finding and admitting layers, and weights of flipped exponents
+
+
+def test_what_would_not_fit_into_memory_and_huge_weights_are_left_to_whole_passes(monkeypatch):
+    network = load_network("digits_resnet")
+    suffixes, batches, layer = Suffixes(network.model, network.probe[0]), batches_of(network, 50), network.layers[3]
+    weight = network.model.get_parameter(layer.parameter).detach()
+    assert suffixes.perturbed(batches, layer.name, weight) is not None
+    for factor in (1e4, float("nan")):
+        assert suffixes.perturbed(batches, layer.name, factor * weight) is None
+    monkeypatch.setattr("safer_bench.suffixes.KEPT_BYTES", 100_000)
+    assert suffixes.perturbed(batches, layer.name, weight) is None

@@ -16,7 +16,7 @@ from safer_bench.scoring import score
 
 Array = np.ndarray
 TRUTH_GUIDED, TRUTH_PER_WEIGHT = "truth_guided", "truth_per_weight"
-CONTROLS = ("parameters", "depth", "random")  # scored here where the tables do not have them
+SCORED_HERE = ("parameters", "depth", "random")  # where the tables do not have them
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,15 @@ def entrants(
     chosen = [
         Entrant(name, track, _averaged(values, layers, kinds.get(perturbation, {})))
         for (name, track), values in sorted(found.items())
-        if not wanted or name in (*wanted, *CONTROLS)
+        if not wanted or name in (*wanted, *SCORED_HERE)
     ]
-    missing = [Entrant(name, "blind", _computed(name, network, layers)) for name in CONTROLS if name not in known]
+    missing = [Entrant(name, "blind", _computed(name, network, layers)) for name in SCORED_HERE if name not in known]
     return chosen + missing + _truth(network, perturbation, truth)
 
 
 def _check(wanted: Sequence[str], known: set[str], network: str, perturbation: str) -> None:
     for name in wanted:
-        if name not in known and name not in CONTROLS:
+        if name not in known and name not in SCORED_HERE:
             raise BadInput(
                 f"criterion {name!r} has no scores of network {network!r} under {perturbation}.{suggestion(name, known)} "
                 f"Those that have: {', '.join(sorted(known)) or 'none'}; give further ones by --submission DIR"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from safer_bench.criteria.entry import Batches, Perturb, layer_weights
-from safer_bench.criteria.shared import passes, shared, spend
+from safer_bench.criteria.shared import Passes, passes, shared, spend
 
 LARGEST = torch.finfo(torch.float32).max
 
@@ -32,7 +32,7 @@ def squared_changes(model: nn.Module, batches: Batches, perturb: Perturb, level:
 @shared
 def clean_logits(model: nn.Module, batches: Batches) -> Tensor:
     """Return the logits of all examples, ``(n, n_classes)``."""
-    shorter = passes()
+    shorter = _shorter(model)
     short = shorter.clean(batches) if shorter else None
     return _logits(model, batches) if short is None else _counted(short)
 
@@ -40,12 +40,25 @@ def clean_logits(model: nn.Module, batches: Batches) -> Tensor:
 @shared
 def perturbed_logits(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> dict[str, Tensor]:
     """Return for each layer the logits of all examples, ``(n, n_classes)``, with that layer perturbed; it is restored."""
-    found, shorter = {}, passes()
+    found, shorter = {}, _shorter(model)
     perturbed = perturbed_weights(model, batches, perturb, level)
     for name, weight in layer_weights(model, batches).items():
         short = shorter.perturbed(batches, name, perturbed[name]) if shorter else None
         found[name] = _with_weight(model, batches, weight, perturbed[name]) if short is None else _counted(short)
     return found
+
+
+def _shorter(model: nn.Module) -> Passes | None:
+    """Return the shorter way to logits that the sweep knows, prepared: who uses it is billed for that."""
+    _prepare(model, None)
+    return passes()
+
+
+@shared
+def _prepare(model: nn.Module, batches: None) -> None:  # noqa: ARG001  once a sweep, whatever the batches
+    shorter = passes()
+    if shorter:
+        shorter.prepare()
 
 
 def _counted(short: Tensor) -> Tensor:

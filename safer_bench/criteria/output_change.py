@@ -140,7 +140,10 @@ def _gradients(model: nn.Module, batches: Batches) -> Iterator[Recorded]:
 def _each_level(
     make: Callable[[nn.Module, Batches], Iterator[Recorded]], model: nn.Module, batches: Batches
 ) -> Iterable[Recorded]:
-    """Return what passes over the examples give: kept from level to level where it fits into memory, else made again."""
+    """Return what passes over the examples give: kept from level to level where it fits into memory, else made again.
+
+    Making it again is billed again: such a network costs more.
+    """
     spend(count_examples(batches))  # each layer is run once more
     kept = _kept(model, batches, make)
     return make(model, batches) if kept is None else kept

@@ -41,6 +41,9 @@ class Bill:
 class Passes(Protocol):
     """A shorter way to logits than passes of the model."""
 
+    def prepare(self) -> None:
+        """Do what has to be done once."""
+
     def clean(self, batches: Any) -> Tensor | None:
         """Return the unperturbed logits ``(n, n_classes)``; None where it does not know."""
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from itertools import repeat
 from multiprocessing import get_context
@@ -18,6 +19,7 @@ from safer_bench.dataset.merge import merge, merged_probes, parts_by_network
 from safer_bench.dataset.summarise import summarise
 from safer_bench.dataset.tree import write_tree
 from safer_bench.errors import BadInput
+from safer_bench.processes import start_worker
 from safer_bench.run_folder import PROTOCOL, RunFolder
 from safer_bench.submission import Submission, read_submission
 
@@ -27,6 +29,8 @@ KEYS = {"networks": ["network"], "layers": ["network", "layer"], "perturbations"
 
 def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None:
     """Write the dataset tree of finished run folders and scores; shards of one run are merged.
+
+    Large ones are packed by spawned processes: a script that calls this needs ``if __name__ == "__main__"``.
 
     Args:
         runs: run folders of one seed.
@@ -92,7 +96,11 @@ def _joined(shards: Sequence[RunFolder]) -> pa.Table:
 
 
 def _probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """Return the tables of probes and of what follows from them, made network by network; large ones by all processors."""
+    """Return the tables of probes and of what follows from them, made network by network; large ones by all processors.
+
+    Raises:
+        BadInput: see ``pack``; or a process died.
+    """
     parts = parts_by_network(folders)
     known = {name: tables[name] for name in KEYS}
     found: dict[str, list[pa.Table]] = {}
@@ -100,12 +108,17 @@ def _probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) 
         run: Callable[..., Iterable[dict[str, pa.Table]]] = map
         if sum(path.stat().st_size for of_one in parts.values() for each in of_one for path in each) > SMALL_BYTES:
             spawned = get_context("spawn")  # a fork would inherit Arrow's locked threads
-            run = stack.enter_context(ProcessPoolExecutor(mp_context=spawned)).map
-        for made in run(_of_network, parts.values(), repeat(known)):
-            losses, outcomes = (_columns(made["by_name"], name) for name in ("losses", "outcomes"))
-            for name, table in (made | {"losses": losses, "outcomes": outcomes}).items():
-                found.setdefault(name, []).append(table)
-    found.pop("by_name", None)
+            run = stack.enter_context(ProcessPoolExecutor(mp_context=spawned, initializer=start_worker)).map
+        try:
+            for made in run(_of_network, parts.values(), repeat(known)):
+                by_name = made.pop("by_name")
+                made |= {name: _columns(by_name, name) for name in ("losses", "outcomes")}
+                for name, table in made.items():
+                    found.setdefault(name, []).append(table)
+        except BrokenProcessPool as error:
+            raise BadInput(
+                "a process that packs died (killed? out of memory?); pack on fewer processors: taskset"
+            ) from error
     return {name: schema.in_order(pa.concat_tables(parts)) for name, parts in found.items()}
 
 

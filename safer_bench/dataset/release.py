@@ -35,7 +35,7 @@ class Release:
 
 
 def read_release(folder: Path) -> Release:
-    """Check a dataset tree or the zoo's folder of weights, and return what to publish of it: all of it.
+    """Check a dataset tree or the zoo's folder of weights, and return what to publish: every file that is accounted for.
 
     Args:
         folder: holds ``manifest.json`` (a dataset tree) or ``test_accuracy.json`` (the zoo).
@@ -52,7 +52,8 @@ def read_release(folder: Path) -> Release:
             "safer-bench train NAME writes the zoo's card and accuracies" if zoo else f"safer-bench verify {folder} --rows 0"
         )
         raise BadInput(f"{folder}: cannot be published: {wrong[0]}{more}; remove or mend it first: {mend}")
-    return Release(folder, "model" if zoo else "dataset", tuple(sorted(files.names_below(folder))))
+    names = files.names_below(folder) if zoo else {*Tree(folder).manifest["files"], MANIFEST}
+    return Release(folder, "model" if zoo else "dataset", tuple(sorted(names)))
 
 
 def _zoo_problems(folder: Path) -> Iterator[str]:

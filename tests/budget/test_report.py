@@ -11,6 +11,7 @@ from safer_bench.budget.plots import additivity_png, curves_png
 from safer_bench.budget.report import write_additivity, write_outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels, sentence
 from safer_bench.budget.tasks import TASKS
+from safer_bench.errors import BadInput
 from safer_bench.gather import read_budgets
 
 PROTECT, PRUNE = TASKS["protect"], TASKS["prune"]
@@ -130,6 +131,13 @@ def test_another_perturbation_of_a_task_leaves_the_first_ones_files_as_they_are(
     assert len(list(tmp_path.iterdir())) == 12
     both = read_budgets(tmp_path, ROWS[0]["truth_revision"])
     assert both.num_rows == 2 * len(ROWS)
+    (tmp_path / "budget_results-protect.parquet").write_bytes(
+        (tmp_path / "budget_results-protect-int8_bit_flip.parquet").read_bytes()
+    )
+    with pytest.raises(
+        BadInput, match=r"two of its files hold the same budgets; remove the older one of budget_results-protect-f"
+    ):
+        read_budgets(tmp_path, ROWS[0]["truth_revision"])
     assert [panel.title for panel in panels(both, PROTECT)] == [
         "net, float32_bit_flip, bit-error rate 1e-06",
         "net, int8_bit_flip, bit-error rate 0.001",

@@ -1,6 +1,7 @@
 """Run folders and scores become a tree: the same bytes each time, shards merged, contradictions refused."""
 
 import json
+import os
 import re
 import shutil
 
@@ -119,6 +120,19 @@ def test_a_run_of_another_protocol_is_refused(tmp_path):
     (run / "run.json").write_text(text.replace('"protocol": 1', '"protocol": 0'))
     with pytest.raises(BadInput, match="measured by another protocol; measure it again in a new folder"):
         pack([run], [], tmp_path / "tree")
+
+
+def _die(*_):
+    os._exit(3)
+
+
+def test_a_packing_process_that_dies_is_told(tmp_path, monkeypatch):
+    run = measured(tmp_path / "run")
+    monkeypatch.setattr("safer_bench.dataset.pack.SMALL_BYTES", 0)
+    monkeypatch.setattr("safer_bench.dataset.pack._of_network", _die)
+    with pytest.raises(BadInput, match="a process that packs died"):
+        pack([run], [], tmp_path / "tree")
+    assert not (tmp_path / "tree").exists()
 
 
 def test_scores_of_one_criterion_on_different_networks_are_merged(tmp_path):

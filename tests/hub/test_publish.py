@@ -99,6 +99,14 @@ def test_a_tree_with_files_outside_its_manifest_is_refused(copy):
     refused(copy, f".DS_Store: not in the manifest (and 1 more); {mend}")
 
 
+def test_what_a_clone_holds_beside_the_tree_is_not_published(copy):
+    before = read_release(copy).names
+    for name in (".git/HEAD", ".gitattributes", "submissions/mine/submission.yaml"):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_text("")
+    assert read_release(copy).names == before
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

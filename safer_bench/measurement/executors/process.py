@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import pickle
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +15,7 @@ from safer_bench.errors import BadInput
 from safer_bench.measurement.executors.lanes import Lanes
 from safer_bench.measurement.tuning import tune_allocator
 from safer_bench.measurement.work import Job, Measured, Worker
+from safer_bench.processes import start_worker
 from safer_bench.run_folder import Unit
 
 AT_HAND = 2  # units given to a worker at a time: one at work, one waiting
@@ -111,18 +110,10 @@ def _pickled(job: Job) -> bytes:
 def _start(pickled: bytes, n_threads: int) -> None:
     """Make a spawned process ready."""
     global _worker  # a worker process has one
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, who ends the workers
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    start_worker()
     tune_allocator()
     torch.set_num_threads(n_threads)
     _worker = Worker(pickle.loads(pickled))  # noqa: S301  of our own parent
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()  # it may have been killed
-    os._exit(1)
 
 
 def _measure(unit: Unit) -> Measured:
