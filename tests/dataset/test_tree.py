@@ -256,8 +256,9 @@ def test_the_content_hash_follows_rows_and_not_their_order(small_tree):
 def test_the_committed_truth_loads_in_both_splits(tmp_path):
     found = datasets.load_dataset(str(COMMITTED), "layer_drops", cache_dir=str(tmp_path))
     assert {split: set(rows.unique("network")) for split, rows in found.items()} == {
-        "validation": {"digits_mlp", "digits_cnn", "vgg10"},
-        "test": {"digits_resnet", "digits_vit", "resnet20", "vit6"},
+        "validation": {"digits_mlp", "digits_cnn", "mlp10", "lenet10", "vgg10"},
+        "test": {"digits_resnet", "digits_vit", "resnet8", "resnet20", "wide_resnet10", "mobilenet18", "shufflenet31"}
+        | {"se_resnet14", "hybrid4"},
     }
 
 
