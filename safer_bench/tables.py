@@ -73,7 +73,9 @@ TABLES: dict[str, pa.Schema] = {
         "losses",
         "loss increase of each probe; not canonical, outside byte comparisons",
         *PROBE,
-        _column("loss_increase", F32, "mean cross-entropy after minus before, each example clipped at 16; good to 0.002", "nats"),
+        _column(
+            "loss_increase", F32, "mean cross-entropy after minus before, each example clipped at 16; good to 0.002", "nats"
+        ),
     ),
     "outcomes": _table(
         "outcomes",
