@@ -21,7 +21,7 @@ FEWEST_EXAMPLES = 24  # that are sampled
 DRAWS = (1, 2, 4, 8, 16, 32)  # what else a run could ask for
 SHARES = (1.0, 0.5, 0.0)  # of the network that runs after the layers sampled
 MIDDLE = 1  # of them
-PASSES = 5  # of the middle one's length, that all of them take: two, one with two draws more, and none
+PASSES = 5  # in those of the middle one: two for the first layer, one and two (two draws) for itself, none for the last
 
 
 @dataclass(frozen=True, slots=True)
