@@ -4,11 +4,12 @@ import os
 import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: a second thread costs more than it brings
+_CACHES = tempfile.TemporaryDirectory(prefix="safer-bench-tests-")  # removed when the process ends
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_DATASETS_CACHE": tempfile.mkdtemp(prefix="safer-bench-datasets-"),
-    "HF_HOME": tempfile.mkdtemp(prefix="safer-bench-hf-"),
+    "HF_DATASETS_CACHE": f"{_CACHES.name}/datasets",
+    "HF_HOME": f"{_CACHES.name}/hub",
 }
 
 import re
