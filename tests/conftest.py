@@ -4,15 +4,13 @@ import os
 import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny networks: a second thread costs more than it brings
-_CACHES = tempfile.TemporaryDirectory(prefix="safer-bench-tests-")  # removed when the process ends
-os.environ |= {
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_DATASETS_CACHE": f"{_CACHES.name}/datasets",
-    "HF_HOME": f"{_CACHES.name}/hub",
-}
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="safer-bench-tests-")
+os.environ["HF_DATASETS_CACHE"] = os.environ["HF_HOME"] + "/datasets"
 
+import atexit
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from safer_bench.networks import Network
 from safer_bench.score_folders import write_scores
 from safer_bench.zoo import load_network
 
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 tune_allocator()
 ROOT = Path(__file__).parents[1]
 COMMITTED = ROOT / "data_cards" / "safer-bench"

@@ -1,0 +1,124 @@
+"""The commands that score, check, evaluate and compare."""
+
+import re
+import shutil
+
+import pyarrow.parquet as pq
+import pytest
+
+from safer_bench.dataset.tree import load_tree
+from safer_bench.perturbations import parse_perturbation, perturbations
+from tests.conftest import COMMITTED, ROOT
+
+
+def test_results_of_budgets_are_shown_or_missed_aloud(cli, small_tree, small_scores, tmp_path):
+    found = cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "board", "--budget", tmp_path)
+    assert (found.code, found.err) == (
+        2,
+        f"Error: {tmp_path}: no budget_results-*.parquet; `safer-bench budget --task TASK --out {tmp_path}` writes one\n",
+    )
+    (tmp_path / "budget_results-prune.parquet").write_bytes(b"PAR1")
+    found = cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "board", "--budget", tmp_path)
+    assert found.code == 2
+    assert f"{tmp_path / 'budget_results-prune.parquet'}: cannot be read" in found.err
+    folder = ROOT / "docs" / "budgets"
+    found = cli("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "b", "--budget", folder)
+    assert (found.code, found.err) == (
+        2,
+        f"Error: {folder / 'budget_results-protect-int8_bit_flip.parquet'}: of truth {load_tree(COMMITTED).revision}, not {small_tree.revision}; "
+        "repeat the budget command that wrote it\n",
+    )
+
+
+def test_two_criteria_are_compared_as_table_and_plot(cli, small_tree, tmp_path):
+    found = cli("compare", "snip", "l2_norm", "--truth", small_tree.path, "--out", tmp_path / "compare.png")
+    assert found.code == 0
+    assert re.search(r"^digits, test: spearman of snip and l2_norm, mean over families$", found.out, re.MULTILINE)
+    pattern = r"^gaussian_noise +1 +1 +(-?\d\.\d\d) +(-?\d\.\d\d) +([+-]\d\.\d\d) +-$"
+    first, second, difference = map(float, re.search(pattern, found.out, re.MULTILINE).groups())
+    assert difference == pytest.approx(first - second, abs=0.011)
+    assert "No interval where there are fewer than 6 families: such a difference ranks nothing.\n" in found.out
+    assert (tmp_path / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_bad_submission_is_exit_code_1(cli, small_tree, small_scores, tmp_path):
+    folder = shutil.copytree(small_scores, tmp_path / "mine")
+    (folder / "scores.parquet").write_bytes(b"nothing")
+    found = cli("check", folder, "--truth", small_tree.path)
+    assert found.code == 1
+    assert found.err.startswith(f"Refused: {folder / 'scores.parquet'}: cannot be read")
+    assert cli("evaluate", folder, "--truth", small_tree.path, "--out", tmp_path / "board").code == 2
+    assert not (tmp_path / "board").exists()
+
+
+def test_a_submission_of_some_networks_is_accepted_and_told(cli, small_tree, tmp_path):
+    assert cli("score", "l2_norm", "--network", "digits_mlp", "--out", tmp_path / "part").code == 0
+    found = cli("check", tmp_path / "part", "--truth", small_tree.path)
+    assert (found.code, found.out.splitlines()[-1]) == (
+        0,
+        "1 networks of the truth are not scored: shown on their boards, but not ranked",
+    )
+
+
+def test_submissions_are_scored_again_by_their_code_and_noted(cli, small_tree, tmp_path):
+    path = tmp_path / "submissions" / "mine"
+    (tmp_path / "size.py").write_text(
+        "def size(model, batches):\n"
+        "    return {name: m.weight.numel() for name, m in model.named_modules() if getattr(m, 'weight', None) is not None\n"
+        "            and m.weight.ndim > 1}\n"
+    )
+    assert cli("score", f"{tmp_path / 'size.py'}:size", "--network", "digits_mlp", "--out", path).code == 0
+    found = cli("check", path.parent, "--truth", small_tree.path, "--recompute")
+    assert (found.code, found.out.splitlines()[-2:]) == (
+        0,
+        [
+            f"{path}: size: scored again on 1 networks, to the same scores",
+            f"Noted in {path.parent / 'recomputed.json'}",
+        ],
+    )
+    found = cli("check", path, "--truth", small_tree.path, "--recompute", "--network", "digits_resnet")
+    assert (found.code, found.out.splitlines()[-1]) == (0, f"{path}: nothing scored again: it does not score digits_resnet")
+    found = cli("check", path, "--truth", small_tree.path, "--recompute", "--network", "digits_mpl")
+    assert found.code == 2
+    assert "no network is called 'digits_mpl'. Did you mean 'digits_mlp'?" in found.err
+    (path / "size.py").write_text((path / "size.py").read_text().replace("numel()", "numel() + 9"))
+    found = cli("check", path, "--truth", small_tree.path, "--recompute")
+    assert (found.code, found.err) == (
+        1,
+        f"Refused: {path}: criterion 'size' on network 'digits_mlp': head: submitted 640, computed again 649\n",
+    )
+
+
+def test_a_criterion_that_fails_is_named_while_the_others_are_scored(cli, tmp_path):
+    (tmp_path / "bad.py").write_text("def hopeful(model, batches):\n    return {}\n")
+    out = tmp_path / "scores"
+    found = cli("score", "l2_norm", f"{tmp_path / 'bad.py'}:hopeful", "--network", "digits_mlp", "--out", out)
+    assert (found.code, found.out) == (2, "")
+    first, last = found.err.splitlines()
+    assert first.startswith(
+        "Error: criterion 'hopeful' on network 'digits_mlp': expected one score for each of the 10 layers"
+    )
+    assert last == f"1 of 2 refused; {out} holds what was not refused"
+    assert set(pq.read_table(out / "scores.parquet")["criterion"].to_pylist()) == {"l2_norm"}
+
+
+def test_scores_are_by_default_of_the_networks_of_the_truth():
+    from safer_bench.cli.judging import _default_networks
+
+    assert _default_networks() == sorted(load_tree(COMMITTED)["networks"]["network"].to_pylist())
+
+
+def test_scores_are_by_default_of_the_perturbations_and_levels_of_the_truth():
+    """The package may have more of them than were measured; `check` refuses scores of the others."""
+    from safer_bench.cli.judging import _default_perturbations
+
+    expected = {row["perturbation"]: tuple(row["levels"]) for row in load_tree(COMMITTED)["perturbations"].to_pylist()}
+    found = [parse_perturbation(spec) for spec in _default_perturbations()]
+    assert {entry.name: levels for entry, levels in found} == expected
+
+
+def test_without_a_truth_scores_are_by_default_of_all_perturbations(monkeypatch, tmp_path):
+    from safer_bench.cli.judging import _default_perturbations
+
+    monkeypatch.chdir(tmp_path)
+    assert _default_perturbations() == list(perturbations())
