@@ -1,6 +1,6 @@
 """The layers of a model: which weights they are, in which order a pass first uses them, and what work they do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from safer_bench.errors import BadInput
 
 LAYER_MODULES = (nn.modules.conv._ConvNd, nn.Linear, nn.Embedding)
 MATRIX_OPERATIONS = {"convolution", "addmm", "mm", "bmm", "linear", "matmul", "_convolution", "mkldnn_linear"}
@@ -105,8 +107,13 @@ def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]
     Returns:
         Layers in order of first use by any operation (not of their modules' calls); weights never read come last,
         with index -1.
+
+    Raises:
+        BadInput: a weight that is computed at every pass, or two weights in one storage.
     """
+    _refuse_recomputed(model)
     found = list(candidate_weights(model))
+    _refuse_shared_storage(found)
     storages = {
         parameter.untyped_storage().data_ptr(): (name, parameter.numel(), int(parameter.shape[_output_axis(module)]))
         for name, module, parameter in found
@@ -118,8 +125,34 @@ def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]
     return tuple(sorted(layers, key=lambda layer: (layer.index < 0, layer.index)))
 
 
+def _refuse_recomputed(model: nn.Module) -> None:
+    for path, module in model.named_modules():
+        if isinstance(module, LAYER_MODULES) and module._parameters.get("weight") is None:
+            raise BadInput(
+                f"layer {path or type(module).__name__!r}: its weight is computed from other parameters at every pass (as "
+                "by weight_norm or spectral_norm), so that there is none to perturb; make it a parameter first: "
+                "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')"
+            )
+
+
+def _refuse_shared_storage(found: Sequence[tuple[str, nn.Module, nn.Parameter]]) -> None:
+    names: dict[int, str] = {}
+    for name, _, parameter in found:
+        other = names.setdefault(parameter.untyped_storage().data_ptr(), name)
+        if other != name:
+            raise BadInput(
+                f"weights {other} and {name} lie in one storage, where they cannot be told apart; give each its own: "
+                "for p in model.parameters(): p.data = p.data.clone()"
+            )
+
+
 def _output_axis(module: nn.Module) -> int:
     return 1 if isinstance(module, nn.modules.conv._ConvTransposeNd | nn.Embedding) else 0
+
+
+def _groups_sharing(module: nn.Module) -> int:
+    """Return how many groups of outputs the output axis stands for: a transposed convolution's is of one group alone."""
+    return module.groups if isinstance(module, nn.modules.conv._ConvTransposeNd) else 1
 
 
 def _layer(name: str, module: nn.Module, parameter: nn.Parameter, index: int, macs: int) -> Layer:
@@ -131,7 +164,7 @@ def _layer(name: str, module: nn.Module, parameter: nn.Parameter, index: int, ma
         kind=type(module).__name__,
         shape=tuple(parameter.shape),
         output_axis=axis,
-        fan_in=parameter.numel() // int(parameter.shape[axis]),
+        fan_in=parameter.numel() // int(parameter.shape[axis]) // _groups_sharing(module),
         parameters=parameter.numel(),
         macs=macs,
         parameter=name,

@@ -15,6 +15,7 @@ from safer_bench.layers import Layer, discover_layers
 from safer_bench.registry import suggestion
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
+SURELY_SHUFFLED = 20  # so many labels in random order are hardly ever sorted
 Part = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -23,7 +24,8 @@ class Network:
 
     Args:
         model: in evaluation mode, maps float images ``(n, ...)`` to logits ``(n, n_classes)``.
-        images: evaluation images, floating point ``(n, ...)``; a tensor, an array, or a sequence of either (chunks).
+        images: evaluation images, floating point ``(n, ...)``; a tensor, an array, or a sequence of either (chunks). In
+            random order: a probe sees consecutive ones.
         labels: int64 ``(n,)``, classes counted from 0.
         name: unique name; names the network in every table and in the perturbations' random streams.
         probe: images and labels for criteria and gradients, disjoint from the evaluation examples; without them
@@ -32,7 +34,8 @@ class Network:
 
     Raises:
         BadInput: a name that cannot name files, a model in training mode or one that does not turn an image into logits,
-            images and labels that do not match, labels out of range, or non-finite images.
+            images and labels that do not match, labels out of range, examples in the order of their classes, or
+            non-finite images.
     """
 
     def __init__(
@@ -182,6 +185,11 @@ def _checked_part(images: Any, labels: Any, where: str) -> Part:
         raise BadInput(f"network {where}: labels are {labels.dtype} {tuple(labels.shape)}; expected int64 (n,)")
     if len(images) != len(labels) or len(labels) == 0:
         raise BadInput(f"network {where}: {len(images)} images and {len(labels)} labels; expected as many, at least one")
+    if len(labels) >= SURELY_SHUFFLED and bool((labels[1:] >= labels[:-1]).all()) and labels[0] != labels[-1]:
+        raise BadInput(
+            f"network {where}: the examples are in the order of their classes, so that a probe, which sees consecutive "
+            "ones, would see a few classes only; shuffle images and labels alike"
+        )
     if not bool(torch.isfinite(images).all()):
         raise BadInput(f"network {where}: the images hold NaN or infinite values")
     return images.float().cpu(), labels.cpu()

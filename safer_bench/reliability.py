@@ -20,18 +20,21 @@ MIN_DRAWS = 4
 def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_splits: int) -> tuple[Array, Array]:
     """Return mean changes on two random halves, each ``(n_splits, n_levels, n_layers)``.
 
-    Both draws and examples are halved, so that the halves share neither; where every draw has examples of its own,
-    halving the draws does both. A single draw is halved by examples alone. Levels may differ in draws: what one level
-    has more than another is halved by itself, so that each level is halved.
+    The halves share neither draws nor examples: slices are halved, each with all draws that saw it. Where a level has
+    draws of one slice only, draws and examples are both halved: each half is then a quarter, and the reliability that
+    follows is too low rather than too high. A single draw is halved by examples alone. Levels may differ in draws: what
+    one level has more than another is halved by itself, so that each level is halved.
     """
     counts, n_examples = [len(level) for level in changes], changes[0].shape[-1]
-    shared = len(np.unique(slices)) < max(counts) or max(counts) == 1
+    slice_of = _numbered(slices[: max(counts)])
+    n_slices = sorted({int(slice_of[:count].max()) + 1 for count in counts})
+    by_slice = n_slices[0] > 1
     draws = np.zeros((2, n_splits, max(counts)))
     examples = np.ones((2, n_splits, n_examples), dtype=np.float32)
     for split in range(n_splits):
-        for half, chosen in enumerate(_halved_draws(sorted(set(counts)), stream)):
-            draws[half, split, chosen] = 1.0
-        if shared:
+        for half, chosen in enumerate(_halved(n_slices if by_slice else sorted(set(counts)), stream)):
+            draws[half, split] = np.isin(slice_of if by_slice else np.arange(max(counts)), chosen)
+        if not by_slice:
             examples[0, split, stream.permutation(n_examples)[n_examples // 2 :]] = 0.0
             examples[1, split] -= examples[0, split]
     means = np.stack([_split_means(level, draws[:, :, : len(level)], examples) for level in changes], axis=2)
@@ -54,14 +57,20 @@ def _split_means(changes: Array, draws: Array, examples: Array) -> Array:
     return np.stack(sums) / sizes[:, :, None]
 
 
-def _halved_draws(counts: Sequence[int], stream: Stream) -> tuple[Array, Array]:
-    """Return two halves of the draws such that each of the first ``counts`` is halved; a single draw is in both."""
+def _numbered(slices: Array) -> Array:
+    """Return the number of each draw's slice ``(n_draws,)``, counted from 0 in the order of their first draws."""
+    numbers: dict[int, int] = {}
+    return np.array([numbers.setdefault(int(each), len(numbers)) for each in slices])
+
+
+def _halved(counts: Sequence[int], stream: Stream) -> tuple[Array, Array]:
+    """Return two halves of draws or slices such that each of the first ``counts`` is halved; a single one is in both."""
     first, second, start = [], [], 0
     for stop in counts:
-        draws = start + stream.permutation(stop - start)
-        half = len(draws) // 2
-        first.append(draws[:half] if stop > 1 else draws)
-        second.append(draws[half:])
+        chosen = start + stream.permutation(stop - start)
+        half = len(chosen) // 2
+        first.append(chosen[:half] if stop > 1 else chosen)
+        second.append(chosen[half:])
         start = stop
     return np.concatenate(first), np.concatenate(second)
 

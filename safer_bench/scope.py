@@ -40,7 +40,8 @@ class Scope:
         metric: name of a metric.
         perturbation_family: only perturbations of this family; None: all.
         perturbation: only this perturbation; None: all.
-        level_rank: only the perturbations' levels of this rank, 1 the mildest; None: areas over levels.
+        level_rank: only the perturbations' levels of this rank, 1 the mildest (a single level has none); None: areas over
+            levels.
         gate: only cells of at least this reliability; 0: all, also those whose reliability is unknown.
         statistics: intervals, ranks and comparisons are wanted where families support them.
     """
@@ -68,6 +69,12 @@ class Facts:
     kinds: dict[str, str]
     levels: dict[str, list[float]]
     reliability: dict[tuple[str, str, float | None], float]
+
+    @property
+    def deepest(self) -> int:
+        """The most levels of a perturbation; 0 where each has one, which is neither mild nor severe."""
+        deepest = max((len(levels) for levels in self.levels.values()), default=0)
+        return deepest if deepest > 1 else 0
 
 
 def read_facts(truth: Mapping[str, pa.Table]) -> Facts:
@@ -126,10 +133,10 @@ def cell_values(results: pa.Table, facts: Facts, metric: str, level_rank: int | 
     if level_rank is None:
         wanted &= pc.field("summary") == "area"
     else:
-        deepest = max((len(levels) for levels in facts.levels.values()), default=0)
-        if not 1 <= level_rank <= deepest:
-            raise BadInput(f"level rank {level_rank}; expected 1, the mildest, to {deepest}")
-        levels = {name: levels[level_rank - 1] for name, levels in facts.levels.items() if len(levels) >= level_rank}
+        if not 1 <= level_rank <= facts.deepest:
+            raise BadInput(f"level rank {level_rank}; expected 1, the mildest, to {facts.deepest}")
+        ranked = {name: levels for name, levels in facts.levels.items() if 1 < len(levels) >= level_rank}
+        levels = {name: levels[level_rank - 1] for name, levels in ranked.items()}
         of_rank = [(pc.field("perturbation") == name) & (pc.field("level") == level) for name, level in levels.items()]
         wanted &= (pc.field("summary") == "level") & reduce(or_, of_rank)
     table = results.filter(wanted)

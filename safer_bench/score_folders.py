@@ -36,7 +36,7 @@ def write_scores(
         networks: networks with probe examples.
         levels: the perturbations that aware criteria are asked about.
         report: called with (step, done, total).
-        probe_sets: disjoint sets of probe examples that scores from examples are averaged over; costs are of one set.
+        probe_sets: disjoint sets of probe examples that scores from examples are averaged over; costs are of all of them.
 
     Raises:
         UnknownName: no criterion has that name.
@@ -45,7 +45,7 @@ def write_scores(
     """
     entries = [parse_criterion(spec) for spec in specs]
     code = _code(specs, entries, networks)
-    _card(out.resolve().name, entries, networks, code, probe_sets)
+    _card(out.resolve().name, entries, networks, code, levels, probe_sets)
     files.check_writable(out)
     rows, costs, refused = list[dict[str, Any]](), list[dict[str, Any]](), list[str]()
     done, total = 0, len(entries) * len(networks)
@@ -63,7 +63,8 @@ def write_scores(
             costs.append(cost)
     scored = {row["criterion"] for row in costs}
     if scored:
-        card = _card(out.resolve().name, [entry for entry in entries if entry.name in scored], networks, code, probe_sets)
+        kept = [entry for entry in entries if entry.name in scored]
+        card = _card(out.resolve().name, kept, networks, code, levels, probe_sets)
         write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
         for path in set(code.values()):
             files.write_bytes(out / path.name, path.read_bytes())
@@ -108,16 +109,26 @@ def probe_sweeps(network: Network, n_sets: int) -> list[Sweep]:
 
 
 def _over_sets(sweeps: Sequence[Sweep], entry: Criterion, levels: Levels) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return a criterion's rows, means over the sets where it sees examples, with their spread; and the cost of one set."""
+    """Return a criterion's rows, means over the sets where it sees examples, with their spread; and what all that cost."""
     found = [sweep.scored(entry, levels) for sweep in sweeps[: len(sweeps) if entry.of_examples else 1]]
     scores = np.array([[row["score"] for row in each.rows] for each in found])
     spreads = scores.std(axis=0, ddof=1).tolist() if len(found) > 1 else [None] * scores.shape[1]
     columns = zip(found[0].rows, scores.mean(axis=0).tolist(), spreads, strict=True)
-    return [row | {"score": mean, "spread": spread} for row, mean, spread in columns], found[0].cost
+    cost = found[0].cost | {
+        "seconds": sum(each.cost["seconds"] for each in found),
+        "memory": max(each.cost["memory"] for each in found),
+        "forward_equivalents": sum(each.cost["forward_equivalents"] for each in found),
+    }
+    return [row | {"score": mean, "spread": spread} for row, mean, spread in columns], cost
 
 
 def _card(
-    name: str, entries: Sequence[Criterion], networks: Sequence[Network], code: Mapping[str, Path], probe_sets: int
+    name: str,
+    entries: Sequence[Criterion],
+    networks: Sequence[Network],
+    code: Mapping[str, Path],
+    levels: Levels,
+    probe_sets: int,
 ) -> SubmissionCard:
     facts = ("name", "track", "needs", "formula", "source")
     criteria = [{fact: getattr(entry, fact) for fact in facts} for entry in entries]
@@ -125,11 +136,15 @@ def _card(
         if item["name"] in code:
             item["code"] = f"{code[item['name']].name}:{item['name']}"
             item["source"] = item["source"].rpartition("/")[2]  # a path says nothing elsewhere
-    weights = {network.name: network.weights_sha256 for network in networks}
+    found = {
+        "name": name,
+        "criteria": criteria,
+        "weights": {network.name: network.weights_sha256 for network in networks},
+        "levels": {each.name: list(values) for each, values in levels} if any(entry.aware for entry in entries) else {},
+        "probe_sets": probe_sets,
+    }
     try:
-        return SubmissionCard.model_validate(
-            {"name": name, "criteria": criteria, "weights": weights, "probe_sets": probe_sets}
-        )
+        return SubmissionCard.model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}") from error

@@ -63,6 +63,9 @@ class SubmissionCard(BaseModel):
         default=1, ge=1, le=100, description="disjoint sets of probe examples that scores are means over"
     )
     weights: dict[str, str] = Field(default_factory=dict, description="network -> SHA-256 of the weights scored")
+    levels: dict[str, list[float]] = Field(
+        default_factory=dict, description="perturbation -> levels that aware criteria were asked about"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     card = _read_card(folder / "submission.yaml")
     _check_names(card, folder)
     _check_weights(card, truth["networks"], folder)
+    _check_levels(card, truth["perturbations"], folder)
     for item in card.criteria:
         _check_code(item, folder)
     path, table = _read_scores(folder, card)
@@ -165,6 +169,21 @@ def _check_weights(card: SubmissionCard, networks: pa.Table, folder: Path) -> No
                 f"{folder / 'submission.yaml'}: scores of {network!r} were computed on weights {digest[:16]}, the truth has "
                 f"{known[network][:16]}; score the criterion again: safer-bench score --network {network} ..."
             )
+
+
+def _check_levels(card: SubmissionCard, perturbations: pa.Table, folder: Path) -> None:
+    """Refuse means over other levels than the truth's: the rows of a perturbation-aware criterion do not tell."""
+    known = {row["perturbation"]: row["levels"] for row in perturbations.to_pylist()}
+    for name, levels in card.levels.items():
+        if known.get(name, levels) != levels:
+            raise BadSubmission(
+                f"{folder / 'submission.yaml'}: {name!r} was scored at levels {_list(levels)}, the truth has "
+                f"{_list(known[name])}; score again with --perturbation {name}:{_list(known[name])}"
+            )
+
+
+def _list(levels: list[float]) -> str:
+    return ",".join(map(repr, levels))
 
 
 def _read_scores(folder: Path, card: SubmissionCard) -> tuple[Path, pa.Table]:

@@ -194,7 +194,7 @@ TABLES: dict[str, pa.Schema] = {
     ),
     "costs": _table(
         "costs",
-        "what a criterion cost on a network; not canonical, outside byte comparisons",
+        "what a criterion's scores of a network cost, all sets of probe examples; not canonical, outside byte comparisons",
         CRITERION,
         NETWORK,
         DATASET,

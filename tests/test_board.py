@@ -183,7 +183,7 @@ def test_a_board_of_one_family_or_perturbation_averages_only_these():
 
 
 def test_a_level_rank_takes_the_level_of_that_place_in_each_perturbation():
-    """From mild to severe, whatever the numbers are; a perturbation with fewer levels has none."""
+    """From mild to severe, whatever the numbers are; a perturbation with fewer levels has none, one with a single level no rank."""
     rows = [
         row | {"summary": "level", "level": level, "value": level / 10}
         for row in results(everywhere(0.0, ["a1"])).to_pylist()
@@ -191,7 +191,7 @@ def test_a_level_rank_takes_the_level_of_that_place_in_each_perturbation():
     ]
     found = schema.build("results", rows)
     truth = scoped_truth({})
-    assert boards(found, truth, level_rank=1)[0].rows[0].value == pytest.approx((0.1 + (0.9 + 0.2) / 2) / 2)
+    assert boards(found, truth, level_rank=1)[0].rows[0].value == pytest.approx((0.1 + 0.9) / 2)
     assert boards(found, truth, level_rank=2)[0].rows[0].value == pytest.approx((0.2 + 0.1) / 2)
     with pytest.raises(BadInput) as error:
         boards(found, truth, level_rank=3)

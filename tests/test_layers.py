@@ -1,9 +1,12 @@
 """Which weights are layers, in which order, and how much work they do."""
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations
 
+from safer_bench.errors import BadInput
 from safer_bench.layers import discover_layers
 from safer_bench.networks import Network
 
@@ -65,6 +68,31 @@ def test_attention_embedding_and_transposed_convolution():
     assert layers["attn.in_proj"].macs == 6 * 24 * 8
     assert layers["attn.out_proj"].macs == 6 * 8 * 8
     assert layers["up"].macs == 6 * 8 * 2 * 3  # every input meets 2 outputs of its group at 3 positions
+
+
+def test_an_output_of_a_transposed_convolution_in_groups_is_fed_by_its_group():
+    layers = {layer.name: layer for layer in discover_layers(Attention().eval(), torch.randn(1, 6, 1))}
+    assert layers["up"].fan_in == 8 // 2 * 3
+    assert layers["up"].shape == (8, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "reparametrise", [parametrizations.weight_norm, parametrizations.spectral_norm, nn.utils.spectral_norm]
+)
+def test_a_weight_that_is_computed_at_every_pass_is_refused(reparametrise):
+    model = nn.Sequential(nn.Linear(3, 4), reparametrise(nn.Linear(4, 2))).eval()
+    with pytest.raises(BadInput, match=r"layer '1': its weight is computed from other parameters at every pass"):
+        discover_layers(model, torch.randn(1, 3))
+
+
+def test_weights_in_one_storage_are_refused_until_each_has_its_own():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).eval()
+    nn.utils.vector_to_parameters(nn.utils.parameters_to_vector(model.parameters()), model.parameters())
+    with pytest.raises(BadInput, match=r"weights 0.weight and 2.weight lie in one storage"):
+        discover_layers(model, torch.randn(1, 3))
+    for p in model.parameters():
+        p.data = p.data.clone()
+    assert [layer.name for layer in discover_layers(model, torch.randn(1, 3))] == ["0", "2"]
 
 
 def test_the_roots_own_weight_is_called_weight():

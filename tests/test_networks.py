@@ -33,6 +33,7 @@ IMAGES, LABELS = torch.zeros(4, 2), torch.tensor([0, 1, 0, 1])
         (nn.Linear(3, 2).eval(), IMAGES, LABELS, "network 'own': running one image raised RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x2 and 3x2)"),
         (nn.Identity().eval(), IMAGES[:, 0], LABELS, "network 'own': one image gave (1,); expected logits (1, n_classes)"),
         (nn.Linear(2, 2).eval(), IMAGES, LABELS + 1, "network 'own': labels from 1 to 2; expected 0 to 1"),
+        (nn.Linear(2, 2).eval(), torch.zeros(20, 2), torch.arange(20) // 10, "network own, evaluation: the examples are in the order of their classes, so that a probe, which sees consecutive ones, would see a few classes only; shuffle images and labels alike"),
         (nn.Linear(2, 2).eval(), IMAGES / 0, LABELS, "network own, evaluation: the images hold NaN or infinite values"),
     ],
 )  # fmt: skip

@@ -46,6 +46,30 @@ def test_halves_share_neither_draws_nor_examples():
     assert set((a[:, 0, 0] > 0).astype(int) + (b[:, 0, 0] > 0)) == {1}
 
 
+def test_slices_that_several_draws_saw_are_halved_whole():
+    """Halving draws and examples both once left each half a quarter of what there was."""
+    changes = [np.ones((6, 1, 10), np.int8) * (10 ** np.array([0, 1, 2, 0, 1, 2]))[:, None, None].astype(np.int8)]
+    a, b = random_halves(changes, np.array([20, 0, 10, 20, 0, 10]), Stream("t"), 50)
+    assert {tuple(sorted(pair)) for pair in zip(a[:, 0, 0], b[:, 0, 0], strict=True)} == {
+        (1.0, 55.0),
+        (5.5, 100.0),
+        (10.0, 50.5),
+    }
+
+
+@pytest.mark.parametrize("n_slices", [2, 15])
+def test_reliability_predicts_another_measurement_where_slices_repeat(n_slices):
+    rng, found, again = np.random.default_rng(5), [], []
+    for _ in range(40):
+        measured = [rng.random((16, 20, 12)) < 0.3 for _ in range(2)]
+        quality = np.linspace(0.0, 0.12, 20)[:, None]
+        one, two = (((each + (rng.random(each.shape) < quality)) > 0).astype(np.int8) for each in measured)
+        a, b = random_halves([one], np.arange(16) % n_slices, Stream("t"), 20)
+        found.append(split_half_reliability(a[:, 0], b[:, 0]))
+        again.append(spearman(truth=one.mean((0, 2)), scores=two.mean((0, 2))))
+    assert np.mean(found) == pytest.approx(np.mean(again), abs=0.06)
+
+
 @pytest.mark.parametrize(
     ("n_draws", "deterministic", "expected"),
     [

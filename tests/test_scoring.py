@@ -219,6 +219,10 @@ def test_scores_are_written_with_card_and_costs(tiny, tmp_path):
         "submission.yaml",
     ]
     assert pq.read_table(tmp_path / "mine" / "scores.parquet").num_rows == 3 + 2 * 3
+    card = yaml.safe_load((tmp_path / "mine" / "submission.yaml").read_text())
+    assert card["levels"] == {each.name: list(values) for each, values in LEVELS}
+    write_scores(tmp_path / "blind", ["l2_norm"], [tiny], LEVELS)
+    assert yaml.safe_load((tmp_path / "blind" / "submission.yaml").read_text())["levels"] == {}
 
 
 def test_scores_from_examples_are_means_over_disjoint_sets_with_their_spread(tiny, tmp_path):
@@ -234,6 +238,12 @@ def test_scores_from_examples_are_means_over_disjoint_sets_with_their_spread(tin
             assert row["spread"] == pytest.approx(torch.tensor(values).double().std().item())
         else:
             assert row["spread"] is None
+    costs = {
+        row["criterion"]: row["forward_equivalents"]
+        for row in pq.read_table(tmp_path / "mine" / "costs.parquet").to_pylist()
+    }
+    alone = [Sweep(tiny, part=part).scored(criteria()["snip"], []).cost["forward_equivalents"] for part in parts]
+    assert (costs["l2_norm"], costs["snip"]) == (1.0, sum(alone))
     drops = {row["layer"]: row["score"] for row in rows if row["criterion"] == "measured_drop_32"}
     assert drops == score("measured_drop_32", tiny, perturbation="sign_flip:0.1,0.5")
     assert yaml.safe_load((tmp_path / "mine" / "submission.yaml").read_text())["probe_sets"] == 3

@@ -90,6 +90,22 @@ def test_damaged_costs_are_refused(write, small_tree):
         read(folder, small_tree)
 
 
+def test_means_over_other_levels_than_the_truths_are_refused(write, small_tree):
+    card = aware("perturbation_aware")
+    levels = next(
+        row["levels"] for row in small_tree["perturbations"].to_pylist() if row["perturbation"] == "gaussian_noise"
+    )
+    rows, header = expanded("gaussian_noise"), "network,layer,score,perturbation"
+    read(write(rows, card | {"levels": {"gaussian_noise": levels, "mine": [1.0]}}, header), small_tree)
+    folder = write(rows, card | {"levels": {"gaussian_noise": levels[:2]}}, header)
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert str(error.value) == (
+        f"{folder / 'submission.yaml'}: 'gaussian_noise' was scored at levels 0.5,2.0, the truth has 0.5,2.0,8.0; "
+        "score again with --perturbation gaussian_noise:0.5,2.0,8.0"
+    )
+
+
 def test_a_csv_submission_is_read_with_dataset_and_split(write, small_tree):
     found = read(write(), small_tree)
     rows = found.scores.to_pylist()

@@ -9,7 +9,7 @@ from safer_bench.criteria.activations import total_by_layer, with_output_gradien
 from safer_bench.criteria.entry import Batches, Scores, count_examples, criterion, used_layers
 from safer_bench.criteria.gradients import NODES, integrated_gradients
 
-STEPS = 16  # from a black image to the example
+STEPS = 16  # from zeros, the mean grey of standardised images, to the example
 
 
 @criterion(
@@ -30,7 +30,10 @@ def weight_integrated_gradients(model: nn.Module, batches: Batches) -> Scores:
     cost=f"{3 * (STEPS + 1)}*N",
 )
 def layer_conductance(model: nn.Module, batches: Batches) -> Scores:
-    """How much of the label's logit flows through each of the layer's outputs as the image fades in."""
+    """How much of the label's logit flows through each of the layer's outputs as the image fades in from zeros.
+
+    Zeros are the mean grey of standardised images, not black.
+    """
     parts = (part for images, labels in batches for part in _conductances(model, batches, images, labels))
     totals = total_by_layer(used_layers(model, batches), parts)
     return {name: total / count_examples(batches) for name, total in totals.items()}

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from safer_bench import schema
@@ -35,7 +37,7 @@ def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str]) -> 
         describe=schema.described,
         networks=_networks(tables["networks"]),
         cells=[row for row in tables["cells"].to_pylist() if row["summary"] == "area"],
-        perturbations=tables["perturbations"].to_pylist(),
+        perturbations=_perturbations(tables["perturbations"], tables["layer_sensitivity"]),
         schema_version=schema.VERSION,
         revision=contents["layer_drops"][:16],
         responsible=responsible,
@@ -46,6 +48,25 @@ def _networks(table: pa.Table) -> list[dict[str, Any]]:
     rows = table.to_pylist()
     for row in rows:
         row["low"], row["high"] = wilson_interval(row["clean_correct"], row["n_examples"])
+    return rows
+
+
+def _perturbations(table: pa.Table, sensitivity: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows with what each level costs the median layer: ``{split: percentages, mild to severe}``."""
+    drops: dict[tuple[str, str, float], list[float]] = {}
+    of_levels = sensitivity.filter(pc.field("summary") == "level").select(["perturbation", "split", "level", "value"])
+    for perturbation, split, level, value in zip(*(column.to_pylist() for column in of_levels.columns), strict=True):
+        drops.setdefault((perturbation, split, level), []).append(100 * value)
+    rows = table.to_pylist()
+    for row in rows:
+        row["median_drops"] = {
+            split: [
+                f"{median(found):.1f}"
+                for level in row["levels"]
+                if (found := drops.get((row["perturbation"], split, level)))
+            ]
+            for split in ("validation", "test")
+        }
     return rows
 
 

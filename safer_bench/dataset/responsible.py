@@ -41,13 +41,16 @@ LIMITATIONS = (
     "Layers are perturbed one at a time: joint damage is not the sum of single drops.",
     "int8 results do not transfer to a deployment whose layers are folded with their batch norm.",
     "The levels of two perturbations are on different scales: their drops at the n-th level are not comparable.",
+    "`int8_bit_count` flips as many bits of a small layer as of a large one: its severe levels invert all bits of the "
+    "smallest, which is alike in all draws and harms less than inverting half of them.",
     "The truth of `test` is public, so a criterion can be fitted to it: don't.",
 )
 BIASES = (
     "Small image classifiers only (under half a million parameters, ten classes, small grey images); no language, "
     "no large networks, no detection.",
     "Most families of the zoo are convolutional, and some have more networks than others: means are taken over families.",
-    "Levels were chosen on validation networks, to cost from about a hundredth to most of the accuracy.",
+    "Built-in levels were chosen on three small validation networks, to cost from a hundredth to most of the accuracy. "
+    "Elsewhere they cost more or less, and few bits or a mantissa never cost most of it; the card says what they did cost.",
 )
 PERSONAL = (
     "None: images of digits and of clothing, of which the tables hold no pixel; only counts, digests and names of layers."

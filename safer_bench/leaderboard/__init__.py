@@ -16,6 +16,8 @@ from safer_bench.leaderboard.page import Extras, Page, make_page, script_json, t
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "table.js", "rows.js", "plots.js", "panels.js", "budget.js")  # in this order they are one script
 
+BY_CELL = ("dataset", "split", "network", "perturbation", "summary", "level", "metric", "track", "criterion")  # 40 % smaller
+
 
 def write_leaderboard(
     out: Path,
@@ -52,7 +54,9 @@ def write_leaderboard(
     )
     files.make_folder(out)
     page = make_page(results, truth, extras)
-    files.write_bytes(out / "results.parquet", files.parquet_bytes(results))
+    files.write_bytes(
+        out / "results.parquet", files.parquet_bytes(results.sort_by([(name, "ascending") for name in BY_CELL]))
+    )
     files.write_text(out / "leaderboard.md", render_markdown(page))
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(listing(page), sink)

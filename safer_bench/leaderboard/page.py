@@ -90,8 +90,7 @@ def make_page(results: pa.Table, truth: Mapping[str, pa.Table], extras: Extras) 
 
 
 def _level_names(facts: Facts) -> list[str]:
-    deepest = max((len(levels) for levels in facts.levels.values()), default=0)
-    names = LEVEL_RANKS if deepest == len(LEVEL_RANKS) else ("",) * deepest
+    names = LEVEL_RANKS if facts.deepest == len(LEVEL_RANKS) else ("",) * facts.deepest
     return [f"level {rank}{f', {name}' if name else ''}" for rank, name in enumerate(names, start=1)]
 
 

@@ -80,7 +80,7 @@ def make_tables(results: pa.Table, facts: Facts) -> Tables:
         _add_gates(found, values, facts, f"0.{p}.0", Scope(spearman, *found.places[p]), gates)
     for m, metric in enumerate(others, start=1):
         _add_summary(found, cell_values(results, facts, metric), facts, f"{m}.{{}}.0", Scope(metric))
-    for rank in range(1, 1 + max((len(levels) for levels in facts.levels.values()), default=0)):
+    for rank in range(1, 1 + facts.deepest):
         at_rank = cell_values(results, facts, spearman, rank)
         _add_summary(found, at_rank, facts, f"0.{{}}.{rank}", Scope(spearman, level_rank=rank))
     return found

@@ -34,7 +34,7 @@ def remeasure(rows: Sequence[Row], networks: Mapping[str, Row], seed: int) -> It
         seed: of the truth's random streams.
 
     Yields:
-        Verdicts, network by network; ``absent`` where weights or images are not on this machine.
+        Verdicts, network by network; ``absent`` where weights, images or a perturbation are not on this machine.
     """
     engines: dict[str, PlainEngine | Verdict] = {}
     for row in sorted(rows, key=lambda row: (row["network"], row["layer_index"])):
@@ -48,7 +48,6 @@ def remeasure(rows: Sequence[Row], networks: Mapping[str, Row], seed: int) -> It
 def _engine(row: Row, facts: Row, seed: int) -> PlainEngine | Verdict:
     try:
         network = load_network(row["network"])
-        look_up(perturbations(), row["perturbation"], "perturbation")
     except (MissingData, UnknownName) as error:
         return Verdict(row, "absent", str(error))
     for key in ("weights_sha256", "inputs_sha256"):
@@ -58,9 +57,13 @@ def _engine(row: Row, facts: Row, seed: int) -> PlainEngine | Verdict:
 
 
 def _compare(row: Row, engine: PlainEngine) -> Verdict:
+    try:
+        perturbation = look_up(perturbations(), row["perturbation"], "perturbation")
+    except UnknownName as error:
+        return Verdict(row, "absent", str(error))
     probe = Probe(
         engine.network.layer(row["layer"]),
-        look_up(perturbations(), row["perturbation"], "perturbation"),
+        perturbation,
         row["level"],
         row["draw"],
         row["example_start"],

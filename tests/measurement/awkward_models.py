@@ -294,12 +294,6 @@ class AWeightIsReadThroughAView(Vectors):
         return torch.relu(h @ self.b.weight.t().reshape(8, 8)[:, :8] + self.c(h))
 
 
-class TwoParametersShareAStorage(Vectors):
-    def __init__(self):
-        super().__init__()
-        self.c.weight = nn.Parameter(self.b.weight.detach().t())
-
-
 class AnAuxiliaryHeadIsDropped(Convolutions):
     def __init__(self):
         super().__init__()

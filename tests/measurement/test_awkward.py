@@ -35,7 +35,6 @@ from tests.measurement.awkward_models import (
     Signs,
     TheBatchIsCentred,
     TwoModulesShareAWeight,
-    TwoParametersShareAStorage,
 )
 
 NARROW = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
@@ -150,15 +149,6 @@ def test_random_answers_are_never_replayed(case):
     engine = Engine(network)
     assert len(list(engine.measure(probes_of(network)))) == 3 * len(network.layers)
     assert engine.reasons == {"": BATCH}
-
-
-@pytest.mark.xfail(
-    reason="discover_layers() keys weights by storage: the first of two parameters in one storage seems unused"
-)
-def test_both_of_two_parameters_in_one_storage_are_layers():
-    network = network_of(TwoParametersShareAStorage)
-    measured_as_expected(network, probes_of(network), {})
-    assert network.unused_layers == ()
 
 
 def test_examples_chosen_by_their_values_take_another_way(bfloat16_is_faster):

@@ -52,6 +52,16 @@ def test_absent_weights_are_told(rows, networks, monkeypatch, tmp_path):
     assert {outcome for outcome, _ in outcomes(rows, networks)} == {"absent"}
 
 
+def test_a_perturbation_that_is_not_here_is_absent_and_the_others_are_compared(rows, networks):
+    """The first row of a network once decided for all of them."""
+    name = rows[0]["network"]
+    mine = [row for row in rows if row["network"] == name]
+    for place in (0, len(mine) - 1):
+        given = [row | {"perturbation": "my_own"} if i == place else row for i, row in enumerate(mine)]
+        found = [outcome for outcome, _ in outcomes(given, networks)]
+        assert sorted(found) == ["absent"] + ["equal"] * (len(mine) - 1)
+
+
 def test_rows_are_drawn_from_every_stratum_of_drop(small_tree):
     drops = [abs(row["accuracy_drop"]) for row in choose_rows(small_tree["layer_drops"], 20)]
     counts = [sum(low <= drop < high for drop in drops) for low, high in ((0, 0.001), (0.001, 0.05), (0.05, 0.3), (0.3, 2))]
