@@ -61,7 +61,7 @@ def _perturbations(table: pa.Table, sensitivity: pa.Table) -> list[dict[str, Any
     for row in rows:
         row["median_drops"] = {
             split: [
-                f"{median(found):.1f}"
+                f"{round(median(found), 1) + 0.0:.1f}"
                 for level in row["levels"]
                 if (found := drops.get((row["perturbation"], split, level)))
             ]

@@ -15,6 +15,7 @@ from safer_bench.dataset.documents import render_documents
 from safer_bench.dataset.tree import content_hash, load_tree, load_truth, write_tree
 from safer_bench.dataset.verify import problems
 from safer_bench.errors import BadInput, MissingData
+from safer_bench.zoo import zoo_networks
 from tests.conftest import COMMITTED
 
 
@@ -253,12 +254,11 @@ def test_the_content_hash_follows_rows_and_not_their_order(small_tree):
     assert content_hash(table.slice(1)) != content_hash(table)
 
 
-def test_the_committed_truth_loads_in_both_splits(tmp_path):
+def test_the_committed_truth_loads_in_both_splits_and_holds_the_whole_zoo(tmp_path):
     found = datasets.load_dataset(str(COMMITTED), "layer_drops", cache_dir=str(tmp_path))
+    zoo = [entry for entry in zoo_networks().values() if entry.role == "zoo"]
     assert {split: set(rows.unique("network")) for split, rows in found.items()} == {
-        "validation": {"digits_mlp", "digits_cnn", "mlp10", "lenet10", "vgg10"},
-        "test": {"digits_resnet", "digits_vit", "resnet8", "resnet20", "wide_resnet10", "mobilenet18", "shufflenet31"}
-        | {"se_resnet14", "hybrid4"},
+        split: {entry.name for entry in zoo if entry.split == split} for split in ("validation", "test")
     }
 
 
