@@ -208,3 +208,20 @@ def test_reliability_of_two_draws_is_not_stated(tmp_path):
 def test_the_manifest_names_protocol_and_seed(small_tree):
     manifest = json.loads((small_tree.path / "manifest.json").read_text())
     assert (manifest["protocol"], manifest["seed"], manifest["schema"]) == (1, 0, "1")
+
+
+def test_the_card_says_what_every_level_costs_the_median_layer_of_each_split(small_tree):
+    card = (small_tree.path / "README.md").read_text()
+    for row in small_tree["perturbations"].to_pylist():
+        expected = []
+        for split in ("validation", "test"):
+            found = []
+            for level in row["levels"]:
+                drops = {}
+                for probe in small_tree["layer_drops"].to_pylist():
+                    if (probe["perturbation"], probe["split"], probe["level"]) == (row["perturbation"], split, level):
+                        drops.setdefault((probe["network"], probe["layer"]), []).append(probe["accuracy_drop"])
+                if drops:
+                    found.append(f"{100 * np.median([np.mean(each) for each in drops.values()]):.1f}".replace("-0.0", "0.0"))
+            expected.append(", ".join(found) or "-")
+        assert f"| {row['unit']} | {expected[0]} | {expected[1]} |\n" in card
