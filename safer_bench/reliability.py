@@ -29,11 +29,12 @@ def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_spl
     slice_of = _numbered(slices[: max(counts)])
     n_slices = sorted({int(slice_of[:count].max()) + 1 for count in counts})
     by_slice = n_slices[0] > 1
+    unit_of, n_units = (slice_of, n_slices) if by_slice else (np.arange(max(counts)), sorted(set(counts)))
     draws = np.zeros((2, n_splits, max(counts)))
     examples = np.ones((2, n_splits, n_examples), dtype=np.float32)
     for split in range(n_splits):
-        for half, chosen in enumerate(_halved(n_slices if by_slice else sorted(set(counts)), stream)):
-            draws[half, split] = np.isin(slice_of if by_slice else np.arange(max(counts)), chosen)
+        for half, chosen in enumerate(_halved(n_units, stream)):
+            draws[half, split] = np.isin(unit_of, chosen)
         if not by_slice:
             examples[0, split, stream.permutation(n_examples)[n_examples // 2 :]] = 0.0
             examples[1, split] -= examples[0, split]

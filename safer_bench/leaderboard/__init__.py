@@ -15,8 +15,8 @@ from safer_bench.leaderboard.page import Extras, Page, make_page, script_json, t
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "table.js", "rows.js", "plots.js", "panels.js", "budget.js")  # in this order they are one script
-
-BY_CELL = ("dataset", "split", "network", "perturbation", "summary", "level", "metric", "track", "criterion")  # 40 % smaller
+# the order of results.parquet: rows of one cell beside each other take 38 % less than rows of one criterion
+BY_CELL = ("dataset", "split", "network", "perturbation", "summary", "level", "metric", "track", "criterion")
 
 
 def write_leaderboard(
