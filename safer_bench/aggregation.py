@@ -10,6 +10,7 @@ import numpy as np
 
 Array = np.ndarray
 MIN_LAYERS = 10  # networks with fewer are shown apart
+COINCIDE = {"random_corruption_l2": "gaussian_noise"}  # its norm is exact, the other's on average: not counted twice
 
 
 def family_weights(
@@ -17,17 +18,21 @@ def family_weights(
 ) -> Array:
     """Return what each cell weighs in the mean of each family ``(n_families, n_cells)``, families sorted; rows sum to 1.
 
+    A cell weighs nothing where its network has one under the perturbation that it coincides with.
+
     Args:
         cells: (network, perturbation) of each, none twice.
         families: family of each network.
         perturbation_families: family of each perturbation.
     """
-    kinds = [(network, perturbation_families[perturbation]) for network, perturbation in cells]
-    variants, kinds_of = Counter(kinds), Counter(network for network, _ in set(kinds))
+    given = set(cells)
+    counted = [i for i, (network, name) in enumerate(cells) if (network, COINCIDE.get(name)) not in given]
+    kinds = {i: (cells[i][0], perturbation_families[cells[i][1]]) for i in counted}
+    variants, kinds_of = Counter(kinds.values()), Counter(network for network, _ in set(kinds.values()))
     members = Counter(families[network] for network in kinds_of)
     names = sorted(members)
     weights = np.zeros((len(names), len(cells)))
-    for place, (network, kind) in enumerate(kinds):
+    for place, (network, kind) in kinds.items():
         family = families[network]
         weights[names.index(family), place] = 1.0 / (variants[network, kind] * kinds_of[network] * members[family])
     return weights

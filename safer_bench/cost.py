@@ -14,7 +14,7 @@ class Cost:
 
     Attributes:
         seconds: wall clock.
-        memory: growth of the process's peak memory, in MB.
+        memory: growth of the process's peak memory, in MB; 0 where something before needed as much.
         forwards: passes, in units of one example's forward pass.
     """
 

@@ -1,5 +1,6 @@
 """The layers of a model: which weights they are, in which order a pass first uses them, and what work they do."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,11 @@ from torch.utils._pytree import tree_leaves
 from safer_bench.errors import BadInput
 
 LAYER_MODULES = (nn.modules.conv._ConvNd, nn.Linear, nn.Embedding)
-MATRIX_OPERATIONS = {"convolution", "addmm", "mm", "bmm", "linear", "matmul", "_convolution", "mkldnn_linear"}
+CONVOLUTIONS = {"convolution", "_convolution"}
+MATRIX_PRODUCTS = {"addmm", "mm", "bmm", "linear", "matmul", "mkldnn_linear"}
+
+
+Found = tuple[str, nn.Module, nn.Parameter]  # name of the parameter, its module, itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Layer:
     parameter: str
 
 
-def candidate_weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Parameter]]:
+def candidate_weights(model: nn.Module) -> Iterator[Found]:
     """Yield (parameter name, owning module, parameter) of each weight that counts as a layer; a tied one once."""
     seen: set[int] = set()
     for path, module in model.named_modules():
@@ -56,13 +61,20 @@ def candidate_weights(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Par
 
 
 class _FirstUse(TorchDispatchMode):
-    """Notes when an operation first reads each weight's storage, and the multiply-accumulates done with it."""
+    """Notes when an operation first reads each weight's storage, and what is done with it.
 
-    def __init__(self, weights: dict[int, tuple[str, int, int]]) -> None:
+    Attributes:
+        order: names of the weights, as they are first read.
+        macs: multiply-accumulates done with each.
+        looked_up: entries that lookups in each returned.
+    """
+
+    def __init__(self, weights: dict[int, str]) -> None:
         super().__init__()
-        self.weights = weights  # storage -> (name, entries, outputs)
+        self.weights = weights  # storage -> name
         self.order: list[str] = []
-        self.macs: dict[str, int] = {}
+        self.macs: Counter[str] = Counter()
+        self.looked_up: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
@@ -72,18 +84,20 @@ class _FirstUse(TorchDispatchMode):
         return result
 
     def _note(self, func: Any, tensor: torch.Tensor, args: Any, result: Any) -> None:
-        found = self.weights.get(tensor.untyped_storage().data_ptr())
-        if found is None:
+        name = self.weights.get(tensor.untyped_storage().data_ptr())
+        if name is None:
             return
-        name, n_entries, n_outputs = found
-        if name not in self.macs:
+        if name not in self.order:
             self.order.append(name)
-            self.macs[name] = 0
         operation = func.overloadpacket.__name__
-        if operation == "convolution" and args[6]:  # transposed: each input meets all entries of its channel
-            self.macs[name] += args[0].numel() * n_entries // tensor.shape[0]
-        elif operation in MATRIX_OPERATIONS:
-            self.macs[name] += result.numel() * n_entries // n_outputs
+        if operation in CONVOLUTIONS:  # each output meets a filter; transposed: each input meets all entries of its channel
+            meeting = args[0] if args[6] else result
+            self.macs[name] += meeting.numel() * tensor.numel() // tensor.shape[0]
+        elif operation in MATRIX_PRODUCTS:
+            left = args[1] if operation == "addmm" else args[0]
+            self.macs[name] += result.numel() * left.shape[-1]
+        elif operation == "embedding":
+            self.looked_up[name] += result.numel()
 
 
 @contextmanager
@@ -106,7 +120,7 @@ def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]
 
     Returns:
         Layers in order of first use by any operation (not of their modules' calls); weights never read come last,
-        with index -1.
+        with index -1. Position embeddings, from which all examples take the same rows, are none.
 
     Raises:
         BadInput: a weight that is computed at every pass, or two weights in one storage.
@@ -114,15 +128,29 @@ def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]
     _refuse_recomputed(model)
     found = list(candidate_weights(model))
     _refuse_shared_storage(found)
-    storages = {
-        parameter.untyped_storage().data_ptr(): (name, parameter.numel(), int(parameter.shape[_output_axis(module)]))
-        for name, module, parameter in found
-    }
+    use = _uses(model, images, found)
+    fixed = _position_embeddings(model, images, found, use)
+    found = [each for each in found if each[0] not in fixed]
+    use.order = [name for name in use.order if name not in fixed]
+    position = {name: index for index, name in enumerate(use.order)}
+    layers = [_layer(name, module, p, position.get(name, -1), use.macs[name]) for name, module, p in found]
+    return tuple(sorted(layers, key=lambda layer: (layer.index < 0, layer.index)))
+
+
+def _uses(model: nn.Module, images: torch.Tensor, found: Sequence[Found]) -> _FirstUse:
+    storages = {parameter.untyped_storage().data_ptr(): name for name, _, parameter in found}
     with torch.no_grad(), no_fast_path(), _FirstUse(storages) as use:  # fused attention would hide what reads a weight
         model(images)
-    position = {name: index for index, name in enumerate(use.order)}
-    layers = [_layer(name, module, p, position.get(name, -1), use.macs.get(name, 0)) for name, module, p in found]
-    return tuple(sorted(layers, key=lambda layer: (layer.index < 0, layer.index)))
+    return use
+
+
+def _position_embeddings(model: nn.Module, images: torch.Tensor, found: Sequence[Found], one: _FirstUse) -> set[str]:
+    """Return the embeddings that are only looked up, and return no more for two examples than for one."""
+    asked = {name for name, _, _ in found if one.looked_up[name] and not one.macs[name]}
+    if not asked:
+        return set()
+    two = _uses(model, torch.cat([images, images]), found)
+    return {name for name in asked if two.looked_up[name] == one.looked_up[name]}
 
 
 def _refuse_recomputed(model: nn.Module) -> None:
@@ -135,7 +163,7 @@ def _refuse_recomputed(model: nn.Module) -> None:
             )
 
 
-def _refuse_shared_storage(found: Sequence[tuple[str, nn.Module, nn.Parameter]]) -> None:
+def _refuse_shared_storage(found: Sequence[Found]) -> None:
     names: dict[int, str] = {}
     for name, _, parameter in found:
         other = names.setdefault(parameter.untyped_storage().data_ptr(), name)

@@ -93,7 +93,7 @@ def load_function(spec: str) -> Callable[..., Any]:
     sys.modules.setdefault(module_spec.name, module)  # dataclasses and pickle look their module up by name
     try:
         module_spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"{spec}: importing {path_text!r} failed with {type(error).__name__}: {error}") from error
     function = getattr(module, name, None)
     if not callable(function):

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor, equal, nn
+import torch
+from torch import Tensor, nn
 
 from safer_bench.area import area_of
 from safer_bench.cost import Meter
@@ -200,16 +202,24 @@ class Sweep:
         where: str,
     ) -> Any:
         """Call a criterion; where it shares, take what its twin of another track has found."""
-        limit = entry.examples or self.examples
+        limit = self._limit(entry)
         try:
-            aware = self._aware(perturbation, limit, level)
-            if share:
-                key = (entry.function, limit, *aware)
-                with self._shared.active():
-                    return self._shared.once(key, lambda: entry.function(model, self._take(limit), *aware))
-            return entry.function(model, [(images.clone(), labels.clone()) for images, labels in self._take(limit)], *aware)
-        except Exception as error:
+            with _torch_as_it_was():
+                aware = self._aware(perturbation, limit, level)
+                if share:
+                    key = (entry.function, limit, *aware)
+                    with self._shared.active():
+                        return self._shared.once(key, lambda: entry.function(model, self._take(limit), *aware))
+                own = [(images.clone(), labels.clone()) for images, labels in self._take(limit)]
+                return entry.function(model, own, *aware)
+        except (Exception, SystemExit) as error:
             raise BadInput(f"{where}: raised {type(error).__name__}: {error}") from error
+
+    def _limit(self, entry: Criterion) -> int:
+        """Return how many examples a criterion sees: to measure, as many as its name says; else no more than the sweep's."""
+        if entry.examples is None:
+            return self.examples
+        return min(entry.examples, self.examples) if entry.of_examples else entry.examples
 
     def _take(self, limit: int) -> Batches:
         """Return the probe examples that a criterion sees, or all of the given ones, in batches on the model's device."""
@@ -248,6 +258,19 @@ def _perturb_function(
     return perturb
 
 
+@contextmanager
+def _torch_as_it_was() -> Iterator[None]:
+    """Undo what the block does to torch's own state, which the next criterion would meet."""
+    gradients, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
 def _count_hooks(model: nn.Module) -> int:
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return sum(len(getattr(module, kind)) for module in model.modules() for kind in kinds)
@@ -269,11 +292,24 @@ def _checked(found: Any, names: list[str], where: str) -> dict[str, float]:
 
 
 def _check_untouched(model: nn.Module, n_hooks: int, original: nn.Module, where: str) -> None:
-    before, after = original.state_dict(), model.state_dict()
-    changed = [key for key in before if key not in after or not equal(before[key], after[key])]
+    before, after = _tensors(original), _tensors(model)
+    changed = [key for key in before if key not in after or not _same_bits(before[key], after[key])]
     if changed:
         raise BadInput(f"{where}: changed the model ({changed[0]}); restore every weight before returning")
     if any(module.training for module in model.modules()):
         raise BadInput(f"{where}: left the model in training mode; call model.eval() before returning")
     if _count_hooks(model) != n_hooks:
         raise BadInput(f"{where}: left hooks on the model; remove each before returning")
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers, those that a state_dict leaves out too."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def _same_bits(first: Tensor, second: Tensor) -> bool:
+    """Tell -0 from 0, and let a value that is no number equal itself."""
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    one, other = (tensor.detach().reshape(-1).view(torch.uint8) for tensor in (first, second))
+    return torch.equal(one, other.to(one.device))

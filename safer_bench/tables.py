@@ -200,7 +200,7 @@ TABLES: dict[str, pa.Schema] = {
         DATASET,
         SPLIT,
         _column("seconds", F64, "wall clock", "s"),
-        _column("memory", F64, "growth of the process's peak memory", "MB"),
+        _column("memory", F64, "growth of the process's peak memory: a lower bound", "MB"),
         _column("forward_equivalents", F64, "multiply-accumulates in units of one example's forward pass", "forwards"),
     ),
     "results": _table(

@@ -61,6 +61,42 @@ def test_multiply_accumulates_count_every_use():
     assert macs == {"first": 24, "middle": 72, "last": 18, "unused": 0}
 
 
+class Untied(nn.Module):
+    """Reads weights both ways round: as an embedding and as a projection, and as a map there and back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(50, 8)
+        self.there = nn.Linear(8, 6, bias=False)
+
+    def forward(self, x):
+        x = self.embed(x)
+        x = F.linear(self.there(x), self.there.weight.T)
+        return x @ self.embed.weight.T
+
+
+def test_multiply_accumulates_of_a_weight_used_both_ways():
+    macs = {layer.name: layer.macs for layer in discover_layers(Untied().eval(), torch.tensor([3]))}
+    assert macs == {"embed": 50 * 8, "there": 2 * 8 * 6}
+
+
+class Positioned(nn.Module):
+    """Embeds what it sees, and where; the last embedding is read by position and applied to examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.positions, self.both = nn.Embedding(5, 8), nn.Embedding(4, 8), nn.Embedding(4, 8)
+
+    def forward(self, x):
+        x = self.tokens(x) + self.positions(torch.arange(4)) + self.both(torch.arange(4))
+        return x.mean(1) @ self.both.weight.T
+
+
+def test_position_embeddings_are_no_layers():
+    layers = discover_layers(Positioned().eval(), torch.zeros(1, 4, dtype=torch.int64))
+    assert [(layer.name, layer.index) for layer in layers] == [("tokens", 0), ("both", 1)]
+
+
 def test_attention_embedding_and_transposed_convolution():
     layers = {layer.name: layer for layer in discover_layers(Attention().eval(), torch.randn(1, 6, 1))}
     assert list(layers) == ["embed", "attn.in_proj", "attn.out_proj", "up"]

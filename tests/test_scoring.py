@@ -33,6 +33,7 @@ def test_a_plain_function_in_a_file_is_a_criterion(tiny, tmp_path):
     ("body", "message"),
     [
         ("raise ValueError('no')", "raised ValueError: no"),
+        ("raise SystemExit(0)", "raised SystemExit: 0"),
         ("return {'conv': 1.0}", "expected one score for each of the 3 layers; missing ['head', 'hidden'], unknown []"),
         (f"return {{**{LAYERS}, 'tail': 1.0}}", "expected one score for each of the 3 layers; missing [], unknown ['tail']"),
         (f"return {{**{LAYERS}, 'head': None}}", "a score is no number (float() argument must be a string or a real number, not 'NoneType')"),
@@ -52,6 +53,39 @@ def test_a_criterion_that_fails_is_named_and_nothing_becomes_a_silent_zero(tiny,
         score(criterion_file(tmp_path, body), tiny)
     assert str(error.value) == f"criterion 'mine' on network 'tiny': {message}"
     assert Network(tiny.model, tiny.images, tiny.labels).weights_sha256 == before
+
+
+@pytest.mark.parametrize(
+    ("body", "name"), [("model.conv.weight.data.view(-1)[0].neg_()", "conv.weight"), ("model.table.add_(1)", "table")]
+)
+def test_a_model_is_unchanged_to_the_bit_in_unsaved_buffers_too(tiny, tmp_path, body, name):
+    tiny.model.register_buffer("table", torch.zeros(3), persistent=False)
+    tiny.model.conv.weight.data.view(-1)[0] = 0.0
+    with pytest.raises(BadInput, match=rf"changed the model \({name}\)"):
+        score(criterion_file(tmp_path, f"{body}; return {LAYERS}"), tiny)
+
+
+def test_a_weight_that_is_no_number_is_no_change(tiny, tmp_path):
+    tiny.model.register_buffer("missing", torch.tensor(float("nan")))
+    assert score(criterion_file(tmp_path, f"return {LAYERS}"), tiny)["head"] == 3.0
+
+
+def test_what_a_criterion_does_to_torch_is_undone(tiny, tmp_path):
+    body = (
+        f"torch.set_grad_enabled(False); torch.set_default_dtype(torch.float64); torch.set_num_threads(3); return {LAYERS}"
+    )
+    before = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
+    sweep = Sweep(tiny)
+    sweep.scores(parse_criterion(criterion_file(tmp_path, body)))
+    assert (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()) == before
+    assert sweep.scores(criteria()["snip"]) == score("snip", tiny)
+
+
+def test_a_file_that_ends_the_program_is_named(tmp_path, tiny):
+    path = tmp_path / "script.py"
+    path.write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(BadInput, match=r"importing '.*script.py' failed with SystemExit: 0"):
+        score(f"{path}:mine", tiny)
 
 
 def test_files_and_functions_that_are_not_there_are_named(tmp_path, tiny):
@@ -113,15 +147,23 @@ def test_costs_count_passes_forward_as_one_backward_as_two_and_backward_of_backw
     assert cost("measured_drop_128", tiny, LEVELS[1:])["forward_equivalents"] == 1 + 3 * 40 + 40 * (1 + 3)
 
 
+PER_EXAMPLE = {"activation_fisher", "output_fisher", "wanda"}  # sum squares over examples at the layers
 STATED = [entry for entry in criteria().values() if "at most" not in entry.cost]
 
 
 @pytest.mark.parametrize("entry", STATED, ids=lambda entry: entry.name)
 def test_stated_costs_are_the_counted_ones(tiny, entry):
-    """One level; the gradient that a perturbation needs is its own affair."""
+    """One level; the gradient that a perturbation needs is its own affair. An example finds the layers, three what they read."""
     stated = eval(entry.cost, {"N": min(40, entry.examples or 40), "L": 3, "C": 3})
     counted = cost(entry.name, tiny, [parse_perturbation("sign_flip:0.1")])["forward_equivalents"]
-    assert counted == stated + 1
+    assert counted == stated + (4 if entry.name in PER_EXAMPLE else 1)
+
+
+def test_an_estimate_takes_no_more_examples_than_the_sweep_and_measuring_as_many_as_it_says(tiny):
+    level = [parse_perturbation("sign_flip:0.1")]
+    sweep = Sweep(tiny, examples=8, suffixes=WholePasses())
+    assert cost("output_kl", tiny, level, sweep)["forward_equivalents"] == 1 + 8 * (1 + 3)
+    assert cost("measured_drop_32", tiny, level, sweep)["forward_equivalents"] == 1 + 32 * (1 + 3)
 
 
 def test_a_sweep_makes_shared_passes_once_and_bills_each_criterion_as_if_alone(tiny):

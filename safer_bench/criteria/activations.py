@@ -1,5 +1,6 @@
 """Inputs and outputs of layers: every application of a weight in a pass, whether or not its module was called."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +110,24 @@ def laid_out_as(weight: Tensor, values: Tensor) -> Tensor:
     return torch.empty_strided(weight.shape, weight.stride(), dtype=weight.dtype, device=weight.device).copy_(values)
 
 
+@shared
+def by_example(model: nn.Module, batches: Batches) -> Batches:
+    """Return the batches, or each example by itself where a layer reads the same for all of them.
+
+    Such a layer, of a table of positions for instance, is applied once a batch: what is summed over examples would
+    depend on the batches' size. Found by passes over one example and over two.
+    """
+    images = max((images for images, _ in batches), key=len)[:2]
+    sizes: list[Counter[str]] = [Counter(), Counter()]
+    with torch.no_grad():
+        for n, size in enumerate(sizes, 1):
+            for application in run_recorded(model, batches, images[:n])[1]:
+                size[application.layer] += application.y.numel()
+    if all(sizes[1][name] == len(images) * size for name, size in sizes[0].items()):
+        return batches
+    return [(images[i : i + 1], labels[i : i + 1]) for images, labels in batches for i in range(len(labels))]
+
+
 def with_output_gradients(
     model: nn.Module, batches: Batches, images: Tensor, objective: Callable[[Tensor], Tensor]
 ) -> list[tuple[Application, Tensor]]:
@@ -123,7 +142,7 @@ def with_output_gradients(
 
 def loss_gradients(model: nn.Module, batches: Batches) -> Iterator[list[tuple[Application, Tensor]]]:
     """Yield for each batch its applications with the gradient of each example's own loss."""
-    for images, labels in batches:
+    for images, labels in by_example(model, batches):
 
         def total_loss(logits: Tensor, labels: Tensor = labels) -> Tensor:
             return F.cross_entropy(logits, labels, reduction="sum")
@@ -170,7 +189,7 @@ def squared_inputs(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
     """
     weights = layer_weights(model, batches)
     totals = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in weights.items()}
-    for images, _ in batches:
+    for images, _ in by_example(model, batches):
         with torch.no_grad():
             found = run_recorded(model, batches, images)[1]
         spend(3 * len(images))  # each layer once more, forward and backward

@@ -46,7 +46,12 @@ ATTRIBUTIONS: dict[str, tuple[Attribute, str, str, str]] = {  # function, formul
         f"{3 * NODES}*N",
     ),
     "fisher": (empirical_fisher_diagonal, "(1/N) sum_i g_i^2", "labels, gradients", "3*N"),
-    "hessian": (hessian_diagonal, "diag(H)", "labels, gradients, hessian", f"N*(3 + {6 * DRAWS})"),
+    "hessian": (
+        hessian_diagonal,
+        f"diag(H) by {DRAWS} random sign vectors",
+        "labels, gradients, hessian",
+        f"N*(3 + {6 * DRAWS})",
+    ),
 }
 REDUCTIONS: dict[str, tuple[Callable[[np.ndarray], float], str]] = {  # of a flat float64 array, what it is called
     "sum": (lambda values: float(values.sum()), "Sum"),

@@ -74,6 +74,8 @@ def hessian_diagonal(model: nn.Module, batches: Batches) -> Vectors:
 
     One product serves all layers: what v brings in from other layers has mean zero. Its sum over a layer estimates the
     trace of the layer's block. Source: Bekas et al. 2007, Applied Numerical Mathematics 57; HAWQ-V2, arXiv 1911.03852.
+
+    Sums of it are unbiased. Its norm and its largest entries are not: single entries are noisy, and noise enlarges both.
     """
     weights = layer_weights(model, batches)
     vectors = [sign_vectors(weights, draw) for draw in range(DRAWS)]

@@ -9,7 +9,7 @@ KEPT = 0.1  # of all weights
 
 
 @criterion(
-    formula="share of the layer among the 10 % of all weights with the largest W_u^2 / sum of W_v^2 over abs W_v >= abs W_u",
+    formula="share of the layer among the 10 % of all weights with the largest W_u^2 / (W_u^2 + those sorted above it)",
     source="Lee et al. 2021, arXiv 2010.07611",
     cost="0",
 )

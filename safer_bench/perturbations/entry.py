@@ -119,7 +119,7 @@ class Perturbation:
         given.setflags(write=False)
         try:
             result = self.function(given, level, rng, **{key: needs[key] for key in self.needs})
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BadInput(f"perturbation {self.name!r} at level {level}: {type(error).__name__}: {error}") from error
         if not isinstance(result, np.ndarray) or result.shape != weight.shape or result.dtype != np.float64:
             found = f"{getattr(result, 'dtype', type(result).__name__)} {getattr(result, 'shape', '')}"

@@ -47,7 +47,7 @@ def load_network(spec: str) -> Network:
     build = build.build if isinstance(build, ZooNetwork) else build
     try:
         result = build()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BadInput(f"{spec}: the function raised {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not isinstance(result, Network):
         raise BadInput(f"{spec}: returned a {type(result).__name__}; expected a safer_bench.Network")

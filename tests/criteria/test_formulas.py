@@ -9,6 +9,7 @@ from safer_bench.criteria.grid import ATTRIBUTIONS, NAMED, REDUCTIONS
 from safer_bench.perturbations import perturbations
 from safer_bench.perturbations.stream import Stream
 from safer_bench.scoring import STREAM, score
+from tests.contracts.test_criteria import Volumes, own_network
 
 LAYERS = ("conv", "hidden", "head")
 
@@ -94,6 +95,41 @@ def test_data_criteria(tiny, weights):
         norms = np.sqrt((x**2).sum(0) / len(labels))
         matrix = np.abs(weights[name]).reshape(len(weights[name]), -1)
         assert score("wanda", tiny)[name] == pytest.approx((matrix * norms).sum(), rel=1e-5)
+
+
+@pytest.fixture
+def volumes():
+    """A convolution of three dimensions, a transposed one in two groups (4 to 6 channels, output axis 1) and a linear layer."""
+    return own_network(Volumes, (1, 3, 4, 4), 3)
+
+
+def test_filters_of_a_transposed_convolution_lie_on_its_second_axis(volumes):
+    images, labels = volumes.probe
+    weight = volumes.model.up.weight.requires_grad_(True)
+    [gradient] = torch.autograd.grad(F.cross_entropy(volumes.model(images), labels), [weight])
+    product = (weight.detach().double() * gradient.double()).numpy()
+    filters = [float(product[:, k].sum()) for k in range(3)]
+    assert score("taylor_filter", volumes)["up"] == pytest.approx(sum(f**2 for f in filters), rel=1e-5)
+    rows = np.stack([weight.detach().double().numpy()[:, k].ravel() for k in range(3)])
+    values = np.linalg.svd(rows, compute_uv=False)
+    assert score("spectral_norm", volumes)["up"] == pytest.approx(values[0], rel=1e-9)
+    assert score("stable_rank", volumes)["up"] == pytest.approx((rows**2).sum() / values[0] ** 2, rel=1e-9)
+
+
+def test_wanda_meets_every_input_of_volumes_and_of_transposed_groups(volumes):
+    images, _ = volumes.probe
+    seen = {}
+    volumes.model.up.register_forward_pre_hook(lambda _, inputs: seen.update(up=inputs[0].detach().double().numpy().copy()))
+    volumes.model(images)
+    weight = np.abs(volumes.model.up.weight.detach().double().numpy())
+    norms = np.sqrt((seen["up"] ** 2).sum((2, 3)).mean(0))  # each position of a channel meets each of the channel's weights
+    assert score("wanda", volumes)["up"] == pytest.approx(float((weight * norms[:, None, None, None]).sum()), rel=1e-5)
+    padded = np.pad(images.double().numpy(), [(0, 0), (0, 0), (1, 1), (1, 1), (1, 1)])
+    expected, first = 0.0, np.abs(volumes.model.first.weight.detach().double().numpy())
+    for _, channel, a, b, c in np.ndindex(*first.shape):
+        met = padded[:, channel, a : a + 3, b : b + 4, c : c + 4]
+        expected += first[_, channel, a, b, c] * np.sqrt((met**2).sum((1, 2, 3)).mean())
+    assert score("wanda", volumes)["first"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_activation_fisher_is_the_mean_squared_norm_of_each_examples_output_gradient(tiny):
