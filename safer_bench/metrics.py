@@ -8,13 +8,28 @@ or a constant side.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import stats
 
 Array = np.ndarray
 MANY_LAYERS = 200  # from here on pairs of layers are counted one ranking after the other
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _of_arrays(metric: F) -> F:
+    """Let a metric take lists as well as arrays."""
+
+    @wraps(metric)
+    def call(*, k: int | None = None, **given: Any) -> Any:
+        arrays = {name: np.asarray(values, dtype=np.float64) for name, values in given.items()}
+        return metric(**arrays) if k is None else metric(**arrays, k=k)
+
+    return call  # type: ignore[return-value]
 
 
 def _defined(truth: Array, scores: Array) -> Array:
@@ -52,6 +67,7 @@ def _centred_ranks(values: Array) -> Array:
     return np.asarray(stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2)
 
 
+@_of_arrays
 def spearman(*, truth: Array, scores: Array) -> Any:
     """Return Spearman's rank correlation, ties at their mean rank; nan where one side is constant.
 
@@ -66,6 +82,7 @@ def spearman(*, truth: Array, scores: Array) -> Any:
     return _where(_defined(truth, scores), _cosine(_centred_ranks(truth), _centred_ranks(scores)))
 
 
+@_of_arrays
 def kendall_tau_b(*, truth: Array, scores: Array) -> Any:
     """Return Kendall's tau-b, corrected for ties; nan where one side is constant.
 
@@ -88,6 +105,7 @@ def kendall_tau_b(*, truth: Array, scores: Array) -> Any:
     return _where(defined, found)
 
 
+@_of_arrays
 def top_k_overlap(*, truth: Array, scores: Array, k: int) -> Any:
     """Return the expected share of the k most sensitive layers that are among the k highest scores.
 
@@ -114,6 +132,7 @@ def _top_probability(values: Array, k: int) -> Array:
     return np.asarray(above + level * ((k - above.sum(-1, keepdims=True)) / tied))
 
 
+@_of_arrays
 def chance_corrected_overlap(*, truth: Array, scores: Array, k: int) -> Any:
     """Return ``(overlap - k/n) / (1 - k/n)``: 1 for the best choice, 0 for a random one; nan where one side is constant.
 
@@ -128,6 +147,7 @@ def chance_corrected_overlap(*, truth: Array, scores: Array, k: int) -> Any:
     return _where(defined, (top_k_overlap(truth=truth, scores=scores, k=k) - share) / (1.0 - share))
 
 
+@_of_arrays
 def ndcg_gain(*, truth: Array, scores: Array) -> Any:
     """Return the normalised discounted cumulative gain minus that of a random order: 0 is chance.
 
@@ -153,6 +173,7 @@ def ndcg_gain(*, truth: Array, scores: Array) -> Any:
         return _where(defined, (_dot(gains, shared) - gains.sum(-1) * discounts.mean()) / best)
 
 
+@_of_arrays
 def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array, k: int) -> Any:
     """Return what protecting the k highest scored layers saves: 1 for the best choice, 0 for a random one.
 
@@ -183,6 +204,7 @@ def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array
     return _where(defined & (best > 0.0) & (best >= 2.0 * error), gain)
 
 
+@_of_arrays
 def partial_spearman(*, truth: Array, scores: Array, given: Array) -> Any:
     """Return Spearman's correlation of what ``given`` does not explain: Pearson's of the ranks' linear residuals.
 

@@ -199,3 +199,13 @@ def _as_tensor(values: Any) -> torch.Tensor:
     if isinstance(values, Sequence) and len(values) and isinstance(values[0], torch.Tensor | np.ndarray):
         return torch.cat([torch.as_tensor(chunk) for chunk in values])
     return torch.as_tensor(values)
+
+
+def require_network(given: object) -> None:
+    """Refuse what is no network, such as the name of one.
+
+    Raises:
+        BadInput: it is none.
+    """
+    if not isinstance(given, Network):
+        raise BadInput(f"expected a Network, got {given!r:.100}; safer_bench.load_network(NAME) loads one of the zoo")

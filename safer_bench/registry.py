@@ -7,13 +7,15 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safer_bench.errors import BadInput, UnknownName
+from safer_bench.errors import BadInput, SaferBenchError, UnknownName
 
 E = TypeVar("E")
 
@@ -73,8 +75,18 @@ def absolute(spec: str) -> str:
     return f"{Path(path + '.py').resolve()}:{rest}" if dot_py else spec
 
 
+def error_text(error: BaseException) -> str:
+    """Return the type and message of an error on one line, and the last line of the user's own code that it passed."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    ours = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
+    lines = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    if not lines or isinstance(error, SaferBenchError):
+        return text
+    return f"{text} ({Path(lines[-1].filename).name}:{lines[-1].lineno}, in {lines[-1].name})"
+
+
 def load_function(spec: str) -> Callable[..., Any]:
-    """Import ``FILE.py`` and return its ``FUNC``.
+    """Import ``FILE.py`` and return its ``FUNC``; the file may import those beside it.
 
     Args:
         spec: ``path/to/file.py:function``.
@@ -91,10 +103,13 @@ def load_function(spec: str) -> Callable[..., Any]:
         raise BadInput(f"{spec}: {path_text!r} is no Python file")
     module = importlib.util.module_from_spec(module_spec)
     sys.modules.setdefault(module_spec.name, module)  # dataclasses and pickle look their module up by name
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)  # last: a file that is called random.py replaces nothing
     try:
         module_spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise BadInput(f"{spec}: importing {path_text!r} failed with {type(error).__name__}: {error}") from error
+        raise BadInput(f"{spec}: importing {path_text!r} failed with {error_text(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]

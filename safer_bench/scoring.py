@@ -18,10 +18,11 @@ from safer_bench.criteria.entry import Batches
 from safer_bench.criteria.gradients import mean_gradients
 from safer_bench.criteria.shared import Shared
 from safer_bench.errors import BadInput
-from safer_bench.networks import Network
+from safer_bench.networks import Network, require_network
 from safer_bench.perturbations import Perturbation, parse_perturbation
 from safer_bench.perturbations.entry import LayerFacts
 from safer_bench.perturbations.stream import Stream
+from safer_bench.registry import error_text
 from safer_bench.suffixes import Suffixes
 
 EXAMPLES = 512
@@ -38,24 +39,24 @@ class Scored:
 
 
 def score(
-    spec: str,
+    spec: str | Criterion | Callable[..., dict[str, float]],
     network: Network,
     images: Tensor | None = None,
     labels: Tensor | None = None,
     *,
     batch_size: int = 64,
     examples: int = EXAMPLES,
-    perturbation: str | None = None,
+    perturbation: str | Perturbation | None = None,
 ) -> dict[str, float]:
     """Score the layers of a network by one criterion.
 
     Args:
-        spec: name of a criterion, or ``FILE.py:FUNC``.
+        spec: name of a criterion, ``FILE.py:FUNC``, or the function itself.
         network: the network; its model is not changed.
         images, labels: examples to use instead of the network's probe examples.
         batch_size: examples a pass; scores do not depend on it.
         examples: number of probe examples.
-        perturbation: ``NAME``, for criteria that see the perturbation.
+        perturbation: ``NAME[:LEVEL,...]`` or the entry, for criteria that see the perturbation.
 
     Returns:
         ``{layer name: score}``, higher for more sensitive.
@@ -64,6 +65,7 @@ def score(
         UnknownName: no criterion or perturbation has that name.
         BadInput: the criterion failed, missed a layer, was not finite or changed the model; or it needs a perturbation.
     """
+    require_network(network)
     entry = parse_criterion(spec)
     part = None if images is None or labels is None else (images, labels)
     if (part is None and images is not labels) or (part and len(part[0]) != len(part[1])):
@@ -213,7 +215,7 @@ class Sweep:
                 own = [(images.clone(), labels.clone()) for images, labels in self._take(limit)]
                 return entry.function(model, own, *aware)
         except (Exception, SystemExit) as error:
-            raise BadInput(f"{where}: raised {type(error).__name__}: {error}") from error
+            raise BadInput(f"{where}: raised {error_text(error)}") from error
 
     def _limit(self, entry: Criterion) -> int:
         """Return how many examples a criterion sees: to measure, as many as its name says; else no more than the sweep's."""

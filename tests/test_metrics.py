@@ -103,6 +103,12 @@ def test_overlap_is_undefined_above_half_of_the_layers():
     assert isnan(chance_corrected_overlap(truth=np.arange(5.0), scores=np.arange(5.0), k=3))
 
 
+def test_lists_are_as_good_as_arrays():
+    truth, scores = [0.1, 0.4, 0.3], [1, 3, 2]
+    assert spearman(truth=truth, scores=scores) == 1.0
+    assert top_k_overlap(truth=truth, scores=scores, k=1) == 1.0
+
+
 def test_shapes_that_differ_are_named():
     with pytest.raises(
         ValueError, match=r"truth \(3,\) and scores \(4,\); expected shapes \(\.\.\., n_layers\) that broadcast"

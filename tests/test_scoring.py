@@ -29,11 +29,28 @@ def test_a_plain_function_in_a_file_is_a_criterion(tiny, tmp_path):
     assert score(criterion_file(tmp_path, f"return {LAYERS}"), tiny) == {"conv": 1.0, "hidden": 2.0, "head": 3.0}
 
 
+def test_a_function_is_a_criterion_decorated_or_not(tiny):
+    def mine(model, batches):
+        return {"conv": 1.0, "hidden": 2.0, "head": 3.0}
+
+    decorated = criterion(needs="weights", formula="1, 2, 3", source="test")(mine)
+    assert score(mine, tiny) == score(decorated, tiny) == {"conv": 1.0, "hidden": 2.0, "head": 3.0}
+    assert score(criteria()["snip"], tiny) == score("snip", tiny)
+    entry, _ = LEVELS[0]
+    assert score("output_kl", tiny, perturbation=entry) == score("output_kl", tiny, perturbation=entry.name)
+
+
+def test_the_name_of_a_network_is_no_network():
+    with pytest.raises(BadInput) as error:
+        score("snip", "digits_mlp")
+    assert str(error.value) == "expected a Network, got 'digits_mlp'; safer_bench.load_network(NAME) loads one of the zoo"
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("raise ValueError('no')", "raised ValueError: no"),
-        ("raise SystemExit(0)", "raised SystemExit: 0"),
+        ("raise ValueError('no')", "raised ValueError: no (criterion.py:3, in mine)"),
+        ("raise SystemExit(0)", "raised SystemExit: 0 (criterion.py:3, in mine)"),
         ("return {'conv': 1.0}", "expected one score for each of the 3 layers; missing ['head', 'hidden'], unknown []"),
         (f"return {{**{LAYERS}, 'tail': 1.0}}", "expected one score for each of the 3 layers; missing [], unknown ['tail']"),
         (f"return {{**{LAYERS}, 'head': None}}", "a score is no number (float() argument must be a string or a real number, not 'NoneType')"),

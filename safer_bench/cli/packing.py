@@ -35,6 +35,12 @@ def verify(
     rows: Annotated[int, typer.Option(min=0, help="Rows to measure again; 0 for files and sums alone.")] = 20,
     dataset: Annotated[str | None, typer.Option(help="Only this dataset; an error where its images are absent.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of rows.")] = 0,
+    network: Annotated[
+        list[str] | None, typer.Option(help="FILE.py:FUNC of a network of the tree that is not of the zoo; repeatable.")
+    ] = None,
+    perturbation: Annotated[
+        list[str] | None, typer.Option(help="FILE.py:FUNC of a perturbation that is not built in; repeatable.")
+    ] = None,
 ) -> None:
     """Check a tree against its manifest and measure rows again, integer for integer.
 
@@ -51,21 +57,25 @@ def verify(
         raise typer.Exit(1)
     typer.echo(f"{found.path}: {len(found.manifest['files'])} files as in the manifest, schema and sums in order")
     if rows:
-        _remeasure(found, rows, dataset, seed)
+        _remeasure(found, rows, dataset, seed, (network or [], perturbation or []))
 
 
-def _remeasure(tree: "Tree", n_rows: int, dataset: str | None, seed: int) -> None:
+def _remeasure(tree: "Tree", n_rows: int, dataset: str | None, seed: int, own: tuple[list[str], list[str]]) -> None:
     with needs_torch():
         from safer_bench.measurement.remeasure import remeasure
         from safer_bench.measurement.tuning import tune_allocator
+        from safer_bench.perturbations import parse_perturbation
+        from safer_bench.zoo import load_network
     from safer_bench.dataset.verify import choose_rows, row_name
 
     tune_allocator()
+    own_networks = [load_network(spec) for spec in own[0]]
+    own_perturbations = [parse_perturbation(spec)[0] for spec in own[1]]
     chosen = choose_rows(tree["layer_drops"], n_rows, seed, dataset)
     networks = {row["network"]: row for row in tree["networks"].to_pylist()}
     outcomes: Counter[str] = Counter()
     with progress() as report:
-        for verdict in remeasure(chosen, networks, tree.manifest["seed"]):
+        for verdict in remeasure(chosen, networks, tree.manifest["seed"], own_networks, own_perturbations):
             outcomes[verdict.outcome] += 1
             report(row_name(verdict.row), outcomes.total(), len(chosen))
             if verdict.outcome != "equal" and (verdict.outcome != "absent" or outcomes["absent"] == 1):

@@ -3,9 +3,9 @@
 Nothing here may import the measured truth or what evaluates it: a criterion has no code path to the answers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from safer_bench.criteria.entry import Criterion, criterion
+from safer_bench.criteria.entry import Criterion, Scores, criterion
 from safer_bench.registry import collect, is_file_spec, load_function, look_up
 
 __all__ = ["Criterion", "criteria", "criterion", "parse_criterion"]
@@ -16,14 +16,15 @@ def criteria() -> Mapping[str, Criterion]:
     return collect(__name__, Criterion)
 
 
-def parse_criterion(spec: str) -> Criterion:
-    """Return the criterion of a name, or of ``FILE.py:FUNC``; a plain function of (model, batches) counts as blind.
+def parse_criterion(spec: str | Criterion | Callable[..., Scores]) -> Criterion:
+    """Return the criterion of a name, ``FILE.py:FUNC`` or a function; a plain one of (model, batches) counts as blind.
 
     Raises:
         UnknownName: no criterion has that name.
         BadInput: the file or function is not there.
     """
-    if not is_file_spec(spec):
+    if isinstance(spec, str) and not is_file_spec(spec):
         return look_up(criteria(), spec, "criterion")
-    found = load_function(spec)
-    return found if isinstance(found, Criterion) else criterion(needs="gradients", source=spec)(found)
+    found = load_function(spec) if isinstance(spec, str) else spec
+    source = spec if isinstance(spec, str) else "a function"
+    return found if isinstance(found, Criterion) else criterion(needs="gradients", source=source)(found)

@@ -9,7 +9,8 @@ from safer_bench.measurement.executors import check_executor, execute
 from safer_bench.measurement.plan import Plan, Protocol, Shard, check_measurable, make_protocol
 from safer_bench.measurement.run import measure_into
 from safer_bench.measurement.work import Worker, job_of
-from safer_bench.networks import Network
+from safer_bench.networks import Network, require_network
+from safer_bench.perturbations import Perturbation
 from safer_bench.run_folder import Unit
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 
 def measure(
     network: Network,
-    perturbations: Sequence[str] = (),
+    perturbations: str | Perturbation | Sequence[str | Perturbation] = (),
     *,
     draws: int = 1,
     examples: int | None = None,
@@ -37,7 +38,8 @@ def measure(
 
     Args:
         network: a zoo network or your own.
-        perturbations: ``NAME[:LEVEL,...]`` each; all built-in ones where none is given.
+        perturbations: one or several, each ``NAME[:LEVEL,...]``, ``FILE.py:FUNC[:LEVEL,...]`` or an entry (several workers
+            can only take it from an importable module); all built-in ones where none is given.
         draws: independent draws of each random perturbation at each level.
         examples: evaluation examples a probe sees; all where None. Draw d sees slice d, so that draws differ in examples.
         seed: of all random streams.
@@ -52,7 +54,9 @@ def measure(
         UnknownName: no perturbation or executor has that name.
         BadInput: levels, draws or examples out of range, or a perturbation that failed.
     """
-    protocol = make_protocol(perturbations, draws, examples, seed)
+    require_network(network)
+    specs = [perturbations] if isinstance(perturbations, str | Perturbation) else perturbations
+    protocol = make_protocol(specs, draws, examples, seed)
     check_measurable(network, protocol)
     job = job_of([network], protocol, fast=fast)
     units = [Unit(network.name, start, layer.index) for start, layer in Plan(network, protocol).places()]

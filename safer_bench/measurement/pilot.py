@@ -16,6 +16,7 @@ from safer_bench.measurement.gradients import N_PARTS
 from safer_bench.measurement.plan import Protocol, make_protocol
 from safer_bench.measurement.run import Report, measure_into
 from safer_bench.networks import Network
+from safer_bench.perturbations import Perturbation
 from safer_bench.reliability import MIN_DRAWS
 from safer_bench.run_folder import RunFolder
 
@@ -122,7 +123,9 @@ def make_plan(
     return made
 
 
-def pilot_protocol(specs: Sequence[str], reliability: float, max_draws: int, n_examples: int | None, seed: int) -> Protocol:
+def pilot_protocol(
+    specs: Sequence[str | Perturbation], reliability: float, max_draws: int, n_examples: int | None, seed: int
+) -> Protocol:
     """Return the pilot's protocol: few draws, none of which the run that follows can make.
 
     Raises:

@@ -42,7 +42,7 @@ class Protocol:
             of its own, which ``pack`` merges), and deterministic perturbations are left out.
     """
 
-    specs: tuple[str, ...]
+    specs: tuple[str | Perturbation, ...]
     perturbations: tuple[tuple[Perturbation, tuple[float, ...]], ...]
     draws: Draws = 1
     n_examples: int | None = None
@@ -79,15 +79,15 @@ class Protocol:
 
 
 def make_protocol(
-    specs: Sequence[str], draws: Draws = 1, n_examples: int | None = None, seed: int = 0, first_draw: int = 0
+    specs: Sequence[str | Perturbation], draws: Draws = 1, n_examples: int | None = None, seed: int = 0, first_draw: int = 0
 ) -> Protocol:
-    """Return the protocol for perturbations given as ``NAME[:LEVEL,...]``; all built-in ones where none is given.
+    """Return the protocol for perturbations given as ``NAME[:LEVEL,...]`` or entries; all built-in ones where none is given.
 
     Raises:
         UnknownName: no perturbation has that name.
         BadInput: levels that are no numbers, a perturbation named twice, fewer than one draw.
     """
-    chosen_specs = tuple(map(absolute, specs or perturbations()))
+    chosen_specs = tuple(absolute(spec) if isinstance(spec, str) else spec for spec in specs or perturbations())
     chosen = tuple(parse_perturbation(spec) for spec in chosen_specs)
     names = [entry.name for entry, _ in chosen]
     if len(set(names)) < len(names):

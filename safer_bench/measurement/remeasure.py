@@ -7,7 +7,8 @@ from typing import Any
 from safer_bench.errors import MissingData, UnknownName
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Probe
-from safer_bench.perturbations import perturbations
+from safer_bench.networks import Network
+from safer_bench.perturbations import Perturbation, perturbations
 from safer_bench.registry import look_up
 from safer_bench.zoo import load_network
 
@@ -25,29 +26,39 @@ class Verdict:
     detail: str = ""
 
 
-def remeasure(rows: Sequence[Row], networks: Mapping[str, Row], seed: int) -> Iterator[Verdict]:
+def remeasure(
+    rows: Sequence[Row],
+    networks: Mapping[str, Row],
+    seed: int,
+    own: Sequence[Network] = (),
+    own_perturbations: Sequence[Perturbation] = (),
+) -> Iterator[Verdict]:
     """Measure rows of ``layer_drops`` again and yield one verdict a row.
 
     Args:
         rows: of ``layer_drops``.
         networks: rows of ``networks`` by name; weights and inputs must have their digests.
         seed: of the truth's random streams.
+        own: networks that are not of the zoo; by their names they take the zoo's place.
+        own_perturbations: likewise.
 
     Yields:
         Verdicts, network by network; ``absent`` where weights, images or a perturbation are not on this machine.
     """
     engines: dict[str, PlainEngine | Verdict] = {}
+    given = {network.name: network for network in own}
+    entries = {**perturbations(), **{entry.name: entry for entry in own_perturbations}}
     for row in sorted(rows, key=lambda row: (row["network"], row["layer_index"])):
         name = row["network"]
         if name not in engines:
-            engines[name] = _engine(row, networks[name], seed)
+            engines[name] = _engine(row, given.get(name), networks[name], seed)
         engine = engines[name]
-        yield Verdict(row, engine.outcome, engine.detail) if isinstance(engine, Verdict) else _compare(row, engine)
+        yield Verdict(row, engine.outcome, engine.detail) if isinstance(engine, Verdict) else _compare(row, engine, entries)
 
 
-def _engine(row: Row, facts: Row, seed: int) -> PlainEngine | Verdict:
+def _engine(row: Row, network: Network | None, facts: Row, seed: int) -> PlainEngine | Verdict:
     try:
-        network = load_network(row["network"])
+        network = network or load_network(row["network"])
     except (MissingData, UnknownName) as error:
         return Verdict(row, "absent", str(error))
     for key in ("weights_sha256", "inputs_sha256"):
@@ -56,9 +67,9 @@ def _engine(row: Row, facts: Row, seed: int) -> PlainEngine | Verdict:
     return PlainEngine(network, seed)
 
 
-def _compare(row: Row, engine: PlainEngine) -> Verdict:
+def _compare(row: Row, engine: PlainEngine, entries: Mapping[str, Perturbation]) -> Verdict:
     try:
-        perturbation = look_up(perturbations(), row["perturbation"], "perturbation")
+        perturbation = look_up(entries, row["perturbation"], "perturbation")
     except UnknownName as error:
         return Verdict(row, "absent", str(error))
     probe = Probe(

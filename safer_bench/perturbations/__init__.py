@@ -14,8 +14,8 @@ def perturbations() -> Mapping[str, Perturbation]:
     return collect(__name__, Perturbation)
 
 
-def parse_perturbation(spec: str) -> tuple[Perturbation, tuple[float, ...]]:
-    """Read ``NAME[:LEVEL,...]`` or ``FILE.py:FUNC[:LEVEL,...]`` into an entry and its levels, mild to severe.
+def parse_perturbation(spec: str | Perturbation) -> tuple[Perturbation, tuple[float, ...]]:
+    """Read ``NAME[:LEVEL,...]``, ``FILE.py:FUNC[:LEVEL,...]`` or an entry into the entry and its levels, mild to severe.
 
     All levels of the entry where none is given.
 
@@ -23,6 +23,8 @@ def parse_perturbation(spec: str) -> tuple[Perturbation, tuple[float, ...]]:
         UnknownName: no perturbation has that name.
         BadInput: a level is no number, given twice or outside the domain, or the function of a file is not decorated.
     """
+    if isinstance(spec, Perturbation):
+        return spec, spec.ordered(spec.levels)
     name, _, level_text = spec.partition(":")
     if is_file_spec(spec):
         path, _, rest = spec.partition(".py:")

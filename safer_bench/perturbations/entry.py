@@ -10,6 +10,7 @@ import numpy as np
 
 from safer_bench.errors import BadInput
 from safer_bench.perturbations.stream import Array, Stream
+from safer_bench.registry import error_text
 
 SCALES = ("linear", "log10")
 
@@ -120,7 +121,7 @@ class Perturbation:
         try:
             result = self.function(given, level, rng, **{key: needs[key] for key in self.needs})
         except (Exception, SystemExit) as error:
-            raise BadInput(f"perturbation {self.name!r} at level {level}: {type(error).__name__}: {error}") from error
+            raise BadInput(f"perturbation {self.name!r} at level {level}: {error_text(error)}") from error
         if not isinstance(result, np.ndarray) or result.shape != weight.shape or result.dtype != np.float64:
             found = f"{getattr(result, 'dtype', type(result).__name__)} {getattr(result, 'shape', '')}"
             raise BadInput(f"perturbation {self.name!r} returned {found}; expected float64 {weight.shape}")

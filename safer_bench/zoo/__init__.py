@@ -5,7 +5,7 @@ from pathlib import Path
 
 from safer_bench.errors import BadInput
 from safer_bench.networks import Network
-from safer_bench.registry import absolute, collect, is_file_spec, load_function, look_up
+from safer_bench.registry import absolute, collect, error_text, is_file_spec, load_function, look_up
 from safer_bench.zoo.entry import Recipe, ZooNetwork, network
 from safer_bench.zoo.weights import holds_weights, training_folder
 
@@ -48,7 +48,7 @@ def load_network(spec: str) -> Network:
     try:
         result = build()
     except (Exception, SystemExit) as error:
-        raise BadInput(f"{spec}: the function raised {type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise BadInput(f"{spec}: the function raised {error_text(error)}") from error
     if not isinstance(result, Network):
         raise BadInput(f"{spec}: returned a {type(result).__name__}; expected a safer_bench.Network")
     result.spec = absolute(spec)

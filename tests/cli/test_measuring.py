@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -39,7 +40,8 @@ def test_an_empty_output_folder_is_as_good_as_none(cli, tmp_path):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("raise OSError('disk')", "{spec}: the function raised OSError: disk"),
+        ("raise OSError('disk')", "{spec}: the function raised OSError: disk (net.py:4, in build)"),
+        ("raise SystemExit", "{spec}: the function raised SystemExit:  (net.py:4, in build)"),
         ("return 3", "{spec}: returned a int; expected a safer_bench.Network"),
         ("return sb.Network(torch.nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long())", "{spec}: the function raised BadInput: network 'own': the model itself is in training mode; call model.eval() first"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.tensor([0, 2]))", "{spec}: the function raised BadInput: network 'own': labels from 0 to 2; expected 0 to 1"),
@@ -61,9 +63,23 @@ def test_a_network_file_that_does_not_import_is_named(cli, tmp_path):
     path = tmp_path / "net.py"
     path.write_text("import absent_library\n")
     found = cli("measure", "--network", f"{path}:build", "--out", tmp_path / "run")
-    message = f"{path}:build: importing '{path}' failed with ModuleNotFoundError: No module named 'absent_library'"
+    message = f"{path}:build: importing '{path}' failed with ModuleNotFoundError: No module named 'absent_library' (net.py:1, in <module>)"
     assert (found.code, found.err) == (2, f"Error: {message}\n")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_network_file_may_import_those_beside_it_at_once_and_later(cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "beside_at_once.py").write_text("import torch\nmodel = torch.nn.Linear(4, 3).eval()\n")
+    (tmp_path / "beside_later.py").write_text("import torch\nimages, labels = torch.randn(30, 4), torch.arange(30) % 3\n")
+    spec = network_file(
+        tmp_path,
+        "import beside_later as later; return sb.Network(beside_at_once.model, later.images, later.labels, name='mine')",
+    )
+    path = tmp_path / "net.py"
+    path.write_text(f"import beside_at_once\n{path.read_text()}")
+    found = cli("measure", "--network", spec, "--perturbation", "quantize:2", "--out", tmp_path / "run")
+    assert found.code == 0, found.err
 
 
 def test_a_device_that_is_not_there_is_named(cli, tmp_path):

@@ -128,6 +128,20 @@ def test_a_zoo_that_differs_from_its_accuracies_is_refused(tmp_path, name, text,
     assert str(error.value).endswith("remove or mend it first: safer-bench train NAME writes the zoo's card and accuracies")
 
 
+@pytest.mark.parametrize(
+    ("repo_id", "tag", "message"),
+    [
+        ("truth", "v1.0.0", "no name of a repository ('truth'); expected ORG/NAME"),
+        ("me/truth", "1.0", "tag '1.0'; expected vX.Y.Z, such as v1.0.0 (a tag never moves)"),
+    ],
+)
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+def test_a_malformed_name_or_tag_is_refused_without_asking_the_hub(cli, copy, monkeypatch, repo_id, tag, message, dry):
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    found = cli("publish", copy, "--repo-id", repo_id, "--tag", tag, *dry)
+    assert (found.code, found.err) == (2, f"Error: {message}\n")
+
+
 def test_a_tag_with_other_content_is_refused(hub, copy, repo_files):
     our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
     before = repo_files(hub)

@@ -15,6 +15,7 @@ from safer_bench.measurement.gradients import ProbeGradients
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.networks import Network
+from safer_bench.perturbations import parse_perturbation
 
 SPECS = ["gaussian_noise:0.5,2", "sign_flip:0.5", "gradient_corruption_l2:1", "quantize:2"]
 
@@ -136,3 +137,13 @@ def test_further_draws_continue_an_earlier_measurement(tiny):
     key = lambda row: (row["perturbation"], row["layer"], row["draw"])  # noqa: E731
     assert sorted(rows[0, 2] + rows[2, 2], key=key) == sorted(rows[0, 4], key=key)
     assert {row["perturbation"] for row in rows[2, 2]} == {"sign_flip"}
+
+
+def test_measure_takes_names_and_entries_one_or_several(tiny):
+    entry, _ = parse_perturbation("magnitude_prune")
+    by_name = measure(tiny, ["magnitude_prune", "quantize:2"], examples=20)
+    assert by_name.num_rows == 3 * (5 + 1)
+    assert measure(tiny, [entry, "quantize:2"], examples=20).equals(by_name)
+    assert measure(tiny, entry, examples=20).equals(measure(tiny, "magnitude_prune", examples=20))
+    with pytest.raises(BadInput, match="expected a Network, got 'digits_mlp'"):
+        measure("digits_mlp", entry)

@@ -157,7 +157,10 @@ def test_a_perturbation_that_raises_is_named():
 
     with pytest.raises(BadInput) as error:
         steep.apply(WEIGHT, 1.0, Stream("t"))
-    assert str(error.value) == "perturbation 'steep' at level 1.0: ZeroDivisionError: float division by zero"
+    assert (
+        str(error.value)
+        == "perturbation 'steep' at level 1.0: ZeroDivisionError: float division by zero (test_families.py:156, in steep)"
+    )
 
 
 def test_a_perturbation_may_not_write_into_its_input():

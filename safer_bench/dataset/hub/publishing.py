@@ -1,6 +1,7 @@
 """Publish a checked folder: compare it with what a repository holds, then one commit and one tag."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from safer_bench.dataset.hub.client import open_api, persist, told
 from safer_bench.dataset.pinned import NOT_OF_THE_TREE
 from safer_bench.dataset.release import Release
-from safer_bench.errors import HubError
+from safer_bench.errors import BadInput, HubError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -46,10 +47,18 @@ def make_plan(release: Release, repo_id: str, tag: str | None = None, *, into_ex
     Raises:
         HubUnreachable: the Hub does not answer.
         HubError: it refuses, the tag names other files, or the repository holds what publishing did not put there.
-        BadInput: ``repo_id`` is no name of a repository.
+        BadInput: ``repo_id`` or ``tag`` is none.
     """
+    _check_names(repo_id, tag)
     with told(f"look at {repo_id}"):
         return _make_plan(open_api(), release, repo_id, tag, into_existing=into_existing)
+
+
+def _check_names(repo_id: str, tag: str | None) -> None:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
+        raise BadInput(f"no name of a repository ({repo_id!r}); expected ORG/NAME")
+    if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
+        raise BadInput(f"tag {tag!r}; expected vX.Y.Z, such as v1.0.0 (a tag never moves)")
 
 
 def _make_plan(api: "HfApi", release: Release, repo_id: str, tag: str | None, *, into_existing: bool) -> Plan:
@@ -129,6 +138,7 @@ def publish(
     Raises:
         HubUnreachable, HubError, BadInput: as ``make_plan``; the Hub did not take the files, or holds others now.
     """
+    _check_names(repo_id, tag)
 
     def once() -> str:
         api = open_api()
