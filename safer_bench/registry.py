@@ -77,7 +77,7 @@ def absolute(spec: str) -> str:
 
 def error_text(error: BaseException) -> str:
     """Return the type and message of an error on one line, and the last line of the user's own code that it passed."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
     ours = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
     if not lines or isinstance(error, SaferBenchError):

@@ -41,7 +41,7 @@ def test_an_empty_output_folder_is_as_good_as_none(cli, tmp_path):
     ("body", "message"),
     [
         ("raise OSError('disk')", "{spec}: the function raised OSError: disk (net.py:4, in build)"),
-        ("raise SystemExit", "{spec}: the function raised SystemExit:  (net.py:4, in build)"),
+        ("raise SystemExit", "{spec}: the function raised SystemExit (net.py:4, in build)"),
         ("return 3", "{spec}: returned a int; expected a safer_bench.Network"),
         ("return sb.Network(torch.nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long())", "{spec}: the function raised BadInput: network 'own': the model itself is in training mode; call model.eval() first"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.tensor([0, 2]))", "{spec}: the function raised BadInput: network 'own': labels from 0 to 2; expected 0 to 1"),
