@@ -16,6 +16,7 @@ from safer_bench.registry import suggestion
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 SURELY_SHUFFLED = 20  # so many labels in random order are hardly ever sorted
+N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
 Part = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -33,9 +34,9 @@ class Network:
         dataset, family, split, licence, source: where the network stands in the zoo; ``own`` for a user's network.
 
     Raises:
-        BadInput: a name that cannot name files, a model in training mode or one that does not turn an image into logits,
-            images and labels that do not match, labels out of range, examples in the order of their classes, or
-            non-finite images.
+        BadInput: a name that cannot name files, a model in training mode, of other parameters than float32, or one that
+            does not turn one image and three into logits, images and labels that do not match, labels out of range,
+            examples in the order of their classes, or non-finite images.
     """
 
     def __init__(
@@ -106,20 +107,32 @@ class Network:
         return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
 
     def _count_classes(self) -> int:
-        """Run one image, and return the width of the logits."""
+        """Return the width of the logits, of one image (which a last batch may be) and of a few alike."""
+        n_classes, of_several = self._width_of_logits(1), self._width_of_logits(N_TRIED)
+        if of_several != n_classes:
+            raise BadInput(
+                f"network {self.name!r}: {n_classes} logits of one image alone, {of_several} of each of several; "
+                "expected as many, one for each class"
+            )
+        for part in (self.evaluation, self._probe):
+            if part is not None and not 0 <= int(part[1].min()) <= int(part[1].max()) < n_classes:
+                low, high = int(part[1].min()), int(part[1].max())
+                raise BadInput(f"network {self.name!r}: labels from {low} to {high}; expected 0 to {n_classes - 1}")
+        return n_classes
+
+    def _width_of_logits(self, n: int) -> int:
+        """Run the first n images, or as many as there are, and return how many logits each has."""
+        images = self.images[:n].clone().to(self.device)
+        what = "one image" if len(images) == 1 else f"{len(images)} images"
         try:
             with torch.no_grad():
-                logits = self.model(self.images[:1].clone().to(self.device))
+                logits = self.model(images)
         except Exception as error:
             text = " ".join(str(error).split())
-            raise BadInput(f"network {self.name!r}: running one image raised {type(error).__name__}: {text:.300}") from error
-        if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
+            raise BadInput(f"network {self.name!r}: running {what} raised {type(error).__name__}: {text:.300}") from error
+        if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(images):
             found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise BadInput(f"network {self.name!r}: one image gave {found}; expected logits (1, n_classes)")
-        for part in (self.evaluation, self._probe):
-            if part is not None and not 0 <= int(part[1].min()) <= int(part[1].max()) < logits.shape[1]:
-                low, high = int(part[1].min()), int(part[1].max())
-                raise BadInput(f"network {self.name!r}: labels from {low} to {high}; expected 0 to {logits.shape[1] - 1}")
+            raise BadInput(f"network {self.name!r}: {what} gave {found}; expected logits ({len(images)}, n_classes)")
         return int(logits.shape[1])
 
     @cached_property
@@ -170,7 +183,7 @@ def _checked_model(model: Any, name: str) -> nn.Module:
     for path, parameter in model.named_parameters():
         if parameter.is_meta:
             raise BadInput(f"network {name!r}: parameter {path} has no values (device meta); load weights first")
-        if parameter.dtype not in (torch.float32, torch.float64):
+        if parameter.dtype != torch.float32:
             raise BadInput(
                 f"network {name!r}: parameter {path} is {parameter.dtype}; expected float32: call model.float() first"
             )

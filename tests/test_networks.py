@@ -50,11 +50,38 @@ def test_a_part_in_training_mode_is_named():
         Network(model, IMAGES, LABELS)
 
 
-def test_a_model_in_half_precision_is_named():
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_model_of_another_precision_is_named(dtype):
     with pytest.raises(BadInput) as error:
-        Network(nn.Linear(2, 2).bfloat16().eval(), IMAGES, LABELS)
-    message = "network 'own': parameter weight is torch.bfloat16; expected float32: call model.float() first"
+        Network(nn.Linear(2, 2).to(dtype).eval(), IMAGES, LABELS)
+    message = f"network 'own': parameter weight is {dtype}; expected float32: call model.float() first"
     assert str(error.value) == message
+
+
+class OfTheBatch(nn.Module):
+    """Answers that are right for one image alone, by a function of the images."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, x):
+        return self.answer(x)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda x: x.mean(0, keepdim=True), "3 images gave (1, 2); expected logits (3, n_classes)"),
+        (lambda x: x.view(1, 2), "running 3 images raised RuntimeError: shape '[1, 2]' is invalid for input of size 6"),
+        (lambda x: x.view(len(x), 1, 2).squeeze(), "one image gave (2,); expected logits (1, n_classes)"),
+        (lambda x: torch.cat([x, x @ x.T], 1), "3 logits of one image alone, 5 of each of several; expected as many, one for each class"),
+    ],
+)  # fmt: skip
+def test_logits_of_several_images_are_one_row_for_each(answer, message):
+    with pytest.raises(BadInput) as error:
+        Network(OfTheBatch(answer).eval(), IMAGES, LABELS)
+    assert str(error.value) == f"network 'own': {message}"
 
 
 def test_a_name_that_would_leave_the_run_folder_is_refused():
