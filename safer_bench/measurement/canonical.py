@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
+from safer_bench.errors import BadInput
 from safer_bench.layers import Layer, no_fast_path
 from safer_bench.networks import Network
 
@@ -19,6 +20,7 @@ LARGEST = torch.finfo(torch.float32).max
 LOSS_CLIP = 16.0
 NO_CLASS = -1  # prediction of an example whose logits are not all finite
 BATCH_SIZE = 10  # float64 convolutions are unfolded in memory: ResNet-20 takes 2.6 ms an image at 10, 3.1 at 25, 3.7 at 100
+N_CHECKED = 5  # images that have to get the same answers twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,31 @@ class CanonicalModel:
         with no_fast_path():  # fused attention would bypass the modules and their limits
             batches = images.split(BATCH_SIZE)
             return torch.cat([self.model(batch.to(self.network.device).double()).cpu() for batch in batches])
+
+
+def check_answers(network: Network) -> None:
+    """Refuse a network without canonical answers, by running a few of its images twice.
+
+    Raises:
+        BadInput: its model fails in float64, or answers the same images differently each time.
+    """
+    images, labels = network.examples(0, N_CHECKED)
+    try:
+        model = CanonicalModel(network)
+        first, again = model.logits(images), model.logits(images)
+        judge(first, labels)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise BadInput(
+            f"network {network.name!r}: its copy in float64, in which it is measured, raised {type(error).__name__}: "
+            f"{text:.300}; the model must run in float64 too: no .float() or fixed dtype in forward, but that of x, such as "
+            "torch.eye(..., dtype=x.dtype)"
+        ) from error
+    if not np.array_equal(first.numpy(), again.numpy(), equal_nan=True):
+        raise BadInput(
+            f"network {network.name!r}: it answers the same images differently each time; measure one without chance or "
+            "memory in forward (dropout without training=self.training?)"
+        )
 
 
 def judge(logits: Tensor, labels: Tensor) -> Answers:

@@ -7,6 +7,7 @@ from typing import Any
 
 from safer_bench.errors import BadInput
 from safer_bench.layers import Layer
+from safer_bench.measurement.canonical import check_answers
 from safer_bench.measurement.gradients import N_PARTS
 from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation, parse_perturbation, perturbations
@@ -185,7 +186,8 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
     """Refuse what could not be measured, before anything is.
 
     Raises:
-        BadInput: no layers, no probes, more examples or draws than there are, or no probe examples for gradients.
+        BadInput: no layers, no probes, more examples or draws than there are, no probe examples for gradients, a model that
+            fails in float64, or one that answers the same images differently each time.
     """
     if not network.layers:
         raise BadInput(
@@ -193,6 +195,7 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
         )
     if not Plan(network, protocol).slices:
         raise BadInput("nothing to measure: further draws of deterministic perturbations would repeat the first")
+    check_answers(network)
     stops = [
         protocol.draws_of(network.name, entry, level).stop
         for entry, levels in protocol.perturbations

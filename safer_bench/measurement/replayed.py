@@ -83,14 +83,15 @@ class ReplayedNetwork:
         return arranged(tensor, self.memory_format).to(self.network.device)
 
     def _refuse_dependent_answers(self) -> None:
-        """Refuse a model whose answer to an image depends on the others in the batch, or on what it answered before."""
+        """Refuse a model whose answer to an image is NaN, or depends on the others in the batch or on earlier answers."""
         images = self.network.images[:N_TOGETHER]
-        together = self.canonical.logits(images)
-        alone = self.canonical.logits(images[::2])
+        together, alone, again = (self.canonical.logits(batch) for batch in (images, images[::2], images))
+        if not np.array_equal(again.numpy(), together.numpy(), equal_nan=True):
+            raise CannotReplayError("it answers the same images differently the second time")
+        if bool(together.isnan().any()):
+            raise CannotReplayError("it answers some images by NaN")
         if not _relative(alone, together[::2]) <= INDEPENDENCE:
             raise CannotReplayError("its answer to an image depends on the other images of the batch")
-        if not np.array_equal(self.canonical.logits(images).numpy(), together.numpy(), equal_nan=True):
-            raise CannotReplayError("it answers the same images differently the second time")
 
     def _is_faster_in_bfloat16(self) -> bool:
         try:

@@ -247,6 +247,16 @@ class DropoutThatDrops(Convolutions):
         return super().middle(F.dropout(h, 0.5, training=True))
 
 
+class AFixedTypeInTheMidst(Vectors):
+    def middle(self, h):
+        return super().middle(h.float())
+
+
+class ATableOfAFixedType(Vectors):
+    def middle(self, h):
+        return super().middle(h @ torch.eye(8))
+
+
 class TheSameRandomNoiseEachTime(Convolutions):
     def middle(self, h):
         noise = torch.randn(6, 1, 1, generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from safer_bench.errors import BadInput
-from safer_bench.measurement import fast_answers
+from safer_bench.measurement import fast_answers, make_protocol, measure, measure_into
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.fast_answers import FastAnswers
 from safer_bench.measurement.plain import PlainEngine
@@ -19,12 +19,15 @@ from safer_bench.measurement.tuning import Pace
 from safer_bench.networks import Network
 from safer_bench.perturbations import parse_perturbation, perturbation
 from tests.measurement.awkward_models import (
-    BATCH,
+    AGAIN,
     PARTLY,
     REPLAYED,
     UNUSED,
     WHOLE,
+    AFixedTypeInTheMidst,
     AnAttributeCarriesAValue,
+    AnAttributeCarriesAValueOfTheLastCall,
+    ATableOfAFixedType,
     ATransformerEncoder,
     ChosenExamplesTakeAnotherWay,
     Convolutions,
@@ -35,6 +38,7 @@ from tests.measurement.awkward_models import (
     Signs,
     TheBatchIsCentred,
     TwoModulesShareAWeight,
+    Vectors,
 )
 
 NARROW = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
@@ -148,7 +152,40 @@ def test_random_answers_are_never_replayed(case):
     network = network_of(case)
     engine = Engine(network)
     assert len(list(engine.measure(probes_of(network)))) == 3 * len(network.layers)
-    assert engine.reasons == {"": BATCH}
+    assert engine.reasons == {"": AGAIN}
+
+
+@pytest.mark.parametrize("case", [RandomNoise, DropoutThatDrops, AnAttributeCarriesAValueOfTheLastCall])
+def test_answers_that_change_from_time_to_time_are_not_measured(case):
+    """Their noise was once published as truth."""
+    with pytest.raises(BadInput) as error:
+        measure(network_of(case), ["sign_flip:0.5"])
+    assert str(error.value) == (
+        f"network {case.__name__!r}: it answers the same images differently each time; measure one without chance or "
+        "memory in forward (dropout without training=self.training?)"
+    )
+
+
+@pytest.mark.parametrize("case", [AFixedTypeInTheMidst, ATableOfAFixedType])
+def test_a_model_that_fails_in_float64_is_named(case, tmp_path):
+    with pytest.raises(BadInput) as error:
+        measure_into(tmp_path / "run", [network_of(case)], make_protocol(["sign_flip:0.5"]))
+    start, rule = str(error.value).split("; ", 1)
+    assert start.startswith(
+        f"network {case.__name__!r}: its copy in float64, in which it is measured, raised RuntimeError: "
+    )
+    assert rule == (
+        "the model must run in float64 too: no .float() or fixed dtype in forward, but that of x, such as "
+        "torch.eye(..., dtype=x.dtype)"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_answers_that_are_nan_each_time_are_measured_as_wrong():
+    network = network_of(Vectors)
+    network.model.register_forward_hook(lambda _, images, logits: torch.where(images[0][:, :1] > 0, logits, torch.nan))
+    measured_as_expected(network, probes_of(network), {"": "it answers some images by NaN"})
+    assert all(0 < row["correct_clean"] < N_IMAGES / 2 + 5 for row in measure(network, ["sign_flip:0.5"]).to_pylist())
 
 
 def test_examples_chosen_by_their_values_take_another_way(bfloat16_is_faster):
