@@ -55,8 +55,9 @@ class RunFolder:
         """Hold the folder's lock; it vanishes with the process.
 
         Raises:
-            BadInput: another process measures into this folder.
+            BadInput: the folder holds something else, where nothing is written, or another process measures into it.
         """
+        self.refuse_foreign()
         files.make_folder(self.path)
         with open(self.path / "lock", "w") as lock:
             try:
@@ -78,8 +79,6 @@ class RunFolder:
             self._check_same(wanted)
             if all(self._table_is_intact(name) for name in TABLES):
                 return
-        elif any(not self._is_own(item) for item in self.path.iterdir()):
-            raise BadInput(f"{self.path}: not empty and no run folder; use a new folder")
         digests = {}
         for name, table in tables().items():
             data = files.parquet_bytes(table)
@@ -87,6 +86,19 @@ class RunFolder:
             files.write_bytes(self.path / f"{name}.parquet", data)
         text = json.dumps({"request": wanted, "tables": digests}, indent=1, sort_keys=True)
         files.write_text(self.path / "run.json", text + "\n")
+
+    def refuse_foreign(self) -> None:
+        """Refuse a folder that holds something else than a run.
+
+        No lock is needed: what another run writes here beside its first files follows its run.json, which is looked for
+        last.
+
+        Raises:
+            BadInput: it does.
+        """
+        foreign = self.path.is_dir() and any(not self._is_own(item) for item in self.path.iterdir())
+        if foreign and not (self.path / "run.json").is_file():
+            raise BadInput(f"{self.path}: not empty and no run folder; use a new folder")
 
     @staticmethod
     def _is_own(item: Path) -> bool:

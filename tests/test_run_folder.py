@@ -10,6 +10,7 @@ import pytest
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement import make_protocol, measure_into
+from safer_bench.measurement.pilot import make_plan
 from safer_bench.run_folder import RunFolder, Unit, part_of
 from tests.conftest import tiny_network
 
@@ -111,12 +112,27 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     assert run(tmp_path / "run") == 6
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path):
+@pytest.mark.parametrize("start", [run, lambda folder: make_plan(folder, [tiny_network()], PROTOCOL, 0.9, 8)])
+def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path, start):
+    """A lock would break a dataset tree."""
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(BadInput) as error:
-        run(tmp_path)
+        start(tmp_path)
     assert str(error.value) == f"{tmp_path}: not empty and no run folder; use a new folder"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["letter.txt", "lock"]
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_run_that_begins_meanwhile_is_told_from_something_else(tmp_path, monkeypatch):
+    """Its parts may be seen where its request was not there yet: the request is looked for last."""
+    seen = Path.iterdir
+
+    def begins(folder):
+        (folder / "run.json").write_text("{}")
+        (folder / "log.txt").touch()
+        return seen(folder)
+
+    monkeypatch.setattr(Path, "iterdir", begins)
+    RunFolder(tmp_path).refuse_foreign()
 
 
 def test_what_a_start_that_was_cut_short_leaves_behind_does_not_stop_the_next(tmp_path):

@@ -105,7 +105,8 @@ def make_plan(
         how: ``fast``, ``workers`` and ``executor`` as in ``measure_into``.
 
     Raises:
-        BadInput: the plan that is there was made for something else, see also ``pilot_protocol`` and ``measure_into``.
+        BadInput: the plan that is there was made for something else, or the folder holds something else than a run, see also
+            ``pilot_protocol`` and ``measure_into``.
     """
     path = folder / "plan.json"
     if path.is_file():
@@ -115,6 +116,7 @@ def make_plan(
                 f"{path}: made for reliability {found.reliability:g} by at most {found.max_draws} draws; use a new folder"
             )
         return found
+    RunFolder(folder).refuse_foreign()
     protocol = pilot_protocol(wanted.specs, reliability, max_draws, wanted.n_examples, wanted.seed)
     if any(not entry.deterministic for entry, _ in protocol.perturbations):
         measure_into(folder / "pilot", networks, protocol, report, **how)
