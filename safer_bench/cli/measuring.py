@@ -56,15 +56,18 @@ def measure(
         from safer_bench.measurement.tuning import tune_allocator
         from safer_bench.zoo import load_network
     tune_allocator()
-    if (plan or reliability) and (draws != 1 or first_draw or (plan and reliability)):
+    planned = plan is not None or reliability is not None
+    if planned and (draws != 1 or first_draw or (plan is not None and reliability is not None)):
         raise BadInput("--draws, --first-draw, --reliability and --plan each say how many draws; give one of them")
+    if plan_only and reliability is None:
+        raise BadInput("--plan-only: the plan is that of a reliability; give --reliability too, such as --reliability 0.9")
     share = None if shard is None else Shard.parse(shard)
     check_executor(executor, workers)
     how: dict[str, Any] = {"fast": fast, "workers": workers, "executor": executor}
     protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw)
     networks = [load_network(spec) for spec in network]
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:
-        if plan or reliability:
+        if planned:
             protocol = _planned(networks, protocol, out, reliability, max_draws, plan, report, dry_run=dry_run, how=how)
         if dry_run:
             _forecast(networks, protocol, fast=fast, workers=workers)

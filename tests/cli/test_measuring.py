@@ -155,6 +155,23 @@ def test_ways_to_say_how_many_draws_exclude_each_other(cli, tmp_path, more):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("how", [("--draws", 2), ("--plan", "plan.json"), ()])
+def test_a_plan_alone_needs_a_reliability(cli, tmp_path, how):
+    found = cli(*MEASURE, "--plan-only", *how, "--out", tmp_path / "run")
+    message = "--plan-only: the plan is that of a reliability; give --reliability too, such as --reliability 0.9"
+    assert (found.code, found.err) == (2, f"Error: {message}\n")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("reliability", [0, -1, 2])
+@pytest.mark.parametrize("more", [(), ("--plan-only",), ("--dry-run",)])
+def test_a_reliability_out_of_range_is_named(cli, tmp_path, reliability, more):
+    found = cli(*MEASURE, "--reliability", reliability, *more, "--out", tmp_path / "run")
+    message = f"reliability {reliability}; expected a number between 0 and 1, such as 0.9"
+    assert (found.code, found.err.splitlines()[-1]) == (2, f"Error: {message}")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_decorated_function_of_a_users_file_is_a_network(cli, tmp_path):
     spec = network_file(tmp_path, OWN)
     path = tmp_path / "net.py"
