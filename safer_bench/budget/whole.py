@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from safer_bench.layers import Layer
-from safer_bench.measurement.canonical import CanonicalModel, judge
+from safer_bench.measurement.canonical import CanonicalModel, check_answers, judge
 from safer_bench.measurement.fast_answers import CANONICAL, FLOAT32, GROWTH
 from safer_bench.measurement.plan import Probe
 from safer_bench.measurement.precision import exact_float32
@@ -31,9 +31,13 @@ class WholeNetwork:
     """Tells which evaluation examples a network gets right with some of its weights replaced.
 
     The answers are those of ``CanonicalModel`` on all examples; the network's own model is never changed.
+
+    Raises:
+        BadInput: the model fails in float64, or answers the same images differently each time.
     """
 
     def __init__(self, network: Network) -> None:
+        check_answers(network)
         self.network = network
         self.canonical = CanonicalModel(network)
         self._weights = PerturbedWeights(network, SEED)

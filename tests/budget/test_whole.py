@@ -7,6 +7,7 @@ from torch import nn
 
 from safer_bench.budget import whole as whole_module
 from safer_bench.budget.whole import WholeNetwork
+from safer_bench.errors import BadInput
 from safer_bench.measurement.canonical import CanonicalModel
 from safer_bench.measurement.plan import Probe
 from safer_bench.measurement.rows import Weights
@@ -132,3 +133,9 @@ def test_stored_without_errors_is_quantized_to_8_bits(tiny):
     layer = tiny.layer("hidden")
     assert np.array_equal(whole.perturbed(layer, "int8_bit_flip", 0.0), whole.perturbed(layer, "quantize", 8.0))
     assert np.array_equal(whole.perturbed(layer, "float32_bit_flip", 0.0), tiny.weight(layer))
+
+
+def test_answers_that_change_from_time_to_time_are_refused(tiny):
+    tiny.model.hidden.register_forward_hook(lambda _module, _images, hidden: nn.functional.dropout(hidden))
+    with pytest.raises(BadInput, match="network 'tiny': it answers the same images differently each time"):
+        WholeNetwork(tiny)
