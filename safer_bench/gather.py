@@ -1,6 +1,5 @@
 """A tree's own scores and submissions -> one table of scores, one of costs, who computed which; and results of budgets."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench import files, schema
+from safer_bench import files, schema, score_table
 from safer_bench.errors import BadInput
 from safer_bench.recomputed import marks_of
 from safer_bench.submission import Submission, read_submission
 
+CHECKED_BY = ("layers", "perturbations", "networks", "scores")
 OF_A_SUBMISSION = ("submission.yaml", "scores.parquet", "scores.csv")
 BUDGET_KEY = ["task", "perturbation", "level", "network", "criterion", "track", "budget"]
-KEY = ("criterion", "track", "network", "layer", "perturbation", "level")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,12 @@ def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> Gathered:
     A criterion may be in both, where its scores agree to 1e-5 relative (the last digits are the machine's).
 
     Raises:
-        BadInput: one criterion comes with two different scores.
+        BadInput: two submissions give one criterion different scores.
         BadSubmission: a submission that ``check`` refuses.
     """
-    submissions = {folder: read_submission(folder, truth) for folder in folders}
-    sources = [("the tree's own scores", truth["scores"])] if "scores" in truth else []
+    read = {name: truth[name] for name in CHECKED_BY if name in truth}  # once, not for each submission
+    submissions = {folder: read_submission(folder, read) for folder in folders}
+    sources = [(score_table.OWN, read["scores"])] if "scores" in read else []
     sources += [(str(folder), found.scores) for folder, found in submissions.items()]
     return Gathered(_scores(sources), _costs(truth, list(submissions.values())), marks_of(truth, submissions))
 
@@ -70,25 +70,7 @@ def _scores(sources: Sequence[tuple[str, pa.Table]]) -> pa.Table:
     repeated = pa.array([name for name, count in given.items() if count > 1], pa.string())
     once = [table.filter(pc.invert(pc.is_in(table["criterion"], repeated))) for _, table in sources]
     again = [(where, table.filter(pc.is_in(table["criterion"], repeated)).to_pylist()) for where, table in sources]
-    return schema.in_order(pa.concat_tables([schema.build("scores", _agreed(again)), *once]))
-
-
-def _agreed(sources: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
-    """Return the rows of criteria that come from several places, once each.
-
-    Raises:
-        BadInput: two places give different scores.
-    """
-    found: dict[tuple[Any, ...], tuple[dict[str, Any], str]] = {}
-    for where, rows in sources:
-        for row in rows:
-            first, first_where = found.setdefault(tuple(row[name] for name in KEY), (row, where))
-            if not math.isclose(first["score"], row["score"], rel_tol=1e-5, abs_tol=1e-12):
-                raise BadInput(
-                    f"criterion {row['criterion']!r} scores {row['layer']!r} of {row['network']!r} {first['score']:g} in "
-                    f"{first_where} and {row['score']:g} in {where}; give one of the two another name"
-                )
-    return [row for row, _ in found.values()]
+    return schema.in_order(pa.concat_tables([schema.build("scores", score_table.agreed(again)), *once]))
 
 
 def _costs(truth: Mapping[str, pa.Table], submissions: Sequence[Submission]) -> pa.Table:

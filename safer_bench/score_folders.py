@@ -40,8 +40,8 @@ def write_scores(
 
     Raises:
         UnknownName: no criterion has that name.
-        BadInput: the folder cannot be written to, no networks, something is named twice, or criteria failed: each is named,
-            and what did not fail is written.
+        BadInput: the folder cannot be written to, no networks, something is named twice, a function is called like
+            another criterion, or criteria failed: each is named, and what did not fail is written.
     """
     entries = [parse_criterion(spec) for spec in specs]
     code = _code(specs, entries, networks)
@@ -77,16 +77,27 @@ def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence
     """Return the file of each criterion that comes from one.
 
     Raises:
-        BadInput: no networks, or something is named twice.
+        BadInput: no networks, something is named twice, or a function has the name of another criterion.
     """
     if not networks:
         raise BadInput("no networks to score; name them by --network")
+    for spec, entry in zip(specs, entries, strict=True):
+        _check_own_name(spec, entry.name)
     _check_once("criterion", [entry.name for entry in entries])
     _check_once("network", [network.name for network in networks])
     pairs = zip(specs, entries, strict=True)
     found = {entry.name: Path(spec.rpartition(":")[0]) for spec, entry in pairs if is_file_spec(spec)}
     _check_once("file", [path.name for path in {path.resolve() for path in found.values()}])
     return found
+
+
+def _check_own_name(spec: str, name: str) -> None:
+    """Refuse a user's function under a name that boards have already."""
+    from safer_bench.controls import ADDED  # brings scipy.stats
+
+    if is_file_spec(spec) and (name in criteria() or name in ADDED):
+        what = "a built-in criterion" if name in criteria() else "a control that evaluation adds"
+        raise BadInput(f"{spec}: {name!r} is the name of {what}; rename the function")
 
 
 def _check_once(kind: str, names: Sequence[str]) -> None:

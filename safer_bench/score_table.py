@@ -14,6 +14,8 @@ from safer_bench.registry import suggestion
 
 Key = tuple[Any, ...]  # (network, layer[, perturbation[, level]])
 TRACKS = ("blind", "perturbation_aware", "level_aware")
+PLACE = ("criterion", "track", "network", "layer", "perturbation", "level")
+OWN = "the tree's own scores"
 
 
 def from_mapping(name: str, scores: Mapping[Key, float], truth: Mapping[str, pa.Table]) -> pa.Table:
@@ -48,6 +50,28 @@ def complete(rows: Iterable[Mapping[str, Any]], layers: pa.Table) -> pa.Table:
     facts = {row["network"]: row for row in layers.to_pylist()}
     filled = [{**row, "dataset": facts[row["network"]]["dataset"], "split": facts[row["network"]]["split"]} for row in rows]
     return schema.build("scores", filled)
+
+
+def agreed(sources: Iterable[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """Return the rows of criteria that come from several places, once each; the first place's where both have one.
+
+    Args:
+        sources: (where, rows) of each place; scores agree to 1e-5 relative (the last digits are the machine's).
+
+    Raises:
+        BadInput: two places give different scores.
+    """
+    found: dict[Key, tuple[dict[str, Any], str]] = {}
+    for where, rows in sources:
+        for row in rows:
+            first, first_where = found.setdefault(tuple(row[name] for name in PLACE), (row, where))
+            if not math.isclose(first["score"], row["score"], rel_tol=1e-5, abs_tol=1e-12):
+                raise BadInput(
+                    f"criterion {row['criterion']!r} scores {row['layer']!r} of {row['network']!r} {first['score']:g} in "
+                    f"{first_where} and {row['score']:g} in {where}; if these are two criteria, rename the "
+                    "function of one and score it again; if it is one, score it by as many --probe-sets in both"
+                )
+    return [row for row, _ in found.values()]
 
 
 def check_table(table: pa.Table, truth: Mapping[str, pa.Table], where: str) -> None:

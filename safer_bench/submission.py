@@ -11,6 +11,7 @@ from reprlib import Repr
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -82,7 +83,8 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
 
     Args:
         folder: holds ``submission.yaml`` and ``scores.parquet`` or ``scores.csv``.
-        truth: holds the tables ``layers``, ``perturbations`` and ``networks``; the card's weights must be the truth's.
+        truth: holds the tables ``layers``, ``perturbations`` and ``networks``; the card's weights must be the truth's. Where
+            it holds ``scores`` of a criterion of that name, they must be the submission's too.
 
     Raises:
         BadInput: there is no such folder.
@@ -101,6 +103,7 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     try:
         score_table.check(rows, truth, str(path))
         complete = score_table.complete(rows, truth["layers"])
+        _check_own(complete, truth, folder)
     except BadInput as error:
         raise BadSubmission(str(error)) from error
     return Submission(card, complete, _read_costs(folder / "costs.parquet"))
@@ -115,6 +118,14 @@ def _check_names(card: SubmissionCard, folder: Path) -> None:
             f"{folder / 'submission.yaml'}: {taken[0]!r} is the name of a control that evaluation adds; give the criterion "
             "another name"
         )
+
+
+def _check_own(scores: pa.Table, truth: Mapping[str, pa.Table], folder: Path) -> None:
+    """Refuse another criterion under the name of one of the truth's own: no submission could be evaluated beside it."""
+    if "scores" in truth:
+        own = truth["scores"]
+        own = own.filter(pc.is_in(own["criterion"], scores["criterion"].unique()))
+        score_table.agreed([(score_table.OWN, own.to_pylist()), (str(folder), scores.to_pylist() if own.num_rows else [])])
 
 
 def _check_code(item: CriterionCard, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Submissions: what is accepted, and every refusal to the row."""
 
+import re
 import shutil
 
 import pyarrow.parquet as pq
@@ -255,11 +256,23 @@ def test_level_aware_scores_carry_perturbation_and_level(write, small_tree):
 
 
 def test_a_criterion_with_other_scores_than_the_trees_own_is_refused(write, small_tree):
+    """Such a one once passed `check`, and then no submission could be evaluated."""
     folder = write(card={"name": "mine", "criteria": [{"name": "l2_norm"}]})
+    with pytest.raises(BadSubmission) as error:
+        read(folder, small_tree)
+    assert re.sub(r"'digits_mlp' [\d.]+ in", "'digits_mlp' ... in", str(error.value)) == (
+        f"criterion 'l2_norm' scores 'head' of 'digits_mlp' ... in the tree's own scores and 9 in {folder}; if these are two "
+        "criteria, rename the function of one and score it again; if it is one, score it by as many --probe-sets in both"
+    )
+
+
+def test_two_submissions_with_different_scores_of_one_criterion_are_refused(write, small_tree, tmp_path):
+    shutil.copytree(write(), tmp_path / "other")
+    folder = write(lambda lines: lines.__setitem__(-1, f"{lines[-1].rpartition(',')[0]},7"))
     with pytest.raises(
-        BadInput, match=r"criterion 'l2_norm' scores 'head' of 'digits_mlp' .* in the tree's own scores and 9 in"
+        BadInput, match=r"'mine' scores 'head' of 'digits_mlp' 9 in .*/other and 7 in .*/mine; if these are two"
     ):
-        gather(small_tree, [folder])
+        gather(small_tree, [tmp_path / "other", folder])
 
 
 def test_a_criterion_with_the_trees_own_scores_is_listed_once(small_tree, small_scores):

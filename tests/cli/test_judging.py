@@ -3,6 +3,8 @@
 import re
 import shutil
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -100,6 +102,28 @@ def test_a_criterion_that_fails_is_named_while_the_others_are_scored(cli, tmp_pa
     )
     assert last == f"1 of 2 refused; {out} holds what was not refused"
     assert set(pq.read_table(out / "scores.parquet")["criterion"].to_pylist()) == {"l2_norm"}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("snip", "a built-in criterion"), ("replicate", "a control that evaluation adds")]
+)
+def test_a_function_with_the_name_of_another_criterion_is_refused_at_once(cli, tmp_path, name, what):
+    (tmp_path / "mine.py").write_text(f"def {name}(model, batches):\n    raise AssertionError('was called')\n")
+    spec = f"{tmp_path / 'mine.py'}:{name}"
+    found = cli("score", spec, "--network", "digits_mlp", "--out", tmp_path / "scores")
+    assert (found.code, found.err) == (2, f"Error: {spec}: {name!r} is the name of {what}; rename the function\n")
+    assert not (tmp_path / "scores").exists()
+
+
+def test_check_refuses_another_criterion_under_a_name_of_the_truths_own(cli, small_tree, small_scores, tmp_path):
+    folder = shutil.copytree(small_scores, tmp_path / "mine")
+    assert cli("check", folder, "--truth", small_tree.path).code == 0
+    scores = pq.read_table(folder / "scores.parquet")
+    column = pc.multiply(scores["score"], pa.scalar(-1.0))
+    pq.write_table(scores.set_column(scores.schema.get_field_index("score"), "score", column), folder / "scores.parquet")
+    found = cli("check", folder, "--truth", small_tree.path)
+    assert found.code == 1
+    assert re.match(r"Refused: criterion '\w+' scores '\S+' of '\w+' \S+ in the tree's own scores and \S+ in ", found.err)
 
 
 def test_scores_are_by_default_of_the_networks_of_the_truth():
