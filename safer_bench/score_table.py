@@ -147,7 +147,7 @@ def _check_names(row: Mapping[str, Any], known: Mapping[str, Mapping[str, None]]
     network, layer = row["network"], row["layer"]
     if network not in known:
         raise BadInput(f"{place}: {network!r} is no network of the truth.{suggestion(str(network), known)}\n"
-                       "The networks: safer-bench list networks")  # fmt: skip
+                       f"The networks: {', '.join(known)}")  # fmt: skip
     if layer not in known[network]:
         raise BadInput(f"{place}: {layer!r} is no layer of network {network!r}.{suggestion(str(layer), known[network])}\n"
                        f"The {len(known[network])} layers: safer-bench info {network}")  # fmt: skip

@@ -126,7 +126,7 @@ def setter(index, text):
         (lambda lines: lines.pop(3), "{csv}: criterion 'mine' scores 9 of the 10 layers of network 'digits_mlp'; missing: 'hidden.3.0'"),
         (lambda lines: lines.append(lines[2]), "{csv}, row 11: layer 'hidden.2.0' of 'digits_mlp' was scored in row 3 already"),
         (setter(4, "digits_mlp,hidden.9.0,1"), "{csv}, row 5: 'hidden.9.0' is no layer of network 'digits_mlp'. Did you mean 'hidden.8.0' or 'hidden.7.0' or 'hidden.6.0'?\nThe 10 layers: safer-bench info digits_mlp"),
-        (setter(4, "digits_mpl,hidden.4.0,1"), "{csv}, row 5: 'digits_mpl' is no network of the truth. Did you mean 'digits_mlp'?\nThe networks: safer-bench list networks"),
+        (setter(4, "digits_mpl,hidden.4.0,1"), "{csv}, row 5: 'digits_mpl' is no network of the truth. Did you mean 'digits_mlp'?\nThe networks: digits_mlp, digits_resnet"),
         (setter(4, "digits_mlp,hidden.4.0,nan"), "{csv}, row 5: score is nan; expected a finite number"),
         (setter(4, "digits_mlp,hidden.4.0,-inf"), "{csv}, row 5: score is -inf; expected a finite number"),
         (setter(4, "digits_mlp,hidden.4.0,high"), "{csv}, row 5: score is 'high'; expected a number"),

@@ -1,6 +1,6 @@
 """Commands that score and rank criteria: score, check, evaluate and compare."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from safer_bench.errors import BadInput, MissingData
 
 if TYPE_CHECKING:
     from safer_bench.dataset.tree import Tree
+    from safer_bench.networks import Network
     from safer_bench.submission import Submission
 
 Truth = Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by default the truth at hand.")]
@@ -43,7 +44,15 @@ def score(
     networks = [load_network(spec) for spec in (network or _default_networks())]
     with progress() as report:
         write_scores(out, criteria, networks, levels, report, probe_sets)
-    typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: safer-bench check {out}")
+    typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: {_next(out, networks)}")
+
+
+def _next(out: Path, networks: Sequence["Network"]) -> str:
+    """Return the command that goes on from scores: `check`, or where it knows not all networks, a truth of their own."""
+    known = _default_networks()
+    if all(network.name in known for network in networks):
+        return f"safer-bench check {out}"
+    return f"safer-bench pack RUN --scores {out} --out TREE; safer-bench evaluate --truth TREE --out BOARD"
 
 
 def _default_networks() -> list[str]:
@@ -146,12 +155,14 @@ def _recompute(folder: Path, found: "Submission", tree: "Tree", only: list[str] 
 
 
 def evaluate(
-    submissions: Annotated[Path, typer.Argument(help="Folder of submissions, or one of them.")],
     out: Annotated[Path, typer.Option(help="Folder of the results and the leaderboard.")],
+    submissions: Annotated[
+        Path | None, typer.Argument(help="Folder of submissions, or one of them; by default the truth's own criteria only.")
+    ] = None,
     truth: Truth = None,
     budget: Annotated[Path | None, typer.Option(help="Folder that `safer-bench budget` wrote: shown on the page.")] = None,
 ) -> None:
-    """Rank submissions and the built-in criteria against the truth.
+    """Rank submissions and the truth's own criteria against the truth.
 
     Example: safer-bench evaluate submissions --out board
     """
@@ -159,17 +170,37 @@ def evaluate(
     from safer_bench.cli.starting import board_text
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation import evaluate as evaluate_scores
-    from safer_bench.gather import gather, read_budgets, submission_folders
+    from safer_bench.gather import gather, read_budgets
     from safer_bench.leaderboard import write_leaderboard
 
     tree = load_tree(truth)
-    found = gather(tree, submission_folders(submissions))
+    folders = _submissions(submissions)
+    found = gather(tree, folders)
     spent = read_budgets(budget, tree.revision) if budget else None
     results = evaluate_scores(tree, found.scores)
     page = write_leaderboard(out, results, tree, scores=found.scores, costs=found.costs, marks=found.marks, budget=spent)
+    read = f"{len(folders)} read: {', '.join(map(str, folders))}" if folders else "none; the truth's own criteria alone"
+    typer.echo(f"Submissions: {read}\n")
     for board in boards(results, tree):
         typer.echo(f"{board_text(board)}\n")
     typer.echo(f"Leaderboard: {page}")
+
+
+def _submissions(root: Path | None) -> list[Path]:
+    """Return the folders of the submissions asked for; none where no folder was.
+
+    Raises:
+        BadInput: there is no such folder, or no submission in it.
+    """
+    from safer_bench.gather import submission_folders
+
+    found = submission_folders(root) if root else []
+    if root and not found:
+        raise BadInput(
+            f"{root}: holds no submission; expected submissions/NAME with submission.yaml and scores, which `safer-bench "
+            f"score CRITERION --out {root}/NAME` writes; without a folder the truth's own criteria are judged"
+        )
+    return found
 
 
 def compare(
@@ -191,10 +222,10 @@ def compare(
     from safer_bench.cli.console import table
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation import evaluate as evaluate_scores
-    from safer_bench.gather import gather, submission_folders
+    from safer_bench.gather import gather
 
     tree = load_tree(truth)
-    scores = gather(tree, submission_folders(submissions) if submissions else []).scores
+    scores = gather(tree, _submissions(submissions)).scores
     found = comparison.compare(evaluate_scores(tree, scores), tree, first, second, metric)
     for group in dict.fromkeys((each.dataset, each.split) for each in found):
         chosen = [each for each in found if (each.dataset, each.split) == group]

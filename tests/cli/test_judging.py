@@ -10,6 +10,7 @@ import pytest
 
 from safer_bench.dataset.tree import load_tree
 from safer_bench.perturbations import parse_perturbation, perturbations
+from tests.cli.given import network_file
 from tests.conftest import COMMITTED, ROOT
 
 
@@ -51,6 +52,52 @@ def test_a_bad_submission_is_exit_code_1(cli, small_tree, small_scores, tmp_path
     assert found.err.startswith(f"Refused: {folder / 'scores.parquet'}: cannot be read")
     assert cli("evaluate", folder, "--truth", small_tree.path, "--out", tmp_path / "board").code == 2
     assert not (tmp_path / "board").exists()
+
+
+def test_evaluate_says_which_submissions_it_read(cli, small_tree, small_scores, tmp_path):
+    folder = shutil.copytree(small_scores, tmp_path / "submissions" / "mine")
+    found = cli("evaluate", folder.parent, "--truth", small_tree.path, "--out", tmp_path / "board")
+    assert (found.code, found.out.splitlines()[0]) == (0, f"Submissions: 1 read: {folder}")
+    found = cli("evaluate", "--truth", small_tree.path, "--out", tmp_path / "own")
+    assert (found.code, found.out.splitlines()[0]) == (0, "Submissions: none; the truth's own criteria alone")
+    assert (tmp_path / "own" / "leaderboard.md").is_file()
+
+
+@pytest.mark.parametrize(
+    "words", [("evaluate", "{folder}", "--out", "{folder}/b"), ("compare", "snip", "l2_norm", "--submissions", "{folder}")]
+)
+def test_a_folder_without_any_submission_is_refused(cli, small_tree, tmp_path, words):
+    """Its user once got a board, and no word that nothing of theirs was on it."""
+    found = cli(*(word.replace("{folder}", str(tmp_path)) for word in words), "--truth", small_tree.path)
+    assert (found.code, found.err) == (
+        2,
+        f"Error: {tmp_path}: holds no submission; expected submissions/NAME with submission.yaml and scores, which `safer-bench "
+        f"score CRITERION --out {tmp_path}/NAME` writes; without a folder the truth's own criteria are judged\n",
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_scores_of_ones_own_network_go_on_to_a_truth_of_its_own(cli, tmp_path):
+    """`check` knows the networks of the truth at hand alone."""
+    network = network_file(tmp_path, "from tests.conftest import tiny_network\n    return tiny_network()")
+    run, scores, tree, board = (tmp_path / name for name in ("run", "scores", "tree", "board"))
+    cli("measure", "--network", network, "--perturbation", "sign_flip:0.5", "--examples", 30, "--out", run)
+    found = cli("score", "l2_norm", "--network", network, "--out", scores)
+    pack, evaluate = found.out.removeprefix(f"{scores}: 1 criteria on 1 networks. Next: ").strip().split("; ")
+    assert (pack, evaluate) == (
+        f"safer-bench pack RUN --scores {scores} --out TREE",
+        "safer-bench evaluate --truth TREE --out BOARD",
+    )
+    places = {"RUN": run, "TREE": tree, "BOARD": board}
+    for command in (pack, evaluate):
+        assert cli(*(places.get(word, word) for word in command.split()[1:])).code == 0, command
+    assert "l2_norm" in (board / "leaderboard.md").read_text()
+    found = cli("check", scores)
+    assert found.code == 1
+    assert "'tiny' is no network of the truth." in found.err
+    assert (
+        found.err.splitlines()[-1] == f"The networks: {', '.join(load_tree(COMMITTED)['networks']['network'].to_pylist())}"
+    )
 
 
 def test_a_submission_of_some_networks_is_accepted_and_told(cli, small_tree, tmp_path):
