@@ -90,12 +90,15 @@ def _published(kind: str) -> dict[str, Any]:
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Return what is known of an entry of any kind, as ordered facts; ``kind`` comes first.
+    """Return what is known of an entry of any kind or of an added control, as ordered facts; ``kind`` comes first.
 
     Raises:
         UnknownName: no entry of any kind has that name.
     """
-    everything = {key: (kind, entry) for kind in KINDS for key, entry in _entries(kind).items()}
+    from safer_bench.controls import ADDED  # brings scipy.stats
+
+    everything: dict[str, tuple[str, Any]] = {name: ("added control", facts) for name, facts in ADDED.items()}
+    everything |= {key: (kind, entry) for kind in KINDS for key, entry in _entries(kind).items()}
     kind, entry = look_up(everything, name, "entry")
     return {"kind": kind, "name": name} | (entry if isinstance(entry, dict) else _FACTS[kind](entry))
 

@@ -1,6 +1,6 @@
 """Two criteria side by side: paired differences under each perturbation, with intervals where families support them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 from safer_bench import files
 from safer_bench.aggregation import MIN_LAYERS, family_weights
 from safer_bench.bootstrap import MIN_FAMILIES, intervals
+from safer_bench.controls import ADDED
 from safer_bench.errors import BadInput
 from safer_bench.registry import look_up
+from safer_bench.schema import METRICS
 
 Array = np.ndarray
 ALL = "all perturbations"
@@ -48,6 +50,27 @@ class Comparison:
     def difference(self) -> float:
         """First minus second."""
         return self.first - self.second
+
+
+def check_names(criteria: Iterable[str], first: str, second: str, metric: str, out: Path | None = None) -> None:
+    """Refuse at once what evaluation would take its time to find out.
+
+    Args:
+        criteria: names of all that were scored; the controls that evaluation adds are known beside them.
+        first, second: names of criteria.
+        metric: name of a metric.
+        out: file of the plot.
+
+    Raises:
+        UnknownName: a criterion or metric has no such name.
+        BadInput: a plot does not end so.
+    """
+    known = dict.fromkeys((*criteria, *ADDED))
+    for name in (first, second):
+        look_up(known, name, "criterion")
+    look_up(dict.fromkeys(METRICS), metric, "metric")
+    if out is not None:
+        _check_ending(out)
 
 
 def compare(
@@ -137,6 +160,11 @@ def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
     ]
 
 
+def _check_ending(path: Path) -> None:
+    if path.suffix not in PLOT_FORMATS:
+        raise BadInput(f"{path}: a plot ends in {', '.join(PLOT_FORMATS)}")
+
+
 def plot(comparisons: Sequence[Comparison], path: Path, title: str) -> None:
     """Draw each difference with its interval, and those of single families as grey dots.
 
@@ -148,8 +176,7 @@ def plot(comparisons: Sequence[Comparison], path: Path, title: str) -> None:
     Raises:
         BadInput: another ending, or the file cannot be written.
     """
-    if path.suffix not in PLOT_FORMATS:
-        raise BadInput(f"{path}: a plot ends in {', '.join(PLOT_FORMATS)}")
+    _check_ending(path)
     import matplotlib
 
     matplotlib.use("agg")

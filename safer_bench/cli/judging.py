@@ -217,6 +217,8 @@ def compare(
 
     Example: safer-bench compare snip l2_norm --out compare.png
     """
+    import pyarrow.compute as pc
+
     from safer_bench import comparison
     from safer_bench.bootstrap import MIN_FAMILIES
     from safer_bench.cli.console import table
@@ -226,7 +228,9 @@ def compare(
 
     tree = load_tree(truth)
     scores = gather(tree, _submissions(submissions)).scores
-    found = comparison.compare(evaluate_scores(tree, scores), tree, first, second, metric)
+    comparison.check_names(scores["criterion"].unique().to_pylist(), first, second, metric, out)
+    compared = scores.filter(pc.field("criterion").isin([first, second]))  # evaluation adds the controls by itself
+    found = comparison.compare(evaluate_scores(tree, compared), tree, first, second, metric)
     for group in dict.fromkeys((each.dataset, each.split) for each in found):
         chosen = [each for each in found if (each.dataset, each.split) == group]
         typer.echo(f"{', '.join(group)}: {metric} of {first} and {second}, mean over families")

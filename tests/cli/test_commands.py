@@ -8,6 +8,7 @@ from typer.main import get_command
 
 from safer_bench import zoo
 from safer_bench.cli import app
+from safer_bench.controls import ADDED
 from safer_bench.dataset.tree import load_tree
 from tests.cli.given import MEASURE
 
@@ -53,6 +54,16 @@ def test_info_of_a_criterion_shows_formula_source_and_cost(cli):
         "examples  as many as asked for",
         "source    Kunstner et al. 2019, arXiv 1905.12558; the trace of the diagonal GGN as well (softmax)",
     ]
+
+
+@pytest.mark.parametrize("name", list(ADDED))
+def test_info_knows_the_controls_that_every_board_has(cli, name):
+    found = cli("info", name)
+    assert (found.code, found.err) == (0, "")
+    facts = dict(line.split(maxsplit=1) for line in found.out.splitlines())
+    assert (facts["kind"], facts["name"]) == ("added control", name)
+    assert facts["what"].endswith(".")
+    assert name not in cli("list", "criteria").out.split(), "`score` cannot compute it"
 
 
 def test_info_of_a_network_names_its_layers(cli):
