@@ -12,14 +12,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from safer_bench import schema
 from safer_bench.dataset import responsible
 from safer_bench.dataset.front_matter import front_matter
+from safer_bench.dataset.responsible import Statements
+from safer_bench.dataset.tree import DEFAULT
 
 
-def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str]) -> str:
+def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], statements: Statements) -> str:
     """Return the README of a dataset tree: front matter for the Hub, how the truth was measured, every column.
 
     Args:
         tables: every table of the tree.
         contents: content hash of each table.
+        statements: what is said of its data.
     """
     template = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -30,7 +33,7 @@ def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str]) -> 
     ).get_template("card.md.j2")
     tables = {name: tables[name] for name in schema.TABLES if name in tables}
     return template.render(
-        front_matter=front_matter(tables, contents),
+        front_matter=front_matter(tables, contents, ours=statements.ours),
         n_rows=tables["layer_drops"].num_rows,
         tables={name: schema.TABLES[name] for name in tables},
         row_counts={name: table.num_rows for name, table in tables.items()},
@@ -41,6 +44,9 @@ def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str]) -> 
         schema_version=schema.VERSION,
         revision=contents["layer_drops"][:16],
         responsible=responsible,
+        statements=statements,
+        folder=DEFAULT if statements.ours else "TREE",
+        split="test" if "test" in tables["networks"]["split"].to_pylist() else "validation",
     )
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from safer_bench import schema
 from safer_bench.dataset import responsible
 from safer_bench.dataset.front_matter import data_version
+from safer_bench.dataset.responsible import Statements
 
 CONFORMS_TO = ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
 PARQUET = "application/x-parquet"  # the name that mlcroissant reads; the registered one it does not know
@@ -43,27 +44,15 @@ CONTEXT = {
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
 }
-RESPONSIBLE = {
-    "dataCollection": responsible.COLLECTION,
-    "dataCollectionType": ["Experiments"],
-    "dataCollectionMissingData": responsible.MISSING,
-    "dataPreprocessingProtocol": [responsible.PREPROCESSING],
-    "dataAnnotationProtocol": [responsible.ANNOTATION],
-    "dataUseCases": list(responsible.USES),
-    "dataLimitations": list(responsible.LIMITATIONS),
-    "dataBiases": list(responsible.BIASES),
-    "personalSensitiveInformation": [responsible.PERSONAL],
-    "dataSocialImpact": responsible.SOCIAL_IMPACT,
-    "dataReleaseMaintenancePlan": responsible.MAINTENANCE,
-}
 
 
-def render_croissant(contents: Mapping[str, str], digests: Mapping[str, str]) -> str:
+def render_croissant(contents: Mapping[str, str], digests: Mapping[str, str], statements: Statements) -> str:
     """Return the Croissant description of a dataset tree.
 
     Args:
         contents: content hash of each table.
         digests: SHA-256 of each Parquet file, by its path within the tree.
+        statements: what is said of its data.
     """
     revision = contents["layer_drops"]
     tables = [name for name in schema.TABLES if name in contents]
@@ -71,17 +60,39 @@ def render_croissant(contents: Mapping[str, str], digests: Mapping[str, str]) ->
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS_TO,
-        "name": "safer-bench",
+        "name": "safer-bench" if statements.ours else "layer-sensitivities",
         "description": responsible.DESCRIPTION,
-        "license": responsible.LICENCE,
-        "url": "https://huggingface.co/datasets/safer-bench/safer-bench",
-        "citeAs": responsible.citation(revision[:16]),
+        **(_origin(revision) if statements.ours else {}),
         "version": data_version(revision),
-        **{f"rai:{name}": text for name, text in RESPONSIBLE.items()},
+        **{f"rai:{name}": text for name, text in _responsible(statements).items()},
         "distribution": [*(_file_object(path, digests[path]) for path in sorted(digests)), *map(_file_set, tables)],
         "recordSet": [_record_set(name) for name in tables],
     }
     return json.dumps(document, indent=1) + "\n"
+
+
+def _origin(revision: str) -> dict[str, str]:
+    return {
+        "license": responsible.LICENCE,
+        "url": "https://huggingface.co/datasets/safer-bench/safer-bench",
+        "citeAs": responsible.citation(revision[:16]),
+    }
+
+
+def _responsible(statements: Statements) -> dict[str, Any]:
+    return {
+        "dataCollection": responsible.COLLECTION,
+        "dataCollectionType": ["Experiments"],
+        "dataCollectionMissingData": responsible.MISSING,
+        "dataPreprocessingProtocol": [statements.preprocessing],
+        "dataAnnotationProtocol": [statements.annotation],
+        "dataUseCases": list(responsible.USES),
+        "dataLimitations": list(statements.limitations),
+        "dataBiases": list(statements.biases),
+        "personalSensitiveInformation": [statements.personal],
+        "dataSocialImpact": responsible.SOCIAL_IMPACT,
+        "dataReleaseMaintenancePlan": statements.maintenance,
+    }
 
 
 def _file_object(path: str, digest: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from safer_bench.dataset.card import render_card
 from safer_bench.dataset.croissant import render_croissant
+from safer_bench.dataset.responsible import statements
 
 WRITERS = ("datasets", "huggingface_hub", "Jinja2", "numpy", "pyarrow", "PyYAML", "scipy")  # what the bytes depend on
 
@@ -21,9 +22,10 @@ def render_documents(
         contents: content hash of each table.
         digests: SHA-256 of each Parquet file, by its path within the tree.
     """
+    said = statements(tables["networks"]["dataset"].to_pylist())
     return {
-        "README.md": render_card(tables, contents),
-        "croissant.json": render_croissant(contents, digests),
+        "README.md": render_card(tables, contents, said),
+        "croissant.json": render_croissant(contents, digests, said),
         "constraints.txt": _constraints(),
     }
 

@@ -12,20 +12,21 @@ from safer_bench.dataset.tree import split_files
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def front_matter(tables: Mapping[str, pa.Table], contents: Mapping[str, str]) -> str:
+def front_matter(tables: Mapping[str, pa.Table], contents: Mapping[str, str], *, ours: bool) -> str:
     """Return the YAML block of a dataset's card, in the words of huggingface_hub and datasets.
 
     Args:
         tables: every table of the tree, in the order in which they are to be shown.
         contents: content hash of each table.
+        ours: whether the tree is of the package's own data: of others the licence is not known.
     """
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
     n_rows = tables["layer_drops"].num_rows
     data = DatasetCardData(
-        license="cc-by-4.0",
-        pretty_name="safer-bench: true layer sensitivities of trained networks",
+        license="cc-by-4.0" if ours else None,
+        pretty_name=f"{'safer-bench: true' if ours else 'True'} layer sensitivities of trained networks",
         language=["en"],
         tags=["robustness", "layer-sensitivity", "pruning", "quantization", "bit-flips", "benchmark"],
         annotations_creators=["machine-generated"],

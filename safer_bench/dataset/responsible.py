@@ -1,7 +1,16 @@
 """What is said of the data in every tree: how they came about, what they are for, and what not to conclude from them.
 
-The card and ``croissant.json`` say the same, so both take it from here.
+The card and ``croissant.json`` say the same, so both take it from here. Of data that the package does not know, such as a
+user's own, nothing is claimed: whoever measured them states it.
 """
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+KNOWN = {
+    "digits": ("handwritten digits", "digits"),
+    "fashion_mnist": ("Fashion-MNIST", "clothing"),
+}  # its name, what it shows
 
 DESCRIPTION = (
     "Measured sensitivity of every layer of trained networks: one layer at a time was perturbed (noise, pruning, "
@@ -15,12 +24,9 @@ COLLECTION = (
     "weight at one level by one draw of a keyed random stream, judged on consecutive evaluation examples in "
     "canonical arithmetic (float64 with the range of float32), so that the integers do not depend on the machine."
 )
-ANNOTATION = (
-    "No human annotated anything. Right and wrong follow from the labels of the source datasets (handwritten "
-    "digits, Fashion-MNIST), whose label errors are in the counts."
-)
+NOT_FOLDED = "Layers are never folded with their batch norm."
 PREPROCESSING = (
-    "Layers are never folded with their batch norm. Images are those of the source datasets, standardised; "
+    "Images are those of the source datasets, standardised; "
     "criteria see probe images only, the truth is of evaluation images, and networks were trained on neither."
 )
 MISSING = (
@@ -43,17 +49,16 @@ LIMITATIONS = (
     "The levels of two perturbations are on different scales: their drops at the n-th level are not comparable.",
     "`int8_bit_count` flips as many bits of a small layer as of a large one: its severe levels invert all bits of the "
     "smallest, which is alike in all draws and harms less than inverting half of them.",
-    "The truth of `test` is public, so a criterion can be fitted to it: don't.",
 )
-BIASES = (
+PUBLIC = "The truth of `test` is public, so a criterion can be fitted to it: don't."
+BIASES_OF_THE_ZOO = (
     "Small image classifiers only (under half a million parameters, ten classes, small grey images); no language, "
     "no large networks, no detection.",
     "Most families of the zoo are convolutional, and some have more networks than others: means are taken over families.",
+)
+BIASES = (
     "Built-in levels were chosen on three small validation networks, to cost from a hundredth to most of the accuracy. "
     "Elsewhere they cost more or less, and few bits or a mantissa never cost most of it; the card says what they did cost.",
-)
-PERSONAL = (
-    "None: images of digits and of clothing, of which the tables hold no pixel; only counts, digests and names of layers."
 )
 SOCIAL_IMPACT = (
     "Knowing which layers are fragile helps to protect a network against faults and to compress it; it tells an "
@@ -64,6 +69,66 @@ MAINTENANCE = (
     "of safer-bench. Each release adds networks; old revisions stay. `safer-bench verify` measures rows of any "
     "revision again."
 )
+MAINTENANCE_BY_OTHERS = (
+    "A changed number is a new revision. How older ones are kept is not known here; whoever measured these data states it. "
+    "`safer-bench verify` measures rows again where the networks are at hand."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """What is said of one tree, as far as it depends on whose data it is of.
+
+    Attributes:
+        ours: whether all its data are those that the package knows; of others neither licence, authors nor home are claimed.
+        annotation, preprocessing, personal, maintenance: a few sentences each.
+        limitations, biases: one item each.
+    """
+
+    ours: bool
+    annotation: str
+    preprocessing: str
+    personal: str
+    maintenance: str
+    limitations: tuple[str, ...]
+    biases: tuple[str, ...]
+
+
+def statements(datasets: Iterable[str]) -> Statements:
+    """Return what is said of a tree.
+
+    Args:
+        datasets: names of the datasets that its networks are judged on.
+    """
+    names = sorted(set(datasets))
+    known, others = [name for name in KNOWN if name in names], [name for name in names if name not in KNOWN]
+    called = ", ".join(KNOWN[name][0] for name in known)
+    shown = " and of ".join(KNOWN[name][1] for name in known)
+
+    def of_each(of_known: Iterable[str], unknown: str) -> tuple[str, ...]:
+        found = tuple(f"Of {called}: {text}" if others else text for text in of_known) if known else ()
+        unstated = f"Of data {', '.join(map(repr, others))}: {unknown} is not known here; whoever measured them states it."
+        return (*found, unstated) if others else found
+
+    labels = (
+        f"No human annotated anything. Right and wrong follow from the labels of the source datasets ({called}), whose "
+        "label errors are in the counts."
+    )
+    images = f"None: images of {shown}, of which the tables hold no pixel; only counts, digests and names of layers."
+    return Statements(
+        ours=not others,
+        annotation=" ".join(of_each([labels], "who labelled the examples")),
+        preprocessing=" ".join(
+            (
+                NOT_FOLDED,
+                *of_each([PREPROCESSING], "how examples were prepared, and which of them networks were trained on,"),
+            )
+        ),
+        personal=" ".join(of_each([images], "whether they hold personal information")),
+        maintenance=MAINTENANCE_BY_OTHERS if others else MAINTENANCE,
+        limitations=LIMITATIONS if others else (*LIMITATIONS, PUBLIC),
+        biases=(*of_each(BIASES_OF_THE_ZOO, "what networks and examples leave out"), *BIASES),
+    )
 
 
 def citation(revision: str) -> str:
