@@ -36,7 +36,7 @@ class Network:
     Raises:
         BadInput: a name that cannot name files, a model in training mode, of other parameters than float32, or one that
             does not turn one image and three into logits, images and labels that do not match, labels out of range,
-            examples in the order of their classes, or non-finite images.
+            examples in the order of their classes, non-finite images, or evaluation examples as probe examples.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Network:
         self.spec: str | None = None  # what load_network made it of, so that another process can
         self.model = _checked_model(model, name)
         self.evaluation = _checked_part(images, labels, f"{name}, evaluation")
-        self._probe = None if probe is None else _checked_part(*probe, f"{name}, probe")
+        self._probe = None if probe is None else _checked_probe(probe, self.evaluation, name)
         self.n_classes = self._count_classes()
 
     def __repr__(self) -> str:
@@ -208,10 +208,26 @@ def _checked_part(images: Any, labels: Any, where: str) -> Part:
     return images.float().cpu(), labels.cpu()
 
 
+def _checked_probe(probe: Any, evaluation: Part, name: str) -> Part:
+    if not isinstance(probe, tuple | list) or len(probe) != 2:
+        raise BadInput(f"network {name}, probe: a {type(probe).__name__}; expected (images, labels)")
+    images, labels = _checked_part(probe[0], probe[1], f"{name}, probe")
+    n_both = min(len(images), len(evaluation[0]))
+    if images.shape[1:] == evaluation[0].shape[1:] and torch.equal(images[:n_both], evaluation[0][:n_both]):
+        raise BadInput(
+            f"network {name}, probe: these are evaluation examples, so that criteria would see what they are judged by; "
+            "give others of the same kind"
+        )
+    return images, labels
+
+
 def _as_tensor(values: Any) -> torch.Tensor:
     if isinstance(values, Sequence) and len(values) and isinstance(values[0], torch.Tensor | np.ndarray):
         return torch.cat([torch.as_tensor(chunk) for chunk in values])
-    return torch.as_tensor(values)
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"a {type(values).__name__} is no images or labels ({error}); expected a tensor or array") from error
 
 
 def require_network(given: object) -> None:

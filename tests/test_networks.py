@@ -93,3 +93,18 @@ def test_an_unknown_layer_gets_a_near_miss(tiny):
     with pytest.raises(BadInput) as error:
         tiny.layer("hiden")
     assert str(error.value) == "network 'tiny' has no layer 'hiden'. Did you mean 'hidden'?"
+
+
+def test_probe_examples_are_a_pair_and_others_than_the_evaluation_ones():
+    model, images, labels = nn.Linear(2, 2).eval(), torch.randn(6, 2), torch.tensor([0, 1, 0, 1, 1, 0])
+    with pytest.raises(BadInput, match=r"network own, probe: a Tensor; expected \(images, labels\)"):
+        Network(model, images, labels, probe=images)
+    for same in (images, images[:3]):
+        with pytest.raises(BadInput, match="network own, probe: these are evaluation examples"):
+            Network(model, images, labels, probe=(same, labels[: len(same)]))
+    assert len(Network(model, images[:3], labels[:3], probe=(images[3:], labels[3:])).probe[1]) == 3
+
+
+def test_what_is_no_array_is_named():
+    with pytest.raises(BadInput, match="a NoneType is no images or labels"):
+        Network(nn.Linear(2, 2).eval(), None, LABELS)
