@@ -90,7 +90,7 @@ def trained(corruption, folder):
     path = train(replace(DIGITS, recipe=recipe), folder)
     model = weights.load_weights_file(path, DIGITS.build(), recipe.sha256)
     held_out = data.load_part("digits", "probe")
-    indicator = score("corruption_indicator_l2", Network(model, *held_out, probe=held_out))
+    indicator = score("corruption_indicator_l2", Network(model, *held_out), *held_out)
     return sum(indicator.values()) / len(indicator), accuracy(model, held_out)
 
 
