@@ -40,7 +40,7 @@ def test_a_failing_perturbation_is_told_by_the_process_that_called(tmp_path):
     )
     with pytest.raises(BadInput) as error:
         measure_into(tmp_path / "run", [tiny_network()], make_protocol([f"{path}:breaks"]), workers=2)
-    assert str(error.value) == "perturbation 'breaks' at level 0.1: ArithmeticError: on purpose"
+    assert str(error.value) == "perturbation 'breaks' at level 0.1: ArithmeticError: on purpose (mine.py:4, in breaks)"
     assert not list((tmp_path / "run").glob("parts/*/*"))
     assert "stopped: perturbation 'breaks'" in (tmp_path / "run" / "log.txt").read_text()
 
