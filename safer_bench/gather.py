@@ -52,7 +52,7 @@ def submission_folders(root: Path) -> list[Path]:
 def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> Gathered:
     """Return the scores of a tree's own criteria and of submissions, ready to evaluate.
 
-    A criterion may be in both, where its scores agree to 1e-5 relative (the last digits are the machine's).
+    A criterion may be in both, where its scores agree to a thousandth (the last digits are the machine's).
 
     Raises:
         BadInput: two submissions give one criterion different scores.

@@ -12,12 +12,12 @@ from safer_bench.criteria import Criterion, criteria, parse_criterion
 from safer_bench.errors import BadInput
 from safer_bench.networks import Network
 from safer_bench.registry import is_file_spec
+from safer_bench.score_table import FLOOR, TOLERANCE
 from safer_bench.scoring import EXAMPLES, Levels, Sweep
 from safer_bench.submission import Submission, SubmissionCard, write_submission
 from safer_bench.suffixes import Suffixes
 
 Report = Callable[[str, int, int], None]
-TOLERANCE, FLOOR = 1e-3, 1e-6  # of a score, and of the largest of its network: the last digits are the machine's
 
 
 def write_scores(

@@ -16,6 +16,7 @@ Key = tuple[Any, ...]  # (network, layer[, perturbation[, level]])
 TRACKS = ("blind", "perturbation_aware", "level_aware")
 PLACE = ("criterion", "track", "network", "layer", "perturbation", "level")
 OWN = "the tree's own scores"
+TOLERANCE, FLOOR = 1e-3, 1e-6  # of a score, and of the largest of its network: the last digits are the machine's
 
 
 def from_mapping(name: str, scores: Mapping[Key, float], truth: Mapping[str, pa.Table]) -> pa.Table:
@@ -56,16 +57,19 @@ def agreed(sources: Iterable[tuple[str, list[dict[str, Any]]]]) -> list[dict[str
     """Return the rows of criteria that come from several places, once each; the first place's where both have one.
 
     Args:
-        sources: (where, rows) of each place; scores agree to 1e-5 relative (the last digits are the machine's).
+        sources: (where, rows) of each place; scores agree to a thousandth (the last digits are the machine's).
 
     Raises:
         BadInput: two places give different scores.
     """
     found: dict[Key, tuple[dict[str, Any], str]] = {}
+    largest: dict[tuple[str, str], float] = {}
     for where, rows in sources:
         for row in rows:
             first, first_where = found.setdefault(tuple(row[name] for name in PLACE), (row, where))
-            if not math.isclose(first["score"], row["score"], rel_tol=1e-5, abs_tol=1e-12):
+            of = (row["criterion"], row["network"])
+            largest[of] = max(largest.get(of, 0.0), abs(first["score"]))
+            if abs(first["score"] - row["score"]) > TOLERANCE * abs(first["score"]) + FLOOR * largest[of]:
                 raise BadInput(
                     f"criterion {row['criterion']!r} scores {row['layer']!r} of {row['network']!r} {first['score']:g} in "
                     f"{first_where} and {row['score']:g} in {where}; if these are two criteria, rename the "

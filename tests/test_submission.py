@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from safer_bench import schema
+from safer_bench import schema, score_table
 from safer_bench.errors import BadInput
 from safer_bench.evaluation import evaluate
 from safer_bench.gather import gather, submission_folders
@@ -277,6 +277,20 @@ def test_two_submissions_with_different_scores_of_one_criterion_are_refused(writ
 
 def test_a_criterion_with_the_trees_own_scores_is_listed_once(small_tree, small_scores):
     assert gather(small_tree, [small_scores]).scores.equals(gather(small_tree, []).scores)
+
+
+def test_the_last_digits_of_a_score_are_the_machines():
+    """Another number of threads moved a score of `wanda` on shufflenet31 by 2e-5: it is the same criterion."""
+    place = {"criterion": "mine", "track": "blind", "network": "a", "perturbation": None, "level": None}
+
+    def rows(*scores):
+        return [place | {"layer": str(i), "score": score} for i, score in enumerate(scores)]
+
+    first = rows(1000.0, 1.0, 0.0)
+    assert score_table.agreed([("here", first), ("there", rows(1000.9, 1.0, 0.0009))]) == first
+    for other in (rows(1001.1, 1.0, 0.0), rows(1000.0, 1.0031, 0.0), rows(1000.0, 1.0, 0.0011)):
+        with pytest.raises(BadInput, match="criterion 'mine' scores"):
+            score_table.agreed([("here", first), ("there", other)])
 
 
 def test_folders_of_submissions_are_found(write, tmp_path):
