@@ -131,8 +131,7 @@ def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]
     use = _uses(model, images, found)
     fixed = _position_embeddings(model, images, found, use)
     found = [each for each in found if each[0] not in fixed]
-    use.order = [name for name in use.order if name not in fixed]
-    position = {name: index for index, name in enumerate(use.order)}
+    position = {name: index for index, name in enumerate(name for name in use.order if name not in fixed)}
     layers = [_layer(name, module, p, position.get(name, -1), use.macs[name]) for name, module, p in found]
     return tuple(sorted(layers, key=lambda layer: (layer.index < 0, layer.index)))
 

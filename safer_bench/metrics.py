@@ -25,9 +25,8 @@ def _of_arrays(metric: F) -> F:
     """Let a metric take lists as well as arrays."""
 
     @wraps(metric)
-    def call(*, k: int | None = None, **given: Any) -> Any:
-        arrays = {name: np.asarray(values, dtype=np.float64) for name, values in given.items()}
-        return metric(**arrays) if k is None else metric(**arrays, k=k)
+    def call(**given: Any) -> Any:
+        return metric(**{name: value if name == "k" else np.asarray(value, np.float64) for name, value in given.items()})
 
     return call  # type: ignore[return-value]
 

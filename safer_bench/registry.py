@@ -5,6 +5,7 @@ A decorator only makes an entry; nothing is registered at import, so a user's fi
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 import sysconfig
@@ -78,7 +79,8 @@ def absolute(spec: str) -> str:
 def error_text(error: BaseException) -> str:
     """Return the type and message of an error on one line, and the last line of the user's own code that it passed."""
     text = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
-    ours = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), "<")
+    folders = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
+    ours = (*(folder + os.sep for folder in folders), "<")
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
     if not lines or isinstance(error, SaferBenchError):
         return text

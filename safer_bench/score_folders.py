@@ -12,7 +12,7 @@ from safer_bench.criteria import Criterion, criteria, parse_criterion
 from safer_bench.errors import BadInput
 from safer_bench.networks import Network
 from safer_bench.registry import is_file_spec
-from safer_bench.score_table import FLOOR, TOLERANCE
+from safer_bench.score_table import alike
 from safer_bench.scoring import EXAMPLES, Levels, Sweep
 from safer_bench.submission import Submission, SubmissionCard, write_submission
 from safer_bench.suffixes import Suffixes
@@ -213,8 +213,8 @@ def _asked(given: Mapping[tuple[Any, ...], float], levels: Levels) -> Levels:
 
 
 def _compare(found: Mapping[tuple[Any, ...], float], given: Mapping[tuple[Any, ...], float], where: str) -> None:
-    floor = FLOOR * max(map(abs, given.values()))
+    largest = max(map(abs, given.values()))
     for place, score in given.items():
-        if abs(found[place] - score) > TOLERANCE * abs(score) + floor:
+        if not alike(score, found[place], largest):
             at = ", ".join(str(part) for part in place if part is not None)
             raise BadInput(f"{where}: {at}: submitted {score:g}, computed again {found[place]:g}")

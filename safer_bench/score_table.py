@@ -53,6 +53,11 @@ def complete(rows: Iterable[Mapping[str, Any]], layers: pa.Table) -> pa.Table:
     return schema.build("scores", filled)
 
 
+def alike(score: float, again: float, largest: float) -> bool:
+    """Tell whether a score of a network, whose largest magnitude is given, came out again but for the last digits."""
+    return abs(score - again) <= TOLERANCE * abs(score) + FLOOR * largest
+
+
 def agreed(sources: Iterable[tuple[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
     """Return the rows of criteria that come from several places, once each; the first place's where both have one.
 
@@ -69,7 +74,7 @@ def agreed(sources: Iterable[tuple[str, list[dict[str, Any]]]]) -> list[dict[str
             first, first_where = found.setdefault(tuple(row[name] for name in PLACE), (row, where))
             of = (row["criterion"], row["network"])
             largest[of] = max(largest.get(of, 0.0), abs(first["score"]))
-            if abs(first["score"] - row["score"]) > TOLERANCE * abs(first["score"]) + FLOOR * largest[of]:
+            if not alike(first["score"], row["score"], largest[of]):
                 raise BadInput(
                     f"criterion {row['criterion']!r} scores {row['layer']!r} of {row['network']!r} {first['score']:g} in "
                     f"{first_where} and {row['score']:g} in {where}; if these are two criteria, rename the "

@@ -131,8 +131,13 @@ def test_a_run_that_begins_meanwhile_is_told_from_something_else(tmp_path, monke
         (folder / "log.txt").touch()
         return seen(folder)
 
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(BadInput):
+        RunFolder(tmp_path).refuse_foreign()
+    (tmp_path / "letter.txt").unlink()
     monkeypatch.setattr(Path, "iterdir", begins)
     RunFolder(tmp_path).refuse_foreign()
+    assert {path.name for path in seen(tmp_path)} == {"run.json", "log.txt"}, "it looked while the other run began"
 
 
 def test_what_a_start_that_was_cut_short_leaves_behind_does_not_stop_the_next(tmp_path):

@@ -82,7 +82,7 @@ def test_a_model_is_unchanged_to_the_bit_in_unsaved_buffers_too(tiny, tmp_path, 
         score(criterion_file(tmp_path, f"{body}; return {LAYERS}"), tiny)
 
 
-def test_a_weight_that_is_no_number_is_no_change(tiny, tmp_path):
+def test_a_value_that_is_no_number_is_no_change(tiny, tmp_path):
     tiny.model.register_buffer("missing", torch.tensor(float("nan")))
     assert score(criterion_file(tmp_path, f"return {LAYERS}"), tiny)["head"] == 3.0
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ def verify(
     Example: safer-bench verify data_cards/safer-bench --rows 20
     """
     from safer_bench.dataset.tree import load_tree
-    from safer_bench.dataset.verify import problems
+    from safer_bench.dataset.verify import choose_rows, problems
 
     found = load_tree(tree)
     wrong = list(problems(found))
@@ -57,25 +57,27 @@ def verify(
         raise typer.Exit(1)
     typer.echo(f"{found.path}: {len(found.manifest['files'])} files as in the manifest, schema and sums in order")
     if rows:
-        _remeasure(found, rows, dataset, seed, (network or [], perturbation or []))
+        chosen = choose_rows(found["layer_drops"], rows, seed, dataset)
+        _remeasure(found, chosen, network or [], perturbation or [], is_named=bool(dataset))
 
 
-def _remeasure(tree: "Tree", n_rows: int, dataset: str | None, seed: int, own: tuple[list[str], list[str]]) -> None:
+def _remeasure(
+    tree: "Tree", chosen: list[dict[str, Any]], networks: list[str], perturbations: list[str], *, is_named: bool
+) -> None:
+    """Measure chosen rows again; ``is_named``: those of a dataset that was asked for by name, which has to be here."""
     with needs_torch():
         from safer_bench.measurement.remeasure import remeasure
         from safer_bench.measurement.tuning import tune_allocator
         from safer_bench.perturbations import parse_perturbation
         from safer_bench.zoo import load_network
-    from safer_bench.dataset.verify import choose_rows, row_name
+    from safer_bench.dataset.verify import row_name
 
     tune_allocator()
-    own_networks = [load_network(spec) for spec in own[0]]
-    own_perturbations = [parse_perturbation(spec)[0] for spec in own[1]]
-    chosen = choose_rows(tree["layer_drops"], n_rows, seed, dataset)
-    networks = {row["network"]: row for row in tree["networks"].to_pylist()}
+    own = [load_network(spec) for spec in networks], [parse_perturbation(spec)[0] for spec in perturbations]
+    facts = {row["network"]: row for row in tree["networks"].to_pylist()}
     outcomes: Counter[str] = Counter()
     with progress() as report:
-        for verdict in remeasure(chosen, networks, tree.manifest["seed"], own_networks, own_perturbations):
+        for verdict in remeasure(chosen, facts, tree.manifest["seed"], *own):
             outcomes[verdict.outcome] += 1
             report(row_name(verdict.row), outcomes.total(), len(chosen))
             if verdict.outcome != "equal" and (verdict.outcome != "absent" or outcomes["absent"] == 1):
@@ -86,7 +88,7 @@ def _remeasure(tree: "Tree", n_rows: int, dataset: str | None, seed: int, own: t
             f"{n_absent} of {len(chosen)} rows were not measured again: their images, weights or perturbation are not here"
         )
     typer.echo(f"{outcomes['equal']} of {len(chosen) - n_absent} rows equal")
-    if n_absent and (dataset or n_absent == len(chosen)):
+    if n_absent and (is_named or n_absent == len(chosen)):
         raise typer.Exit(2)
     if outcomes["equal"] < len(chosen) - n_absent:
         raise typer.Exit(1)

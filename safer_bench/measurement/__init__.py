@@ -38,8 +38,8 @@ def measure(
 
     Args:
         network: a zoo network or your own.
-        perturbations: one or several, each ``NAME[:LEVEL,...]``, ``FILE.py:FUNC[:LEVEL,...]`` or an entry (several workers
-            can only take it from an importable module); all built-in ones where none is given.
+        perturbations: one or several, each ``NAME[:LEVEL,...]``, ``FILE.py:FUNC[:LEVEL,...]`` or an entry (one of your
+            own for one worker only); all built-in ones where none is given.
         draws: independent draws of each random perturbation at each level.
         examples: evaluation examples a probe sees; all where None. Draw d sees slice d, so that draws differ in examples.
         seed: of all random streams.

@@ -79,6 +79,13 @@ class Protocol:
         return draw % (total // n_examples) * n_examples, n_examples
 
 
+def _spec(given: str | Perturbation) -> str | Perturbation:
+    """Return what another process can read, where there is such a thing: a path that holds everywhere, a built-in's name."""
+    if isinstance(given, str):
+        return absolute(given)
+    return given.name if perturbations().get(given.name) is given else given
+
+
 def make_protocol(
     specs: Sequence[str | Perturbation], draws: Draws = 1, n_examples: int | None = None, seed: int = 0, first_draw: int = 0
 ) -> Protocol:
@@ -88,7 +95,7 @@ def make_protocol(
         UnknownName: no perturbation has that name.
         BadInput: levels that are no numbers, a perturbation named twice, fewer than one draw.
     """
-    chosen_specs = tuple(absolute(spec) if isinstance(spec, str) else spec for spec in specs or perturbations())
+    chosen_specs = tuple(map(_spec, specs or perturbations()))
     chosen = tuple(parse_perturbation(spec) for spec in chosen_specs)
     names = [entry.name for entry, _ in chosen]
     if len(set(names)) < len(names):

@@ -13,29 +13,26 @@ from safer_bench.dataset.tree import load_tree
 from safer_bench.measurement import make_protocol, measure_into
 from tests.conftest import tiny_network
 
-CLAIMS = (
-    *(
-        "handwritten",
-        "of digits",
-        "clothing",
-        "fashion",
-        "standardised",
-        "trained on neither",
-        "no pixel",
-        "ten classes",
-        "half a million",
-    ),
-    *(
-        "zoo",
-        "cc-by",
-        "creativecommons",
-        "safer-bench authors",
-        "huggingface.co",
-        "data_cards/safer-bench",
-        "new tag on the hub",
-    ),
-    *("`test` is public", "each release adds"),
-)
+CLAIMS = [
+    "handwritten",
+    "of digits",
+    "clothing",
+    "fashion",
+    "standardised",
+    "trained on neither",
+    "no pixel",
+    "ten classes",
+    "half a million",
+    "zoo",
+    "cc-by",
+    "creativecommons",
+    "safer-bench authors",
+    "huggingface.co",
+    "data_cards/safer-bench",
+    "new tag on the hub",
+    "`test` is public",
+    "each release adds",
+]
 
 
 @pytest.fixture(scope="module")

@@ -145,5 +145,6 @@ def test_measure_takes_names_and_entries_one_or_several(tiny):
     assert by_name.num_rows == 3 * (5 + 1)
     assert measure(tiny, [entry, "quantize:2"], examples=20).equals(by_name)
     assert measure(tiny, entry, examples=20).equals(measure(tiny, "magnitude_prune", examples=20))
+    assert make_protocol([entry]).specs == ("magnitude_prune",), "which worker processes can read"
     with pytest.raises(BadInput, match="expected a Network, got 'digits_mlp'"):
         measure("digits_mlp", entry)
