@@ -13,6 +13,14 @@ MIN_LAYERS = 10  # networks with fewer are shown apart
 COINCIDE = {"random_corruption_l2": "gaussian_noise"}  # its norm is exact, the other's on average: not counted twice
 
 
+def averaged(weights: Array, values: Array) -> Array:
+    """Return means of values ``(..., n_cells)`` by weights ``(n_families, n_cells)``: ``(..., n_families)``.
+
+    Products are summed in numpy's own order: a matrix library's depends on the processor.
+    """
+    return np.sum(np.ascontiguousarray(values)[..., None, :] * weights, axis=-1)
+
+
 def family_weights(
     cells: Sequence[tuple[str, str]], families: Mapping[str, str], perturbation_families: Mapping[str, str]
 ) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from safer_bench.perturbations.stream import Stream
-from safer_bench.reliability import MIN_DRAWS
+from safer_bench.reliability import MIN_DRAWS, shrunken
 from safer_bench.standard_errors import standard_errors
 
 Array = np.ndarray
@@ -46,9 +46,7 @@ def allocate(changes: Sequence[Array], weights: Array, slices: Array, reliabilit
     per_draw = np.array([w**2 * level.mean(-1).var(0, ddof=1) for w, level in zip(weights, changes, strict=True)])
     of_draws = np.sum([of_level / len(level) for of_level, level in zip(per_draw, changes, strict=True)], axis=0)
     shared = np.maximum(0.0, noise - of_draws) if len(np.unique(slices)) == 1 else np.zeros_like(noise)
-    spread = float(area.var(ddof=1)) if len(area) > 1 else 0.0
-    kept = max(0.0, 1.0 - float(noise.mean()) / spread) if spread > 0 else 0.0
-    layers, random = np.sqrt(kept) * (area - area.mean()), Stream("allocation").normal((2, N_SIMULATED, len(area)))
+    layers, random = shrunken(area, np.sqrt(noise)), Stream("allocation").normal((2, N_SIMULATED, len(area)))
 
     def expected(draws: Array) -> float:
         errors = np.sqrt(np.sum(per_draw / draws[:, None], axis=0) + shared)

@@ -1,6 +1,7 @@
 """From drops at several levels to one number a layer: the normalised area and the tolerated level; no I/O."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import numpy as np
 
@@ -9,9 +10,9 @@ DIGITS = 12  # significant ones; the last are the machine's
 
 
 def axis(levels: Array | Sequence[float], scale: str) -> Array:
-    """Return levels ``(n_levels,)`` on their scale: log10 or as they are."""
+    """Return levels ``(n_levels,)`` on their scale: as they are, or log10, rounded once (numpy's is the processor's)."""
     values = np.asarray(levels, dtype=np.float64)
-    return np.log10(values) if scale == "log10" else values
+    return np.array([float(Decimal(value).log10()) for value in values.tolist()]) if scale == "log10" else values
 
 
 def area_weights(levels: Array | Sequence[float], scale: str) -> Array:
@@ -72,4 +73,4 @@ def tolerated_level(levels: Array, scale: str, drops: Array, limit: float = 0.01
     position = axis(levels, scale)
     share = (limit - drops[i - 1]) / (drops[i] - drops[i - 1])
     found = position[i - 1] + share * (position[i] - position[i - 1])
-    return float(10.0**found if scale == "log10" else found), False
+    return float(Decimal(10) ** Decimal(float(found)) if scale == "log10" else found), False

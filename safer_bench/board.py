@@ -5,6 +5,7 @@ result was seen: every criterion that is no control against ``parameters``, and 
 among them on the validation networks of the same dataset, all corrected together.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench import controls
-from safer_bench.aggregation import MIN_LAYERS, family_weights
+from safer_bench.aggregation import MIN_LAYERS, averaged, family_weights
 from safer_bench.bootstrap import MIN_FAMILIES, intervals, rank_intervals, simultaneous_intervals
 from safer_bench.errors import BadInput
 from safer_bench.registry import look_up, suggestion
@@ -28,11 +29,13 @@ BASELINE = ("parameters", "blind")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A criterion's mean minus another's, with the interval that holds for all differences of the board at once."""
+    """A criterion's mean minus another's, with the interval that holds for all differences of the board at once.
+
+    The interval is None where the families' differences, or resamples of them, do not spread.
+    """
 
     value: float
-    low: float
-    high: float
+    interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ class BoardRow:
         by_family: mean over networks for each family it scored.
         n_undefined: cells without a value (a constant score or truth), counted as 0.
         n_cells: all cells.
-        interval: 95 % interval of ``value``; None where too few families support one.
+        limits: least and greatest possible mean of each of these families.
+        interval: 95 % interval of ``value``; None where families are too few, or too nearly alike to support one.
         ranks: best and worst rank within the track that the data allow; None likewise, and for replicates.
         against: ``{criterion: difference}``, the declared comparisons; empty likewise.
     """
@@ -57,6 +61,7 @@ class BoardRow:
     value: float | None
     by_network: dict[str, float]
     by_family: dict[str, float]
+    limits: tuple[list[float], list[float]]
     n_undefined: int
     n_cells: int
     interval: tuple[float, float] | None = None
@@ -198,11 +203,13 @@ def boards_of(values: CellValues, facts: Facts, scope: Scope) -> tuple[Board, ..
 def _board(key: tuple[str, str, bool], values: CellValues, facts: Facts, scope: Scope, n_ungated: int) -> Board:
     dataset, split, headline = key
     families = {name: facts.families[name] for name in sorted({cell.network for cell in values.cells})}
-    rows = [_row(*each, values.cells, facts) for each in zip(values.entries, values.values, values.known, strict=True)]
+    by_entry = zip(values.entries, values.values, values.known, values.limits.swapaxes(0, 1), strict=True)
+    rows = [_row(*each, values.cells, facts) for each in by_entry]
     rows.sort(key=lambda row: (TRACKS.index(row.track), row.value is None, -round(row.value or 0.0, 9), row.criterion))
     stated = np.isfinite(values.ceilings)
     cells = [cell for cell, has in zip(values.cells, stated, strict=True) if has]
-    ceiling = _row(("ceiling", ""), values.ceilings[stated], stated[stated], cells, facts)
+    no_limits = np.zeros((2, len(cells)))
+    ceiling = _row(("ceiling", ""), values.ceilings[stated], stated[stated], no_limits, cells, facts)
     n_cells = len(values.cells)
     if 2 * ceiling.n_cells < n_cells:  # of other cells than the criteria's means, it would bound none of them
         ceiling = replace(ceiling, value=None, by_network={}, by_family={})
@@ -211,18 +218,20 @@ def _board(key: tuple[str, str, bool], values: CellValues, facts: Facts, scope: 
     )
 
 
-def _row(entry: Entry, values: Array, known: Array, cells: Sequence[BoardCell], facts: Facts) -> BoardRow:
-    """Average what a criterion reached in the cells that it scored; both arrays are ``(n_cells,)``."""
+def _row(entry: Entry, values: Array, known: Array, limits: Array, cells: Sequence[BoardCell], facts: Facts) -> BoardRow:
+    """Average what a criterion reached in the cells that it scored; arrays are ``(n_cells,)``, limits two of these."""
     pairs = tuple((cell.network, cell.perturbation) for cell, scored in zip(cells, known, strict=True) if scored)
     names, families, by_network, by_family = _weights(pairs, facts)
     scored = values[known]
     numbers = np.where(np.isfinite(scored), scored, 0.0)
-    means, of_families = by_network @ numbers, by_family @ numbers
+    means, of_families = averaged(by_network, numbers), averaged(by_family, numbers)
+    lowest, highest = averaged(by_family, limits[:, known]).tolist()
     return BoardRow(
         *entry,
         value=float(of_families.mean()) if known.all() and len(known) else None,
         by_network=dict(zip(names, means.tolist(), strict=True)),
         by_family=dict(zip(families, of_families.tolist(), strict=True)),
+        limits=(lowest, highest),
         n_undefined=int(np.isnan(scored).sum()),
         n_cells=len(pairs),
     )
@@ -249,8 +258,8 @@ def _with_intervals(board: Board, winner: Entry | None) -> tuple[BoardRow, ...]:
     ranked = {(row.criterion, row.track): row for row in board.rows if row.value is not None}
     if not ranked:
         return board.rows
-    low, high = _rounded(*intervals(_values(ranked.values())))
-    found = {entry: replace(ranked[entry], interval=(low[i], high[i])) for i, entry in enumerate(ranked)}
+    ends = _rounded(*intervals(_values(ranked.values()), _limits(ranked.values())))
+    found = {entry: replace(ranked[entry], interval=interval) for entry, interval in zip(ranked, ends, strict=True)}
     for track in TRACKS:
         rivals = [entry for entry in ranked if entry[1] == track and entry[0] not in controls.REPLICATES]
         if rivals:
@@ -271,19 +280,28 @@ def _declared_comparisons(ranked: Mapping[Entry, BoardRow], winner: Entry | None
     ]
     if not pairs:
         return {}
-    first, second = (_values(ranked[pair[side]] for pair in pairs) for side in (0, 1))
-    means, (low, high) = (first - second).mean(1), _rounded(*simultaneous_intervals(first - second))
+    first, second = ([ranked[pair[side]] for pair in pairs] for side in (0, 1))
+    differences = _values(first) - _values(second)
+    (lowest, highest), (least, most) = _limits(first), _limits(second)
+    ends = _rounded(*simultaneous_intervals(differences, (lowest - most, highest - least)))
     found: dict[Entry, dict[str, Difference]] = {}
-    for i, (entry, other) in enumerate(pairs):
-        found.setdefault(entry, {})[other[0]] = Difference(float(means[i]), low[i], high[i])
+    for (entry, other), mean, interval in zip(pairs, differences.mean(1).tolist(), ends, strict=True):
+        found.setdefault(entry, {})[other[0]] = Difference(mean, interval)
     return found
 
 
-def _values(rows: Iterable[BoardRow]) -> np.ndarray:
+def _values(rows: Iterable[BoardRow]) -> Array:
     """Return the family means ``(n_rows, n_families)``."""
     return np.array([list(row.by_family.values()) for row in rows])
 
 
-def _rounded(*ends: np.ndarray) -> tuple[list[float], ...]:
-    """Return plain numbers without the last digits, which are the machine's."""
-    return tuple([round(value, 6) for value in end.tolist()] for end in ends)
+def _limits(rows: Iterable[BoardRow]) -> tuple[Array, Array]:
+    """Return the least and the greatest possible family means, ``(n_rows, n_families)`` each."""
+    lowest, highest = np.array([row.limits for row in rows]).swapaxes(0, 1)
+    return lowest, highest
+
+
+def _rounded(low: Array, high: Array) -> list[tuple[float, float] | None]:
+    """Return the ends of intervals to six digits; None where there is none."""
+    pairs = zip(low.tolist(), high.tolist(), strict=True)
+    return [None if math.isnan(start) else (round(start, 6), round(end, 6)) for start, end in pairs]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench import files
-from safer_bench.aggregation import MIN_LAYERS, family_weights
+from safer_bench.aggregation import MIN_LAYERS, averaged, family_weights
 from safer_bench.bootstrap import MIN_FAMILIES, intervals
 from safer_bench.controls import ADDED
 from safer_bench.errors import BadInput
@@ -21,6 +21,7 @@ from safer_bench.schema import METRICS
 Array = np.ndarray
 ALL = "all perturbations"
 PLOT_FORMATS = (".png", ".svg", ".pdf")
+COLUMNS = ("value", "lowest", "highest")  # of results
 HEADER = ("perturbation", "networks", "families", "first", "second", "difference", "95 % interval")
 
 
@@ -34,7 +35,8 @@ class Comparison:
         n_networks: how many both scored.
         first, second: means over families of the metric.
         by_family: difference first minus second for each family.
-        interval: 95 % interval of the mean difference by itself; None where families are fewer than six.
+        interval: 95 % interval of the mean difference by itself; None where families are fewer than six, or too nearly
+            alike.
     """
 
     dataset: str
@@ -114,10 +116,10 @@ def compare(
         here = [place for place in shared if place[:2] == (dataset, split)]
         for name in (ALL, *sorted({place[2] for place in here})):
             chosen = [place for place in here if name in (ALL, place[2])]
-            values = np.array([[side[place]["value"] or 0.0 for place in chosen] for side in sides])
+            values = [[[side[place][name] or 0.0 for place in chosen] for side in sides] for name in COLUMNS]
             weights = family_weights([(place[3], place[2]) for place in chosen], families, kinds)
             names = {place[3]: families[place[3]] for place in chosen}
-            found.append(_comparison((dataset, split, name), names, values @ weights.T))
+            found.append(_comparison((dataset, split, name), names, averaged(weights, np.array(values))))
     return found
 
 
@@ -135,13 +137,14 @@ def _place(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _comparison(place: tuple[str, str, str], networks: Mapping[str, str], means: Array) -> Comparison:
-    """Return a comparison from the family of each network and the means ``(2, n_families)``, families sorted."""
-    differences, interval = means[0] - means[1], None
+    """Return a comparison from the family of each network and means ``(n_columns, 2, n_families)``, families sorted."""
+    (first, second), (lowest, least), (highest, most) = means
+    differences, interval = first - second, None
     if len(differences) >= MIN_FAMILIES:
-        low, high = intervals(differences[None])
-        interval = (round(float(low[0]), 6), round(float(high[0]), 6))
+        low, high = intervals(differences[None], ((lowest - most)[None], (highest - least)[None]))
+        interval = None if np.isnan(low[0]) else (round(float(low[0]), 6), round(float(high[0]), 6))
     by_name = dict(zip(sorted(set(networks.values())), differences.tolist(), strict=True))
-    return Comparison(*place, len(networks), float(means[0].mean()), float(means[1].mean()), by_name, interval)
+    return Comparison(*place, len(networks), float(first.mean()), float(second.mean()), by_name, interval)
 
 
 def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
@@ -191,7 +194,7 @@ def plot(comparisons: Sequence[Comparison], path: Path, title: str) -> None:
     axes.set_yticks(range(len(comparisons)), [f"{each.perturbation} ({each.dataset}, {each.split})" for each in comparisons])
     axes.invert_yaxis()
     axes.axvline(0, color="0.5", lw=0.8)
-    few = any(each.interval is None for each in comparisons)
+    few = any(len(each.by_family) < MIN_FAMILIES for each in comparisons)
     axes.set_xlabel(
         "difference; grey: families" + (f"; no interval below {MIN_FAMILIES} families" if few else "; 95 % interval")
     )

@@ -38,6 +38,7 @@ TRIVIAL = ("constant", "depth", "depth_backward", "first_last", "macs", "paramet
 MEASURING = ("measured_drop_32", "measured_drop_128", "measured_drop_128_by_level", "measured_drop_512")
 CONTROLS = (*TRIVIAL, *MEASURING, *ADDED)
 PENALTY = 1.0
+DIGITS = 9  # of slopes and scores: the last are the machine's, and would tell layers apart that are alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +75,17 @@ def size_depth(networks: Mapping[str, Lesson]) -> dict[str, Array]:
             if other.dataset == network.dataset and other.split == "validation" and other.family != network.family
         ]
         if teachers:
-            found[name] = _scaled_ranks(network.facts).T @ _ridge(teachers)
+            slopes = _ridge(teachers)[:, None]
+            found[name] = np.round((slopes * _scaled_ranks(network.facts)).sum(0), DIGITS)
     return found
 
 
 def _ridge(networks: Sequence[Lesson]) -> Array:
     features = np.concatenate([_scaled_ranks(network.facts).T for network in networks])
     target = np.concatenate([_scaled_ranks(network.areas).mean(0) for network in networks])
-    return np.linalg.solve(features.T @ features + PENALTY * np.eye(features.shape[1]), features.T @ target)
+    crossed = np.sum(features[:, :, None] * features[:, None], axis=0)
+    slopes = np.linalg.solve(crossed + PENALTY * np.eye(len(crossed)), np.sum(features * target[:, None], axis=0))
+    return np.asarray(np.round(slopes, DIGITS))
 
 
 def _scaled_ranks(values: Array) -> Array:

@@ -76,8 +76,13 @@ def _judged(networks: Sequence[NetworkTruth], scores: ScoreArrays) -> Judged:
     entries = [*scores.entries, *((name, "level_aware") for name in controls.REPLICATES)]
     parts = [_judge(network, scores, len(entries)) for network in networks]
     empty = np.zeros((len(entries), 0, len(METRICS)))
-    return Judged(entries, networks, np.concatenate([empty, *(part.values for part in parts)], axis=1),
-                  np.concatenate([empty > 0, *(part.known for part in parts)], axis=1))  # fmt: skip
+    return Judged(
+        entries,
+        networks,
+        np.concatenate([empty, *(part.values for part in parts)], axis=1),
+        np.concatenate([empty > 0, *(part.known for part in parts)], axis=1),
+        np.concatenate([np.zeros((2, 2, 0, len(METRICS))), *(_limits(network.truth) for network in networks)], axis=2),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +115,31 @@ def _judge(network: NetworkTruth, scores: ScoreArrays, n_entries: int) -> _Value
 
 def _judge_replicates(truth: CellTruth, found: _Values) -> None:
     """Judge one half of the truth by the other, the last entries, wherever it can be halved."""
-    halved = np.isfinite(truth.half_a).all(-1) & np.isfinite(truth.half_b).all(-1)
+    halved = _halved(truth)
     half = replace(_each(truth, halved), values=truth.half_a[halved])
     for place, sign in enumerate(controls.REPLICATES.values(), start=-len(controls.REPLICATES)):
         for i, metric in enumerate(METRICS):
             found.values[place, halved, i] = metric(half, sign * truth.half_b[halved])
         found.known[place] = halved[:, None] & ~HALF_IS_KNOWN
+
+
+def _halved(truth: CellTruth) -> Array:
+    return np.asarray(np.isfinite(truth.half_a).all(-1) & np.isfinite(truth.half_b).all(-1))
+
+
+def _limits(truth: CellTruth) -> Array:
+    """Return the limits of every metric, judged by the whole truth and by the half that replicates are judged by.
+
+    Returns:
+        Least and greatest for each: ``(whole or half, least or greatest, n_cells, n_metrics)``.
+    """
+    halved = _halved(truth)
+    half = replace(_each(truth, halved), values=truth.half_a[halved])
+    found = np.zeros((2, 2, len(truth.values), len(METRICS)))
+    for i, metric in enumerate(METRICS):
+        found[0, :, :, i] = metric.limits(truth)
+        found[1, :, halved, i] = np.transpose(metric.limits(half))
+    return found
 
 
 def _each(truth: CellTruth, index) -> CellTruth:  # type: ignore[no-untyped-def]

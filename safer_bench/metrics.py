@@ -8,7 +8,8 @@ or a constant side.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
+from decimal import Decimal
+from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy import stats
 
 Array = np.ndarray
 MANY_LAYERS = 200  # from here on pairs of layers are counted one ranking after the other
-
+ROUNDING = 1e-9  # what differs by less, relative to its size, differs by rounding alone
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,12 +54,18 @@ def _where(defined: Array, values: Array) -> Any:
 
 
 def _dot(a: Array, b: Array) -> Array:
+    """Return sums of products in numpy's own order: a matrix library's depends on the processor."""
+    return np.asarray(np.sum(a * b, axis=-1), dtype=np.float64)
+
+
+def _exact_dot(a: Array, b: Array) -> Array:
+    """Return sums of products of whole numbers or halves, exact in any order, without an array of the products."""
     return np.asarray(np.einsum("...i,...i->...", a, b), dtype=np.float64)
 
 
-def _cosine(a: Array, b: Array) -> Array:
+def _cosine(a: Array, b: Array, dot: Callable[[Array, Array], Array]) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(_dot(a, b) / np.sqrt(_dot(a, a) * _dot(b, b)))
+        return np.asarray(dot(a, b) / np.sqrt(dot(a, a) * dot(b, b)))
 
 
 def _centred_ranks(values: Array) -> Array:
@@ -78,7 +85,7 @@ def spearman(*, truth: Array, scores: Array) -> Any:
     >>> spearman(truth=np.array([1.0, 2.0, 3.0]), scores=np.array([10.0, 20.0, 15.0]))
     0.5
     """
-    return _where(_defined(truth, scores), _cosine(_centred_ranks(truth), _centred_ranks(scores)))
+    return _where(_defined(truth, scores), _cosine(_centred_ranks(truth), _centred_ranks(scores), _exact_dot))
 
 
 @_of_arrays
@@ -92,16 +99,20 @@ def kendall_tau_b(*, truth: Array, scores: Array) -> Any:
     """
     defined, n_layers = _defined(truth, scores), truth.shape[-1]
     if n_layers <= MANY_LAYERS:
-        first, second = np.triu_indices(n_layers, 1)
-        ranks = (_centred_ranks(values).astype(np.float32) for values in (truth, scores))
-        signs = (np.sign(each[..., first] - each[..., second]) for each in ranks)
-        return _where(defined, _cosine(*signs))
+        return _where(defined, _cosine(_signs_of_pairs(truth), _signs_of_pairs(scores), _exact_dot))
     found = np.full(defined.shape, np.nan)
     truths, given = (np.broadcast_to(values, (*defined.shape, n_layers)) for values in (truth, scores))
     for place in zip(*np.nonzero(np.atleast_1d(defined)), strict=True):
         at = place if defined.ndim else ()
         found[at] = stats.kendalltau(truths[at], given[at]).statistic
     return _where(defined, found)
+
+
+def _signs_of_pairs(values: Array) -> Array:
+    """Return -1, 0 or 1 for each pair of layers, float32 ``(..., n_layers * (n_layers - 1) / 2)``."""
+    first, second = np.triu_indices(values.shape[-1], 1)
+    ranks = _centred_ranks(values).astype(np.float32)
+    return np.asarray(np.sign(ranks[..., first] - ranks[..., second]))
 
 
 @_of_arrays
@@ -163,13 +174,19 @@ def ndcg_gain(*, truth: Array, scores: Array) -> Any:
     """
     gains = np.maximum(truth, 0.0)
     defined = _defined(truth, scores) & np.any(gains > 0, axis=-1)
-    discounts = 1.0 / np.log2(np.arange(2.0, truth.shape[-1] + 2.0))
+    discounts = np.array(_discounts(truth.shape[-1]))
     best = _dot(np.sort(gains, axis=-1)[..., ::-1], discounts)
     before = np.concatenate([[0.0], np.cumsum(discounts)])
     first, last = (stats.rankdata(-scores, method, axis=-1).astype(np.int64) for method in ("min", "max"))
     shared = (before[last] - before[first - 1]) / (last - first + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return _where(defined, (_dot(gains, shared) - gains.sum(-1) * discounts.mean()) / best)
+
+
+@lru_cache(maxsize=256)
+def _discounts(n: int) -> tuple[float, ...]:
+    """Return 1 / log2(1 + place) for places 1 to n, rounded once: numpy's logarithms depend on the processor."""
+    return tuple(float(Decimal(2).ln() / Decimal(1 + place).ln()) for place in range(1, n + 1))
 
 
 @_of_arrays
@@ -180,7 +197,7 @@ def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array
     on the other, both ways averaged; scores saw neither half, so they are judged on the mean of both, and exceed 1 where
     they are less noisy than a half. Tied scores are picked with equal probability. nan where one side is constant, k is
     over half of the layers, or the best choice is above a random one by less than two standard errors (of layers taken as
-    independent).
+    independent) or by rounding alone.
 
     Args:
         half_a, half_b: truth ``(..., n_layers)`` on two random halves of draws and examples.
@@ -200,7 +217,8 @@ def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array
     error = np.sqrt(np.sum((((top_a + top_b) / 2.0 - share) * errors) ** 2, axis=-1))
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = _dot(_top_probability(scores, k) - share, mean) / best
-    return _where(defined & (best > 0.0) & (best >= 2.0 * error), gain)
+    least = ROUNDING * np.max(np.abs(mean), axis=-1)
+    return _where(defined & (best > least) & (best >= 2.0 * error), gain)
 
 
 @_of_arrays
@@ -225,14 +243,32 @@ def partial_spearman(*, truth: Array, scores: Array, given: Array) -> Any:
     sides = [_unexplained(_centred_ranks(values), explaining) for values in (truth, scores)]
     for _, explained in sides:
         defined = defined & ~explained
-    return _where(defined, _cosine(sides[0][0], sides[1][0]))
+    return _where(defined, np.clip(_cosine(sides[0][0], sides[1][0], _dot), -1.0, 1.0))
 
 
 def _unexplained(ranks: Array, explaining: Array) -> tuple[Array, Array]:
-    """Return the residuals of ``(..., n_layers)`` on ``(n_given, n_layers)``, and which of them are rounding errors."""
-    flat = ranks.reshape(-1, ranks.shape[-1]).T
-    left = (flat - explaining.T @ np.linalg.lstsq(explaining.T, flat, rcond=None)[0]).T.reshape(ranks.shape)
-    return left, np.sqrt(_dot(left, left)) < 1e-9 * np.sqrt(_dot(ranks, ranks))
+    """Return the residuals of ``(..., n_layers)`` on ``(n_given, n_layers)``, and which of them are rounding errors.
+
+    What explains is made orthogonal, one row after the other (modified Gram and Schmidt): a least-squares library's order
+    of sums depends on the processor.
+    """
+    basis: list[Array] = []
+    for row in explaining:
+        rest = _without(row, basis)
+        if not _vanishes(rest, row):
+            basis.append(rest)
+    left = _without(ranks, basis)
+    return left, _vanishes(left, ranks)
+
+
+def _without(values: Array, basis: list[Array]) -> Array:
+    for row in basis:
+        values = values - (_dot(values, row) / _dot(row, row))[..., None] * row
+    return values
+
+
+def _vanishes(rest: Array, whole: Array) -> Array:
+    return np.asarray(np.sqrt(_dot(rest, rest)) <= ROUNDING * np.sqrt(_dot(whole, whole)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,48 +291,93 @@ class CellTruth:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A column of the board: name, one-line description, and its function of (truth, scores)."""
+    """A column of the board.
+
+    Attributes:
+        name, description: one word, one line.
+        function: of (truth, scores).
+        limits: of a truth: the least and the greatest value that any scores have there, ``(...)`` each; both are 0, what
+            undefined values count as, where no scores have one.
+    """
 
     name: str
     description: str
     function: Callable[[CellTruth, Array], Any]
+    limits: Callable[[CellTruth], tuple[Array, Array]]
 
     def __call__(self, truth: CellTruth, scores: Array) -> Any:
         """Return the metric of a truth and scores ``(..., n_layers)``."""
         return self.function(truth, scores)
 
 
-def _overlap_at(k: int) -> Metric:
+def _of_correlations(truth: CellTruth) -> tuple[Array, Array]:
+    ones = np.ones(truth.values.shape[:-1])
+    return -ones, ones
+
+
+def _overlap(name: str, description: str, k_of: Callable[[int], int]) -> Metric:
     def overlap(truth: CellTruth, scores: Array) -> Any:
-        return chance_corrected_overlap(truth=truth.values, scores=scores, k=k)
+        return chance_corrected_overlap(truth=truth.values, scores=scores, k=k_of(scores.shape[-1]))
 
-    return Metric(f"top_{k}_overlap", f"overlap of the {k} most sensitive layers, chance-corrected", overlap)
+    def limits(truth: CellTruth) -> tuple[Array, Array]:
+        n_layers, ones = truth.values.shape[-1], np.ones(truth.values.shape[:-1])
+        share = k_of(n_layers) / n_layers
+        return (-share / (1.0 - share) * ones, ones) if share <= 0.5 else (0.0 * ones, 0.0 * ones)
+
+    return Metric(name, description, overlap, limits)
 
 
-def _overlap_at_ten_percent(truth: CellTruth, scores: Array) -> Any:
-    return chance_corrected_overlap(truth=truth.values, scores=scores, k=-(-scores.shape[-1] // 10))
+def _overlap_at(k: int) -> Metric:
+    return _overlap(f"top_{k}_overlap", f"overlap of the {k} most sensitive layers, chance-corrected", lambda _: k)
+
+
+def _best_and_worst(
+    metric: Callable[[CellTruth, Array], Any], judge: Callable[[CellTruth], Array]
+) -> Callable[[CellTruth], tuple[Array, Array]]:
+    """Return the limits of a gain: what the order by the truth that it is judged by reaches, and the opposite order."""
+
+    def limits(truth: CellTruth) -> tuple[Array, Array]:
+        order = judge(truth)
+        return np.nan_to_num(metric(truth, -order)), np.nan_to_num(metric(truth, order))
+
+    return limits
 
 
 def _protected_gain_at(k: int) -> Metric:
     def gain(truth: CellTruth, scores: Array) -> Any:
         return protected_gain(half_a=truth.half_a, half_b=truth.half_b, errors=truth.errors, scores=scores, k=k)
 
-    return Metric(f"protected_gain_at_{k}", f"what protecting {k} layers saves, of what the best choice would", gain)
+    limits = _best_and_worst(gain, lambda truth: (truth.half_a + truth.half_b) / 2.0)
+    return Metric(f"protected_gain_at_{k}", f"what protecting {k} layers saves, of what the best choice would", gain, limits)
+
+
+def _ndcg(truth: CellTruth, scores: Array) -> Any:
+    return ndcg_gain(truth=truth.values, scores=scores)
+
+
+def _partial(truth: CellTruth, scores: Array) -> Any:
+    return partial_spearman(truth=truth.values, scores=scores, given=truth.size_and_depth)
+
+
+def _spearman(truth: CellTruth, scores: Array) -> Any:
+    return spearman(truth=truth.values, scores=scores)
+
+
+def _kendall(truth: CellTruth, scores: Array) -> Any:
+    return kendall_tau_b(truth=truth.values, scores=scores)
 
 
 METRICS = (
-    Metric("spearman", "Spearman's rank correlation", lambda cell, scores: spearman(truth=cell.values, scores=scores)),
-    Metric("kendall_tau_b", "Kendall's tau-b", lambda cell, scores: kendall_tau_b(truth=cell.values, scores=scores)),
+    Metric("spearman", "Spearman's rank correlation", _spearman, _of_correlations),
+    Metric("kendall_tau_b", "Kendall's tau-b", _kendall, _of_correlations),
     _overlap_at(1),
     _overlap_at(3),
     _overlap_at(5),
-    Metric("top_10_percent_overlap", "the same for the top tenth, rounded up", _overlap_at_ten_percent),
-    Metric("ndcg_gain", "NDCG above that of a random order", lambda cell, s: ndcg_gain(truth=cell.values, scores=s)),
+    _overlap("top_10_percent_overlap", "the same for the top tenth, rounded up", lambda n_layers: -(-n_layers // 10)),
+    Metric("ndcg_gain", "NDCG above that of a random order", _ndcg, _best_and_worst(_ndcg, lambda truth: truth.values)),
     _protected_gain_at(1),
     _protected_gain_at(3),
     Metric(
-        "partial_spearman",
-        "Spearman's rank correlation given the layers' sizes and positions",
-        lambda cell, s: partial_spearman(truth=cell.values, scores=s, given=cell.size_and_depth),
+        "partial_spearman", "Spearman's rank correlation given the layers' sizes and positions", _partial, _of_correlations
     ),
 )

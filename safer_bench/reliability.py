@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from safer_bench.metrics import METRICS, CellTruth, spearman
+from safer_bench.metrics import METRICS, ROUNDING, CellTruth, spearman
 from safer_bench.perturbations.stream import Stream
 
 Array = np.ndarray
@@ -98,13 +98,14 @@ def split_half_reliability(half_a: Array, half_b: Array) -> float:
 def shrunken(values: Array, errors: Array) -> Array:
     """Return layer means ``(n_layers,)`` pulled to their mean until they vary as much as the noise-free ones do.
 
-    The variance that noise adds is taken off; the best guess of each layer by itself would be pulled further, and all of
-    them together would then vary too little.
+    The variance that noise adds is taken off; values that differ by rounding alone are one value. The best guess of each
+    layer by itself would be pulled further, and all of them together would then vary too little.
 
     Source: Louis 1984, "Estimating a population of parameter values"; method of moments.
     """
-    spread = values.var(ddof=1) if len(values) > 1 else 0.0
-    keep = max(0.0, 1.0 - float(np.mean(errors**2)) / spread) if spread > 0 else 0.0
+    if np.ptp(values) <= ROUNDING * np.max(np.abs(values)):
+        return np.full_like(values, values.mean())
+    keep = max(0.0, 1.0 - float(np.mean(errors**2)) / float(values.var(ddof=1)))
     return values.mean() + np.sqrt(keep) * (values - values.mean())
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench import controls, schema
-from safer_bench.aggregation import MIN_LAYERS, family_weights
+from safer_bench.aggregation import MIN_LAYERS, averaged, family_weights
 from safer_bench.bootstrap import MIN_FAMILIES, intervals
 from safer_bench.network_truths import NetworkTruth
 
@@ -28,12 +28,19 @@ class Judged:
         networks: the truths; their cells, one network after the other, are the second axis.
         values: ``(n_entries, n_cells, n_metrics)``; nan where undefined.
         known: likewise, which of them there are, defined or not.
+        limits: of each metric ``(whole or half, least or greatest, n_cells, n_metrics)``; replicates are judged by a half.
     """
 
     entries: Sequence[tuple[str, str]]
     networks: Sequence[NetworkTruth]
     values: Array
     known: Array
+    limits: Array
+
+    @property
+    def judges(self) -> Array:
+        """What each entry is judged by ``(n_entries,)``: 0 the whole truth, 1 half of it."""
+        return np.array([name in controls.REPLICATES for name, _ in self.entries], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +49,9 @@ class FamilyMeans:
 
     Attributes:
         places: where.
-        values, low, high: ``(n_entries, n_places, n_metrics)``, and the ends of their intervals.
+        values, low, high: ``(n_entries, n_places, n_metrics)``, and the ends of their intervals; nan where there is none.
         known: likewise, which of them there are.
+        limits: of each metric ``(whole or half, least or greatest, n_places, n_metrics)``.
     """
 
     places: list[Place]
@@ -51,6 +59,7 @@ class FamilyMeans:
     low: Array
     high: Array
     known: Array
+    limits: Array
 
 
 def results_table(judged: Judged, perturbations: pa.Table, revision: str | None) -> pa.Table:
@@ -80,7 +89,8 @@ def results_table(judged: Judged, perturbations: pa.Table, revision: str | None)
         every = np.concatenate([np.broadcast_to(of_cells, judged.values.shape), of_means], axis=1)
         return pa.array(every[by_name[entry], place[pair], metric[pair]], pa.float64(), from_pandas=True)
 
-    replicate = np.array([name in controls.REPLICATES for name, _ in judged.entries])[:, None, None]
+    replicate = (judged.judges == 1)[:, None, None]
+    lowest, highest = (np.concatenate([judged.limits, means.limits], axis=2)[:, end] for end in (0, 1))
     ceilings = np.concatenate([np.zeros((0, len(schema.METRICS))), *(network.ceilings for network in judged.networks)])
     unknown = np.full(means.values.shape, np.nan)
     columns = {
@@ -92,6 +102,8 @@ def results_table(judged: Judged, perturbations: pa.Table, revision: str | None)
         "low": chosen(np.array(np.nan), means.low),
         "high": chosen(np.array(np.nan), means.high),
         "ceiling": chosen(np.where(replicate, np.nan, ceilings), unknown),  # ceilings are of the whole truth
+        "lowest": _of_judge(lowest, judged.judges[by_name[entry]], place[pair], metric[pair]),
+        "highest": _of_judge(highest, judged.judges[by_name[entry]], place[pair], metric[pair]),
     }
     kinds_of = schema.TABLES["results"]
     for i, name in enumerate(COLUMNS):
@@ -106,6 +118,11 @@ def _key(places: Sequence[Place], place: int, metric: int) -> tuple[Any, ...]:
     return tuple((value is None, value) for value in given)
 
 
+def _of_judge(limits: Array, judge: Array, place: Array, metric: Array) -> pa.Array:
+    """Return the limit of each row from those of all judges, places and metrics."""
+    return pa.array(np.round(limits, DIGITS)[judge, place, metric], pa.float64())
+
+
 def _taken(values: Sequence[Any], index: Array, kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind).take(pa.array(index))
 
@@ -115,7 +132,8 @@ def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> Fa
 
     There is one for each criterion, metric and perturbation at each level and in area, and one over all perturbations
     (``perturbation`` null, in area), of the networks of one dataset and split with ten layers or more. Where a criterion
-    did not score them all, or their families are fewer than six, there is none.
+    did not score them all, or their families are fewer than six, there is none; where values or resamples do not spread,
+    there is a mean without an interval (``bootstrap``).
 
     Args:
         judged: what every criterion reached.
@@ -123,26 +141,30 @@ def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> Fa
     """
     families = {network.network: network.family for network in judged.networks}
     places: list[Place] = []
-    found: list[tuple[Array, Array]] = []  # values (n_entries, n_metrics, n_families), known
+    found: list[tuple[Array, Array, Array]] = []  # values (n_entries, n_metrics, n_families), known, limits
     for place, cells, pairs in _places(judged.networks):
         weights = family_weights(pairs, families, perturbation_families)
         if len(weights) >= MIN_FAMILIES:
-            values = np.einsum("fc,ecm->emf", weights, np.nan_to_num(judged.values[:, cells]))
-            found.append((values, np.asarray(judged.known[:, cells].all(1))))
+            values = averaged(weights, np.swapaxes(np.nan_to_num(judged.values[:, cells]), 1, 2))
+            limits = averaged(weights, np.swapaxes(judged.limits[:, :, cells], 2, 3))
+            found.append((values, np.asarray(judged.known[:, cells].all(1)), limits))
             places.append(place)
     shape = (len(judged.entries), len(places), len(schema.METRICS))
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
-    means = FamilyMeans(places, value, low, high, np.zeros(shape, dtype=bool))
-    for n_families in sorted({values.shape[-1] for values, _ in found}):
-        chosen = [i for i, (values, _) in enumerate(found) if values.shape[-1] == n_families]
+    means = FamilyMeans(places, value, low, high, np.zeros(shape, dtype=bool), np.zeros((2, 2, *shape[1:])))
+    for n_families in sorted({values.shape[-1] for values, _, _ in found}):
+        chosen = [i for i, (values, _, _) in enumerate(found) if values.shape[-1] == n_families]
         known = np.stack([found[i][1] for i in chosen], axis=1)
         values = np.stack([found[i][0] for i in chosen], axis=1)[known]
-        ends = (np.round(each, INTERVAL_DIGITS) for each in intervals(values))
+        limits = np.stack([found[i][2] for i in chosen], axis=2)  # (judge, end, place, metric, family)
+        ranges = limits[judged.judges].swapaxes(0, 1)  # (end, entry, place, metric, family)
+        ends = (np.round(each, INTERVAL_DIGITS) for each in intervals(values, (ranges[0][known], ranges[1][known])))
         for array, numbers in zip((value, low, high), (values.mean(-1), *ends), strict=True):
             part = np.full(known.shape, np.nan)
             part[known] = numbers
             array[:, chosen] = part
         means.known[:, chosen] = known
+        means.limits[:, :, chosen] = limits.mean(-1)
     return means
 
 

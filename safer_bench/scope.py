@@ -103,6 +103,7 @@ class CellValues:
         values: ``(n_entries, n_cells)``; nan where undefined or not scored.
         known: likewise, which were scored.
         ceilings: ``(n_cells,)``; nan where there is none.
+        limits: least and greatest possible values ``(2, n_entries, n_cells)``; 0 where not scored.
     """
 
     entries: list[tuple[str, str]]
@@ -110,6 +111,7 @@ class CellValues:
     values: Array
     known: Array
     ceilings: Array
+    limits: Array
 
     def part(self, chosen: Array) -> "CellValues":
         """Return some of the cells, and the criteria that scored any of them; ``chosen`` is ``(n_cells,)``."""
@@ -120,6 +122,7 @@ class CellValues:
             self.values[np.ix_(entries, chosen)],
             self.known[np.ix_(entries, chosen)],
             self.ceilings[chosen],
+            self.limits[:, entries][:, :, chosen],
         )
 
 
@@ -145,10 +148,13 @@ def cell_values(results: pa.Table, facts: Facts, metric: str, level_rank: int | 
     values, ceilings = np.full((len(entries), len(cells)), np.nan), np.full(len(cells), np.nan)
     known = np.zeros(values.shape, dtype=bool)
     values[entry, cell], known[entry, cell] = table["value"].to_numpy(), True
+    limits = np.zeros((2, *values.shape))
+    for end, name in enumerate(("lowest", "highest")):
+        limits[end, entry, cell] = table[name].to_numpy()
     ceiling = table["ceiling"].to_numpy()
     stated = np.isfinite(ceiling)
     ceilings[cell[stated]] = ceiling[stated]
-    return CellValues(entries, [BoardCell(*each) for each in cells], values, known, ceilings)
+    return CellValues(entries, [BoardCell(*each) for each in cells], values, known, ceilings, limits)
 
 
 def _distinct(table: pa.Table, names: Sequence[str]) -> tuple[list[tuple[Any, ...]], Array]:

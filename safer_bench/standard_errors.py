@@ -18,6 +18,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 Array = np.ndarray
+ROUNDING = 1e-7  # of a variance that is 0, rounding leaves the square of up to this share of the changes
 
 
 def standard_errors(changes: Sequence[Array], weights: Array, slices: Array, *, deterministic: bool) -> Array:
@@ -55,7 +56,12 @@ class StandardErrors:
             variance = np.sum([self._of_slice(weights, covariance) for covariance in self._crossed], axis=0)
         else:
             variance = _squared(weights, self._of_draws)
-        return np.sqrt(np.maximum(variance, 0.0))
+        return np.sqrt(np.where(variance > (ROUNDING * self._size(weights)) ** 2, variance, 0.0))
+
+    def _size(self, weights: Array) -> Array:
+        """Return the mean share of changed answers ``(n_layers,)``, averaged by the weights' sizes."""
+        sizes = np.stack([np.abs(level).mean((0, 2), dtype=np.float64) for level in self._changes])
+        return np.asarray((np.abs(weights)[:, None] * sizes).sum(0))
 
     def _of_slice(self, weights: Array, covariance: Array) -> Array:
         """Return the variance that a slice adds: never below 0 from levels of as many draws."""
@@ -103,7 +109,8 @@ class StandardErrors:
 
 def _squared(weights: Array, covariance: Array) -> Array:
     """Return the variance ``(n_layers,)`` of a weighted sum from covariances ``(n_levels, n_levels, n_layers)``."""
-    return np.asarray(np.einsum("i,ijl,j->l", weights, covariance, weights))
+    products = weights[:, None, None] * covariance * weights[:, None]
+    return np.asarray(products.reshape(len(weights) ** 2, -1).sum(0))
 
 
 class _Seen:

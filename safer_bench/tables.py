@@ -216,9 +216,16 @@ TABLES: dict[str, pa.Schema] = {
         SUMMARY_LEVEL,
         _column("metric", STRING, f"one of {', '.join(METRICS)}; all but correlations are chance-corrected"),
         _column("value", F64, "null where undefined, as for a constant criterion"),
-        _column("low", F64, "lower end of the 95 % interval of a mean over six families or more, else null"),
-        _column("high", F64, "upper end of the 95 % interval of a mean over six families or more, else null"),
+        _column(
+            "low",
+            F64,
+            "lower end of the 95 % interval of a mean over six families or more; null where families are fewer, or too "
+            "nearly alike for resamples of them to spread",
+        ),
+        _column("high", F64, "upper end of that interval; null likewise"),
         _column("ceiling", F64, "what the noise-free truth would reach"),
+        _column("lowest", F64, "the least that any scores reach there: 0 where the metric is undefined for all"),
+        _column("highest", F64, "the most that any scores reach there: 0 where the metric is undefined for all"),
         _column("n_layers", I32, "number of layers ranked; null for means"),
         REVISION,
     ),

@@ -1,5 +1,7 @@
 """The control that predicts rankings from sizes and positions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,3 +40,14 @@ def test_it_is_the_ridge_regression_in_closed_form():
     padded = np.vstack([features.T, np.eye(3)]), np.concatenate([target, np.zeros(3)])  # a penalty of 1 as three more rows
     weights = np.linalg.lstsq(*padded, rcond=None)[0]
     assert size_depth({"t": teacher, "n": taught})["n"] == pytest.approx(weights @ ranks(taught.facts))
+
+
+def test_layers_that_are_alike_get_equal_scores_wherever_they_stand():
+    """A matrix product, which rounds by a row's place in memory, would rank them."""
+    rng = np.random.default_rng(2)
+    teacher, taught = network(rng, "b"), network(rng, "a", "test")
+    facts = taught.facts.copy()
+    facts[:, 1::2] = facts[:, ::2]
+    found = size_depth({"t": teacher, "n": replace(taught, facts=facts)})["n"]
+    assert np.array_equal(found[::2], found[1::2])
+    assert len(set(found)) == 15

@@ -204,3 +204,68 @@ def test_what_is_given_explains_itself_in_full():
     given = np.stack([np.arange(12.0), np.arange(12.0)[::-1] ** 2])
     assert isnan(partial_spearman(truth=np.sin(np.arange(12.0)), scores=np.exp(given[0]), given=given))
     assert isnan(partial_spearman(truth=np.arange(4.0), scores=np.array([2.0, 1, 4, 3]), given=given[:, :4]))
+
+
+def test_no_order_of_the_layers_leaves_the_limits_of_a_metric_and_some_reach_them():
+    """Every order of seven layers, against a truth whose halves differ and whose layers do not all lose."""
+    rng = np.random.default_rng(3)
+    orders = np.array(list(permutations(range(7))), dtype=float)
+    for seed in range(4):
+        half_a, half_b = np.random.default_rng(seed).normal(0.5, 1.0, (2, 7)) + np.arange(7.0)
+        truth = CellTruth((half_a + half_b) / 2, half_a, half_b, np.full(7, 1e-3), rng.random((2, 7)))
+        wide = CellTruth(
+            *(getattr(truth, name)[None] for name in ("values", "half_a", "half_b", "errors")), truth.size_and_depth
+        )
+        for metric in METRICS:
+            values, (lowest, highest) = metric(wide, orders), metric.limits(truth)
+            if np.isnan(values).all():
+                assert (lowest, highest) == (0.0, 0.0), metric.name
+                continue
+            values = np.nan_to_num(values)  # an order that size and depth explain in full has no partial correlation
+            assert np.all(values >= lowest - 1e-12), metric.name
+            assert np.all(values <= highest + 1e-12), metric.name
+            if metric.name != "partial_spearman":  # which size and depth may keep from its ends
+                assert (values.min(), values.max()) == pytest.approx((float(lowest), float(highest)), abs=1e-12), metric.name
+
+
+def test_limits_of_a_stack_are_those_of_each_truth():
+    half_a, half_b = np.random.default_rng(0).normal(size=(2, 3, 12))
+    half_b[1] = np.nan  # a truth that cannot be halved
+    truth = CellTruth(half_a, half_a, half_b, np.full((3, 12), 0.01), np.random.default_rng(1).random((2, 12)))
+    for metric in METRICS:
+        stacked = np.array(metric.limits(truth))
+        assert stacked.shape == (2, 3)
+        for i in range(3):
+            one = CellTruth(
+                *(getattr(truth, name)[i] for name in ("values", "half_a", "half_b", "errors")), truth.size_and_depth
+            )
+            assert stacked[:, i] == pytest.approx(np.array(metric.limits(one))), metric.name
+
+
+@pytest.mark.parametrize("n_given", [1, 2, 3])
+def test_what_is_explained_is_taken_out_as_least_squares_does(n_given):
+    rng = np.random.default_rng(n_given)
+    truth, scores = rng.normal(size=(2, 5, 30))
+    given = rng.normal(size=(n_given, 30))
+    given[-1] = 2.0 * given[0] if n_given == 3 else given[-1]  # twice the same: it explains nothing more
+    design = np.column_stack([np.ones(30), stats.rankdata(given, axis=1).T])
+    for one, other in zip(truth, scores, strict=True):
+        ranks = np.array([stats.rankdata(one), stats.rankdata(other)]).T
+        left = ranks - design @ np.linalg.lstsq(design, ranks, rcond=None)[0]
+        expected = np.corrcoef(left.T)[0, 1]
+        assert partial_spearman(truth=one, scores=other, given=given) == pytest.approx(expected)
+
+
+def test_a_best_choice_that_is_better_by_rounding_alone_gains_nothing():
+    """All layers lose a third: the best choice is above a random one by the last bit, and the gain was the quotient of two."""
+    third = np.full(12, 1 / 3)
+    tied = third * (1.0 + np.finfo(float).eps * np.arange(12))
+    found = protected_gain(half_a=tied, half_b=tied, errors=np.zeros(12), scores=np.arange(12.0), k=3)
+    assert isnan(found)
+
+
+def test_discounts_are_those_of_every_library_but_for_rounding():
+    truth = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.0])
+    discounts = 1.0 / np.log2(np.arange(2, 8))
+    expected = 1.0 - truth.sum() * discounts.mean() / (truth * discounts).sum()
+    assert ndcg_gain(truth=truth, scores=truth) == pytest.approx(expected, rel=1e-14)

@@ -174,3 +174,13 @@ def test_halves_that_contradict_each_other_have_no_reliability_rather_than_a_neg
     assert split_half_reliability(half, against) == 0.0
     unrelated = rng.normal(size=(50, 15))
     assert split_half_reliability(half, unrelated) < 0.15
+
+
+def test_values_that_differ_by_rounding_alone_are_one_value():
+    """Else the last bits of equal drops, stretched to the ranking of a truth without noise, had a ceiling of their own."""
+    equal = 0.3 * (1.0 + np.finfo(float).eps * np.arange(-6, 6))
+    assert len(set(equal)) > 2
+    assert len(set(shrunken(equal, np.zeros(12)))) == 1
+    for values in (equal, np.full(12, 0.3), np.zeros(12)):
+        assert set(ceilings(measured(values, 0.0), Stream("test")).values()) == {0.0}
+        assert split_half_reliability(values[None], values[None]) in (0.0, 1.0)

@@ -66,3 +66,21 @@ def test_levels_are_as_well_averaged_before_as_after(slices, deterministic):
         expected = standard_errors(changes, weights, slices, deterministic=deterministic)
         assert every.of(weights) == pytest.approx(expected, rel=1e-9)
         assert (expected > 0).all()
+
+
+@pytest.mark.parametrize("slices", [np.zeros(6, int), np.arange(6), np.arange(6) % 2])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_an_error_that_is_none_is_not_what_rounding_leaves_of_it(slices, deterministic):
+    """Draws that all change the same examples in number, levels that cancel: 1e-18 would tell layers apart."""
+    rng = np.random.default_rng(0)
+    whole = np.ones((6, 1, 70), dtype=np.int8)
+    level = np.zeros((6, 1, 70), dtype=np.int8)
+    for draw in level:  # 23 of 70 examples in each draw, others each time
+        draw[0, rng.permutation(70)[:23]] = 1
+    levels = [np.concatenate([whole, level], axis=1)] * 3
+    weights = np.array([0.1, 0.2, -0.3])
+    errors = StandardErrors(levels, slices, deterministic=deterministic).of(weights)
+    assert errors.tolist() == [0.0, 0.0]
+    assert standard_errors(levels, np.abs(weights), slices, deterministic=deterministic)[0] == 0.0
+    if not deterministic and len(set(slices)) == 6:
+        assert standard_errors(levels, np.abs(weights), slices, deterministic=False)[1] == 0.0

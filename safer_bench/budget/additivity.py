@@ -15,6 +15,7 @@ from safer_bench.budget.protection import slice_of
 from safer_bench.budget.trials import Report
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
+from safer_bench.metrics import ROUNDING
 from safer_bench.networks import Network
 from safer_bench.perturbations import Perturbation, parse_perturbation
 from safer_bench.perturbations.stream import Stream
@@ -145,9 +146,9 @@ def fits(table: pa.Table) -> list[Fit]:
 def _fit(pairs: Array) -> tuple[float, float, float]:
     """Return correlation, slope and explained share of (sum, joint drop), ``(2, n_sets)``."""
     total, joint = pairs
-    spread = joint.var()
-    if spread == 0 or total.var() == 0:
+    if any(np.ptp(drops) <= ROUNDING * np.max(np.abs(drops)) for drops in pairs):
         return float("nan"), float("nan"), float("nan")
+    spread = joint.var()
     covariance = np.mean((total - total.mean()) * (joint - joint.mean()))
     explained = 1.0 - np.mean((joint - total) ** 2) / spread
     return float(covariance / np.sqrt(spread * total.var())), float(covariance / total.var()), float(explained)

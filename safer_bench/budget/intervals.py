@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 Array = np.ndarray
+ROUNDING = 1e-9  # of an error that is 0, rounding leaves at most this share of the values
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,12 @@ def standard_error(values: Array) -> float:
     residuals = np.nan_to_num(values - np.nanmean(values))
     seen = np.isfinite(values)
     by_example = _clustered(residuals.sum(0)[seen.any(0)])
-    if len(values) == 1:
-        return math.sqrt(by_example) / seen.sum()
-    by_draw, by_cell = _clustered(residuals.sum(1)), _clustered(residuals[seen])
-    return math.sqrt(max(by_draw, by_example, by_draw + by_example - by_cell)) / int(seen.sum())
+    variance = by_example
+    if len(values) > 1:
+        by_draw, by_cell = _clustered(residuals.sum(1)), _clustered(residuals[seen])
+        variance = max(by_draw, by_example, by_draw + by_example - by_cell)
+    error = math.sqrt(variance) / int(seen.sum())
+    return error if error > ROUNDING * float(np.nanmax(np.abs(values))) else 0.0
 
 
 def _clustered(sums: Array) -> float:

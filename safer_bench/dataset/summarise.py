@@ -67,9 +67,9 @@ def _summary(
     standard_errors: StandardErrors,
     facts: Array,
 ) -> tuple[list[Row], Row]:
-    values = np.round(weights @ drops, DIGITS)
+    values = np.round(_weighted(weights, drops), DIGITS)
     errors = standard_errors.of(weights)
-    half_a, half_b = (np.round(weights @ half, DIGITS) for half in halves)  # (n_splits, n_layers)
+    half_a, half_b = (np.round(_weighted(weights, half), DIGITS) for half in halves)  # (n_splits, n_layers)
     truth = CellTruth(values, half_a[0], half_b[0], errors, facts)
     used = [len(found) for found, weight in zip(cell.changes, weights, strict=True) if weight]
     common = cell.identity | {"summary": summary, "level": level, "draws": min(used)}
@@ -85,6 +85,11 @@ def _summary(
         for i, layer in enumerate(cell.layers)
     ]
     return rows, common | _cell_facts(common, truth, split_half_reliability(half_a, half_b))
+
+
+def _weighted(weights: Array, values: Array) -> Array:
+    """Return means over levels of ``(..., n_levels, n_layers)``, level by level: a matrix library's order is its own."""
+    return np.asarray(np.sum(weights[:, None] * values, axis=-2))
 
 
 def _cell_facts(common: Row, truth: CellTruth, reliability: float) -> Row:

@@ -9,7 +9,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from safer_bench import files
-from safer_bench.board import Difference
 from safer_bench.leaderboard.listing import listing
 from safer_bench.leaderboard.page import Extras, Page, make_page, script_json, title_of
 
@@ -116,9 +115,6 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{round(value, 2) + 0.0:.2f}"
 
 
-def _interval(ends: tuple[float, float] | Difference | None) -> str:
+def _interval(ends: tuple[float, float] | None) -> str:
     """Return the ends of an interval, or a dash."""
-    if ends is None:
-        return "-"
-    low, high = (ends.low, ends.high) if isinstance(ends, Difference) else ends
-    return f"{_number(low)} to {_number(high)}"
+    return "-" if ends is None else f"{_number(ends[0])} to {_number(ends[1])}"

@@ -1,14 +1,12 @@
 """The page's boards as one flat table, for spreadsheets; no I/O."""
 
 from collections.abc import Iterator
-from math import copysign, inf
 from typing import Any
 
 import pyarrow as pa
 
 from safer_bench import schema
 from safer_bench.leaderboard.page import Page
-from safer_bench.leaderboard.tables import INFINITE
 
 COLUMNS = {
     **dict.fromkeys(("board", "metric", "criterion", "track", "kind", "scores"), pa.string()),
@@ -21,7 +19,8 @@ COLUMNS = {
 def listing(page: Page) -> pa.Table:
     """Return a row for each board, metric and criterion: areas, over all perturbations, as the page shows them.
 
-    Values have three decimals; intervals and ranks are null where families are too few. The note says which part of the
+    Values have three decimals; intervals and ranks are null where families are too few, intervals also where they are too
+    nearly alike. The note says which part of the
     cells a ceiling is of; null where it is of all.
     """
     rows = [row for board in page.data["boards"] for row in _rows(board, page.data["criteria"])]
@@ -40,18 +39,13 @@ def _rows(board: dict[str, Any], criteria: dict[str, Any]) -> Iterator[dict[str,
                 "track": track,
                 "kind": "control" if "control" in criteria[criterion] else "criterion",
                 "scores": criteria[criterion].get("mark"),
-                **{name: None if value is None else _plain(value) for name, value in numbers.items()},
-                "ceiling": _plain(table["c"]) if "c" in table else None,
+                **{name: None if value is None else value / 1000 for name, value in numbers.items()},
+                "ceiling": table["c"] / 1000 if "c" in table else None,
                 "ceiling_note": table.get("o"),
                 "best_rank": _entry(table, "a", i),
                 "worst_rank": _entry(table, "b", i),
                 "undefined_cells": table.get("u", {}).get(i, 0),
             }
-
-
-def _plain(value: int) -> float:
-    """Return a number of thousandths; the ends of an infinite interval are infinite again."""
-    return copysign(inf, value) if abs(value) >= INFINITE else value / 1000
 
 
 def _entry(table: dict[str, Any], key: str, i: int) -> int | None:

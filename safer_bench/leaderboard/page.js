@@ -22,13 +22,11 @@ function draw(tag, attributes = {}, ...children) {
   return node;
 }
 
-const INFINITE = 1e9; // ends of an interval that has none
-
 // Thousandths as text with two decimals, and a minus sign that a screen reader reads.
 function number(value, digits = 2) {
   if (value === null || value === undefined) return "–";
   if (value === "u") return "0*";
-  const text = Math.abs(value) >= INFINITE ? "∞" : (Math.round(Math.abs(value) / 10 ** (3 - digits)) / 10 ** digits).toFixed(digits);
+  const text = (Math.round(Math.abs(value) / 10 ** (3 - digits)) / 10 ** digits).toFixed(digits);
   return value < 0 && Number(text) !== 0 ? `−${text}` : text;
 }
 

@@ -128,9 +128,12 @@ def _boards(results: pa.Table, facts: Facts, tables: Tables, extras: Extras) -> 
 
 
 def _differences(board: Board) -> list[list[Sequence[Any]]]:
-    """Return each row's declared comparisons: name of the other, difference, ends of the interval."""
+    """Return each row's declared comparisons: name of the other, difference, ends of the interval or null."""
     return [
-        [[other, *map(thousandths, (each.value, each.low, each.high))] for other, each in row.against.items()]
+        [
+            [other, thousandths(each.value), *map(thousandths, each.interval or (None, None))]
+            for other, each in row.against.items()
+        ]
         for row in board.rows
     ]
 

@@ -52,7 +52,7 @@ function details(row) {
   const facts = [["formula", known.formula], ["needs", known.needs], ["source", known.source], ["forward passes", row.cost === null ? null : count(row.cost)]];
   const words = facts.filter(([, value]) => value).map(([name, value]) => make("p", {}, make("span", { class: "soft" }, `${name}: `), value));
   const against = here.against[row.i].map(([other, value, low, high]) =>
-    make("p", {}, make("span", { class: "soft" }, "Spearman in area, minus "), `${other}: ${number(value)} (${number(low)} to ${number(high)})`));
+    make("p", {}, make("span", { class: "soft" }, "Spearman in area, minus "), `${other}: ${number(value)} (${low === null ? "no interval: families too nearly alike" : `${number(low)} to ${number(high)}`})`));
   const width = data.perturbations.length;
   const lines = here.networks.map(([network], n) => [network, ...here.cells[row.i].slice(n * width, (n + 1) * width).map((value) => number(value))]);
   const grid = simpleTable(make("table", {}), ["Spearman in area", ...data.perturbations], lines);
@@ -65,7 +65,7 @@ function tableAsText() {
   const heads = columns(rows()).filter(([key]) => key !== "bar");
   const scope = { board: board().title, metric: data.metrics[Number(choice("metric"))][0], family: choice("family") || "all",
     perturbation: choice("perturbation") || "all", sensitivity: data.summaries[Number(choice("summary"))], gate: data.gates[Number(choice("gate"))] };
-  const exact = (value) => (value === null || value === undefined ? "" : value === "u" ? 0 : Math.abs(value) >= INFINITE ? (value < 0 ? "-inf" : "inf") : value / 1000);
+  const exact = (value) => (value === null || value === undefined ? "" : value === "u" ? 0 : value / 1000);
   const text = { mean: (row) => [exact(row.mean)], interval: (row) => [exact(row.low), exact(row.high)], ranks: (row) => [row.ranks, row.worst],
     name: (row) => [row.name], track: (row) => [row.track], change: (row) => [row.change], cost: (row) => [row.cost] };
   const names = { name: ["criterion"], interval: ["low", "high"], ranks: ["best_rank", "worst_rank"], cost: ["forward_equivalents"], change: ["places_gained"] };

@@ -16,7 +16,6 @@ from safer_bench.scope import GATES, CellValues, Facts, Scope, cell_values
 
 Json = dict[str, Any]
 Group = tuple[str, str, bool]  # (dataset, split, ten layers or more)
-INFINITE = 1_000_000_000  # JSON has no infinity
 UNDEFINED = "u"  # a cell without a value, which counts as 0; null is a cell that was not scored
 
 
@@ -40,14 +39,12 @@ class Tables:
 def thousandths(value: float | None) -> int | None:
     """Return a number in thousandths, such that its two decimals, halves rounded up, are those of the number itself.
 
-    The end of an infinite interval, as of nearly constant values, is +-10^9.
-
     >>> [thousandths(value) for value in (0.6746, 0.6752, -0.125, 0.1, -1e-9)]
     [674, 675, -124, 100, 0]
     """
     if value is None:
         return None
-    size = round(min(abs(value) * 1000.0, float(INFINITE)))
+    size = round(abs(value) * 1000.0)
     if size % 10 == 5 and (size + 5) // 10 > round(round(abs(value), 2) * 100.0):
         size -= 1  # else 0.6746 would be shown as 0.68
     return size if value > 0 else -size

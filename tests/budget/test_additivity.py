@@ -81,3 +81,10 @@ def test_where_nothing_is_lost_there_is_no_fit():
 def test_no_draws_are_refused_and_not_measured_as_nan(tiny):
     with pytest.raises(BadInput, match=r"^0 draws; expected at least 1$"):
         additivity([tiny], ["sign_flip:0.3"], draws=0)
+
+
+def test_drops_that_differ_by_rounding_alone_have_no_fit():
+    noise = np.finfo(float).eps * np.arange(50)
+    for total, joint in ((np.arange(50.0), 0.3 + noise), (0.3 + noise, np.arange(50.0))):
+        (found,) = made(total, joint)
+        assert np.isnan([found.correlation, found.slope, found.explained]).all()

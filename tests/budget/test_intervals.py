@@ -77,3 +77,14 @@ def test_shares_of_the_truths_gain_are_told_where_it_exceeds_five_standard_error
     assert share(0.0, 0.0) is None
     assert gain_columns(own, None) == {"gain": 0.03, "gain_low": -0.01, "gain_high": 0.07, "truth_guided_share": None}
     assert gain_columns(None, None) == {}
+
+
+def test_an_error_that_is_none_is_not_what_rounding_leaves_of_it():
+    """A third of each example, in draws that cancel: the quotient by the rounding error gave an interval of no width."""
+    values = np.tile([[1 / 3], [2 / 3], [1 / 3 + 1 / 3], [1 / 3]], (1, 50))
+    values = np.concatenate([values, 1.0 - values])
+    flat = np.full((8, 50), 0.1) + np.finfo(float).eps * np.random.default_rng(0).integers(-1, 2, (8, 50)) / 16
+    for same in (flat, np.full((8, 50), 0.1)):
+        assert standard_error(same) == 0.0
+        assert accuracy(same).high - accuracy(same).low > 0.1
+    assert standard_error(values) > 0.01

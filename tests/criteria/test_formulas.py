@@ -188,3 +188,13 @@ def test_measured_drop_is_the_accuracy_lost_averaged_over_levels(tiny):
     assert drops[1] != 0
     found = score("measured_drop_128", tiny, perturbation="sign_flip:0.1,0.5")
     assert found["hidden"] == pytest.approx(sum(drops) / 2)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.0])
+def test_equal_weights_have_the_least_reach_beyond_their_spread_and_not_what_rounding_leaves(tiny, value):
+    with torch.no_grad():
+        tiny.model.hidden.weight.fill_(value)
+    for name in ("peak_to_std", "kurtosis"):
+        found = score(name, tiny)
+        assert found["hidden"] == 1.0
+        assert min(found["conv"], found["head"]) > 1.0

@@ -10,15 +10,17 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
+from safer_bench import schema
 from safer_bench.area import area_weights
 from safer_bench.dataset.pack import pack
-from safer_bench.dataset.tree import load_tree
+from safer_bench.dataset.summarise import summarise
+from safer_bench.dataset.tree import content_hash, load_tree
 from safer_bench.errors import BadInput
 from safer_bench.measurement import make_protocol, measure_into
 from safer_bench.networks import Network
 from safer_bench.perturbations import parse_perturbation
 from safer_bench.score_folders import write_scores
-from tests.conftest import tiny_network
+from tests.conftest import COMMITTED, ROOT, tiny_network
 
 
 def measured(folder, specs=("sign_flip:0.1,0.5",), draws=4, network=None, seed=0):
@@ -34,6 +36,23 @@ def test_the_same_runs_give_the_same_bytes(small_run, small_scores, tmp_path):
     for name in ("a", "b"):
         pack([small_run], [small_scores], tmp_path / name)
     assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_a_small_tree_has_the_same_contents_on_any_processor(small_tree):
+    """Made once and kept: the truth's tables, but for losses, which are no canonical numbers."""
+    golden = json.loads((ROOT / "tests" / "golden" / "tree.json").read_text())
+    assert {name: small_tree.manifest["contents"][name] for name in golden} == golden
+
+
+@pytest.mark.long
+def test_the_committed_summaries_follow_from_the_committed_counts():
+    tree, keys = load_tree(COMMITTED), ["network", "layer", "perturbation", "level", "draw"]
+    probes = tree["layer_drops"].join(tree["outcomes"].select([*keys, "flips"]), keys)
+    found = summarise(schema.in_order(probes), tree["networks"], tree["layers"], tree["perturbations"])
+    for name, table in zip(("layer_sensitivity", "cells"), found, strict=True):
+        assert content_hash(table) == tree.manifest["contents"][name], (
+            f"{name}: the card's tables are not those of its counts"
+        )
 
 
 def test_large_truths_are_packed_by_processes_to_the_same_bytes(tmp_path, monkeypatch):
