@@ -22,11 +22,12 @@ from torch import nn
 
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import Tree, load_tree
-from safer_bench.measurement import make_protocol, measure_into
-from safer_bench.measurement.tuning import tune_allocator
-from safer_bench.networks import Network
-from safer_bench.score_folders import write_scores
-from safer_bench.zoo import load_network
+from safer_bench.measurement.answers.tuning import tune_allocator
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
+from safer_bench.networks.loading import load_network
+from safer_bench.networks.network import Network
+from safer_bench.scoring.write import write_scores
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 tune_allocator()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from safer_bench import schema
+from safer_bench.tables import schema
 
 KINDS = {"noise": "noise", "rot_l2": "rot", "rot_linf": "rot"}
 

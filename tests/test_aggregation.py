@@ -2,7 +2,7 @@
 
 import pytest
 
-from safer_bench.aggregation import family_weights
+from safer_bench.evaluation.aggregation import family_weights
 
 FAMILIES = {"a": "one", "b": "one", "c": "two"}
 KINDS = {

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from safer_bench.allocation import allocate
-from safer_bench.area import area_weights
+from safer_bench.measurement.allocation import allocate
 from safer_bench.metrics import spearman
-from safer_bench.perturbations.stream import Stream
-from safer_bench.reliability import random_halves, split_half_reliability
+from safer_bench.stream import Stream
+from safer_bench.truth.area import area_weights
+from safer_bench.truth.reliability import random_halves, split_half_reliability
 
 WEIGHTS = area_weights(np.array([0.01, 0.03, 0.1, 0.3, 1.0]), "log10")
 N_EXAMPLES, MOST = 16, 64

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from safer_bench.area import area_of, area_weights, tolerated_level
+from safer_bench.truth.area import area_of, area_weights, tolerated_level
 
 
 @pytest.mark.parametrize(("levels", "scale"), [([0.1, 0.3, 1.0, 10.0], "log10"), ([8.0, 6.0, 3.0, 2.0], "linear")])

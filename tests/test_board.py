@@ -3,10 +3,10 @@
 import pyarrow as pa
 import pytest
 
-from safer_bench import schema
-from safer_bench.board import boards
 from safer_bench.errors import BadInput, SaferBenchError
-from safer_bench.evaluation import evaluate
+from safer_bench.evaluation.boards import boards
+from safer_bench.evaluation.evaluate import evaluate
+from safer_bench.tables import schema
 from tests.synthetic import made_up_scores, made_up_truth
 
 NETWORKS = {"a1": "a", "a2": "a", "b1": "b"}

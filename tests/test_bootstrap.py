@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from safer_bench.bootstrap import intervals, rank_intervals, simultaneous_intervals
-from safer_bench.perturbations.stream import Stream
+from safer_bench.evaluation.bootstrap import intervals, rank_intervals, simultaneous_intervals
+from safer_bench.stream import Stream
 from tests.synthetic import family_values
 
 COUNTS = (6, 8, 11, 16)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import calibration
-from safer_bench.perturbations import perturbations
+from safer_bench.perturbations.loading import perturbations
 from tests.conftest import ROOT
 
 P = perturbations()

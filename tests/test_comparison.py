@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from safer_bench.comparison import ALL, compare, plot, rows
 from safer_bench.errors import BadInput, UnknownName
-from safer_bench.evaluation import evaluate
-from safer_bench.score_table import from_mapping
+from safer_bench.evaluation.comparison import ALL, compare, plot, rows
+from safer_bench.evaluation.evaluate import evaluate
+from safer_bench.tables.score_table import from_mapping
 from tests.synthetic import KINDS, made_up_scores, made_up_truth
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from safer_bench.controls import ADDED, CONTROLS, Lesson, size_depth
-from safer_bench.criteria import criteria
+from safer_bench.criteria.loading import criteria
+from safer_bench.evaluation.controls import Lesson, size_depth
+from safer_bench.tables.controls import ADDED, CONTROLS
 
 
 def network(rng, family, split="validation", dataset="d", slope=1.0):

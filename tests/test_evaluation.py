@@ -5,11 +5,11 @@ import pytest
 from scipy import stats
 
 import safer_bench as sb
-from safer_bench import schema
-from safer_bench.area import area_weights
-from safer_bench.controls import ADDED
 from safer_bench.errors import BadInput
 from safer_bench.metrics import METRICS
+from safer_bench.tables import schema
+from safer_bench.tables.controls import ADDED
+from safer_bench.truth.area import area_weights
 from tests.synthetic import made_up_scores, made_up_truth
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from safer_bench.fragile import Estimate, Fragility, advice, fragility, header, plot, rows
-from safer_bench.measurement import make_protocol, measure_into
-from safer_bench.run_folder import RunFolder
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
+from safer_bench.truth.fragile import Estimate, Fragility, advice, fragility, header, plot, rows
+from safer_bench.truth.run_folder import RunFolder
 from tests.conftest import tiny_network
 
 

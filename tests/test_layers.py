@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from safer_bench.errors import BadInput
-from safer_bench.layers import discover_layers
-from safer_bench.networks import Network
+from safer_bench.networks.layers import discover_layers
+from safer_bench.networks.network import Network
 
 
 class Unordered(nn.Module):

@@ -8,10 +8,11 @@ import pytest
 LIGHT = ["safer_bench", "safer_bench.cli"] + [
     f"safer_bench.{name}"
     for name in (
-        "aggregation", "allocation", "area", "board", "bootstrap", "catalogue", "cells", "comparison", "controls", "dataset.card",
-        "dataset.documents", "dataset.hub", "dataset.pack", "dataset.release", "dataset.tree", "dataset.verify", "errors", "evaluation", "fragile",
-        "files", "leaderboard", "metrics", "perturbations", "perturbations.gradient_corruption", "registry", "reliability",
-        "run_folder", "schema", "scope", "score_table", "submission",
+        "catalogue", "dataset.documents.card", "dataset.documents.render", "dataset.hub.publishing", "dataset.pack", "dataset.release",
+        "dataset.submissions.submission", "dataset.tree", "dataset.verify", "errors", "evaluation.aggregation", "evaluation.boards",
+        "evaluation.bootstrap", "evaluation.comparison", "evaluation.controls", "evaluation.evaluate", "evaluation.leaderboard.write",
+        "evaluation.scope", "metrics", "perturbations.gradient_corruption", "perturbations.loading", "registry", "tables.files",
+        "tables.schema", "tables.score_table", "truth.area", "truth.cells", "truth.fragile", "truth.reliability", "truth.run_folder",
     )
 ]  # fmt: skip
 
@@ -27,7 +28,7 @@ def test_the_light_half_does_not_import_torch():
 
 
 def test_the_check_can_fail():
-    assert loads_torch("safer_bench.networks")
+    assert loads_torch("safer_bench.networks.network")
 
 
 def test_importing_the_package_is_quick():
@@ -50,7 +51,10 @@ def test_without_torch_a_message_names_the_extra(call):
 
 def test_public_names_are_not_hidden_by_modules():
     """A submodule called like a public function would replace it as soon as anything imports it."""
-    modules = ["networks", "measurement", "scoring", "evaluation", "zoo", "criteria", "perturbations", "dataset.tree"]
+    modules = [
+        *("networks.loading", "measurement.measure", "scoring.score", "evaluation.evaluate", "criteria.loading"),
+        *("perturbations.loading", "dataset.tree"),
+    ]
     code = (
         f"import safer_bench as sb, {', '.join(f'safer_bench.{name}' for name in modules)}\n"
         "import types\n"

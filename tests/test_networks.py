@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from safer_bench.errors import BadInput
-from safer_bench.networks import Network
+from safer_bench.networks.network import Network
 
 
 def test_images_may_come_in_chunks(tiny):

@@ -8,14 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from safer_bench import schema
+from safer_bench.dataset.submissions.gather import gather
+from safer_bench.dataset.submissions.recomputed import RECORD, record
+from safer_bench.dataset.submissions.submission import read_submission
 from safer_bench.errors import BadInput
-from safer_bench.gather import gather
 from safer_bench.measurement.plan import make_protocol
-from safer_bench.recomputed import RECORD, record
-from safer_bench.score_folders import recompute, write_scores
-from safer_bench.submission import read_submission
-from safer_bench.zoo import load_network
+from safer_bench.networks.loading import load_network
+from safer_bench.scoring.write import recompute, write_scores
+from safer_bench.tables import schema
 
 CODE = """
 from safer_bench import criterion

@@ -4,14 +4,8 @@ import numpy as np
 import pytest
 
 from safer_bench.metrics import METRICS, CellTruth, spearman
-from safer_bench.perturbations.stream import Stream
-from safer_bench.reliability import (
-    can_be_halved,
-    ceilings,
-    random_halves,
-    shrunken,
-    split_half_reliability,
-)
+from safer_bench.stream import Stream
+from safer_bench.truth.reliability import can_be_halved, ceilings, random_halves, shrunken, split_half_reliability
 
 LAYERS = np.linspace(0.1, 0.5, 6)
 

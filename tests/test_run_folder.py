@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from safer_bench.errors import BadInput
-from safer_bench.measurement import make_protocol, measure_into
 from safer_bench.measurement.pilot import make_plan
-from safer_bench.run_folder import RunFolder, Unit, part_of
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
+from safer_bench.truth.run_folder import RunFolder, Unit, part_of
 from tests.conftest import tiny_network
 
 PROTOCOL = make_protocol(["sign_flip:0.5", "quantize:2"], draws=2, n_examples=20)
@@ -194,7 +195,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("safer_bench.files.NamedTemporaryFile", refuse)
+    monkeypatch.setattr("safer_bench.tables.files.NamedTemporaryFile", refuse)
     with pytest.raises(BadInput) as error:
         run(tmp_path / "run")
     assert str(error.value) == (
@@ -240,7 +241,7 @@ def test_a_run_that_dies_at_any_step_of_writing_is_finished_to_the_same_bytes(tm
             if step == "replace":
                 patch.setattr("pathlib.Path.replace", dies(Path.replace))
             else:
-                patch.setattr(f"safer_bench.files.os.{step}", dies(getattr(os, step)))
+                patch.setattr(f"safer_bench.tables.files.os.{step}", dies(getattr(os, step)))
             try:
                 run(folder)
             except Death:

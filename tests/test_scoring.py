@@ -5,12 +5,14 @@ import pytest
 import torch
 import yaml
 
-from safer_bench.criteria import criteria, criterion, parse_criterion
+from safer_bench.criteria.criterion import criterion
+from safer_bench.criteria.loading import criteria, parse_criterion
 from safer_bench.errors import BadInput, UnknownName
-from safer_bench.networks import Network
-from safer_bench.perturbations import parse_perturbation
-from safer_bench.score_folders import write_scores
-from safer_bench.scoring import Sweep, score
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.scoring.score import score
+from safer_bench.scoring.sweep import Sweep
+from safer_bench.scoring.write import write_scores
 from tests.conftest import WholePasses
 
 LEVELS = [parse_perturbation("sign_flip:0.1,0.5"), parse_perturbation("gradient_corruption_l2:1")]
@@ -216,10 +218,8 @@ def test_what_a_failed_built_in_criterion_left_behind_is_not_kept(tiny, monkeypa
             model.conv.weight.zero_()
         raise ValueError("spoilt")
 
-    from safer_bench import scoring
-
     bad = criterion(name="bad", source="test")(spoil)
-    monkeypatch.setattr(scoring, "criteria", lambda: {"bad": bad, **criteria()})
+    monkeypatch.setattr("safer_bench.scoring.sweep.criteria", lambda: {"bad": bad, **criteria()})
     sweep = Sweep(tiny)
     with pytest.raises(BadInput, match="criterion 'bad' on network 'tiny': raised ValueError: spoilt"):
         sweep.scores(bad)

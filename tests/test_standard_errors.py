@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from safer_bench.standard_errors import StandardErrors, standard_errors
+from safer_bench.truth.standard_errors import StandardErrors, standard_errors
 from tests.test_reliability import LAYERS, simulate
 
 

@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from safer_bench import schema, score_table
+from safer_bench.dataset.submissions.gather import gather, submission_folders
+from safer_bench.dataset.submissions.submission import BadSubmission, read_submission
 from safer_bench.errors import BadInput
-from safer_bench.evaluation import evaluate
-from safer_bench.gather import gather, submission_folders
-from safer_bench.submission import BadSubmission, read_submission
+from safer_bench.evaluation.evaluate import evaluate
+from safer_bench.tables import schema, score_table
 
 CARD = {"name": "mine", "criteria": [{"name": "mine"}]}
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from safer_bench.criteria import criteria
-from safer_bench.perturbations import parse_perturbation
-from safer_bench.scoring import Sweep
-from safer_bench.suffixes import Suffixes
-from safer_bench.zoo import load_network
+from safer_bench.criteria.loading import criteria
+from safer_bench.networks.loading import load_network
+from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.scoring.suffixes import Suffixes
+from safer_bench.scoring.sweep import Sweep
 from tests.conftest import WholePasses, tiny_network
 
 LEVELS = [parse_perturbation(spec) for spec in ("gaussian_noise:0.3,3", "float32_bit_flip", "int8_bit_flip:0.01")]
@@ -83,5 +83,5 @@ def test_what_would_not_fit_into_memory_and_huge_weights_are_left_to_whole_passe
     assert suffixes.perturbed(batches, layer.name, weight) is not None
     for factor in (1e4, float("nan")):
         assert suffixes.perturbed(batches, layer.name, factor * weight) is None
-    monkeypatch.setattr("safer_bench.suffixes.KEPT_BYTES", 100_000)
+    monkeypatch.setattr("safer_bench.scoring.suffixes.KEPT_BYTES", 100_000)
     assert suffixes.perturbed(batches, layer.name, weight) is None

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 
 from benchmarks.twins import CONTROLS, tables
-from safer_bench.zoo.twins import ARCHITECTURES, N_SEEDS
+from safer_bench.networks.zoo.twins import ARCHITECTURES, N_SEEDS
 
 
 def test_differences_are_paired_by_seed_with_intervals_of_t():

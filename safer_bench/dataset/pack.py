@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from safer_bench import schema
-from safer_bench.dataset.documents import render_documents
-from safer_bench.dataset.merge import merge, merged_probes, parts_by_network
-from safer_bench.dataset.summarise import summarise
+from safer_bench.dataset.documents.render import render_documents
+from safer_bench.dataset.submissions.submission import Submission, read_submission
 from safer_bench.dataset.tree import write_tree
 from safer_bench.errors import BadInput
 from safer_bench.processes import start_worker
-from safer_bench.run_folder import PROTOCOL, RunFolder
-from safer_bench.submission import Submission, read_submission
+from safer_bench.tables import schema
+from safer_bench.truth.merge import merge, merged_probes, parts_by_network
+from safer_bench.truth.run_folder import PROTOCOL, RunFolder
+from safer_bench.truth.summarise import summarise
 
 SMALL_BYTES = 32 << 20  # of parts: to start processes takes longer than to pack them
 KEYS = {"networks": ["network"], "layers": ["network", "layer"], "perturbations": ["perturbation"]}

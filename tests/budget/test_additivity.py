@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from safer_bench import schema
 from safer_bench.budget.additivity import N_SETS, additivity, fits, layer_sets
 from safer_bench.budget.protection import slice_of
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
+from safer_bench.tables import schema
 
 
 @pytest.mark.parametrize(("n_layers", "sizes"), [(22, range(2, 12)), (10, range(2, 6)), (3, [2])])

@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from safer_bench import comparison
-from safer_bench.controls import ADDED
 from safer_bench.dataset.tree import load_tree
-from safer_bench.evaluation import evaluate
-from safer_bench.perturbations import parse_perturbation, perturbations
+from safer_bench.evaluation import comparison
+from safer_bench.evaluation.evaluate import evaluate
+from safer_bench.perturbations.loading import parse_perturbation, perturbations
+from safer_bench.tables.controls import ADDED
 from tests.cli.given import network_file
 from tests.conftest import COMMITTED, ROOT
 
@@ -59,7 +59,7 @@ def test_two_criteria_are_compared_as_table_and_plot(cli, small_tree, tmp_path):
     ],
 )
 def test_what_is_misspelt_is_told_before_anything_is_evaluated(cli, small_tree, tmp_path, monkeypatch, words, message):
-    monkeypatch.setattr("safer_bench.evaluation.evaluate", lambda *_: pytest.fail("evaluated"))
+    monkeypatch.setattr("safer_bench.evaluation.evaluate.evaluate", lambda *_: pytest.fail("evaluated"))
     fill = lambda text: text.replace("{tmp}", str(tmp_path))  # noqa: E731
     found = cli("compare", *map(fill, words), "--truth", small_tree.path)
     assert found.code == 2
@@ -74,7 +74,7 @@ def test_only_what_is_compared_is_evaluated_to_the_same_numbers(cli, small_tree,
         asked.extend(scores["criterion"].unique().to_pylist())
         return evaluate(truth, scores)
 
-    monkeypatch.setattr("safer_bench.evaluation.evaluate", noted)
+    monkeypatch.setattr("safer_bench.evaluation.evaluate.evaluate", noted)
     found = cli("compare", *pair, "--truth", small_tree.path)
     assert set(asked) == set(pair) - set(ADDED)
     expected = comparison.rows(comparison.compare(evaluate(small_tree, small_tree["scores"]), small_tree, *pair))
@@ -213,14 +213,14 @@ def test_check_refuses_another_criterion_under_a_name_of_the_truths_own(cli, sma
 
 
 def test_scores_are_by_default_of_the_networks_of_the_truth():
-    from safer_bench.cli.judging import _default_networks
+    from safer_bench.cli.options import _default_networks
 
     assert _default_networks() == sorted(load_tree(COMMITTED)["networks"]["network"].to_pylist())
 
 
 def test_scores_are_by_default_of_the_perturbations_and_levels_of_the_truth():
     """The package may have more of them than were measured; `check` refuses scores of the others."""
-    from safer_bench.cli.judging import _default_perturbations
+    from safer_bench.cli.options import _default_perturbations
 
     expected = {row["perturbation"]: tuple(row["levels"]) for row in load_tree(COMMITTED)["perturbations"].to_pylist()}
     found = [parse_perturbation(spec) for spec in _default_perturbations()]
@@ -228,7 +228,7 @@ def test_scores_are_by_default_of_the_perturbations_and_levels_of_the_truth():
 
 
 def test_without_a_truth_scores_are_by_default_of_all_perturbations(monkeypatch, tmp_path):
-    from safer_bench.cli.judging import _default_perturbations
+    from safer_bench.cli.options import _default_perturbations
 
     monkeypatch.chdir(tmp_path)
     assert _default_perturbations() == list(perturbations())

@@ -46,7 +46,7 @@ def test_verify_tells_a_changed_file_from_a_changed_count(cli, small_tree, tmp_p
 
 
 def test_verify_without_images_counts_aloud_or_fails_where_they_are_named(cli, small_tree, monkeypatch, tmp_path):
-    from safer_bench.zoo import weights
+    from safer_bench.networks import weights
 
     monkeypatch.setattr(weights, "PACKAGED", tmp_path)
     found = cli("verify", small_tree.path, "--rows", 4)

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from safer_bench.criteria import criteria
-from safer_bench.criteria.entry import TRACKS
+from safer_bench.criteria.criterion import TRACKS
 from safer_bench.criteria.grid import ATTRIBUTIONS, NAMED, REDUCTIONS
-from safer_bench.networks import Network
-from safer_bench.perturbations import parse_perturbation
-from safer_bench.scoring import Sweep, score
-from safer_bench.zoo import load_network
+from safer_bench.criteria.loading import criteria
+from safer_bench.networks.loading import load_network
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.scoring.score import score
+from safer_bench.scoring.sweep import Sweep
 from tests.test_layers import Attention, Unordered
 
 ENTRIES = list(criteria().values())

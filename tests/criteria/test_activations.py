@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from safer_bench.criteria.activations import laid_out_as, run_recorded
-from safer_bench.criteria.entry import layer_weights
+from safer_bench.criteria.passes.activations import laid_out_as, run_recorded
+from safer_bench.criteria.passes.layers import layer_weights
 from safer_bench.errors import BadInput
 from tests.test_layers import Attention, Unordered
 

@@ -6,7 +6,7 @@ import logging
 import mlcroissant
 import pytest
 
-from safer_bench import schema
+from safer_bench.tables import schema
 
 pytestmark = [  # mlcroissant's own
     pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning"),

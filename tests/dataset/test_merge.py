@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from safer_bench.dataset.merge import merge
 from safer_bench.errors import BadInput
-from safer_bench.run_folder import PART
+from safer_bench.truth.merge import merge
+from safer_bench.truth.run_folder import PART
 
 
 def probes(n, **changed):

@@ -7,10 +7,11 @@ import re
 import mlcroissant
 import pytest
 
+from safer_bench.dataset.documents.responsible import statements
 from safer_bench.dataset.pack import pack
-from safer_bench.dataset.responsible import statements
 from safer_bench.dataset.tree import load_tree
-from safer_bench.measurement import make_protocol, measure_into
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
 from tests.conftest import tiny_network
 
 CLAIMS = [

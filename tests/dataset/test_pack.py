@@ -10,14 +10,15 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from safer_bench.area import area_weights
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
-from safer_bench.measurement import make_protocol, measure_into
-from safer_bench.networks import Network
-from safer_bench.perturbations import parse_perturbation
-from safer_bench.score_folders import write_scores
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.scoring.write import write_scores
+from safer_bench.truth.area import area_weights
 from tests.conftest import tiny_network
 
 

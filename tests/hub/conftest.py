@@ -7,8 +7,9 @@ import pyarrow.compute as pc
 import pytest
 from huggingface_hub import close_session, constants
 
-from safer_bench.dataset.documents import render_documents
-from safer_bench.dataset.hub import client, publish
+from safer_bench.dataset.documents.render import render_documents
+from safer_bench.dataset.hub import client
+from safer_bench.dataset.hub.publishing import publish
 from safer_bench.dataset.pinned import REPO_ID, REVISION
 from safer_bench.dataset.release import read_release
 from safer_bench.dataset.tree import load_tree, write_tree

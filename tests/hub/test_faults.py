@@ -6,8 +6,9 @@ import time
 import pytest
 from huggingface_hub import constants, get_session
 
-from safer_bench.dataset import hub as our_hub
 from safer_bench.dataset.hub import client
+from safer_bench.dataset.hub.publishing import publish
+from safer_bench.dataset.hub.pulling import pull
 from safer_bench.dataset.release import read_release
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import HubUnreachable
@@ -54,22 +55,22 @@ def test_a_refusal_of_the_hub_is_one_message(hub, cli, copy, status, message):
 )
 def test_what_fails_on_the_way_is_tried_again_and_nothing_is_done_twice(hub, copy, repo_files, what, method, path):
     hub.fail(method, path, what)
-    our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
+    publish(read_release(copy), "me/truth", "v0.1.0")
     assert [fault.times for fault in hub.faults] == [0]
     assert repo_files(hub, revision="v0.1.0") == content(copy)
     assert len(hub.repo("me/truth").commits) == 2
 
 
 def test_an_interrupted_upload_leaves_the_repository_as_it_was_and_is_repeated(hub, copy, repo_files):
-    our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
+    publish(read_release(copy), "me/truth", "v0.1.0")
     before = repo_files(hub)
     hub.fail("POST", "/commit/", "cut", times=99)
     with pytest.raises(HubUnreachable, match="cannot be reached to publish to me/truth"):
-        our_hub.publish(read_release(other_card(copy)), "me/truth", "v0.2.0")
+        publish(read_release(other_card(copy)), "me/truth", "v0.2.0")
     assert repo_files(hub) == before
     assert set(hub.repo("me/truth").tags) == {"v0.1.0"}
     hub.faults.clear()
-    our_hub.publish(read_release(copy), "me/truth", "v0.2.0")
+    publish(read_release(copy), "me/truth", "v0.2.0")
     assert repo_files(hub, revision="v0.2.0") == content(copy)
 
 
@@ -89,7 +90,7 @@ def test_the_token_reaches_no_message_and_no_log(hub, cli, copy, caplog, status,
 @pytest.mark.parametrize("what", [500, "cut", "half", "slow"])
 def test_a_download_that_fails_on_the_way_is_tried_again(published, copy, what):
     published.fail("GET", "/resolve/.*layer_drops/test", what)
-    tree = our_hub.pull()
+    tree = pull()
     assert [fault.times for fault in published.faults] == [0]
     assert tree["layer_drops"].equals(load_tree(copy)["layer_drops"])
 
@@ -115,7 +116,7 @@ def test_a_hub_that_falls_silent_is_asked_again(hub, copy, repo_files, impatient
     for path in paths:
         hub.fail(*path.split(), "silent")
     started = time.monotonic()
-    our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
+    publish(read_release(copy), "me/truth", "v0.1.0")
     assert time.monotonic() - started < 28
     assert [fault.times for fault in hub.faults] == [0, 0, 0]
     assert repo_files(hub, revision="v0.1.0") == content(copy)
@@ -124,7 +125,7 @@ def test_a_hub_that_falls_silent_is_asked_again(hub, copy, repo_files, impatient
 def test_a_download_that_falls_silent_is_tried_again(published, copy, impatient):
     for path in ("/revision/", "/tree/", "/resolve/.*README", "/resolve/.*layer_drops/test"):
         published.fail("GET", path, "silent")
-    tree = our_hub.pull()
+    tree = pull()
     assert [fault.times for fault in published.faults] == [0] * 4
     assert tree["layer_drops"].equals(load_tree(copy)["layer_drops"])
 
@@ -134,7 +135,7 @@ def test_a_hub_that_stays_silent_is_told_and_the_callers_client_is_left_as_it_wa
     hooks = client_of_the_caller.event_hooks
     hub.fail("GET", "/revision/main", "silent", times=99)
     with pytest.raises(HubUnreachable) as error:
-        our_hub.publish(read_release(copy), "me/truth")
+        publish(read_release(copy), "me/truth")
     assert str(error.value) == (
         "the Hub at 127.0.0.1 cannot be reached to publish to me/truth (TimeoutError: timed out); try again later"
     )

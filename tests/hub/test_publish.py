@@ -6,11 +6,11 @@ import socket
 
 import pytest
 
-from safer_bench import files
-from safer_bench.dataset import hub as our_hub
 from safer_bench.dataset.hub import publishing
+from safer_bench.dataset.hub.publishing import publish
 from safer_bench.dataset.release import read_release
 from safer_bench.errors import BadInput, HubError
+from safer_bench.tables import files
 from tests.conftest import COMMITTED
 from tests.hub.conftest import point_to
 
@@ -45,14 +45,14 @@ def test_a_tree_is_published_by_one_commit_and_a_tag(hub, cli, copy, repo_files)
 
 
 def test_publishing_the_same_again_changes_nothing(hub, copy):
-    first = our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
-    assert our_hub.publish(read_release(copy), "me/truth", "v0.1.0") == first
-    assert our_hub.publish(read_release(copy), "me/truth") == first
+    first = publish(read_release(copy), "me/truth", "v0.1.0")
+    assert publish(read_release(copy), "me/truth", "v0.1.0") == first
+    assert publish(read_release(copy), "me/truth") == first
     assert len(hub.repo("me/truth").commits) == 2
 
 
 def test_a_new_version_removes_files_that_it_no_longer_has_and_spares_submissions(hub, copy, repo_files):
-    our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
+    publish(read_release(copy), "me/truth", "v0.1.0")
     repo = hub.repo("me/truth")
     repo.commits[repo.branches["main"]] = before = {**content(copy), "submissions/snip/submission.yaml": b"name: snip"}
     manifest = json.loads((copy / "manifest.json").read_text())
@@ -61,7 +61,7 @@ def test_a_new_version_removes_files_that_it_no_longer_has_and_spares_submission
         del manifest["files"][name]
     del manifest["contents"]["costs"]
     (copy / "manifest.json").write_text(json.dumps(manifest))
-    our_hub.publish(read_release(copy), "me/truth", "v0.2.0")
+    publish(read_release(copy), "me/truth", "v0.2.0")
     assert repo_files(hub) == {**content(copy), "submissions/snip/submission.yaml": b"name: snip"}
     assert repo_files(hub, revision="v0.1.0") == before
     assert len(repo.commits) == 3
@@ -143,10 +143,10 @@ def test_a_malformed_name_or_tag_is_refused_without_asking_the_hub(cli, copy, mo
 
 
 def test_a_tag_with_other_content_is_refused(hub, copy, repo_files):
-    our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
+    publish(read_release(copy), "me/truth", "v0.1.0")
     before = repo_files(hub)
     with pytest.raises(HubError) as error:
-        our_hub.publish(read_release(other_card(copy)), "me/truth", "v0.1.0")
+        publish(read_release(other_card(copy)), "me/truth", "v0.1.0")
     assert str(error.value) == (
         f"me/truth: tag v0.1.0 is there and names other files than {copy}; a tag never moves: publish it as another"
     )
@@ -173,7 +173,7 @@ def test_a_repository_that_publish_did_not_make_is_refused_unless_told(hub, cli,
 
 def test_an_empty_repository_made_by_hand_is_filled(hub, copy, repo_files):
     hub.make("me/truth")
-    our_hub.publish(read_release(copy), "me/truth")
+    publish(read_release(copy), "me/truth")
     assert repo_files(hub) == content(copy)
 
 
@@ -185,7 +185,7 @@ def test_a_dry_run_lists_what_would_change_and_changes_nothing(hub, cli, copy):
         "Nothing was changed.",
     ]
     assert hub.repos == {}
-    our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
+    publish(read_release(copy), "me/truth", "v0.1.0")
     other_card(copy)
     second = cli("publish", copy, "--repo-id", "me/truth", "--tag", "v0.2.0", "--dry-run")
     assert second.out.splitlines()[1:] == ["change README.md", "change manifest.json", "tag v0.2.0", "Nothing was changed."]
@@ -212,7 +212,7 @@ def test_a_dry_run_without_a_hub_says_so_and_is_no_error(cli, copy, monkeypatch,
 
 
 def test_a_commit_of_somebody_else_meanwhile_is_not_overwritten(hub, copy, monkeypatch):
-    our_hub.publish(read_release(copy), "me/truth")
+    publish(read_release(copy), "me/truth")
     repo, commit = hub.repo("me/truth"), publishing._commit
 
     def late(*arguments):
@@ -221,7 +221,7 @@ def test_a_commit_of_somebody_else_meanwhile_is_not_overwritten(hub, copy, monke
 
     monkeypatch.setattr(publishing, "_commit", late)
     with pytest.raises(HubError, match=r"\(412\): the repository has changed meanwhile"):
-        our_hub.publish(read_release(other_card(copy)), "me/truth")
+        publish(read_release(other_card(copy)), "me/truth")
     assert repo.commits[repo.branches["main"]] == {"theirs.txt": b"x"}
 
 
@@ -229,7 +229,7 @@ def test_files_that_the_hub_leaves_out_are_told_and_nothing_is_tagged(hub, copy,
     """A .gitignore in the repository makes huggingface_hub skip files without a word."""
     monkeypatch.setattr(publishing, "_commit", lambda *_: None)
     with pytest.raises(HubError) as error:
-        our_hub.publish(read_release(copy), "me/truth", "v0.1.0")
+        publish(read_release(copy), "me/truth", "v0.1.0")
     assert str(error.value) == f"me/truth: after the commit README.md is not as in {copy}; nothing was tagged"
     assert hub.repo("me/truth").tags == {}
 

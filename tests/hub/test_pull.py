@@ -8,8 +8,9 @@ import sys
 import pytest
 from huggingface_hub import constants
 
-from safer_bench.dataset import hub as our_hub
 from safer_bench.dataset import pinned
+from safer_bench.dataset.hub.publishing import publish
+from safer_bench.dataset.hub.pulling import pull
 from safer_bench.dataset.pinned import REPO_ID, REVISION
 from safer_bench.dataset.release import read_release
 from safer_bench.dataset.tree import load_tree, load_truth
@@ -34,7 +35,7 @@ def test_the_pinned_truth_is_pulled_and_then_found_without_a_hub(published, cli,
 
 
 def test_without_a_path_the_tree_of_the_working_folder_comes_first(published, copy, monkeypatch, tmp_path):
-    our_hub.pull()
+    pull()
     work = tmp_path / "work"
     shutil.copytree(other_card(copy), work / "data_cards" / "safer-bench")
     monkeypatch.chdir(work)
@@ -52,10 +53,10 @@ def test_without_any_truth_the_message_names_pull(published, monkeypatch, tmp_pa
 
 
 def test_another_revision_is_pulled_beside_the_pinned_one(published, cli, copy, monkeypatch, tmp_path):
-    our_hub.pull()
-    commit = our_hub.publish(read_release(other_card(copy)), REPO_ID, "v9.0.0")
+    pull()
+    commit = publish(read_release(other_card(copy)), REPO_ID, "v9.0.0")
     for revision in ("main", "v9.0.0", commit):
-        found = our_hub.pull(REPO_ID, revision)
+        found = pull(REPO_ID, revision)
         assert (found.path / "README.md").read_text() == "another card\n"
     assert cli("pull", "--revision", "v9.0.0").out.endswith(f"Next: safer_bench.load_truth('{found.path}')\n")
     monkeypatch.chdir(tmp_path)
@@ -63,44 +64,44 @@ def test_another_revision_is_pulled_beside_the_pinned_one(published, cli, copy, 
 
 
 def test_a_branch_that_moved_is_never_given_stale(published, copy):
-    our_hub.pull(REPO_ID, "main")
-    our_hub.publish(read_release(other_card(copy)), REPO_ID)
+    pull(REPO_ID, "main")
+    publish(read_release(other_card(copy)), REPO_ID)
     published.fail("GET", "/revision/main", 500, times=99)
     with pytest.raises(HubUnreachable, match=f"cannot be reached to pull {REPO_ID} .it answers 500.; try again later"):
-        our_hub.pull(REPO_ID, "main")
+        pull(REPO_ID, "main")
     published.faults.clear()
-    assert (our_hub.pull(REPO_ID, "main").path / "README.md").read_text() == "another card\n"
+    assert (pull(REPO_ID, "main").path / "README.md").read_text() == "another card\n"
 
 
 def test_a_hub_that_fails_between_two_requests_does_not_bring_the_cache_back(published, copy, monkeypatch):
     """huggingface_hub falls back on an older snapshot without a word when its own look at the branch fails."""
-    old = our_hub.pull(REPO_ID, "main").path
-    our_hub.publish(read_release(other_card(copy)), REPO_ID)
+    old = pull(REPO_ID, "main").path
+    publish(read_release(other_card(copy)), REPO_ID)
     monkeypatch.setattr("huggingface_hub.HfApi.snapshot_download", lambda *_, **__: str(old))
     with pytest.raises(HubUnreachable) as error:
-        our_hub.pull(REPO_ID, "main")
+        pull(REPO_ID, "main")
     assert str(error.value) == f"{REPO_ID}: main changed while it was fetched; pull again"
 
 
 def test_an_interrupted_download_is_no_truth_and_is_taken_up_again(published, copy, monkeypatch, tmp_path):
     published.fail("GET", "/resolve/.*layer_drops/test", "half", times=99)
     with pytest.raises(HubUnreachable):
-        our_hub.pull()
+        pull()
     monkeypatch.chdir(tmp_path)
     with pytest.raises((MissingData, BadInput)):
         load_truth()
     published.faults.clear()
-    our_hub.pull()
+    pull()
     assert load_truth().equals(load_truth(copy))
 
 
 def test_a_damaged_cache_is_refused_by_the_loader_and_mended_by_pull(published, copy, monkeypatch, tmp_path):
-    path = our_hub.pull().path / "layer_drops" / "test-00000-of-00001.parquet"
+    path = pull().path / "layer_drops" / "test-00000-of-00001.parquet"
     path.resolve().write_bytes(path.read_bytes().replace(b"digits_resnet", b"digits_forged"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="the manifest says"):
         load_truth()
-    our_hub.pull()
+    pull()
     assert load_truth().equals(load_truth(copy))
 
 
@@ -109,7 +110,7 @@ def test_a_repository_with_files_beside_the_tree_is_refused(published, copy):
     extra = "layer_drops/test-00001-of-00002.parquet"
     repo.tags["odd"] = repo.add(repo.commits[repo.branches["main"]] | {extra: b"PAR1"}, "a shard by hand")
     with pytest.raises(BadInput) as error:
-        our_hub.pull(REPO_ID, "odd")
+        pull(REPO_ID, "odd")
     assert str(error.value) == (
         f"{REPO_ID} at odd: not what its manifest says: {extra}: not in the manifest; pull another revision"
     )
@@ -130,7 +131,7 @@ def test_what_the_hub_does_not_have_is_told(published, cli, repo_id, revision):
 def test_a_repository_without_a_tree_is_told(hub):
     hub.make("me/other", files={"README.md": b"hello"})
     with pytest.raises(HubError) as error:
-        our_hub.pull("me/other", "main")
+        pull("me/other", "main")
     assert str(error.value) == (
         "me/other at main: no dataset tree (it has no manifest.json); name a repository made by `publish`"
     )
@@ -187,8 +188,8 @@ def test_load_dataset_loads_main_tag_commit_and_streams(published, copy, tmp_pat
 
 def test_the_revision_that_load_dataset_ignores_is_not_ignored_here(published, copy, monkeypatch, tmp_path):
     """Without a network another revision than the pinned one is not taken for it."""
-    our_hub.publish(read_release(other_card(copy)), REPO_ID)
-    our_hub.pull(REPO_ID, "main")
+    publish(read_release(other_card(copy)), REPO_ID)
+    pull(REPO_ID, "main")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MissingData, match="Fetch it: safer-bench pull"):

@@ -5,10 +5,11 @@ import shutil
 import pytest
 import yaml
 
-from safer_bench.dataset import hub as our_hub
+from safer_bench.dataset.hub.publishing import publish
+from safer_bench.dataset.hub.submitting import submit
 from safer_bench.dataset.release import read_release
+from safer_bench.dataset.submissions.submission import read_submission
 from safer_bench.dataset.tree import load_tree
-from safer_bench.submission import read_submission
 from tests.conftest import COMMITTED, ROOT
 from tests.hub.test_publish import content
 
@@ -16,7 +17,7 @@ SNIP = ROOT / "submissions" / "snip"
 
 
 def test_a_submission_is_offered_in_a_pull_request_and_can_be_read_from_it(hub, cli, copy, tmp_path, repo_files):
-    our_hub.publish(read_release(copy), "me/truth")
+    publish(read_release(copy), "me/truth")
     before = repo_files(hub)
     found = cli("submit", SNIP, "--repo-id", "me/truth", "--truth", COMMITTED)
     assert (found.code, found.out) == (0, f"{SNIP}: offered in {hub.endpoint}/datasets/me/truth/discussions/1\n")
@@ -35,7 +36,7 @@ def test_only_the_files_of_a_submission_are_offered_and_older_ones_are_replaced(
     hub.make("me/truth", files={"submissions/snip/scores.csv": b"old", "submissions/other/scores.csv": b"theirs"})
     folder = shutil.copytree(SNIP, tmp_path / "snip")
     (folder / "secret.env").write_text("TOKEN=1")
-    our_hub.submit(folder, "me/truth", load_tree(COMMITTED))
+    submit(folder, "me/truth", load_tree(COMMITTED))
     assert sorted(repo_files(hub, revision="refs/pr/1")) == [
         "submissions/other/scores.csv",
         *sorted(f"submissions/snip/{name}" for name in content(SNIP)),
@@ -72,6 +73,6 @@ def test_code_that_the_card_names_is_offered_with_it(hub, tmp_path, repo_files):
     card = yaml.safe_load((folder / "submission.yaml").read_text())
     card["criteria"][0]["code"] = "mine.py:snip"
     (folder / "submission.yaml").write_text(yaml.safe_dump(card))
-    our_hub.submit(folder, "me/truth", load_tree(COMMITTED))
+    submit(folder, "me/truth", load_tree(COMMITTED))
     offered = repo_files(hub, revision="refs/pr/1")
     assert offered["submissions/snip/mine.py"] == (folder / "mine.py").read_bytes()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from safer_bench.leaderboard import write_leaderboard
+from safer_bench.evaluation.leaderboard.write import write_leaderboard
 from tests.leaderboard.made_up import everything
 
 CHROMIUM = Path("/usr/bin/chromium")

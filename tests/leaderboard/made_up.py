@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 import safer_bench as sb
-from safer_bench import schema
-from safer_bench.leaderboard.page import BUDGET_COLUMNS
+from safer_bench.evaluation.leaderboard.page import BUDGET_COLUMNS
+from safer_bench.tables import schema
 from tests.synthetic import made_up_scores, made_up_truth
 
 HOSTILE = "</script><!--<script>alert(1)</script>|`x`"
@@ -51,7 +51,7 @@ def criteria_of(truth, names=("good", "Bad", HOSTILE)):
 
 def scores_of(entries, truth):
     """Return the entries as one table of schema ``scores``."""
-    from safer_bench.score_table import from_mapping
+    from safer_bench.tables.score_table import from_mapping
 
     return pa.concat_tables([from_mapping(name, entry, truth) for name, entry in entries.items()])
 

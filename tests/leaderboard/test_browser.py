@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from safer_bench.board import boards
+from safer_bench.evaluation.boards import boards
 from tests.leaderboard.made_up import HOSTILE, everything
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True}

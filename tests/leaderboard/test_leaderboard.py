@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import safer_bench as sb
-from safer_bench.board import boards
+from safer_bench.dataset.submissions.gather import gather, read_budgets, submission_folders
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
-from safer_bench.gather import gather, read_budgets, submission_folders
-from safer_bench.leaderboard import plain, write_leaderboard
-from safer_bench.leaderboard.page import script_json
+from safer_bench.evaluation.boards import boards
+from safer_bench.evaluation.leaderboard.page import script_json
+from safer_bench.evaluation.leaderboard.write import plain, write_leaderboard
 from tests.conftest import COMMITTED, ROOT
 from tests.leaderboard.made_up import HOSTILE, budget_of, everything
 from tests.synthetic import made_up_scores, made_up_truth

@@ -5,11 +5,11 @@ import json
 import pyarrow.compute as pc
 import pytest
 
-from safer_bench import schema
-from safer_bench.board import boards
-from safer_bench.leaderboard.page import Extras, make_page, script_json
-from safer_bench.leaderboard.panels import mean_costs, score_ranks, true_areas
-from safer_bench.leaderboard.tables import thousandths
+from safer_bench.evaluation.boards import boards
+from safer_bench.evaluation.leaderboard.numbers import thousandths
+from safer_bench.evaluation.leaderboard.page import Extras, make_page, script_json
+from safer_bench.evaluation.leaderboard.panels import mean_costs, score_ranks, true_areas
+from safer_bench.tables import schema
 from tests.leaderboard.made_up import HOSTILE, everything
 
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from safer_bench.measurement.canonical import LARGEST, LOSS_CLIP, NO_CLASS, CanonicalModel, judge
-from safer_bench.networks import Network
+from safer_bench.measurement.answers.canonical import LARGEST, LOSS_CLIP, NO_CLASS, CanonicalModel, judge
+from safer_bench.networks.network import Network
 
 
 class Scale(nn.Module):

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
+from safer_bench.measurement.answers.replayed import ReplayedNetwork
+from safer_bench.measurement.answers.tuning import Pace
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Probe
-from safer_bench.measurement.replayed import ReplayedNetwork
 from safer_bench.measurement.rows import Weights
-from safer_bench.measurement.tuning import Pace
-from safer_bench.networks import Network
-from safer_bench.perturbations import parse_perturbation
-from safer_bench.zoo import load_network
+from safer_bench.networks.loading import load_network
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
 
 NARROW = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
 N_EXAMPLES = 300

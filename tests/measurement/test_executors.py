@@ -12,13 +12,15 @@ import torch
 from torch import nn
 
 from safer_bench.errors import BadInput, UnknownName
-from safer_bench.measurement import make_protocol, measure, measure_into
 from safer_bench.measurement.executors import process
 from safer_bench.measurement.executors.lanes import Lanes
+from safer_bench.measurement.measure import measure
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
 from safer_bench.measurement.work import Worker, job_of
-from safer_bench.networks import Network
-from safer_bench.run_folder import RunFolder, Unit
-from safer_bench.zoo import load_network
+from safer_bench.networks.loading import load_network
+from safer_bench.networks.network import Network
+from safer_bench.truth.run_folder import RunFolder, Unit
 from tests.conftest import ROOT, tiny_network
 from tests.durability import MAIN, differing
 

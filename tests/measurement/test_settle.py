@@ -6,14 +6,14 @@ import torch
 from torch import nn
 
 from safer_bench.measurement import fast_answers
-from safer_bench.measurement import settle as settle_module
-from safer_bench.measurement.canonical import NO_CLASS, judge
+from safer_bench.measurement.answers import settle as settle_module
+from safer_bench.measurement.answers.canonical import NO_CLASS, judge
+from safer_bench.measurement.answers.settle import Arithmetic, Bands, Rung, in_doubt, largest_spread, settle
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Probe
-from safer_bench.measurement.settle import Arithmetic, Bands, Rung, in_doubt, largest_spread, settle
-from safer_bench.networks import Network
-from safer_bench.perturbations import parse_perturbation
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
 
 N, N_CLASSES = 3000, 5
 ALL = np.arange(N)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from safer_bench.perturbations.stream import Stream, log, norm, normal_quantile, rms
+from safer_bench.stream import Stream, log, norm, normal_quantile, rms
 
 
 def test_the_normal_quantile_agrees_with_scipy():

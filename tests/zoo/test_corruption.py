@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from safer_bench.networks import Network
-from safer_bench.perturbations import perturbations
-from safer_bench.scoring import score
-from safer_bench.zoo import data, weights, zoo_networks
-from safer_bench.zoo.corruption import Corruption, corrupting, mix_gradients
-from safer_bench.zoo.train import accuracy, train
+from safer_bench.networks import weights
+from safer_bench.networks.images import load_part
+from safer_bench.networks.loading import zoo_networks
+from safer_bench.networks.network import Network
+from safer_bench.networks.training.corruption import corrupting, mix_gradients
+from safer_bench.networks.training.train import accuracy, train
+from safer_bench.networks.zoo_network import Corruption
+from safer_bench.perturbations.loading import perturbations
+from safer_bench.scoring.score import score
 
 WORST = Corruption("gradient", "l2", size=0.05, mixing=0.5)
 RANDOM = replace(WORST, direction="random")
@@ -51,7 +54,7 @@ def test_no_gradient_no_corruption():
 
 def test_gradients_are_mixed_and_the_model_is_left_as_it_was():
     """Against the two gradients taken one by one on copies; batch norm's statistics once moved with the corrupted pass."""
-    images, labels = (tensor[:64] for tensor in data.load_part("digits", "fit"))
+    images, labels = (tensor[:64] for tensor in load_part("digits", "fit"))
     torch.manual_seed(0)
     model = DIGITS.build().train()
 
@@ -89,7 +92,7 @@ def trained(corruption, folder):
     recipe = replace(DIGITS.recipe, epochs=30, corruption=corruption)
     path = train(replace(DIGITS, recipe=recipe), folder)
     model = weights.load_weights_file(path, DIGITS.build(), recipe.sha256)
-    held_out = data.load_part("digits", "probe")
+    held_out = load_part("digits", "probe")
     indicator = score("corruption_indicator_l2", Network(model, *held_out), *held_out)
     return sum(indicator.values()) / len(indicator), accuracy(model, held_out)
 

@@ -9,9 +9,11 @@ import torch
 from sklearn.datasets import load_digits
 
 from safer_bench.errors import BadInput, MissingData
-from safer_bench.zoo import data, final, untrained_networks, weights, zoo_networks
-from safer_bench.zoo.card import write_card
-from safer_bench.zoo.train import accuracy, augment, learning_rate, train
+from safer_bench.networks import weights
+from safer_bench.networks.loading import untrained_networks, zoo_networks
+from safer_bench.networks.training import final
+from safer_bench.networks.training.card import write_card
+from safer_bench.networks.training.train import accuracy, augment, learning_rate, train
 from tests.conftest import ROOT
 
 SHORT = replace(zoo_networks()["digits_mlp"], recipe=replace(zoo_networks()["digits_mlp"].recipe, epochs=3))
@@ -75,7 +77,8 @@ def test_the_committed_card_of_the_zoo_is_the_one_its_weights_render(tmp_path, m
 
 
 def test_a_final_accuracy_is_measured_once_for_each_file_of_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(data, "load_part", small_part)
+    monkeypatch.setattr("safer_bench.networks.training.train.load_part", small_part)
+    monkeypatch.setattr(final, "load_part", small_part)
     path = train(SHORT, tmp_path)
     found = final.final_accuracies(tmp_path, [SHORT])
     share = accuracy(weights.load_weights_file(path, SHORT.build(), None).double(), small_part("", "", torch.float64))

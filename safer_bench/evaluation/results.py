@@ -1,0 +1,161 @@
+"""Values of all criteria, cells and metrics -> the table ``results``, with means over families; no I/O."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from safer_bench.evaluation.aggregation import MIN_LAYERS, family_weights
+from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
+from safer_bench.evaluation.truths import NetworkTruth
+from safer_bench.tables import controls, schema
+
+Array = np.ndarray
+DIGITS = 9  # the last digits are the machine's
+INTERVAL_DIGITS = 6
+COLUMNS = ("network", "dataset", "split", "perturbation", "summary", "level", "n_layers")
+Place = tuple[str | None, str, str, str | None, str, float | None, int | None]  # the columns above; means have no network
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What every criterion reached.
+
+    Attributes:
+        entries: (criterion, track) of each.
+        networks: the truths; their cells, one network after the other, are the second axis.
+        values: ``(n_entries, n_cells, n_metrics)``; nan where undefined.
+        known: likewise, which of them there are, defined or not.
+    """
+
+    entries: Sequence[tuple[str, str]]
+    networks: Sequence[NetworkTruth]
+    values: Array
+    known: Array
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyMeans:
+    """Means over families.
+
+    Attributes:
+        places: where.
+        values, low, high: ``(n_entries, n_places, n_metrics)``, and the ends of their intervals.
+        known: likewise, which of them there are.
+    """
+
+    places: list[Place]
+    values: Array
+    low: Array
+    high: Array
+    known: Array
+
+
+def results_table(judged: Judged, perturbations: pa.Table, revision: str | None) -> pa.Table:
+    """Return the table ``results``, in canonical order; of a criterion of two tracks, one track after the other.
+
+    Args:
+        judged: what every criterion reached.
+        perturbations: knows the family of each perturbation.
+        revision: of the truth.
+    """
+    kinds = {row["perturbation"]: row["perturbation_family"] for row in perturbations.to_pylist()}
+    means = family_means(judged, kinds)
+    cells: list[Place] = [
+        (each.network, each.dataset, each.split, *cell, len(each.layers)) for each in judged.networks for cell in each.cells
+    ]
+    places = cells + means.places
+    order = sorted(
+        ((i, m) for i in range(len(places)) for m in range(len(schema.METRICS))), key=lambda at: _key(places, *at)
+    )
+    place, metric = np.array(order, dtype=np.int64).reshape(-1, 2).T
+    by_name = np.array(sorted(range(len(judged.entries)), key=lambda i: judged.entries[i]), dtype=np.int64)
+    arranged = np.ix_(by_name, np.arange(len(places)), np.arange(len(schema.METRICS)))
+    known = np.concatenate([judged.known, means.known], axis=1)[arranged][:, place, metric]
+    entry, pair = np.nonzero(known)
+
+    def chosen(of_cells: Array, of_means: Array) -> pa.Array:
+        every = np.concatenate([np.broadcast_to(of_cells, judged.values.shape), of_means], axis=1)
+        return pa.array(every[by_name[entry], place[pair], metric[pair]], pa.float64(), from_pandas=True)
+
+    replicate = np.array([name in controls.REPLICATES for name, _ in judged.entries])[:, None, None]
+    ceilings = np.concatenate([np.zeros((0, len(schema.METRICS))), *(network.ceilings for network in judged.networks)])
+    unknown = np.full(means.values.shape, np.nan)
+    columns = {
+        "criterion": _taken([judged.entries[i][0] for i in by_name], entry, pa.string()),
+        "track": _taken([judged.entries[i][1] for i in by_name], entry, pa.string()),
+        "metric": _taken(schema.METRICS, metric[pair], pa.string()),
+        "truth_revision": _taken([revision], 0 * entry, pa.string()),
+        "value": chosen(np.round(judged.values, DIGITS), np.round(means.values, DIGITS)),
+        "low": chosen(np.array(np.nan), means.low),
+        "high": chosen(np.array(np.nan), means.high),
+        "ceiling": chosen(np.where(replicate, np.nan, ceilings), unknown),  # ceilings are of the whole truth
+    }
+    kinds_of = schema.TABLES["results"]
+    for i, name in enumerate(COLUMNS):
+        columns[name] = _taken([at[i] for at in places], place[pair], kinds_of.field(name).type)
+    return pa.table([columns[field.name] for field in kinds_of], schema=kinds_of)
+
+
+def _key(places: Sequence[Place], place: int, metric: int) -> tuple[Any, ...]:
+    """Return where a row belongs among those of its criterion: as ``schema.in_order`` sorts, nulls last."""
+    network, _, _, perturbation, summary, level, _ = places[place]
+    given = (network, perturbation, summary, schema.METRICS[metric], level)
+    return tuple((value is None, value) for value in given)
+
+
+def _taken(values: Sequence[Any], index: Array, kind: pa.DataType) -> pa.Array:
+    return pa.array(values, kind).take(pa.array(index))
+
+
+def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> FamilyMeans:
+    """Return means over families with 95 % intervals.
+
+    There is one for each criterion, metric and perturbation at each level and in area, and one over all perturbations
+    (``perturbation`` null, in area), of the networks of one dataset and split with ten layers or more. Where a criterion
+    did not score them all, or their families are fewer than six, there is none.
+
+    Args:
+        judged: what every criterion reached.
+        perturbation_families: family of each perturbation.
+    """
+    families = {network.network: network.family for network in judged.networks}
+    places: list[Place] = []
+    found: list[tuple[Array, Array]] = []  # values (n_entries, n_metrics, n_families), known
+    for place, cells, pairs in _places(judged.networks):
+        weights = family_weights(pairs, families, perturbation_families)
+        if len(weights) >= MIN_FAMILIES:
+            values = np.einsum("fc,ecm->emf", weights, np.nan_to_num(judged.values[:, cells]))
+            found.append((values, np.asarray(judged.known[:, cells].all(1))))
+            places.append(place)
+    shape = (len(judged.entries), len(places), len(schema.METRICS))
+    value, low, high = (np.full(shape, np.nan) for _ in range(3))
+    means = FamilyMeans(places, value, low, high, np.zeros(shape, dtype=bool))
+    for n_families in sorted({values.shape[-1] for values, _ in found}):
+        chosen = [i for i, (values, _) in enumerate(found) if values.shape[-1] == n_families]
+        known = np.stack([found[i][1] for i in chosen], axis=1)
+        values = np.stack([found[i][0] for i in chosen], axis=1)[known]
+        ends = (np.round(each, INTERVAL_DIGITS) for each in intervals(values))
+        for array, numbers in zip((value, low, high), (values.mean(-1), *ends), strict=True):
+            part = np.full(known.shape, np.nan)
+            part[known] = numbers
+            array[:, chosen] = part
+        means.known[:, chosen] = known
+    return means
+
+
+def _places(networks: Sequence[NetworkTruth]) -> Iterator[tuple[Place, list[int], list[tuple[str, str]]]]:
+    """Yield each mean with the cells that it is over and their (network, perturbation)."""
+    places: dict[Place, list[tuple[int, tuple[str, str]]]] = {}
+    cells = [(network, *cell) for network in networks for cell in network.cells]
+    for i, (network, perturbation, summary, level) in enumerate(cells):
+        if len(network.layers) < MIN_LAYERS:
+            continue
+        found: list[Place] = [(None, network.dataset, network.split, perturbation, summary, level, None)]
+        found += [(None, network.dataset, network.split, None, "area", None, None)] if summary == "area" else []
+        for place in found:
+            places.setdefault(place, []).append((i, (network.network, perturbation)))
+    for place, members in places.items():
+        yield place, [i for i, _ in members], [pair for _, pair in members]
