@@ -1,6 +1,8 @@
 """safer-bench: which layers of a trained network are fragile, and which criterion can tell without measuring?
 
 The public API in one screen; everything is imported when first used. Reading, checking and evaluating needs no torch.
+
+Light: never imports torch.
 """
 
 from importlib import import_module

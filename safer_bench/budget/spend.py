@@ -1,4 +1,4 @@
-"""How much a criterion is worth: its scores spend a budget, and the network that comes of it is measured."""
+"""Spends budgets on networks by criteria and baselines, and measures what accuracy is left."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,6 +1,8 @@
 """The command line: each command parses, calls one function and prints.
 
 Exit codes: 0 done, 1 the answer is no, 2 bad usage or bad input, 130 interrupted.
+
+Light: never imports torch.
 """
 
 import sys

@@ -1,7 +1,4 @@
-"""Criteria that score layers without measuring them, one a file, and the controls they must beat.
-
-Nothing here may import the measured truth or what evaluates it: a criterion has no code path to the answers.
-"""
+"""Criteria by their names, or from ``FILE.py:FUNC``."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,4 +1,4 @@
-"""Measures the truth: the accuracy that a network loses when one layer is perturbed."""
+"""``measure``: the rows of one network, with no run folder."""
 
 from collections.abc import Sequence
 

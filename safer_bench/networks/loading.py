@@ -1,4 +1,4 @@
-"""The zoo: one family of networks a file, their recipes, weights and images."""
+"""Networks by their names in the zoo, or from ``FILE.py:FUNC``."""
 
 from collections.abc import Mapping
 from pathlib import Path

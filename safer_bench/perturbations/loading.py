@@ -1,4 +1,4 @@
-"""Perturbations of a layer's weight, one family a file; numpy only."""
+"""Perturbations by their names, or from ``FILE.py:FUNC``, with levels."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Where units of work are measured, one way a file: in this process, in spawned ones, on a Ray cluster.
+"""Measures units of work in this process, or by an executor.
 
 An executor is a function ``(job, units, n_workers) -> iterator of Measured``, in any order; it starts what it needs and ends
 it, also after an exception. Which one is used cannot change an integer.
