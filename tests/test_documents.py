@@ -17,13 +17,9 @@ from safer_bench.measurement.describe import perturbation_row
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.perturbations.loading import perturbations
 from tests.conftest import COMMITTED, ROOT
+from tests.made_up.documents import README, blocks
 
-README = (ROOT / "README.md").read_text()
 COMMANDS = get_command(app).commands
-
-
-def blocks(language, text=README):
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def test_the_readme_stays_short():

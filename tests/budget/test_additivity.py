@@ -22,7 +22,7 @@ def test_sets_are_of_all_sizes_up_to_half_of_the_layers_and_differ(n_layers, siz
 
 @pytest.fixture(scope="module")
 def measured():
-    from tests.conftest import tiny_network
+    from tests.made_up.networks import tiny_network
 
     return additivity([tiny_network()], ["sign_flip:0.3", "quantize"], draws=2)
 

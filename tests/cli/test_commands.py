@@ -10,7 +10,7 @@ from safer_bench.cli import app
 from safer_bench.dataset.tree import load_tree
 from safer_bench.networks import loading
 from safer_bench.tables.controls import ADDED
-from tests.cli.given import MEASURE
+from tests.made_up.commands import MEASURE
 
 COMMANDS = get_command(app).commands
 

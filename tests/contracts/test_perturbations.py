@@ -11,7 +11,7 @@ from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.perturbations.loading import perturbations
 from safer_bench.perturbations.perturbation import LayerFacts
 from safer_bench.stream import Stream
-from tests.conftest import tiny_network
+from tests.made_up.networks import tiny_network
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "weights.json"
 ENTRIES = list(perturbations().values())

@@ -10,7 +10,7 @@ from safer_bench.perturbations.loading import perturbations
 from safer_bench.scoring.score import score
 from safer_bench.scoring.sweep import STREAM
 from safer_bench.stream import Stream
-from tests.contracts.test_criteria import Volumes, own_network
+from tests.made_up.networks import Volumes, own_network
 
 LAYERS = ("conv", "hidden", "head")
 

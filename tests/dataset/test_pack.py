@@ -19,7 +19,7 @@ from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.scoring.write import write_scores
 from safer_bench.truth.area import area_weights
-from tests.conftest import tiny_network
+from tests.made_up.networks import tiny_network
 
 
 def measured(folder, specs=("sign_flip:0.1,0.5",), draws=4, network=None, seed=0):

@@ -12,7 +12,7 @@ from safer_bench.measurement.plan import make_protocol
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.loading import load_network
 from safer_bench.truth.run_folder import RunFolder
-from tests.conftest import tiny_network
+from tests.made_up.networks import tiny_network
 
 SPECS = ["sign_flip:0.01,0.03,0.1", "quantize:2,4"]
 LEVELS = (0.01, 0.03, 0.1)
