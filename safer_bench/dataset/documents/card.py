@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from scipy.stats import binomtest
 
 from safer_bench.dataset.documents import responsible
 from safer_bench.dataset.documents.front_matter import front_matter
@@ -76,11 +77,11 @@ def _perturbations(table: pa.Table, sensitivity: pa.Table) -> list[dict[str, Any
     return rows
 
 
-def wilson_interval(k: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson_interval(k: int, n: int) -> tuple[float, float]:
     """Return the 95 % Wilson interval of a share of k in n.
 
-    >>> [round(end, 3) for end in wilson_interval(9, 10)]
+    >>> [round(float(end), 3) for end in wilson_interval(9, 10)]
     [0.596, 0.982]
     """
-    centre, spread = k + z * z / 2, z * (k * (n - k) / n + z * z / 4) ** 0.5
-    return (centre - spread) / (n + z * z), (centre + spread) / (n + z * z)
+    found = binomtest(k, n).proportion_ci(method="wilson")
+    return found.low, found.high

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
+from scipy.stats import binomtest
 
-from safer_bench.dataset.documents.card import wilson_interval
 from safer_bench.networks.images import SOURCES, part_indices
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.networks.training.final import final_accuracies
@@ -73,7 +73,7 @@ def _row(entry: ZooNetwork, folder: Path, accuracies: dict[str, dict[str, Any]])
         metadata: dict[str, str] = file.metadata()
     log: list[dict[str, Any]] = json.loads(metadata["log"])
     final = accuracies[entry.name]
-    low, high = wilson_interval(final["n_correct"], final["n_examples"])
+    low, high = binomtest(final["n_correct"], final["n_examples"]).proportion_ci(method="wilson")
     cells = (
         entry.name,
         entry.family,
