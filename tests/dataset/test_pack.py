@@ -40,7 +40,7 @@ def test_the_same_runs_give_the_same_bytes(small_run, small_scores, tmp_path):
 def test_large_truths_are_packed_by_processes_to_the_same_bytes(tmp_path, monkeypatch):
     runs = [measured(tmp_path / name, network=tiny_network(name=name)) for name in ("one", "two")]
     pack(runs, [], tmp_path / "alone")
-    monkeypatch.setattr("safer_bench.dataset.pack.SMALL_BYTES", 0)
+    monkeypatch.setattr("safer_bench.truth.probe_tables.SMALL_BYTES", 0)
     pack(runs, [], tmp_path / "together")
     assert content(tmp_path / "together") == content(tmp_path / "alone")
     measure_into(tmp_path / "more", [tiny_network("one")], make_protocol(["sign_flip:0.1,0.5"], 2, 20, first_draw=4))
@@ -129,8 +129,8 @@ def _die(*_):
 
 def test_a_packing_process_that_dies_is_told(tmp_path, monkeypatch):
     run = measured(tmp_path / "run")
-    monkeypatch.setattr("safer_bench.dataset.pack.SMALL_BYTES", 0)
-    monkeypatch.setattr("safer_bench.dataset.pack._of_network", _die)
+    monkeypatch.setattr("safer_bench.truth.probe_tables.SMALL_BYTES", 0)
+    monkeypatch.setattr("safer_bench.truth.probe_tables._of_network", _die)
     with pytest.raises(BadInput, match="a process that packs died"):
         pack([run], [], tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
