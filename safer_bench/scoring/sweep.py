@@ -1,14 +1,11 @@
 """Runs criteria over networks: passes shared on one copy of the model, scores checked, costs recorded."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from safer_bench.criteria.criterion import Criterion
@@ -21,6 +18,7 @@ from safer_bench.errors import BadInput
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import LayerFacts, Perturbation
 from safer_bench.registry import error_text
+from safer_bench.scoring.checks import check_untouched, checked, count_hooks, torch_as_it_was
 from safer_bench.scoring.suffixes import Suffixes
 from safer_bench.stream import Stream
 from safer_bench.truth.area import area_of
@@ -142,11 +140,11 @@ class Sweep:
         where = f"criterion {entry.name!r} on network {self.network.name!r}"
         built_in = criteria().get(entry.name) is entry
         model = self._model if built_in else self._copy()
-        n_hooks = _count_hooks(model)
+        n_hooks = count_hooks(model)
         try:
             found = self._call(entry, model, perturbation, level, share=built_in, where=where)
-            _check_untouched(model, n_hooks, self.network.model, where)
-            return _checked(found, self._names, where)
+            check_untouched(model, n_hooks, self.network.model, where)
+            return checked(found, self._names, where)
         except BaseException:
             if built_in:
                 self._start()  # whatever it left behind
@@ -165,7 +163,7 @@ class Sweep:
         """Call a criterion; where it shares, take what its twin of another track has found."""
         limit = self._limit(entry)
         try:
-            with _torch_as_it_was():
+            with torch_as_it_was():
                 aware = self._aware(perturbation, limit, level)
                 if share:
                     key = (entry.function, limit, *aware)
@@ -217,60 +215,3 @@ def _perturb_function(
         return perturbation.apply(network.weight(layer), level, stream, layer=facts, gradient=gradient).weight
 
     return perturb
-
-
-@contextmanager
-def _torch_as_it_was() -> Iterator[None]:
-    """Undo what the block does to torch's own state, which the next criterion would meet."""
-    gradients, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_grad_enabled(gradients)
-        torch.set_default_dtype(dtype)
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
-
-
-def _count_hooks(model: nn.Module) -> int:
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return sum(len(getattr(module, kind)) for module in model.modules() for kind in kinds)
-
-
-def _checked(found: Any, names: list[str], where: str) -> dict[str, float]:
-    if not isinstance(found, dict) or set(found) != set(names):
-        given = set(found) if isinstance(found, dict) else set()
-        detail = f"; missing {sorted(set(names) - given)[:3]}, unknown {sorted(map(str, given - set(names)))[:3]}"
-        raise BadInput(f"{where}: expected one score for each of the {len(names)} layers{detail}")
-    try:
-        scores = {name: float(found[name]) for name in names}
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"{where}: a score is no number ({error})") from error
-    bad = [name for name, value in scores.items() if not math.isfinite(value)]
-    if bad:
-        raise BadInput(f"{where}: the score of layer {bad[0]!r} is {scores[bad[0]]}; expected a finite number")
-    return scores
-
-
-def _check_untouched(model: nn.Module, n_hooks: int, original: nn.Module, where: str) -> None:
-    before, after = _tensors(original), _tensors(model)
-    changed = [key for key in before if key not in after or not _same_bits(before[key], after[key])]
-    if changed:
-        raise BadInput(f"{where}: changed the model ({changed[0]}); restore every weight before returning")
-    if any(module.training for module in model.modules()):
-        raise BadInput(f"{where}: left the model in training mode; call model.eval() before returning")
-    if _count_hooks(model) != n_hooks:
-        raise BadInput(f"{where}: left hooks on the model; remove each before returning")
-
-
-def _tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Return parameters and buffers, those that a state_dict leaves out too."""
-    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
-
-
-def _same_bits(first: Tensor, second: Tensor) -> bool:
-    """Tell -0 from 0, and let a value that is no number equal itself."""
-    if first.shape != second.shape or first.dtype != second.dtype:
-        return False
-    one, other = (tensor.detach().reshape(-1).view(torch.uint8) for tensor in (first, second))
-    return torch.equal(one, other.to(one.device))
