@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from safer_bench.errors import BadInput, MissingData, has_torch
 from safer_bench.registry import look_up, suggestion
+from safer_bench.tables.controls import ADDED
 
 _NONE = pa.table({"criterion": pa.array([], pa.string())})  # a tree without scores
 KINDS = ("networks", "perturbations", "criteria", "metrics")
@@ -70,8 +71,6 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         UnknownName: no entry of any kind has that name.
     """
-    from safer_bench.tables.controls import ADDED  # brings scipy.stats
-
     everything: dict[str, tuple[str, Any]] = {name: ("added control", facts) for name, facts in ADDED.items()}
     everything |= {key: (kind, entry) for kind in KINDS for key, entry in _entries(kind).items()}
     kind, entry = look_up(everything, name, "entry")

@@ -18,8 +18,8 @@ from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals, rank_inter
 from safer_bench.evaluation.scope import BoardCell, CellValues, Facts, Scope, cell_values, in_scope, read_facts, reliable
 from safer_bench.registry import look_up, suggestion
 from safer_bench.tables import controls
+from safer_bench.tables.columns import TRACKS
 from safer_bench.tables.schema import METRICS
-from safer_bench.tables.score_table import TRACKS
 
 Array = np.ndarray
 Entry = tuple[str, str]  # (criterion, track)

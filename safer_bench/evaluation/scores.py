@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.evaluation.truths import CellKey
-from safer_bench.tables.score_table import TRACKS
+from safer_bench.tables.columns import TRACKS
 from safer_bench.truth.area import area_of
 
 Array = np.ndarray

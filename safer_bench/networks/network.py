@@ -13,8 +13,8 @@ from torch import nn
 from safer_bench.errors import BadInput
 from safer_bench.networks.layers import Layer, discover_layers
 from safer_bench.registry import suggestion
+from safer_bench.tables.columns import NAME
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 SURELY_SHUFFLED = 20  # so many labels in random order are hardly ever sorted
 N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
 Part = tuple[torch.Tensor, torch.Tensor]

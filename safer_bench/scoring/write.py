@@ -16,6 +16,7 @@ from safer_bench.registry import is_file_spec
 from safer_bench.scoring.suffixes import Suffixes
 from safer_bench.scoring.sweep import EXAMPLES, Levels, Sweep
 from safer_bench.tables import files, schema
+from safer_bench.tables.controls import ADDED
 from safer_bench.tables.score_table import alike
 
 Report = Callable[[str, int, int], None]
@@ -94,8 +95,6 @@ def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence
 
 def _check_own_name(spec: str, name: str) -> None:
     """Refuse a user's function under a name that boards have already."""
-    from safer_bench.tables.controls import ADDED  # brings scipy.stats
-
     if is_file_spec(spec) and (name in criteria() or name in ADDED):
         what = "a built-in criterion" if name in criteria() else "a control that evaluation adds"
         raise BadInput(f"{spec}: {name!r} is the name of {what}; rename the function")

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from safer_bench.errors import BadInput
 from safer_bench.registry import suggestion
 from safer_bench.tables import schema
+from safer_bench.tables.columns import TRACKS
 
 Key = tuple[Any, ...]  # (network, layer[, perturbation[, level]])
-TRACKS = ("blind", "perturbation_aware", "level_aware")
 PLACE = ("criterion", "track", "network", "layer", "perturbation", "level")
 OWN = "the tree's own scores"
 TOLERANCE, FLOOR = 1e-3, 1e-6  # of a score, and of the largest of its network: the last digits are the machine's

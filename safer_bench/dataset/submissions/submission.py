@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import Repr
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from safer_bench.errors import BadInput
 from safer_bench.tables import files, schema, score_table
+from safer_bench.tables.columns import NAME, Track
+from safer_bench.tables.controls import ADDED
 
 COLUMNS = ("criterion", "network", "layer", "perturbation", "level", "score", "spread")
 CSV = pyarrow.csv.ConvertOptions(
@@ -26,7 +28,6 @@ CSV = pyarrow.csv.ConvertOptions(
 )
 CODE = r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,79}\.py:[A-Za-z_][A-Za-z0-9_]{0,79})?$"  # a file of the folder itself
 MAX_BYTES = 1_000_000  # of a card, or of code
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"
 
 
 _SHORT = Repr()
@@ -42,8 +43,8 @@ class CriterionCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(pattern=NAME)
-    track: Literal["blind", "perturbation_aware", "level_aware"] = "blind"
+    name: str = Field(pattern=f"^{NAME}$")
+    track: Track = "blind"
     needs: str = Field(default="", max_length=200)
     formula: str = Field(default="", max_length=500)
     source: str = Field(default="", max_length=500)
@@ -55,7 +56,7 @@ class SubmissionCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=f"^{NAME}$")
     description: str = Field(default="", max_length=2000)
     authors: list[str] = Field(default_factory=list, max_length=100)
     licence: str = Field(default="CC-BY-4.0", max_length=100)
@@ -110,8 +111,6 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
 
 
 def _check_names(card: SubmissionCard, folder: Path) -> None:
-    from safer_bench.tables.controls import ADDED  # brings scipy.stats
-
     taken = [item.name for item in card.criteria if item.name in ADDED]
     if taken:
         raise BadSubmission(
