@@ -12,7 +12,6 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy import stats
 
 Array = np.ndarray
 MANY_LAYERS = 200  # from here on pairs of layers are counted one ranking after the other
@@ -63,6 +62,8 @@ def _cosine(a: Array, b: Array) -> Array:
 
 def _centred_ranks(values: Array) -> Array:
     """Return ranks minus their mean, ties at their mean rank: halves of whole numbers, so that sums of them are exact."""
+    from scipy import stats  # half a second, which only ranking needs
+
     return np.asarray(stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2)
 
 
@@ -96,6 +97,8 @@ def kendall_tau_b(*, truth: Array, scores: Array) -> Any:
         ranks = (_centred_ranks(values).astype(np.float32) for values in (truth, scores))
         signs = (np.sign(each[..., first] - each[..., second]) for each in ranks)
         return _where(defined, _cosine(*signs))
+    from scipy import stats  # half a second, which only ranking needs
+
     found = np.full(defined.shape, np.nan)
     truths, given = (np.broadcast_to(values, (*defined.shape, n_layers)) for values in (truth, scores))
     for place in zip(*np.nonzero(np.atleast_1d(defined)), strict=True):
@@ -161,6 +164,8 @@ def ndcg_gain(*, truth: Array, scores: Array) -> Any:
     >>> round(ndcg_gain(truth=np.array([1.0, 0.0]), scores=np.array([2.0, 1.0])), 4)
     0.1845
     """
+    from scipy import stats  # half a second, which only ranking needs
+
     gains = np.maximum(truth, 0.0)
     defined = _defined(truth, scores) & np.any(gains > 0, axis=-1)
     discounts = 1.0 / np.log2(np.arange(2.0, truth.shape[-1] + 2.0))

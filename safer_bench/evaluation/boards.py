@@ -19,7 +19,7 @@ from safer_bench.evaluation.scope import BoardCell, CellValues, Facts, Scope, ce
 from safer_bench.registry import look_up, suggestion
 from safer_bench.tables import controls
 from safer_bench.tables.columns import TRACKS
-from safer_bench.tables.schema import METRICS
+from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray
 Entry = tuple[str, str]  # (criterion, track)
@@ -154,7 +154,7 @@ def boards(
         UnknownName: no metric or perturbation of the truth has that name.
         BadInput: a gate without the table ``cells``, or a family or level rank that no perturbation has.
     """
-    look_up(dict.fromkeys(METRICS), metric, "metric")
+    look_up(dict.fromkeys(METRIC_NAMES), metric, "metric")
     if gate > 0.0 and "cells" not in truth:
         raise BadInput(f"gate {gate:g}: the truth has no table 'cells', which holds reliabilities; give the whole truth")
     facts = read_facts(truth)

@@ -16,7 +16,7 @@ from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
 from safer_bench.registry import look_up
 from safer_bench.tables import files
 from safer_bench.tables.controls import ADDED
-from safer_bench.tables.schema import METRICS
+from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray
 ALL = "all perturbations"
@@ -68,7 +68,7 @@ def check_names(criteria: Iterable[str], first: str, second: str, metric: str, o
     known = dict.fromkeys((*criteria, *ADDED))
     for name in (first, second):
         look_up(known, name, "criterion")
-    look_up(dict.fromkeys(METRICS), metric, "metric")
+    look_up(dict.fromkeys(METRIC_NAMES), metric, "metric")
     if out is not None:
         _check_ending(out)
 

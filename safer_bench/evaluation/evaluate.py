@@ -17,7 +17,7 @@ from safer_bench.tables import controls, schema, score_table
 
 Array = np.ndarray
 EXACT_EXPECTATION = "random"  # this criterion enters with its expectation, 0 for every chance-corrected metric
-HALF_IS_KNOWN = np.array([name.startswith("protected_gain") for name in schema.METRICS])  # nothing a replicate could guess
+HALF_IS_KNOWN = np.array([name.startswith("protected_gain") for name in schema.METRIC_NAMES])  # nothing is left to guess
 
 
 def evaluate(truth: Mapping[str, pa.Table], entries: Mapping[str, Mapping[score_table.Key, float]] | pa.Table) -> pa.Table:

@@ -68,11 +68,11 @@ def results_table(judged: Judged, perturbations: pa.Table, revision: str | None)
     ]
     places = cells + means.places
     order = sorted(
-        ((i, m) for i in range(len(places)) for m in range(len(schema.METRICS))), key=lambda at: _key(places, *at)
+        ((i, m) for i in range(len(places)) for m in range(len(schema.METRIC_NAMES))), key=lambda at: _key(places, *at)
     )
     place, metric = np.array(order, dtype=np.int64).reshape(-1, 2).T
     by_name = np.array(sorted(range(len(judged.entries)), key=lambda i: judged.entries[i]), dtype=np.int64)
-    arranged = np.ix_(by_name, np.arange(len(places)), np.arange(len(schema.METRICS)))
+    arranged = np.ix_(by_name, np.arange(len(places)), np.arange(len(schema.METRIC_NAMES)))
     known = np.concatenate([judged.known, means.known], axis=1)[arranged][:, place, metric]
     entry, pair = np.nonzero(known)
 
@@ -81,12 +81,12 @@ def results_table(judged: Judged, perturbations: pa.Table, revision: str | None)
         return pa.array(every[by_name[entry], place[pair], metric[pair]], pa.float64(), from_pandas=True)
 
     replicate = np.array([name in controls.REPLICATES for name, _ in judged.entries])[:, None, None]
-    ceilings = np.concatenate([np.zeros((0, len(schema.METRICS))), *(network.ceilings for network in judged.networks)])
+    ceilings = np.concatenate([np.zeros((0, len(schema.METRIC_NAMES))), *(network.ceilings for network in judged.networks)])
     unknown = np.full(means.values.shape, np.nan)
     columns = {
         "criterion": _taken([judged.entries[i][0] for i in by_name], entry, pa.string()),
         "track": _taken([judged.entries[i][1] for i in by_name], entry, pa.string()),
-        "metric": _taken(schema.METRICS, metric[pair], pa.string()),
+        "metric": _taken(schema.METRIC_NAMES, metric[pair], pa.string()),
         "truth_revision": _taken([revision], 0 * entry, pa.string()),
         "value": chosen(np.round(judged.values, DIGITS), np.round(means.values, DIGITS)),
         "low": chosen(np.array(np.nan), means.low),
@@ -102,7 +102,7 @@ def results_table(judged: Judged, perturbations: pa.Table, revision: str | None)
 def _key(places: Sequence[Place], place: int, metric: int) -> tuple[Any, ...]:
     """Return where a row belongs among those of its criterion: as ``schema.in_order`` sorts, nulls last."""
     network, _, _, perturbation, summary, level, _ = places[place]
-    given = (network, perturbation, summary, schema.METRICS[metric], level)
+    given = (network, perturbation, summary, schema.METRIC_NAMES[metric], level)
     return tuple((value is None, value) for value in given)
 
 
@@ -130,7 +130,7 @@ def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> Fa
             values = np.einsum("fc,ecm->emf", weights, np.nan_to_num(judged.values[:, cells]))
             found.append((values, np.asarray(judged.known[:, cells].all(1))))
             places.append(place)
-    shape = (len(judged.entries), len(places), len(schema.METRICS))
+    shape = (len(judged.entries), len(places), len(schema.METRIC_NAMES))
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
     means = FamilyMeans(places, value, low, high, np.zeros(shape, dtype=bool))
     for n_families in sorted({values.shape[-1] for values, _ in found}):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from safer_bench.errors import BadInput
 from safer_bench.metrics import CellTruth
-from safer_bench.tables.schema import METRICS
+from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray
 CellKey = tuple[str, str, float | None]  # (perturbation, summary, level)
@@ -94,5 +94,5 @@ def _network(
         macs=facts[2],
         cells=order,
         truth=CellTruth(found[0], found[1], found[2], found[3], facts[:2]),
-        ceilings=np.array([[row.get(f"ceiling_{metric}") for metric in METRICS] for row in known], dtype=np.float64),
+        ceilings=np.array([[row.get(f"ceiling_{metric}") for metric in METRIC_NAMES] for row in known], dtype=np.float64),
     )

@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
+from safer_bench.metrics import METRICS
+
 VERSION = "1"  # raised when a column of a published table changes
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"  # of a network, a criterion, a submission
 Track = Literal["blind", "perturbation_aware", "level_aware"]  # what a criterion sees
@@ -33,18 +35,7 @@ SUMMARY = _column("summary", STRING, "level, area or tolerated_level")
 SUMMARY_LEVEL = _column("level", F64, "the level where summary is level, else null", "the perturbation's own")
 CRITERION = _column("criterion", STRING, "name of the criterion or submission")
 TRACK = _column("track", STRING, "blind, perturbation_aware or level_aware: what the criterion sees")
-METRICS = (  # the names of metrics.METRICS, here without its half second of imports
-    "spearman",
-    "kendall_tau_b",
-    "top_1_overlap",
-    "top_3_overlap",
-    "top_5_overlap",
-    "top_10_percent_overlap",
-    "ndcg_gain",
-    "protected_gain_at_1",
-    "protected_gain_at_3",
-    "partial_spearman",
-)
+METRIC_NAMES = tuple(metric.name for metric in METRICS)
 TASK = _column("task", STRING, "prune, quantize or protect")
 GIVEN = _column("perturbation", STRING, "what layers get: all of them, or those that are not protected")
 BUDGET = _column("budget", F64, "global sparsity, mean bits, or share of the weights protected", "the task's own")
@@ -122,7 +113,10 @@ TABLES: dict[str, pa.Schema] = {
         _column("n_layers", I32, "number of layers"),
         _column("draws", I32, "number of draws a level"),
         _column("reliability", F64, "split-half reliability of the ranking, Spearman-Brown; null where too few draws"),
-        *(_column(f"ceiling_{name}", F64, f"{name} that the noise-free truth would reach, simulated") for name in METRICS),
+        *(
+            _column(f"ceiling_{name}", F64, f"{name} that the noise-free truth would reach, simulated")
+            for name in METRIC_NAMES
+        ),
         _column("resolved", pa.bool_(), "reliability >= 0.8; reported, excludes nothing"),
     ),
     "networks": _table(
@@ -219,7 +213,7 @@ TABLES: dict[str, pa.Schema] = {
         _column("perturbation", STRING, "name of the perturbation; null: mean over all"),
         SUMMARY,
         SUMMARY_LEVEL,
-        _column("metric", STRING, f"one of {', '.join(METRICS)}; all but correlations are chance-corrected"),
+        _column("metric", STRING, f"one of {', '.join(METRIC_NAMES)}; all but correlations are chance-corrected"),
         _column("value", F64, "null where undefined, as for a constant criterion"),
         _column("low", F64, "lower end of the 95 % interval of a mean over six families or more, else null"),
         _column("high", F64, "upper end of the 95 % interval of a mean over six families or more, else null"),

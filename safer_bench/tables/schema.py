@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
-from safer_bench.tables.columns import METRICS as METRICS
+from safer_bench.tables.columns import METRIC_NAMES as METRIC_NAMES
 from safer_bench.tables.columns import TABLES as TABLES
 from safer_bench.tables.columns import VERSION as VERSION
 

@@ -29,7 +29,7 @@ def listing(page: Page) -> pa.Table:
 
 
 def _rows(board: dict[str, Any], criteria: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for m, metric in enumerate(schema.METRICS):
+    for m, metric in enumerate(schema.METRIC_NAMES):
         table = board["tables"].get(f"{m}.0.0.0")  # all perturbations, in area, whatever the reliability
         for i, (criterion, track) in enumerate(board["entries"] if table else []):
             numbers = {name: _entry(table, key, i) for name, key in (("value", "v"), ("low", "l"), ("high", "h"))}

@@ -72,7 +72,7 @@ def make_tables(results: pa.Table, facts: Facts) -> Tables:
     variants; Spearman at each rank of levels, and every other metric in area, over all perturbations at the three gates.
     Values alone: Spearman of a family at levels, and every other metric of a family.
     """
-    spearman, *others = schema.METRICS
+    spearman, *others = schema.METRIC_NAMES
     values = cell_values(results, facts, spearman)
     found = Tables(boards_of(values, facts, Scope()), {}, [], make_places(facts))
     for p, (_, perturbation) in enumerate(found.places):

@@ -118,7 +118,7 @@ def _criteria(tables: Tables, truth: Mapping[str, pa.Table], extras: Extras) -> 
 
 
 def _boards(results: pa.Table, facts: Facts, tables: Tables, extras: Extras) -> list[Json]:
-    values = cell_values(results, facts, schema.METRICS[0])
+    values = cell_values(results, facts, schema.METRIC_NAMES[0])
     return [
         {
             "title": title_of(board),
