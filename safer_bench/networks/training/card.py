@@ -24,8 +24,8 @@ datasets: [zalando-datasets/fashion_mnist]
 # safer-bench zoo
 
 Small networks trained on Fashion-MNIST, whose layers safer-bench perturbs one at a time. Plain torch modules:
-`safer_bench/zoo/` holds their definitions, `safer-bench train NAME` repeats a training, `safer_bench.load_network(NAME)`
-loads one with its images.
+`safer_bench/networks/zoo/` holds their definitions, `safer-bench train NAME` repeats a training,
+`safer_bench.load_network(NAME)` loads one with its images.
 
 Training used the `fit` part alone (55,000 images). The tables give two accuracies: on `tune` (2,500 images), by which
 recipes were chosen, and on all 10,000 test images with its 95 % Wilson interval, which was measured once and decided
