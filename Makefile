@@ -31,7 +31,7 @@ recompute: $(READY) fashion-mnist  ## scores submissions again by their code, wh
 	$(BIN)/safer-bench check submissions --recompute
 
 docs: $(READY)  ## the page of perturbations and criteria, from their registry
-	$(BIN)/python -m safer_bench.reference docs/entries.md
+	$(BIN)/python docs/entries.py docs/entries.md
 
 zoo: $(READY) fashion-mnist  ## trains the networks whose weights are missing: hours; goes on where it was stopped
 	$(BIN)/safer-bench train --missing

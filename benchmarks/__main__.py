@@ -1,19 +1,16 @@
 """Times all contestants on the same work, each in fresh processes, and prints the table: ``python -m benchmarks``."""
 
 import argparse
-import json
-import subprocess
-import sys
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 
 from benchmarks.contestants import CONTESTANTS
+from benchmarks.growth import plot
+from benchmarks.timing import Result, run
 from safer_bench.measurement.run_log import processor
 
-Result = dict[str, Any]
 BASES = ("plain loop, tuned", "plain loop")
 
 
@@ -29,8 +26,6 @@ def main() -> None:
     )
     wanted = parser.parse_args()
     if wanted.growth:
-        from benchmarks.growth import plot
-
         plot(wanted.growth, wanted.network)
         return
     settings = ["--network", wanted.network, "--examples", wanted.examples, "--draws", wanted.draws]
@@ -40,17 +35,6 @@ def main() -> None:
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, {processor()}; medians of {wanted.rounds} rounds\n"
     )
     print("\n".join(table(rounds)))
-
-
-def run(contestant: str, *settings: object) -> Result:
-    """Run a contestant in a process of its own.
-
-    Raises:
-        CalledProcessError: it failed; its message is on standard error.
-    """
-    command = [sys.executable, "-m", "benchmarks.contestants", contestant, *map(str, settings)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603  our own program
-    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def table(rounds: list[dict[str, Result]]) -> list[str]:

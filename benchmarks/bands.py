@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 import safer_bench as sb
+from safer_bench.measurement.answers.arithmetics import BFLOAT16, FLOAT32
+from safer_bench.measurement.answers.precision import exact_float32
+from safer_bench.measurement.answers.settle import margins, spreads
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.fast_answers import BFLOAT16, FLOAT32
 from safer_bench.measurement.plan import Plan, make_protocol
-from safer_bench.measurement.precision import exact_float32
-from safer_bench.measurement.settle import margins, spreads
 
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
 

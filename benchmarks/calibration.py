@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 import safer_bench as sb
-from safer_bench.area import tolerated_level
+from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plan import Plan, make_protocol
-from safer_bench.measurement.tuning import tune_allocator
-from safer_bench.perturbations import Perturbation, perturbations
+from safer_bench.perturbations.loading import perturbations
+from safer_bench.perturbations.perturbation import Perturbation
+from safer_bench.truth.area import tolerated_level
 
 TARGETS = (0.01, 0.05, 0.2, 0.5, 0.8)  # shares of (clean - chance)
 NETWORKS = {"digits_cnn": (300, 4), "digits_mlp": (300, 4), "lenet10": (200, 4)}  # all validation: (examples, draws)

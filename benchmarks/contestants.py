@@ -14,10 +14,10 @@ import torch
 from torch.nn import functional as F
 
 import safer_bench as sb
+from safer_bench.measurement.answers.tuning import arranged, tune_allocator
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plan import Plan, Probe, make_protocol
 from safer_bench.measurement.rows import Weights
-from safer_bench.measurement.tuning import arranged, tune_allocator
 
 Counts = list[list[int]]
 Work = Callable[[], Counts | float]  # what is timed; a float is the seconds themselves

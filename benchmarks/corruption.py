@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 import safer_bench as sb
+from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plan import Plan, make_protocol
-from safer_bench.measurement.tuning import tune_allocator
 
 NETWORKS = ("digits_cnn", "digits_mlp", "digits_resnet", "digits_vit", "vgg10")
 PAIRS = {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.__main__ import run
+from benchmarks.timing import run
 
 AXES = {"examples": (125, 250, 500, 1000), "draws": (1, 2, 4, 8), "layers": (3, 6, 11, 22)}
 START = {"examples": 500, "draws": 4}

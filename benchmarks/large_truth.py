@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from safer_bench import files, schema
-from safer_bench.run_folder import PART, RunFolder, Unit
+from safer_bench.tables import files, schema
+from safer_bench.truth.run_folder import PART, RunFolder, Unit
 
 LEVELS = (0.1, 0.2, 0.4, 0.8, 1.6)
 SLICE = 500  # examples a probe

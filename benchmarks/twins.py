@@ -15,12 +15,12 @@ import numpy as np
 from scipy import stats
 
 import safer_bench as sb
-from safer_bench.area import area_weights
+from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plan import Plan, make_protocol
-from safer_bench.measurement.tuning import tune_allocator
-from safer_bench.perturbations import perturbations
-from safer_bench.zoo.twins import ARCHITECTURES, N_SEEDS
+from safer_bench.networks.zoo.twins import ARCHITECTURES, N_SEEDS
+from safer_bench.perturbations.loading import perturbations
+from safer_bench.truth.area import area_weights
 
 CONTROLS = {"plain": "as many epochs", "long": "as many gradients", "random": "random corruption of the same norm"}
 PERTURBATIONS = ("gradient_corruption_l2", "random_corruption_l2", "gaussian_noise", "int8_bit_flip", "magnitude_prune")

@@ -1,6 +1,8 @@
 """safer-bench: which layers of a trained network are fragile, and which criterion can tell without measuring?
 
 The public API in one screen; everything is imported when first used. Reading, checking and evaluating needs no torch.
+
+Light: never imports torch.
 """
 
 from importlib import import_module
@@ -9,17 +11,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Network": "networks",
-    "criterion": "criteria",
-    "evaluate": "evaluation",
+    "Network": "networks.network",
+    "criterion": "criteria.criterion",
+    "evaluate": "evaluation.evaluate",
     "list_entries": "catalogue",
-    "load_network": "zoo",
+    "load_network": "networks.loading",
     "load_tree": "dataset.tree",
     "load_truth": "dataset.tree",
-    "measure": "measurement",
-    "network": "zoo",
-    "perturbation": "perturbations",
-    "score": "scoring",
+    "measure": "measurement.measure",
+    "network": "networks.zoo_network",
+    "perturbation": "perturbations.perturbation",
+    "score": "scoring.score",
 }
 _MODULES = ("metrics",)
 
@@ -31,7 +33,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from safer_bench.catalogue import needs_torch
+    from safer_bench.errors import needs_torch
 
     with needs_torch():
         module = import_module(f"{__name__}.{_HOMES[name]}")

@@ -1,39 +1,15 @@
 """What there is: names and facts of networks, perturbations, criteria and metrics, with or without torch."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any
 
 import pyarrow as pa
 
-from safer_bench.errors import BadInput, MissingData, MissingExtra
+from safer_bench.errors import BadInput, MissingData, has_torch
 from safer_bench.registry import look_up, suggestion
+from safer_bench.tables.controls import ADDED
 
 _NONE = pa.table({"criterion": pa.array([], pa.string())})  # a tree without scores
 KINDS = ("networks", "perturbations", "criteria", "metrics")
-
-
-def has_torch() -> bool:
-    """Tell whether the torch half is installed."""
-    return find_spec("torch") is not None
-
-
-@contextmanager
-def needs_torch() -> Iterator[None]:
-    """Turn a missing torch within the block into a message that names the extra.
-
-    Raises:
-        MissingExtra: torch, safetensors, scikit-learn or matplotlib is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in {"torch", "safetensors", "sklearn", "matplotlib"}:
-            raise
-        raise MissingExtra(
-            f'{error.name} is not installed: this needs the torch half; pip install "safer-bench[measure]"'
-        ) from error
 
 
 def list_entries(kind: str) -> list[str]:
@@ -51,7 +27,7 @@ def list_entries(kind: str) -> list[str]:
 
 def _entries(kind: str) -> dict[str, Any]:
     if kind == "perturbations":
-        from safer_bench.perturbations import perturbations
+        from safer_bench.perturbations.loading import perturbations
 
         return dict(perturbations())
     if kind == "metrics":
@@ -65,10 +41,10 @@ def _entries(kind: str) -> dict[str, Any]:
 
 def _torch_entries(kind: str) -> dict[str, Any]:
     if kind == "networks":
-        from safer_bench.zoo import zoo_networks
+        from safer_bench.networks.loading import zoo_networks
 
         return dict(zoo_networks())
-    from safer_bench.criteria import criteria
+    from safer_bench.criteria.loading import criteria
 
     return dict(criteria())
 
@@ -95,8 +71,6 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         UnknownName: no entry of any kind has that name.
     """
-    from safer_bench.controls import ADDED  # brings scipy.stats
-
     everything: dict[str, tuple[str, Any]] = {name: ("added control", facts) for name, facts in ADDED.items()}
     everything |= {key: (kind, entry) for kind in KINDS for key, entry in _entries(kind).items()}
     kind, entry = look_up(everything, name, "entry")
@@ -129,7 +103,7 @@ def _criterion_facts(entry: Any) -> dict[str, Any]:
 
 
 def _network_facts(entry: Any) -> dict[str, Any]:
-    from safer_bench.layers import candidate_weights
+    from safer_bench.networks.layers import candidate_weights
 
     weights = [(name, tuple(weight.shape)) for name, _, weight in candidate_weights(entry.build())]
     facts = {"dataset": entry.dataset, "family": entry.family, "split": entry.split, "n_layers": len(weights)}

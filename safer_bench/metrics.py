@@ -13,7 +13,6 @@ from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy import stats
 
 Array = np.ndarray
 MANY_LAYERS = 200  # from here on pairs of layers are counted one ranking after the other
@@ -70,6 +69,8 @@ def _cosine(a: Array, b: Array, dot: Callable[[Array, Array], Array]) -> Array:
 
 def _centred_ranks(values: Array) -> Array:
     """Return ranks minus their mean, ties at their mean rank: halves of whole numbers, so that sums of them are exact."""
+    from scipy import stats  # half a second, which only ranking needs
+
     return np.asarray(stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2)
 
 
@@ -100,6 +101,8 @@ def kendall_tau_b(*, truth: Array, scores: Array) -> Any:
     defined, n_layers = _defined(truth, scores), truth.shape[-1]
     if n_layers <= MANY_LAYERS:
         return _where(defined, _cosine(_signs_of_pairs(truth), _signs_of_pairs(scores), _exact_dot))
+    from scipy import stats  # half a second, which only ranking needs
+
     found = np.full(defined.shape, np.nan)
     truths, given = (np.broadcast_to(values, (*defined.shape, n_layers)) for values in (truth, scores))
     for place in zip(*np.nonzero(np.atleast_1d(defined)), strict=True):
@@ -172,6 +175,8 @@ def ndcg_gain(*, truth: Array, scores: Array) -> Any:
     >>> round(ndcg_gain(truth=np.array([1.0, 0.0]), scores=np.array([2.0, 1.0])), 4)
     0.1845
     """
+    from scipy import stats  # half a second, which only ranking needs
+
     gains = np.maximum(truth, 0.0)
     defined = _defined(truth, scores) & np.any(gains > 0, axis=-1)
     discounts = np.array(_discounts(truth.shape[-1]))

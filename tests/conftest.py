@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
-from torch import nn
 
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import Tree, load_tree
-from safer_bench.measurement import make_protocol, measure_into
-from safer_bench.measurement.tuning import tune_allocator
-from safer_bench.networks import Network
-from safer_bench.score_folders import write_scores
-from safer_bench.zoo import load_network
+from safer_bench.measurement.answers.tuning import tune_allocator
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
+from safer_bench.networks.loading import load_network
+from safer_bench.networks.network import Network
+from safer_bench.scoring.write import write_scores
+from tests.made_up.networks import tiny_network
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 tune_allocator()
@@ -34,45 +34,6 @@ ROOT = Path(__file__).parents[1]
 COMMITTED = ROOT / "data_cards" / "safer-bench"
 SMALL_PERTURBATIONS = ("gaussian_noise:0.5,2,8", "magnitude_prune:0.5,0.9")
 SMALL_CRITERIA = ("snip", "l2_norm", "constant", "random", "measured_drop_128")
-
-
-class TinyNet(nn.Module):
-    """A convolution, a hidden layer and a head on 4 x 4 images of three classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(1, 3, 3, padding=1)
-        self.hidden = nn.Linear(48, 8)
-        self.head = nn.Linear(8, 3)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.relu(self.hidden(torch.relu(self.conv(images)).flatten(1))))
-
-
-class WholePasses:
-    """Knows no shorter way to logits."""
-
-    def prepare(self) -> None:
-        pass
-
-    def clean(self, *_: object) -> None:
-        return None
-
-    perturbed = clean
-
-
-def tiny_network(name: str = "tiny") -> Network:
-    """Return an untrained three-layer network whose labels are its own answers, some of them changed."""
-    generator = torch.Generator().manual_seed(7)
-    torch.manual_seed(7)
-    model = TinyNet().eval()
-    images = torch.randn(100, 1, 4, 4, generator=generator)
-    with torch.no_grad():
-        for bias in (model.conv.bias, model.hidden.bias, model.head.bias):
-            bias.zero_()  # else one class wins whatever the weights are
-        labels = model(images).argmax(1)
-    labels[::5] = (labels[::5] + 1) % 3
-    return Network(model, images[:60], labels[:60], name=name, probe=(images[60:], labels[60:]))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The documents say what is so: commands exist, snippets run, the demo's output is the demo's."""
 
 import re
+import runpy
 import shlex
 import tomllib
 
@@ -10,20 +11,15 @@ from typer.main import get_command
 
 import safer_bench
 from safer_bench.cli import app
-from safer_bench.dataset.documents import render_documents
+from safer_bench.dataset.documents.render import render_documents
 from safer_bench.dataset.tree import load_tree
 from safer_bench.measurement.describe import perturbation_row
-from safer_bench.perturbations import perturbations
-from safer_bench.reference import render
-from safer_bench.zoo import zoo_networks
+from safer_bench.networks.loading import zoo_networks
+from safer_bench.perturbations.loading import perturbations
 from tests.conftest import COMMITTED, ROOT
+from tests.made_up.documents import README, blocks
 
-README = (ROOT / "README.md").read_text()
 COMMANDS = get_command(app).commands
-
-
-def blocks(language, text=README):
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def test_the_readme_stays_short():
@@ -160,4 +156,5 @@ def test_every_committed_criterion_is_built_in_and_scores_every_network():
 
 
 def test_the_page_of_entries_is_that_of_the_registry():
+    render = runpy.run_path(str(ROOT / "docs" / "entries.py"))["render"]
     assert (ROOT / "docs" / "entries.md").read_text() == render(), "make docs"

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.conftest import COMMITTED, ROOT
-from tests.durability import MAIN, kill_and_compare
+from tests.made_up.durability import MAIN, kill_and_compare
 
 pytestmark = pytest.mark.long
 

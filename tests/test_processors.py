@@ -33,10 +33,10 @@ OLDEST = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 BYTES = (  # what makes bytes that are compared with committed ones
-    "tests/leaderboard/test_leaderboard.py::test_the_committed_board_is_made_again_to_the_same_bytes",
+    "tests/evaluation/leaderboard/test_leaderboard.py::test_the_committed_board_is_made_again_to_the_same_bytes",
     "tests/dataset/test_pack.py::test_a_small_tree_has_the_same_contents_on_any_processor",
     "tests/dataset/test_pack.py::test_the_committed_summaries_follow_from_the_committed_counts",
-    "tests/perturbations/test_stream.py",
+    "tests/test_stream.py",
     "tests/contracts/test_perturbations.py",
 )
 

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from safer_bench import schema
 from safer_bench.budget.images import own_examples
 from safer_bench.budget.protection import slice_of
 from safer_bench.budget.trials import Report
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
 from safer_bench.metrics import ROUNDING
-from safer_bench.networks import Network
-from safer_bench.perturbations import Perturbation, parse_perturbation
-from safer_bench.perturbations.stream import Stream
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.perturbations.perturbation import Perturbation
+from safer_bench.stream import Stream
+from safer_bench.tables import schema
 
 Array = np.ndarray
 N_SETS = 50

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench.area import area_of
 from safer_bench.errors import BadInput
-from safer_bench.networks import Network
+from safer_bench.networks.network import Network
 from safer_bench.registry import suggestion
-from safer_bench.scoring import score
+from safer_bench.scoring.score import score
+from safer_bench.truth.area import area_of
 
 Array = np.ndarray
 TRUTH_GUIDED, TRUTH_PER_WEIGHT = "truth_guided", "truth_per_weight"

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
-from safer_bench.networks import Network, Part
+from safer_bench.networks.images import load_part, part_indices
+from safer_bench.networks.loading import zoo_networks
+from safer_bench.networks.network import Network, Part
 from safer_bench.registry import suggestion
-from safer_bench.zoo import zoo_networks
-from safer_bench.zoo.data import load_part, part_indices
 
 FEWEST = 50
 

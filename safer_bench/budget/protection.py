@@ -10,7 +10,7 @@ from safer_bench.budget.entrants import Entrant
 from safer_bench.budget.rules import at_most, protected
 from safer_bench.budget.trials import FIRST_AND_LAST, UNIFORM, Report, Trial
 from safer_bench.budget.whole import WholeNetwork
-from safer_bench.perturbations.stream import Stream
+from safer_bench.stream import Stream
 
 Array = np.ndarray
 NOTHING, EVERYTHING = "nothing_protected", "everything_protected"

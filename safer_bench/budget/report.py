@@ -6,12 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from safer_bench import files
-from safer_bench.budget import Outcome
 from safer_bench.budget.additivity import fits
 from safer_bench.budget.plots import additivity_png, curves_png
+from safer_bench.budget.spend import Outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels
 from safer_bench.budget.tasks import ADDITIVITY, Task
+from safer_bench.tables import files
 
 
 def write_outcome(out: Path, task: Task, outcome: Outcome) -> Path:

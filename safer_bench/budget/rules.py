@@ -9,7 +9,6 @@ from bisect import bisect_left
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import rankdata
 
 Array = np.ndarray
 FEWEST_BITS, MOST_BITS = 2, 8
@@ -22,6 +21,8 @@ def priorities(scores: Array) -> Array:
     >>> priorities(np.array([3.0, 9.0, 3.0, 1.0])).tolist()
     [0.625, 1.0, 0.625, 0.25]
     """
+    from scipy.stats import rankdata  # half a second, which only ranking needs
+
     return np.asarray(rankdata(scores) / len(scores))
 
 

@@ -12,7 +12,7 @@ from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT
 from safer_bench.budget.protection import EVERYTHING, NOTHING
 from safer_bench.budget.tasks import Task
 from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM
-from safer_bench.controls import CONTROLS
+from safer_bench.tables.controls import CONTROLS
 
 Row = Mapping[str, Any]
 LIMITS = {NOTHING: "unprotected", EVERYTHING: "everything protected", UNCHANGED: "unchanged"}

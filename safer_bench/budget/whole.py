@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from safer_bench.layers import Layer
-from safer_bench.measurement.canonical import CanonicalModel, check_answers, judge
-from safer_bench.measurement.fast_answers import CANONICAL, FLOAT32, GROWTH
+from safer_bench.measurement.answers.arithmetics import CANONICAL, FLOAT32, GROWTH
+from safer_bench.measurement.answers.canonical import CanonicalModel, check_answers, judge
+from safer_bench.measurement.answers.precision import exact_float32
+from safer_bench.measurement.answers.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER
+from safer_bench.measurement.answers.settle import Bands, Logits, Rung, settle, spreads
+from safer_bench.measurement.answers.tuning import arranged
 from safer_bench.measurement.plan import Probe
-from safer_bench.measurement.precision import exact_float32
-from safer_bench.measurement.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER
 from safer_bench.measurement.rows import Weights as PerturbedWeights
-from safer_bench.measurement.settle import Bands, Logits, Rung, settle, spreads
-from safer_bench.measurement.tuning import arranged
-from safer_bench.networks import Network
-from safer_bench.perturbations import perturbations
+from safer_bench.networks.layers import Layer
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import perturbations
 from safer_bench.registry import look_up
 
 BATCH_SIZE = 50

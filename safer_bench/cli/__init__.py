@@ -1,14 +1,40 @@
 """The command line: each command parses, calls one function and prints.
 
 Exit codes: 0 done, 1 the answer is no, 2 bad usage or bad input, 130 interrupted.
+
+Light: never imports torch.
 """
 
 import sys
 
 import typer
 
-from safer_bench.cli import budgeting, judging, looking, measuring, packing, sharing, starting
+from safer_bench.cli.budget import budget
+from safer_bench.cli.check import check
+from safer_bench.cli.compare import compare
+from safer_bench.cli.demo import demo
+from safer_bench.cli.evaluate import evaluate
+from safer_bench.cli.info import info
+from safer_bench.cli.list import list_
+from safer_bench.cli.measure import measure
+from safer_bench.cli.pack import pack
+from safer_bench.cli.publish import publish
+from safer_bench.cli.pull import pull
+from safer_bench.cli.score import score
+from safer_bench.cli.submit import submit
+from safer_bench.cli.train import train
+from safer_bench.cli.verify import verify
 from safer_bench.errors import SaferBenchError
+
+COMMANDS = (
+    *(demo, train),
+    *(list_, info),
+    measure,
+    *(pack, verify),
+    *(score, check, evaluate, compare),
+    budget,
+    *(publish, pull, submit),
+)  # in the order of the help
 
 app = typer.Typer(
     name="safer-bench",
@@ -18,9 +44,8 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-for part in (starting, looking, measuring, packing, judging, budgeting, sharing):
-    for command in part.COMMANDS:
-        app.command(name=command.__name__.rstrip("_"))(command)
+for command in COMMANDS:
+    app.command(name=command.__name__.rstrip("_"))(command)
 
 
 def main() -> None:

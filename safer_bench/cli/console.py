@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from safer_bench.evaluation.boards import Board, BoardRow
 
 INTERRUPTED = 130
 RECENT = 1800.0  # seconds over which the time left is estimated
@@ -70,3 +74,27 @@ def size(n_bytes: float) -> str:
     if n_bytes >= 1e9:
         return f"{n_bytes / 1e9:.1f} GB"
     return f"{n_bytes / 1e6:.0f} MB" if n_bytes >= 1e6 else f"{max(1, round(n_bytes / 1e3))} kB"
+
+
+def board_text(board: "Board") -> str:
+    """Return a board as text, with its note."""
+    header = ["criterion", "mean", *(("95 % interval", "ranks") if board.has_intervals else ()), *board.families]
+    rows = [
+        [
+            row.criterion,
+            "not ranked" if row.value is None else f"{row.value:.2f}" + "*" * bool(row.n_undefined),
+            *(_uncertainty(row) if board.has_intervals else ()),
+            *(f"{row.by_network[name]:.2f}" if name in row.by_network else "-" for name in board.families),
+        ]
+        for row in board.rows
+    ]
+    starred = "\n* undefined (constant) somewhere, counted as 0" if any(row.n_undefined for row in board.rows) else ""
+    size = "" if board.headline else ", fewer than ten layers"
+    title = f"{board.dataset}, {board.split}{size}: Spearman correlation with the true area\n{board.note}"
+    return f"{title}\n\n{table(header, rows)}{starred}"
+
+
+def _uncertainty(row: "BoardRow") -> tuple[str, str]:
+    """Return a row's interval and ranks as text."""
+    interval = "-" if row.interval is None else f"{row.interval[0]:.2f} to {row.interval[1]:.2f}"
+    return interval, "-" if row.ranks is None else f"{row.ranks[0]} to {row.ranks[1]}"

@@ -5,8 +5,9 @@ import math
 import torch
 from torch import nn
 
-from safer_bench.criteria.entry import Batches, Criterion, Scores, criterion, layer_weights
-from safer_bench.criteria.gradients import mean_gradients
+from safer_bench.criteria.criterion import Criterion, Scores, criterion
+from safer_bench.criteria.passes.gradients import mean_gradients
+from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 DUAL = {2.0: 2.0, math.inf: 1.0}
 

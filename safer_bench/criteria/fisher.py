@@ -2,9 +2,10 @@
 
 from torch import nn
 
-from safer_bench.criteria.activations import loss_gradients, total_by_layer
-from safer_bench.criteria.entry import Batches, Scores, count_examples, criterion, used_layers
-from safer_bench.criteria.gradients import empirical_fisher_diagonal, true_fisher_diagonal
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.activations import loss_gradients, total_by_layer
+from safer_bench.criteria.passes.gradients import empirical_fisher_diagonal, true_fisher_diagonal
+from safer_bench.criteria.passes.layers import Batches, count_examples, used_layers
 
 
 @criterion(

@@ -2,8 +2,9 @@
 
 from torch import nn
 
-from safer_bench.criteria.entry import Batches, Scores, criterion
-from safer_bench.criteria.gradients import mean_gradients
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.gradients import mean_gradients
+from safer_bench.criteria.passes.layers import Batches
 
 
 @criterion(

@@ -2,8 +2,9 @@
 
 from torch import nn
 
-from safer_bench.criteria.entry import Batches, Scores, criterion, layer_weights
-from safer_bench.criteria.hessian import gradient_product
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.hessian import gradient_product
+from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 
 @criterion(

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import numpy as np
 from torch import Tensor, nn
 
-from safer_bench.criteria.entry import Batches, Criterion, Scores, criterion, layer_weights
-from safer_bench.criteria.gradients import NODES, empirical_fisher_diagonal, integrated_gradients, mean_gradients
-from safer_bench.criteria.hessian import DRAWS, hessian_diagonal
+from safer_bench.criteria.criterion import Criterion, Scores, criterion
+from safer_bench.criteria.passes.gradients import NODES, empirical_fisher_diagonal, integrated_gradients, mean_gradients
+from safer_bench.criteria.passes.hessian import DRAWS, hessian_diagonal
+from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 Attribute = Callable[[nn.Module, Batches], dict[str, Tensor]]
 

@@ -2,8 +2,9 @@
 
 from torch import nn
 
-from safer_bench.criteria.entry import Batches, Scores, criterion, layer_weights
-from safer_bench.criteria.hessian import DRAWS, MOST_STEPS, hessian_diagonal, largest_eigenvalues
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.hessian import DRAWS, MOST_STEPS, hessian_diagonal, largest_eigenvalues
+from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 EXAMPLES = 128  # an eigenvalue takes some ten products for every layer
 

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from safer_bench.criteria.entry import Batches, Scores, criterion, layer_weights
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 KEPT = 0.1  # of all weights
 

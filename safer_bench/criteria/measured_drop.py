@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
-from safer_bench.criteria.changes import clean_logits, perturbed_logits
-from safer_bench.criteria.entry import Batches, Perturb, Scores, criterion
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.changes import clean_logits, perturbed_logits
+from safer_bench.criteria.passes.layers import Batches, Perturb
 
 
 def _measured_drop(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Scores:

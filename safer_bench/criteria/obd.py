@@ -2,9 +2,10 @@
 
 from torch import nn
 
-from safer_bench.criteria.entry import Batches, Scores, criterion, layer_weights
-from safer_bench.criteria.gradients import true_fisher_diagonal
-from safer_bench.criteria.hessian import DRAWS, hessian_diagonal
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.gradients import true_fisher_diagonal
+from safer_bench.criteria.passes.hessian import DRAWS, hessian_diagonal
+from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 
 @criterion(

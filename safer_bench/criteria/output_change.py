@@ -6,10 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from safer_bench.criteria.activations import Application, laid_out_as, loss_gradients, run_recorded, total_by_layer
-from safer_bench.criteria.changes import LARGEST, clean_logits, finite, perturbed_logits, perturbed_weights
-from safer_bench.criteria.entry import Batches, Perturb, Scores, count_examples, criterion, layer_weights, used_layers
-from safer_bench.criteria.shared import shared, spend
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.activations import Application, laid_out_as, loss_gradients, run_recorded, total_by_layer
+from safer_bench.criteria.passes.changes import LARGEST, clean_logits, finite, perturbed_logits, perturbed_weights
+from safer_bench.criteria.passes.layers import Batches, Perturb, count_examples, layer_weights, used_layers
+from safer_bench.criteria.passes.shared import shared, spend
 
 EXAMPLES = 128  # a pass for each layer and level, or activations kept for all levels
 KEPT_BYTES = 1 << 30  # of inputs, outputs and gradients

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from safer_bench.criteria.activations import total_by_layer, with_output_gradients
-from safer_bench.criteria.entry import Batches, Scores, count_examples, criterion, used_layers
-from safer_bench.criteria.gradients import NODES, integrated_gradients
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.activations import total_by_layer, with_output_gradients
+from safer_bench.criteria.passes.gradients import NODES, integrated_gradients
+from safer_bench.criteria.passes.layers import Batches, count_examples, used_layers
 
 STEPS = 16  # from zeros, the mean grey of standardised images, to the example
 

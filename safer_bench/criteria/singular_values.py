@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from safer_bench.criteria.entry import Batches, Scores, criterion, layer_weights, output_matrix, used_layers
-from safer_bench.criteria.shared import shared
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.layers import Batches, layer_weights, output_matrix, used_layers
+from safer_bench.criteria.passes.shared import shared
 
 
 @shared

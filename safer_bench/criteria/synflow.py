@@ -5,7 +5,8 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from safer_bench.criteria.entry import Batches, Scores, criterion, used_layers
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.layers import Batches, used_layers
 
 
 @criterion(

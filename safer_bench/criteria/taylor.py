@@ -2,8 +2,9 @@
 
 from torch import Tensor, nn
 
-from safer_bench.criteria.entry import Batches, Scores, criterion, layer_weights, output_matrix, used_layers
-from safer_bench.criteria.gradients import mean_gradients
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.gradients import mean_gradients
+from safer_bench.criteria.passes.layers import Batches, layer_weights, output_matrix, used_layers
 
 
 def _products(model: nn.Module, batches: Batches) -> dict[str, Tensor]:

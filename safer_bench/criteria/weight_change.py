@@ -2,10 +2,11 @@
 
 from torch import nn
 
-from safer_bench.criteria.changes import squared_changes
-from safer_bench.criteria.entry import Batches, Perturb, Scores, criterion, layer_weights
-from safer_bench.criteria.gradients import empirical_fisher_diagonal
-from safer_bench.criteria.hessian import DRAWS, hessian_diagonal
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.changes import squared_changes
+from safer_bench.criteria.passes.gradients import empirical_fisher_diagonal
+from safer_bench.criteria.passes.hessian import DRAWS, hessian_diagonal
+from safer_bench.criteria.passes.layers import Batches, Perturb, layer_weights
 
 
 @criterion(

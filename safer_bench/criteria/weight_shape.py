@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from safer_bench.criteria.entry import Batches, Scores, criterion, layer_weights
+from safer_bench.criteria.criterion import Scores, criterion
+from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 
 @criterion(formula="max abs(W) / std(W)", source="Zhao et al. 2019, arXiv 1901.09504 (outliers set the grid)", cost="0")

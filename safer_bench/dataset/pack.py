@@ -2,29 +2,20 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
-from itertools import repeat
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from safer_bench import schema
-from safer_bench.dataset.documents import render_documents
-from safer_bench.dataset.merge import merge, merged_probes, parts_by_network
-from safer_bench.dataset.summarise import summarise
+from safer_bench.dataset.documents.render import render_documents
+from safer_bench.dataset.submissions.submission import Submission, read_submission
 from safer_bench.dataset.tree import write_tree
 from safer_bench.errors import BadInput
-from safer_bench.processes import start_worker
-from safer_bench.run_folder import PROTOCOL, RunFolder
-from safer_bench.submission import Submission, read_submission
-
-SMALL_BYTES = 32 << 20  # of parts: to start processes takes longer than to pack them
-KEYS = {"networks": ["network"], "layers": ["network", "layer"], "perturbations": ["perturbation"]}
+from safer_bench.tables import schema
+from safer_bench.truth.merge import merge
+from safer_bench.truth.probe_tables import KEYS, probe_tables
+from safer_bench.truth.run_folder import PROTOCOL, RunFolder
 
 
 def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None:
@@ -55,7 +46,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     }
     networks = [folder.table("networks") for folder in folders if not any(folder in run for run in shards)]
     tables["networks"] = merge("networks", [*networks, *map(_joined, shards)], KEYS["networks"])
-    tables |= _probe_tables(folders, tables)
+    tables |= probe_tables(folders, tables)
     submissions = [read_submission(path, tables) for path in score_folders]
     tables |= {name: table for name, table in _scores(submissions).items() if table.num_rows}
     write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_documents)
@@ -93,61 +84,6 @@ def _joined(shards: Sequence[RunFolder]) -> pa.Table:
         joined = {"clean_correct": sum(row["clean_correct"] for row in same)}
         rows.append(same[0] | joined | {"clean_outcomes": np.bitwise_or.reduce(outcomes).tobytes()})
     return schema.build("networks", rows)
-
-
-def _probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """Return the tables of probes and of what follows from them, made network by network; large ones by all processors.
-
-    Raises:
-        BadInput: see ``pack``; or a process died.
-    """
-    parts = parts_by_network(folders)
-    known = {name: tables[name] for name in KEYS}
-    found: dict[str, list[pa.Table]] = {}
-    with ExitStack() as stack:
-        run: Callable[..., Iterable[dict[str, pa.Table]]] = map
-        if sum(path.stat().st_size for of_one in parts.values() for each in of_one for path in each) > SMALL_BYTES:
-            spawned = get_context("spawn")  # a fork would inherit Arrow's locked threads
-            run = stack.enter_context(ProcessPoolExecutor(mp_context=spawned, initializer=start_worker)).map
-        try:
-            for made in run(_of_network, parts.values(), repeat(known)):
-                by_name = made.pop("by_name")
-                made |= {name: _columns(by_name, name) for name in ("losses", "outcomes")}
-                for name, table in made.items():
-                    found.setdefault(name, []).append(table)
-        except BrokenProcessPool as error:
-            raise BadInput(
-                "a process that packs died (killed? out of memory?); pack on fewer processors: taskset"
-            ) from error
-    return {name: schema.in_order(pa.concat_tables(parts)) for name, parts in found.items()}
-
-
-def _of_network(parts: Sequence[Sequence[Path]], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
-    """Return the tables of one network; ``by_name`` holds the columns of both tables that do not know a layer's index."""
-    probes = merged_probes(parts)
-    sensitivity, cells = summarise(probes, tables["networks"], tables["layers"], tables["perturbations"])
-    wanted = {*schema.TABLES["losses"].names, *schema.TABLES["outcomes"].names}
-    by_name = schema.in_order(probes.select([name for name in probes.schema.names if name in wanted]))
-    return {
-        "layer_sensitivity": sensitivity,
-        "cells": cells,
-        "layer_drops": _columns(_encoded(probes), "layer_drops"),
-        "by_name": _encoded(by_name),
-    }
-
-
-def _columns(probes: pa.Table, name: str) -> pa.Table:
-    """Return the columns of a table, not copied; repeated strings stay encoded."""
-    wanted = schema.TABLES[name]
-    fields = [field.with_type(probes.schema.field(field.name).type) for field in wanted]
-    return pa.Table.from_arrays([probes[field.name] for field in fields], schema=pa.schema(fields, wanted.metadata))
-
-
-def _encoded(table: pa.Table) -> pa.Table:
-    for i, field in enumerate(table.schema):
-        if pa.types.is_string(field.type) and field.name != "weight_digest":
-            table = table.set_column(i, field.name, table.column(i).dictionary_encode())
-    return table
 
 
 def _scores(submissions: Sequence[Submission]) -> dict[str, pa.Table]:

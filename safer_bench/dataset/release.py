@@ -7,10 +7,10 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Literal
 
-from safer_bench import files
 from safer_bench.dataset.tree import MANIFEST, Tree
 from safer_bench.dataset.verify import problems
 from safer_bench.errors import BadInput
+from safer_bench.tables import files
 
 ACCURACIES = "test_accuracy.json"  # of the zoo: names the weights by SHA-256
 

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench import files, schema
 from safer_bench.dataset.pinned import REPO_ID, REVISION, pulled_folder
 from safer_bench.errors import BadInput, MissingData
+from safer_bench.tables import files, schema
 
 DEFAULT = Path("data_cards/safer-bench")
 MANIFEST = "manifest.json"

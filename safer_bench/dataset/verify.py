@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench import files
 from safer_bench.dataset.pinned import NOT_OF_THE_TREE
 from safer_bench.dataset.tree import MANIFEST, Tree, content_hash
 from safer_bench.errors import BadInput
-from safer_bench.perturbations.stream import Stream
+from safer_bench.stream import Stream
+from safer_bench.tables import files
 
 Row = dict[str, Any]
 STRATA = (0.001, 0.05, 0.3)  # rows are drawn evenly from drops below, between and above

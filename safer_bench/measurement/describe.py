@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from safer_bench import schema
-from safer_bench.files import sha256_of
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plan import Plan, Protocol, Shard
-from safer_bench.networks import Network
-from safer_bench.perturbations import Perturbation
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.perturbation import Perturbation
+from safer_bench.tables import schema
+from safer_bench.tables.files import sha256_of
 
 Array = np.ndarray
 

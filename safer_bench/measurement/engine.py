@@ -6,18 +6,18 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import groupby
 
-from safer_bench.layers import Layer
-from safer_bench.measurement.canonical import Answers
+from safer_bench.measurement.answers.canonical import Answers
+from safer_bench.measurement.answers.precision import exact_float32
+from safer_bench.measurement.answers.replay import LayerReplay
+from safer_bench.measurement.answers.replayed import ReplayedNetwork
+from safer_bench.measurement.answers.trace import CannotReplayError
+from safer_bench.measurement.answers.tuning import Pace
 from safer_bench.measurement.fast_answers import FastAnswers
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Probe
-from safer_bench.measurement.precision import exact_float32
-from safer_bench.measurement.replay import LayerReplay
-from safer_bench.measurement.replayed import ReplayedNetwork
 from safer_bench.measurement.rows import Row, make_row
-from safer_bench.measurement.trace import CannotReplayError
-from safer_bench.measurement.tuning import Pace
-from safer_bench.networks import Network
+from safer_bench.networks.layers import Layer
+from safer_bench.networks.network import Network
 
 logger = logging.getLogger(__name__)
 

@@ -10,24 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safer_bench.layers import Layer
-from safer_bench.measurement.canonical import Answers, judge
-from safer_bench.measurement.clean_pass import CleanPass
+from safer_bench.measurement.answers.arithmetics import BFLOAT16, CANONICAL, FLOAT32, GROWTH, KEPT_BYTES
+from safer_bench.measurement.answers.canonical import Answers, judge
+from safer_bench.measurement.answers.clean_pass import CleanPass
+from safer_bench.measurement.answers.precision import exact_float32
+from safer_bench.measurement.answers.replay import LayerReplay
+from safer_bench.measurement.answers.replayed import AGREEMENT, ReplayedNetwork
+from safer_bench.measurement.answers.settle import Bands, Rung, settle, spreads
+from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.measurement.plan import Probe
-from safer_bench.measurement.precision import exact_float32
-from safer_bench.measurement.replay import LayerReplay
-from safer_bench.measurement.replayed import AGREEMENT, ReplayedNetwork
 from safer_bench.measurement.rows import Weights
-from safer_bench.measurement.settle import Arithmetic, Bands, Rung, settle, spreads
-from safer_bench.measurement.trace import CannotReplayError
-from safer_bench.perturbations.entry import Perturbed
-
-# Factors, samples and audits: docs/engine.md tells how they were chosen.
-FLOAT32 = Arithmetic("float32", factor=64.0, n_sample=2, n_suspects=2, audit=1 / 2000, at_least_clean=True)
-BFLOAT16 = Arithmetic("bfloat16", factor=4.0, n_sample=48, n_suspects=16, audit=1 / 200)
-CANONICAL = Arithmetic("canonical")
-GROWTH = 2.0**10  # of the largest weight; beyond it squares may overflow float32 and come back finite
-KEPT_BYTES = 1 << 30  # of clean values at a time
+from safer_bench.networks.layers import Layer
+from safer_bench.perturbations.perturbation import Perturbed
 
 
 @dataclass(frozen=True, slots=True)

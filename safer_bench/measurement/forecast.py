@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from safer_bench.measurement.answers.arithmetics import KEPT_BYTES
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.fast_answers import KEPT_BYTES
 from safer_bench.measurement.plan import Plan, Probe, Protocol
-from safer_bench.networks import Network
-from safer_bench.run_folder import part_of
+from safer_bench.networks.network import Network
+from safer_bench.truth.run_folder import part_of
 
 SAMPLED_SECONDS = 30.0  # of measuring, about, for each network
 FEWEST_EXAMPLES = 24  # that are sampled

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from safer_bench.measurement.canonical import BATCH_SIZE
-from safer_bench.networks import Network
+from safer_bench.measurement.answers.canonical import BATCH_SIZE
+from safer_bench.networks.network import Network
 
 N_PARTS = 20
 THRESHOLD = 1e-6  # of a layer's largest entry: below it, the sign of an entry may be rounding

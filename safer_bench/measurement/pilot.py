@@ -6,19 +6,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safer_bench import files
-from safer_bench.allocation import STEP, allocate
-from safer_bench.area import area_weights
-from safer_bench.cells import cells_of
 from safer_bench.errors import BadInput
 from safer_bench.measurement import describe
+from safer_bench.measurement.allocation import STEP, allocate
 from safer_bench.measurement.gradients import N_PARTS
 from safer_bench.measurement.plan import Protocol, make_protocol
 from safer_bench.measurement.run import Report, measure_into
-from safer_bench.networks import Network
-from safer_bench.perturbations import Perturbation
-from safer_bench.reliability import MIN_DRAWS
-from safer_bench.run_folder import RunFolder
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.perturbation import Perturbation
+from safer_bench.tables import files
+from safer_bench.truth.area import area_weights
+from safer_bench.truth.cells import cells_of
+from safer_bench.truth.reliability import MIN_DRAWS
+from safer_bench.truth.run_folder import RunFolder
 
 PILOT_DRAWS = 4
 SAME = ("networks", "perturbations", "examples", "seed", "sources")  # what pilot and run have to agree on

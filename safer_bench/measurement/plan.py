@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from safer_bench.errors import BadInput
-from safer_bench.layers import Layer
-from safer_bench.measurement.canonical import check_answers
+from safer_bench.measurement.answers.canonical import check_answers
 from safer_bench.measurement.gradients import N_PARTS
-from safer_bench.networks import Network
-from safer_bench.perturbations import Perturbation, parse_perturbation, perturbations
+from safer_bench.networks.layers import Layer
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation, perturbations
+from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.registry import absolute
 
 

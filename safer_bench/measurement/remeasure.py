@@ -7,10 +7,11 @@ from typing import Any
 from safer_bench.errors import MissingData, UnknownName
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Probe
-from safer_bench.networks import Network
-from safer_bench.perturbations import Perturbation, perturbations
+from safer_bench.networks.loading import load_network
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import perturbations
+from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.registry import look_up
-from safer_bench.zoo import load_network
 
 Row = dict[str, Any]
 COUNTS = ("correct_clean", "broken", "fixed", "predictions_changed")

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from safer_bench.measurement.canonical import Answers
+from safer_bench.measurement.answers.canonical import Answers
 from safer_bench.measurement.gradients import ProbeGradients
 from safer_bench.measurement.plan import Probe
-from safer_bench.networks import Network
-from safer_bench.perturbations.entry import LayerFacts, Perturbed
-from safer_bench.perturbations.stream import Stream
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.perturbation import LayerFacts, Perturbed
+from safer_bench.stream import Stream
 
 Row = dict[str, Any]
 

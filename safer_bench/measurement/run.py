@@ -6,14 +6,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from safer_bench.errors import BadInput
-from safer_bench.layers import Layer
 from safer_bench.measurement import describe
-from safer_bench.measurement.executors import check_executor, execute
+from safer_bench.measurement.executors.execute import check_executor, execute
 from safer_bench.measurement.plan import Plan, Protocol, Shard, check_measurable
 from safer_bench.measurement.run_log import logging_to
 from safer_bench.measurement.work import Worker, job_of
-from safer_bench.networks import Network
-from safer_bench.run_folder import RunFolder, Unit
+from safer_bench.networks.layers import Layer
+from safer_bench.networks.network import Network
+from safer_bench.truth.run_folder import RunFolder, Unit
 
 Report = Callable[[str, float, float], None]  # (what is done, work done, work in all)
 

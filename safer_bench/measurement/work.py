@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from safer_bench.errors import BadInput
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plan import Plan, Protocol
-from safer_bench.networks import Network
-from safer_bench.run_folder import Unit, part_of
-from safer_bench.zoo import load_network
+from safer_bench.networks.loading import load_network
+from safer_bench.networks.network import Network
+from safer_bench.truth.run_folder import Unit, part_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from safer_bench.perturbations.entry import LayerFacts, perturbation
-from safer_bench.perturbations.stream import Array, Stream
+from safer_bench.perturbations.perturbation import LayerFacts, perturbation
+from safer_bench.stream import Array, Stream
 
 
 @perturbation(

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from safer_bench.perturbations.entry import perturbation
-from safer_bench.perturbations.stream import Array, Stream
+from safer_bench.perturbations.perturbation import perturbation
+from safer_bench.stream import Array, Stream
 
 SOURCE = "Li et al. 2017, doi 10.1145/3126908.3126964 (flips in stored words); bits by IEEE 754-2019, binary32"
 MANTISSA, EXPONENT, ALL = (0, 23), (23, 31), (0, 32)  # first bit and the one after the last; bit 31 is the sign

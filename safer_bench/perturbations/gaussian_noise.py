@@ -1,7 +1,7 @@
 """White noise relative to the layer's own size."""
 
-from safer_bench.perturbations.entry import perturbation
-from safer_bench.perturbations.stream import Array, Stream, rms
+from safer_bench.perturbations.perturbation import perturbation
+from safer_bench.stream import Array, Stream, rms
 
 
 @perturbation(

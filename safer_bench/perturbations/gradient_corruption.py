@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from safer_bench.perturbations.entry import perturbation
-from safer_bench.perturbations.stream import Array, Stream, norm
+from safer_bench.perturbations.perturbation import perturbation
+from safer_bench.stream import Array, Stream, norm
 
 SOURCE = "Sun et al. 2021, arXiv 2006.05620, equations 5 to 7"
 CORRUPTED_SHARE = 0.01  # of the entries, where only k of them move

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from safer_bench.perturbations.entry import perturbation
 from safer_bench.perturbations.int8_bit_flip import SOURCE, with_inverted_bits
-from safer_bench.perturbations.stream import Array, Stream
+from safer_bench.perturbations.perturbation import perturbation
+from safer_bench.stream import Array, Stream
 
 
 @perturbation(

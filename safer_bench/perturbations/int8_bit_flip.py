@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from safer_bench.perturbations.entry import perturbation
+from safer_bench.perturbations.perturbation import perturbation
 from safer_bench.perturbations.quantize import codes, step_size
-from safer_bench.perturbations.stream import Array, Stream
+from safer_bench.stream import Array, Stream
 
 SOURCE = "Rakin et al. 2019, arXiv 1903.12269 (flips at random instead of searched)"
 

@@ -1,7 +1,7 @@
 """Noise in proportion to each weight: the deviation of analogue devices."""
 
-from safer_bench.perturbations.entry import perturbation
-from safer_bench.perturbations.stream import Array, Stream
+from safer_bench.perturbations.perturbation import perturbation
+from safer_bench.stream import Array, Stream
 
 
 @perturbation(

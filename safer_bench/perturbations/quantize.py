@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from safer_bench.perturbations.entry import LayerFacts, perturbation
-from safer_bench.perturbations.stream import Array, Stream
+from safer_bench.perturbations.perturbation import LayerFacts, perturbation
+from safer_bench.stream import Array, Stream
 
 SOURCE = "Jacob et al. 2018, arXiv 1712.05877, symmetric"
 

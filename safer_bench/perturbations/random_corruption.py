@@ -2,9 +2,9 @@
 
 import math
 
-from safer_bench.perturbations.entry import perturbation
 from safer_bench.perturbations.gradient_corruption import n_corrupted
-from safer_bench.perturbations.stream import Array, Stream, norm
+from safer_bench.perturbations.perturbation import perturbation
+from safer_bench.stream import Array, Stream, norm
 
 SOURCE = "Sun et al. 2021, arXiv 2006.05620, section 3 (random baseline)"
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from safer_bench.perturbations.entry import perturbation
-from safer_bench.perturbations.stream import Array, Stream
+from safer_bench.perturbations.perturbation import perturbation
+from safer_bench.stream import Array, Stream
 
 
 @perturbation(

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from safer_bench import schema
 from safer_bench.budget.additivity import N_SETS, additivity, fits, layer_sets
 from safer_bench.budget.protection import slice_of
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
+from safer_bench.tables import schema
 
 
 @pytest.mark.parametrize(("n_layers", "sizes"), [(22, range(2, 12)), (10, range(2, 6)), (3, [2])])
@@ -22,7 +22,7 @@ def test_sets_are_of_all_sizes_up_to_half_of_the_layers_and_differ(n_layers, siz
 
 @pytest.fixture(scope="module")
 def measured():
-    from tests.conftest import tiny_network
+    from tests.made_up.networks import tiny_network
 
     return additivity([tiny_network()], ["sign_flip:0.3", "quantize"], draws=2)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from safer_bench import schema
 from safer_bench.budget.entrants import entrants
 from safer_bench.errors import BadInput
+from safer_bench.tables import schema
 
 LAYERS = ("conv", "hidden", "head")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from safer_bench.budget import DECIDED, gain_columns
 from safer_bench.budget.intervals import Estimate, accuracy, gain, standard_error
+from safer_bench.budget.spend import DECIDED, gain_columns
 
 
 @pytest.mark.parametrize("n_right", [1, 37, 80, 99])

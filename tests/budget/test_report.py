@@ -4,15 +4,15 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from safer_bench import schema
-from safer_bench.budget import Outcome
 from safer_bench.budget.additivity import Fit
 from safer_bench.budget.plots import additivity_png, curves_png
 from safer_bench.budget.report import write_additivity, write_outcome
+from safer_bench.budget.spend import Outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels, sentence
 from safer_bench.budget.tasks import TASKS
+from safer_bench.dataset.submissions.gather import read_budgets
 from safer_bench.errors import BadInput
-from safer_bench.gather import read_budgets
+from safer_bench.tables import schema
 
 PROTECT, PRUNE = TASKS["protect"], TASKS["prune"]
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from safer_bench import schema
-from safer_bench.budget import Wanted, check_names, spend
 from safer_bench.budget.entrants import Entrant
 from safer_bench.budget.protection import N_ORDERS, shielded, slice_of
 from safer_bench.budget.rules import priorities, pruned_counts
+from safer_bench.budget.spend import Wanted, check_names, spend
 from safer_bench.budget.tasks import TASKS
 from safer_bench.budget.trials import compressed
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
-from safer_bench.zoo import load_network
+from safer_bench.networks.loading import load_network
+from safer_bench.tables import schema
 
 SIZES = np.array([27, 384, 24])
 

@@ -3,7 +3,7 @@
 import pytest
 
 from safer_bench.budget.tasks import RATES, TASKS, look_up_perturbation, look_up_task
-from safer_bench.perturbations import perturbations
+from safer_bench.perturbations.loading import perturbations
 
 
 @pytest.mark.parametrize("name", list(TASKS))

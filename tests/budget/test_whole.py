@@ -8,12 +8,12 @@ from torch import nn
 from safer_bench.budget import whole as whole_module
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
-from safer_bench.measurement.canonical import CanonicalModel
+from safer_bench.measurement.answers.canonical import CanonicalModel
 from safer_bench.measurement.plan import Probe
 from safer_bench.measurement.rows import Weights
-from safer_bench.networks import Network
-from safer_bench.perturbations import perturbations
-from safer_bench.zoo import load_network
+from safer_bench.networks.loading import load_network
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import perturbations
 
 
 def plain(network, weights, start=0, n=None):

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from typer.main import get_command
 
-from safer_bench import zoo
 from safer_bench.cli import app
-from safer_bench.controls import ADDED
 from safer_bench.dataset.tree import load_tree
-from tests.cli.given import MEASURE
+from safer_bench.networks import loading
+from safer_bench.tables.controls import ADDED
+from tests.made_up.commands import MEASURE
 
 COMMANDS = get_command(app).commands
 
@@ -135,9 +135,9 @@ def test_bad_usage_is_exit_code_2(cli):
 
 
 def test_what_is_missing_is_trained_and_written_once(cli, monkeypatch, tmp_path):
-    entry = zoo.zoo_networks()["digits_mlp"]
+    entry = loading.zoo_networks()["digits_mlp"]
     short = replace(entry, recipe=replace(entry.recipe, epochs=1))
-    monkeypatch.setattr(zoo, "zoo_networks", lambda: {"digits_mlp": short})
+    monkeypatch.setattr(loading, "zoo_networks", lambda: {"digits_mlp": short})
     found = cli("train", "--missing", "--out", tmp_path)
     assert found.code == 0
     first, epoch, last = found.out.splitlines()

@@ -5,73 +5,22 @@ from functools import cache
 
 import pytest
 import torch
-from torch import nn
 
-from safer_bench.criteria import criteria
-from safer_bench.criteria.entry import TRACKS
+from safer_bench.criteria.criterion import TRACKS
 from safer_bench.criteria.grid import ATTRIBUTIONS, NAMED, REDUCTIONS
-from safer_bench.networks import Network
-from safer_bench.perturbations import parse_perturbation
-from safer_bench.scoring import Sweep, score
-from safer_bench.zoo import load_network
-from tests.test_layers import Attention, Unordered
+from safer_bench.criteria.loading import criteria
+from safer_bench.networks.loading import load_network
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.scoring.score import score
+from safer_bench.scoring.sweep import Sweep
+from safer_bench.tables import columns
+from tests.made_up.networks import N_OWN as N
+from tests.made_up.networks import Attention, Encoder, Positions, Unordered, Volumes, own_network
 
 ENTRIES = list(criteria().values())
 each = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 LEVELS = [parse_perturbation("sign_flip:0.3,0.5")]
-N = 24
-
-
-class Volumes(nn.Module):
-    """Convolutions of three dimensions and transposed ones, and activations that work in place."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv3d(1, 4, 3, padding=1)
-        self.up = nn.ConvTranspose2d(4, 6, 2, stride=2, groups=2)
-        self.norm = nn.BatchNorm2d(6)
-        self.head = nn.Linear(6, 3)
-        self.act = nn.ReLU(inplace=True)
-
-    def forward(self, x):
-        x = self.act(self.first(x)).mean(2)
-        return self.head(self.act(self.norm(self.up(x))).mean((2, 3)))
-
-
-class Encoder(nn.Module):
-    """torch's own transformer layer: fused attention, and a fast path that calls none of its modules."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
-        self.head = nn.Linear(8, 3)
-
-    def forward(self, x):
-        return self.head(self.layer(x).mean(1))
-
-
-class Positions(nn.Module):
-    """Reads a table of positions, and maps one, once a batch: the former is no layer, the latter is."""
-
-    def __init__(self):
-        super().__init__()
-        self.embed = nn.Linear(3, 6)
-        self.positions = nn.Embedding(5, 6)
-        self.mapped = nn.Linear(2, 6)
-        self.head = nn.Linear(6, 3)
-        self.register_buffer("table", torch.linspace(-1, 1, 10).view(5, 2))
-
-    def forward(self, x):
-        x = self.embed(x) + self.positions(torch.arange(5)) + self.mapped(self.table)
-        return self.head(x.tanh().mean(1))
-
-
-def own_network(kind, shape, n_classes):
-    generator = torch.Generator().manual_seed(3)
-    torch.manual_seed(3)
-    images, labels = torch.randn(2 * N, *shape, generator=generator), torch.arange(2 * N) % n_classes
-    model = kind().eval().requires_grad_(False)  # a frozen model is as good as any
-    return Network(model, images[:N], labels[:N], name=kind.__name__.lower(), probe=(images[N:], labels[N:]))
 
 
 OWN = {
@@ -165,6 +114,11 @@ def test_facts_are_complete(entry):
         assert fact
     assert entry.track in TRACKS
     assert entry.description.endswith(".")
+
+
+def test_tracks_are_those_of_the_tables():
+    """A criterion may read no table, so that their names stand in two places."""
+    assert TRACKS == columns.TRACKS
 
 
 def test_the_grid_is_whole_and_lists_nothing_twice():

@@ -29,12 +29,12 @@ from timm.models import (
 from timm.models._efficientnet_builder import decode_arch_def
 from torch import nn
 
+from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Probe
-from safer_bench.measurement.replayed import ReplayedNetwork
-from safer_bench.networks import Network
-from safer_bench.perturbations import parse_perturbation
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
 
 NARROW = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
 N_CLASSES, N_IMAGES = 10, 40

@@ -8,14 +8,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from safer_bench.errors import MissingData
-from safer_bench.layers import discover_layers
-from safer_bench.measurement import measure
-from safer_bench.scoring import score
-from safer_bench.zoo import data, load_network, weights, zoo_networks
-from safer_bench.zoo.entry import FAMILY_SPLITS
-from safer_bench.zoo.train import accuracy
-from safer_bench.zoo.twins import N_SEEDS, RECIPES
-from safer_bench.zoo.weights import n_parameters
+from safer_bench.measurement.measure import measure
+from safer_bench.networks import weights
+from safer_bench.networks.images import load_part
+from safer_bench.networks.layers import discover_layers
+from safer_bench.networks.loading import load_network, zoo_networks
+from safer_bench.networks.training.train import accuracy
+from safer_bench.networks.weights import n_parameters
+from safer_bench.networks.zoo.twins import N_SEEDS, RECIPES
+from safer_bench.networks.zoo_network import FAMILY_SPLITS
+from safer_bench.scoring.score import score
 
 ENTRIES = [entry for entry in zoo_networks().values() if entry.role == "zoo"]
 TWINS = [entry for entry in zoo_networks().values() if entry.role == "twin"]
@@ -112,7 +114,7 @@ def test_weights_are_those_of_the_recipe_and_the_family_decides_the_split(entry)
 def test_accuracy_on_held_out_images(entry):
     """On `tune`, never on evaluation images; digits have no such part, and their networks are judged on `probe`."""
     network = loaded(entry)
-    part = data.load_part(entry.dataset, "tune" if entry.dataset == "fashion_mnist" else "probe")
+    part = load_part(entry.dataset, "tune" if entry.dataset == "fashion_mnist" else "probe")
     n = 500 if entry.role == "twin" else len(part[1])  # forty twins would take long
     assert accuracy(network.model, (part[0][:n], part[1][:n])) >= goal(entry)
 

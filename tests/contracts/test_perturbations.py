@@ -8,10 +8,10 @@ import pytest
 
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plan import Plan, make_protocol
-from safer_bench.perturbations import perturbations
-from safer_bench.perturbations.entry import LayerFacts
-from safer_bench.perturbations.stream import Stream
-from tests.conftest import tiny_network
+from safer_bench.perturbations.loading import perturbations
+from safer_bench.perturbations.perturbation import LayerFacts
+from safer_bench.stream import Stream
+from tests.made_up.networks import tiny_network
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "weights.json"
 ENTRIES = list(perturbations().values())

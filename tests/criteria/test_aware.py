@@ -7,10 +7,10 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr, softmax
 from torch.nn import functional as F
 
-from safer_bench.criteria import criteria
-from safer_bench.perturbations import parse_perturbation
-from safer_bench.perturbations.stream import Stream
-from safer_bench.scoring import Sweep
+from safer_bench.criteria.loading import criteria
+from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.scoring.sweep import Sweep
+from safer_bench.stream import Stream
 
 LAYERS = ("conv", "hidden", "head")
 AWARE = [entry for entry in criteria().values() if entry.aware]

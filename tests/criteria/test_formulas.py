@@ -6,10 +6,11 @@ import torch
 from torch.nn import functional as F
 
 from safer_bench.criteria.grid import ATTRIBUTIONS, NAMED, REDUCTIONS
-from safer_bench.perturbations import perturbations
-from safer_bench.perturbations.stream import Stream
-from safer_bench.scoring import STREAM, score
-from tests.contracts.test_criteria import Volumes, own_network
+from safer_bench.perturbations.loading import perturbations
+from safer_bench.scoring.score import score
+from safer_bench.scoring.sweep import STREAM
+from safer_bench.stream import Stream
+from tests.made_up.networks import Volumes, own_network
 
 LAYERS = ("conv", "hidden", "head")
 

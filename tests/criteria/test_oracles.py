@@ -12,12 +12,17 @@ from torch import nn
 from torch.func import functional_call, hessian
 from torch.nn import functional as F
 
-from safer_bench.criteria import criteria
-from safer_bench.criteria import hessian as products
-from safer_bench.criteria.gradients import NODES, empirical_fisher_diagonal, integrated_gradients, true_fisher_diagonal
+from safer_bench.criteria.loading import criteria
+from safer_bench.criteria.passes import hessian as products
+from safer_bench.criteria.passes.gradients import (
+    NODES,
+    empirical_fisher_diagonal,
+    integrated_gradients,
+    true_fisher_diagonal,
+)
 from safer_bench.criteria.path import STEPS
-from safer_bench.networks import Network
-from safer_bench.scoring import score
+from safer_bench.networks.network import Network
+from safer_bench.scoring.score import score
 
 LAYERS = ("conv", "hidden", "head")
 RELATIVE = 1e-4

@@ -10,17 +10,19 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from safer_bench import schema
-from safer_bench.area import area_weights
 from safer_bench.dataset.pack import pack
-from safer_bench.dataset.summarise import summarise
 from safer_bench.dataset.tree import content_hash, load_tree
 from safer_bench.errors import BadInput
-from safer_bench.measurement import make_protocol, measure_into
-from safer_bench.networks import Network
-from safer_bench.perturbations import parse_perturbation
-from safer_bench.score_folders import write_scores
-from tests.conftest import COMMITTED, ROOT, tiny_network
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.scoring.write import write_scores
+from safer_bench.tables import schema
+from safer_bench.truth.area import area_weights
+from safer_bench.truth.summarise import summarise
+from tests.conftest import COMMITTED, ROOT
+from tests.made_up.networks import tiny_network
 
 
 def measured(folder, specs=("sign_flip:0.1,0.5",), draws=4, network=None, seed=0):
@@ -58,7 +60,7 @@ def test_the_committed_summaries_follow_from_the_committed_counts():
 def test_large_truths_are_packed_by_processes_to_the_same_bytes(tmp_path, monkeypatch):
     runs = [measured(tmp_path / name, network=tiny_network(name=name)) for name in ("one", "two")]
     pack(runs, [], tmp_path / "alone")
-    monkeypatch.setattr("safer_bench.dataset.pack.SMALL_BYTES", 0)
+    monkeypatch.setattr("safer_bench.truth.probe_tables.SMALL_BYTES", 0)
     pack(runs, [], tmp_path / "together")
     assert content(tmp_path / "together") == content(tmp_path / "alone")
     measure_into(tmp_path / "more", [tiny_network("one")], make_protocol(["sign_flip:0.1,0.5"], 2, 20, first_draw=4))
@@ -147,8 +149,8 @@ def _die(*_):
 
 def test_a_packing_process_that_dies_is_told(tmp_path, monkeypatch):
     run = measured(tmp_path / "run")
-    monkeypatch.setattr("safer_bench.dataset.pack.SMALL_BYTES", 0)
-    monkeypatch.setattr("safer_bench.dataset.pack._of_network", _die)
+    monkeypatch.setattr("safer_bench.truth.probe_tables.SMALL_BYTES", 0)
+    monkeypatch.setattr("safer_bench.truth.probe_tables._of_network", _die)
     with pytest.raises(BadInput, match="a process that packs died"):
         pack([run], [], tmp_path / "tree")
     assert not (tmp_path / "tree").exists()

@@ -10,12 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from safer_bench import files, schema
-from safer_bench.dataset.documents import render_documents
+from safer_bench.dataset.documents.render import render_documents
 from safer_bench.dataset.tree import content_hash, load_tree, load_truth, write_tree
 from safer_bench.dataset.verify import problems
 from safer_bench.errors import BadInput, MissingData
-from safer_bench.zoo import zoo_networks
+from safer_bench.networks.loading import zoo_networks
+from safer_bench.tables import files, schema
 from tests.conftest import COMMITTED
 
 

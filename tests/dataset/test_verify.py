@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from safer_bench import files
 from safer_bench.dataset.tree import content_hash, load_tree
 from safer_bench.dataset.verify import choose_rows, inconsistent, problems, row_name
+from safer_bench.tables import files
 
 
 @pytest.fixture

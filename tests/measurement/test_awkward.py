@@ -8,16 +8,19 @@ import pytest
 import torch
 
 from safer_bench.errors import BadInput
-from safer_bench.measurement import fast_answers, make_protocol, measure, measure_into
+from safer_bench.measurement import fast_answers
+from safer_bench.measurement.answers.replayed import ReplayedNetwork
+from safer_bench.measurement.answers.trace import CannotReplayError
+from safer_bench.measurement.answers.tuning import Pace
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.fast_answers import FastAnswers
+from safer_bench.measurement.measure import measure
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Probe
-from safer_bench.measurement.replayed import ReplayedNetwork
-from safer_bench.measurement.trace import CannotReplayError
-from safer_bench.measurement.tuning import Pace
-from safer_bench.networks import Network
-from safer_bench.perturbations import parse_perturbation, perturbation
+from safer_bench.measurement.plan import Probe, make_protocol
+from safer_bench.measurement.run import measure_into
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.perturbations.perturbation import perturbation
 from tests.measurement.awkward_models import (
     AGAIN,
     PARTLY,

@@ -5,10 +5,11 @@ import time
 import pytest
 
 from safer_bench.measurement import forecast as module
-from safer_bench.measurement import make_protocol, measure_into
 from safer_bench.measurement.forecast import forecast
-from safer_bench.zoo import load_network
-from tests.conftest import tiny_network
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
+from safer_bench.networks.loading import load_network
+from tests.made_up.networks import tiny_network
 
 
 @pytest.mark.parametrize(("draws", "examples"), [(1, None), (4, 15), (6, 30)])

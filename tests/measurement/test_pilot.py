@@ -7,11 +7,12 @@ import pytest
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
-from safer_bench.measurement import make_protocol, measure_into
 from safer_bench.measurement.pilot import DrawPlan, make_plan
-from safer_bench.run_folder import RunFolder
-from safer_bench.zoo import load_network
-from tests.conftest import tiny_network
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
+from safer_bench.networks.loading import load_network
+from safer_bench.truth.run_folder import RunFolder
+from tests.made_up.networks import tiny_network
 
 SPECS = ["sign_flip:0.01,0.03,0.1", "quantize:2,4"]
 LEVELS = (0.01, 0.03, 0.1)

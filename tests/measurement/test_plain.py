@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from safer_bench.errors import BadInput
-from safer_bench.measurement import measure
 from safer_bench.measurement.gradients import ProbeGradients
+from safer_bench.measurement.measure import measure
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Plan, make_protocol
-from safer_bench.networks import Network
-from safer_bench.perturbations import parse_perturbation
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.loading import parse_perturbation
 
 SPECS = ["gaussian_noise:0.5,2", "sign_flip:0.5", "gradient_corruption_l2:1", "quantize:2"]
 

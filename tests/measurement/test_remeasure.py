@@ -5,8 +5,9 @@ import torch
 
 from safer_bench.dataset.verify import choose_rows
 from safer_bench.measurement.remeasure import remeasure
-from safer_bench.networks import Network
-from safer_bench.zoo import load_network, weights
+from safer_bench.networks import weights
+from safer_bench.networks.loading import load_network
+from safer_bench.networks.network import Network
 
 
 @pytest.fixture

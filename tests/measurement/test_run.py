@@ -7,13 +7,12 @@ import pytest
 
 from safer_bench.dataset.pack import pack
 from safer_bench.errors import BadInput
-from safer_bench.measurement import Shard, make_protocol, measure_into
-from safer_bench.measurement.plan import Plan
-from safer_bench.measurement.run import share_of
-from safer_bench.run_folder import RunFolder
-from safer_bench.zoo import load_network
-from tests.conftest import tiny_network
-from tests.durability import differing, parts
+from safer_bench.measurement.plan import Plan, Shard, make_protocol
+from safer_bench.measurement.run import measure_into, share_of
+from safer_bench.networks.loading import load_network
+from safer_bench.truth.run_folder import RunFolder
+from tests.made_up.durability import differing, parts
+from tests.made_up.networks import tiny_network
 
 PROTOCOL = make_protocol(["gaussian_noise:0.5,2", "quantize:2"], draws=4, n_examples=15)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from safer_bench.errors import BadInput, UnknownName
-from safer_bench.perturbations import parse_perturbation, perturbation, perturbations
-from safer_bench.perturbations.stream import Stream
+from safer_bench.perturbations.loading import parse_perturbation, perturbations
+from safer_bench.perturbations.perturbation import perturbation
+from safer_bench.stream import Stream
 
 P = perturbations()
 WEIGHT = (0.3 * np.random.default_rng(0).normal(size=(8, 5, 3, 3))).astype(np.float32)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import optimize, stats
 
-from safer_bench.perturbations import perturbations
-from safer_bench.perturbations.entry import LayerFacts
-from safer_bench.perturbations.stream import Stream
+from safer_bench.perturbations.loading import perturbations
+from safer_bench.perturbations.perturbation import LayerFacts
+from safer_bench.stream import Stream
 
 settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, database=None)
 settings.load_profile("quick")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from safer_bench.dataset.hub.client import open_api, told
-from safer_bench.submission import read_submission
+from safer_bench.dataset.submissions.submission import read_submission
 
 SUBMISSION_FILES = ("submission.yaml", "scores.parquet", "scores.csv", "costs.parquet")
 

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
-from safer_bench.run_folder import Unit
+from safer_bench.truth.run_folder import Unit
 
 
 class Lanes:

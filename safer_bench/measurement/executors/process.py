@@ -12,11 +12,11 @@ from multiprocessing import resource_tracker
 import torch
 
 from safer_bench.errors import BadInput
+from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.executors.lanes import Lanes
-from safer_bench.measurement.tuning import tune_allocator
 from safer_bench.measurement.work import Job, Measured, Worker
 from safer_bench.processes import start_worker
-from safer_bench.run_folder import Unit
+from safer_bench.truth.run_folder import Unit
 
 AT_HAND = 2  # units given to a worker at a time: one at work, one waiting
 MOST_DEATHS = 3  # of workers in succession, without a finished unit between them

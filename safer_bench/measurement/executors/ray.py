@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from safer_bench.errors import BadInput, MissingExtra
+from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.executors.lanes import Lanes
-from safer_bench.measurement.tuning import tune_allocator
 from safer_bench.measurement.work import Job, Measured, Worker
-from safer_bench.run_folder import Unit
+from safer_bench.truth.run_folder import Unit
 
 LOCAL = "127.0.0.1"
 AT_HAND = 2  # units given to a worker at a time

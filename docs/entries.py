@@ -1,0 +1,101 @@
+"""The page of all perturbations and criteria, made from their registry: ``python docs/entries.py FILE``."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from safer_bench.criteria.criterion import TRACKS, Criterion
+from safer_bench.criteria.grid import ATTRIBUTIONS, NAMED, REDUCTIONS
+from safer_bench.criteria.loading import criteria
+from safer_bench.perturbations.loading import perturbations
+from safer_bench.perturbations.perturbation import Perturbation
+
+INTRODUCTION = """\
+# Perturbations and criteria
+
+Made from the registry by `make docs`; `safer-bench info NAME` shows one entry.
+
+W is a layer's weight of n entries, W' the perturbed one, z standard normal; g the gradient of the mean loss L over N probe
+examples, g_i that of example i, H the Hessian; x and y the layer's input and output, p the softmax answers. Higher scores
+mean more sensitive.
+"""
+TITLES = {
+    "blind": ("Blind criteria", "They do not see the perturbation: one score a layer."),
+    "perturbation_aware": (
+        "Perturbation-aware criteria",
+        "They see the perturbed weight: one score a perturbation, its levels averaged as in the area.",
+    ),
+    "level_aware": ("Level-aware criteria", "As before, with a score for each level."),
+}
+COSTS = """\
+Cost is in forward passes of one example, for N examples, L layers and C classes, of an aware criterion for one level: a
+backward pass counts as two, the backward pass through that one as four. The one pass that finds the layers is left out. A
+sweep over several criteria makes shared passes once; the table `costs` says what each takes by itself.
+"""
+
+
+def render() -> str:
+    """Return the page, Markdown."""
+    parts = [INTRODUCTION, _perturbation_table(perturbations().values()), COSTS]
+    for track in TRACKS:
+        title, what = TITLES[track]
+        entries = [entry for entry in criteria().values() if entry.track == track]
+        parts.append(f"## {title}: {len(entries)}\n\n{what}\n\n{_criterion_table(entries)}")
+    return "\n".join([*parts, _grid()])
+
+
+def _perturbation_table(entries: Iterable[Perturbation]) -> str:
+    rows = [
+        (
+            f"`{entry.name}`",
+            entry.description,
+            f"`{entry.formula}`",
+            ", ".join(f"{level:g}" for level in entry.levels),
+            f"{entry.unit}, {entry.scale}",
+            ", ".join(entry.needs) or "-",
+            "one" if entry.deterministic else "many",
+            entry.source,
+        )
+        for entry in entries
+    ]
+    header = ("name", "what", "W'", "levels, mild to severe", "unit, scale", "needs", "draws", "source")
+    return f"## Perturbations: {len(rows)}\n\n{_table(header, rows)}"
+
+
+def _criterion_table(entries: Iterable[Criterion]) -> str:
+    rows = [
+        (
+            f"`{entry.name}`",
+            entry.description,
+            f"`{entry.formula}`",
+            entry.needs,
+            f"`{entry.cost}`" + (f", N at most {entry.examples}" if entry.examples else ""),
+            entry.source,
+        )
+        for entry in entries
+    ]
+    return _table(("name", "what", "score", "needs", "cost", "source"), rows)
+
+
+def _grid() -> str:
+    rows = [
+        (
+            f"`{formula}`",
+            *(f"`{NAMED.get((attribution, reduction), f'{attribution}_{reduction}')}`" for reduction in REDUCTIONS),
+        )
+        for attribution, (_, formula, _, _) in ATTRIBUTIONS.items()
+    ]
+    header = ("attribution", *(title.lower() for _, title in REDUCTIONS.values()))
+    text = (
+        "Every attribution of a weight under every reduction to a layer; one that is known under another name has that one."
+    )
+    return f"## The grid of attributions and reductions\n\n{text}\n\n{_table(header, rows)}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(render())

@@ -1,0 +1,175 @@
+"""Spends budgets on networks by criteria and baselines, and measures what accuracy is left."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT, Entrant, entrants
+from safer_bench.budget.images import budget_network
+from safer_bench.budget.intervals import Estimate, accuracy, gain
+from safer_bench.budget.protection import EVERYTHING, NOTHING, shielded
+from safer_bench.budget.tasks import Task
+from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM, Report, Trial, compressed
+from safer_bench.budget.whole import WholeNetwork
+from safer_bench.errors import BadInput
+from safer_bench.networks.network import Network
+from safer_bench.tables import schema
+
+DECIDED = 5.0  # standard errors by which the truth's gain has to exceed 0 before shares of it are told
+NAMES = (
+    UNIFORM,
+    FIRST_AND_LAST,
+    UNCHANGED,
+    *PRUNE_BASELINES,
+    NOTHING,
+    EVERYTHING,
+    TRUTH_GUIDED,
+    TRUTH_PER_WEIGHT,
+)  # no criterion's
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be measured of every network.
+
+    Attributes:
+        task: prune, quantize or protect.
+        perturbation: what layers get.
+        budgets: of the task, generous to tight.
+        levels: bit-error rates; None alone where the budget says how much.
+        draws: of bit errors.
+        criteria: names; all that have scores where there is none.
+    """
+
+    task: Task
+    perturbation: str
+    budgets: tuple[float, ...]
+    levels: tuple[float | None, ...]
+    draws: int = 10
+    criteria: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it: tables ``budget_results`` and ``budget_allocations``, and what could not be measured, in words."""
+
+    results: pa.Table
+    allocations: pa.Table
+    notes: tuple[str, ...] = field(default=())
+
+
+def check_names(scores: pa.Table) -> None:
+    """Refuse scores of a criterion that is called like a baseline.
+
+    Raises:
+        BadInput: there is one.
+    """
+    taken = sorted(set(scores["criterion"].to_pylist()) & set(NAMES))
+    if taken:
+        raise BadInput(f"scores: {taken[0]!r} is the name of a baseline that budgets add; give the criterion another name")
+
+
+def spend(
+    wanted: Wanted,
+    networks: Sequence[Network],
+    truth: Mapping[str, pa.Table],
+    scores: pa.Table,
+    report: Report = lambda *_: None,
+) -> Outcome:
+    """Spend budgets on networks by criteria and baselines, and measure what accuracy is left.
+
+    Args:
+        wanted: what is measured.
+        networks: as the truth measured them; the examples that judge are those of ``budget_network``.
+        truth: what ``load_tree`` returns.
+        scores: a ``scores`` table.
+        report: called with (step, done, total).
+
+    Raises:
+        BadInput: a criterion has no scores of a network or the name of a baseline, fewer than two draws, or no examples
+            are left to judge a network by.
+        MissingData: the images are not on this machine.
+    """
+    check_names(scores)
+    if wanted.task.name == "protect" and wanted.draws < 2:
+        raise BadInput(f"{wanted.draws} draws; expected at least 2, as intervals are over draws")
+    judged = [budget_network(network, wanted.perturbation, truth) for network in networks]
+    who = [entrants(network, wanted.perturbation, truth, scores, wanted.criteria) for network in judged]
+    results, allocations, notes = [], [], []
+    for i, (network, each) in enumerate(zip(judged, who, strict=True)):
+        part = lambda step, done, total, i=i: report(step, i + done / total, len(networks))  # noqa: E731
+        part(f"{network.name} unchanged", 0, 1)
+        trials = _trials(wanted, WholeNetwork(network), each, part)
+        identity = {key: getattr(network, key) for key in ("dataset", "split")} | {"network": network.name}
+        identity |= {"task": wanted.task.name, "perturbation": wanted.perturbation}
+        results += [identity | row for row in _results(trials)]
+        allocations += [identity | row for row in _allocations(trials, network)]
+        notes += _notes(wanted, network.name, trials)
+    revision = {"truth_revision": getattr(truth, "revision", None)}
+    return Outcome(
+        schema.build("budget_results", [row | revision for row in results]),
+        schema.build("budget_allocations", allocations),
+        tuple(notes),
+    )
+
+
+def _trials(wanted: Wanted, whole: WholeNetwork, who: Sequence[Entrant], report: Report) -> list[Trial]:
+    if wanted.task.name != "protect":
+        return list(compressed(whole, wanted.task.name, who, wanted.budgets, report))
+    levels = [level for level in wanted.levels if level is not None]
+    return list(shielded(whole, wanted.perturbation, who, wanted.budgets, levels, wanted.draws, report))
+
+
+def _results(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """Return the rows of trials of one network, without what names the network and the task."""
+    gains = {}
+    for trial in trials:
+        if baseline := _find(trials, trial, UNIFORM):
+            gains[id(trial)] = gain(trial.correct, baseline.correct)
+    rows = []
+    for trial in trials:
+        found = accuracy(trial.correct)
+        row: dict[str, Any] = {"criterion": trial.name, "track": trial.track, "level": trial.level, "budget": trial.budget}
+        row |= {"spent": trial.spent, "accuracy": found.mean, "low": found.low, "high": found.high}
+        row |= {"n_examples": trial.correct.shape[1], "draws": trial.correct.shape[0]}
+        guided = _find(trials, trial, TRUTH_GUIDED)
+        rows.append(row | gain_columns(gains.get(id(trial)), gains[id(guided)] if guided else None))
+    return rows
+
+
+def _find(trials: Sequence[Trial], like: Trial, name: str) -> Trial | None:
+    """Return the trial of that name at the same budget and level."""
+    return next((t for t in trials if (t.name, t.budget, t.level) == (name, like.budget, like.level)), None)
+
+
+def gain_columns(own: Estimate | None, guided: Estimate | None) -> dict[str, float | None]:
+    """Return the columns of a gain over uniform, and its share of the truth's gain where that is decided."""
+    if own is None:
+        return {}
+    share = None
+    if guided is not None and guided.mean > DECIDED * guided.standard_error:
+        share = own.mean / guided.mean
+    return {"gain": own.mean, "gain_low": own.low, "gain_high": own.high, "truth_guided_share": share}
+
+
+def _allocations(trials: Sequence[Trial], network: Network) -> list[dict[str, Any]]:
+    """Return rows of ``budget_allocations``; those of the first level, as allocations do not depend on it."""
+    return [
+        {"criterion": trial.name, "track": trial.track, "budget": trial.budget, "layer": layer.name, "amount": float(amount)}
+        for trial in trials
+        if trial.level == trials[0].level
+        for layer, amount in zip(network.layers, trial.amounts, strict=True)
+    ]
+
+
+def _notes(wanted: Wanted, network: str, trials: Sequence[Trial]) -> list[str]:
+    names = {trial.name for trial in trials}
+    notes = []
+    if TRUTH_GUIDED not in names:
+        notes.append(f"{network}: no {TRUTH_GUIDED}, as the truth has no areas of {wanted.perturbation}")
+    for budget in wanted.budgets:
+        if not any((trial.name, trial.budget) == (FIRST_AND_LAST, budget) for trial in trials):
+            notes.append(f"{network}: {FIRST_AND_LAST} cannot keep to {budget:g}: these two layers alone are too large")
+    return notes

@@ -1,0 +1,135 @@
+"""The command that spends budgets by scores."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from safer_bench.cli.console import progress
+from safer_bench.errors import BadInput, SaferBenchError, needs_torch
+
+if TYPE_CHECKING:
+    from safer_bench.networks.network import Network
+
+
+def budget(
+    task: Annotated[str, typer.Option(help="prune, quantize, protect or additivity.")],
+    out: Annotated[Path, typer.Option(help="Folder of tables, summary and plot.")],
+    network: Annotated[
+        list[str] | None, typer.Option(help="Name in the zoo, or FILE.py:FUNC; by default all of the truth.")
+    ] = None,
+    submission: Annotated[
+        list[Path] | None, typer.Option(help="Folder of a submission, or of several; repeat for more.")
+    ] = None,
+    criterion: Annotated[
+        list[str] | None, typer.Option(help="Only these criteria (and the controls); by default all with scores.")
+    ] = None,
+    truth: Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by default the truth at hand.")] = None,
+    budget: Annotated[
+        list[float] | None, typer.Option(help="Global sparsity, mean bits, or share of the weights protected.")
+    ] = None,
+    level: Annotated[
+        list[float] | None, typer.Option(help="Bit-error rates of protect; calibrated ones by default.")
+    ] = None,
+    perturbation: Annotated[
+        list[str] | None,
+        typer.Option(help="protect: int8_bit_flip or float32_bit_flip. additivity: NAME[:LEVEL,...]; repeat for more."),
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Draws of what is random.")] = 10,
+) -> None:
+    """Spend a budget by scores and measure the accuracy that is left.
+
+    Example: safer-bench budget --task protect --network resnet20 --submission submissions/snip --out budgets
+    """
+    with needs_torch():
+        from safer_bench.budget.tasks import ADDITIVITY, look_up_task
+        from safer_bench.measurement.answers.tuning import tune_allocator
+    tune_allocator()
+    if task != ADDITIVITY:
+        look_up_task(task)
+    elif submission or criterion or budget or level:
+        raise BadInput(
+            "task 'additivity' compares drops, not scores: --submission, --criterion, --budget and --level are not its"
+        )
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.tables.files import check_writable
+
+    tree = load_tree(truth)
+    check_writable(out)
+    if task == ADDITIVITY:
+        _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out)
+        return
+    _spend(tree, task, perturbation or [], network or [], submission or [], (criterion, budget, level, draws), out)
+
+
+def _spend(
+    tree: Mapping[str, Any],
+    task_name: str,
+    perturbation: list[str],
+    network: list[str],
+    submission: list[Path],
+    options: tuple[list[str] | None, list[float] | None, list[float] | None, int],
+    out: Path,
+) -> None:
+    from safer_bench.budget.report import write_outcome
+    from safer_bench.budget.spend import Wanted, spend
+    from safer_bench.budget.summary import panels, sentence
+    from safer_bench.budget.tasks import look_up_perturbation, look_up_task
+    from safer_bench.cli.options import refusal
+    from safer_bench.dataset.submissions.gather import gather, submission_folders
+
+    task, (criterion, budget, level, draws) = look_up_task(task_name), options
+    if len(perturbation) > 1:
+        raise BadInput(f"task {task.name!r} takes one perturbation; found {', '.join(perturbation)}")
+    kind = look_up_perturbation(task, perturbation[0] if perturbation else None)
+    wanted = Wanted(
+        task, kind, task.chosen_budgets(budget or ()), task.chosen_levels(kind, level or ()), draws, tuple(criterion or ())
+    )
+    with refusal():
+        scores = gather(tree, [folder for root in submission for folder in submission_folders(root)]).scores
+    networks = _networks(tree, network, kind)
+    with progress() as report:
+        outcome = spend(wanted, networks, tree, scores, report)
+    path = write_outcome(out, task, outcome)
+    for panel in panels(outcome.results, task):
+        typer.echo(sentence(panel, task))
+    for note in outcome.notes:
+        typer.echo(note, err=True)
+    typer.echo(f"Summary: {path}")
+
+
+def _compare_drops(network: list[str], perturbation: list[str], draws: int, out: Path) -> None:
+    from safer_bench.budget.additivity import additivity
+    from safer_bench.budget.report import write_additivity
+    from safer_bench.networks.loading import load_network
+
+    with progress() as report:
+        table = additivity([load_network(spec) for spec in network], perturbation, draws, report)
+    path = write_additivity(out, table)
+    typer.echo(f"{path.read_text()}\nSummary: {path}")
+
+
+def _networks(tree: Mapping[str, Any], specs: list[str], perturbation: str) -> "list[Network]":
+    """Return the networks; where none is named, those of the truth that have examples left to judge by.
+
+    Raises:
+        BadInput: a named network has none, or no network of the truth has.
+    """
+    from safer_bench.budget.images import budget_network
+    from safer_bench.networks.loading import load_network
+
+    found = []
+    for spec in specs or tree["networks"]["network"].to_pylist():
+        try:
+            network = load_network(spec)
+            budget_network(network, perturbation, tree)
+        except SaferBenchError as error:
+            if specs:
+                raise
+            typer.echo(f"Left out: {error}", err=True)
+        else:
+            found.append(network)
+    if not found:
+        raise BadInput("no network of the truth can be given a budget: see what was left out, and why")
+    return found

@@ -1,0 +1,72 @@
+"""The command that checks submissions, and scores them again."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from safer_bench.cli.console import progress
+from safer_bench.cli.options import Truth, perturbation_specs, refusal
+from safer_bench.errors import BadInput, needs_torch
+
+if TYPE_CHECKING:
+    from safer_bench.dataset.submissions.submission import Submission
+    from safer_bench.dataset.tree import Tree
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder of a submission, or of several.")],
+    truth: Truth = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Score again, by the submitted code, which this runs; note it for the board.")
+    ] = False,
+    network: Annotated[list[str] | None, typer.Option(help="Networks to score again; by default all.")] = None,
+) -> None:
+    """Check submissions against the truth's networks and layers, and their scores against their code.
+
+    Example: safer-bench check submissions/snip
+    """
+    from safer_bench.dataset.submissions.gather import submission_folders
+    from safer_bench.dataset.submissions.submission import read_submission
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.registry import look_up
+
+    tree = load_tree(truth)
+    for name in network or ():
+        look_up(dict.fromkeys(tree["networks"]["network"].to_pylist()), name, "network")
+    for path in submission_folders(folder) or [folder]:
+        with refusal():
+            found = read_submission(path, tree)
+        n_networks = len(set(found.scores["network"].to_pylist()))
+        absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
+        names = ", ".join(item.name for item in found.card.criteria)
+        typer.echo(f"{path}: {names}: {found.scores.num_rows} scores of {n_networks} networks in order")
+        if absent:
+            typer.echo(f"{absent} networks of the truth are not scored: shown on their boards, but not ranked")
+        if recompute:
+            _recompute(path, found, tree, network)
+
+
+def _recompute(folder: Path, found: "Submission", tree: "Tree", only: list[str] | None) -> None:
+    with needs_torch():
+        from safer_bench.dataset.submissions.recomputed import record
+        from safer_bench.measurement.answers.tuning import tune_allocator
+        from safer_bench.networks.loading import load_network
+        from safer_bench.perturbations.loading import parse_perturbation
+        from safer_bench.scoring.write import recompute
+    tune_allocator()
+    scored = sorted(set(found.scores["network"].to_pylist()))
+    networks = [load_network(name) for name in scored if not only or name in only]
+    if not networks:
+        typer.echo(f"{folder}: nothing scored again: it does not score {', '.join(only or ())}")
+        return
+    levels = [parse_perturbation(spec) for spec in perturbation_specs(tree)]
+    try:
+        with progress() as report:
+            names = recompute(folder, found, networks, levels, report)
+    except BadInput as error:
+        typer.echo(f"Refused: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{folder}: {', '.join(names)}: scored again on {len(networks)} networks, to the same scores")
+    if len(networks) == len(scored):
+        typer.echo(f"Noted in {record(folder, found.scores, names)}")

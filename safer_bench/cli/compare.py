@@ -1,0 +1,51 @@
+"""The command that compares two criteria."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safer_bench.cli.console import table
+from safer_bench.cli.options import Truth, submissions_in
+from safer_bench.errors import needs_torch
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="Name of a criterion.")],
+    second: Annotated[str, typer.Argument(help="Name of the criterion to compare it with.")],
+    submissions: Annotated[
+        Path | None, typer.Option(help="Folder of submissions, or one of them; by default the truth's own criteria only.")
+    ] = None,
+    truth: Truth = None,
+    metric: Annotated[str, typer.Option(help="One of: safer-bench list metrics")] = "spearman",
+    out: Annotated[Path | None, typer.Option(help="Plot of the differences, such as compare.png.")] = None,
+) -> None:
+    """Compare two criteria: their paired difference under each perturbation.
+
+    Example: safer-bench compare snip l2_norm --out compare.png
+    """
+    import pyarrow.compute as pc
+
+    from safer_bench.dataset.submissions.gather import gather
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.evaluation import comparison
+    from safer_bench.evaluation.bootstrap import MIN_FAMILIES
+    from safer_bench.evaluation.evaluate import evaluate as evaluate_scores
+
+    tree = load_tree(truth)
+    scores = gather(tree, submissions_in(submissions)).scores
+    comparison.check_names(scores["criterion"].unique().to_pylist(), first, second, metric, out)
+    compared = scores.filter(pc.field("criterion").isin([first, second]))  # evaluation adds the controls by itself
+    found = comparison.compare(evaluate_scores(tree, compared), tree, first, second, metric)
+    for group in dict.fromkeys((each.dataset, each.split) for each in found):
+        chosen = [each for each in found if (each.dataset, each.split) == group]
+        typer.echo(f"{', '.join(group)}: {metric} of {first} and {second}, mean over families")
+        typer.echo(f"{table(comparison.HEADER, comparison.rows(chosen))}\n")
+    if any(each.interval is None for each in found):
+        typer.echo(f"No interval where there are fewer than {MIN_FAMILIES} families: such a difference ranks nothing.")
+    if any(each.interval is not None for each in found):
+        typer.echo("Each interval holds by itself; of twenty, one is expected to miss.")
+    if out is not None:
+        with needs_torch():
+            comparison.plot(found, out, f"{metric}: {first} minus {second}")
+        typer.echo(f"Plot: {out}")

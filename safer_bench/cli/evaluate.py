@@ -1,0 +1,40 @@
+"""The command that ranks criteria against the truth."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safer_bench.cli.console import board_text
+from safer_bench.cli.options import Truth, submissions_in
+
+
+def evaluate(
+    out: Annotated[Path, typer.Option(help="Folder of the results and the leaderboard.")],
+    submissions: Annotated[
+        Path | None, typer.Argument(help="Folder of submissions, or one of them; by default the truth's own criteria only.")
+    ] = None,
+    truth: Truth = None,
+    budget: Annotated[Path | None, typer.Option(help="Folder that `safer-bench budget` wrote: shown on the page.")] = None,
+) -> None:
+    """Rank submissions and the truth's own criteria against the truth.
+
+    Example: safer-bench evaluate submissions --out board
+    """
+    from safer_bench.dataset.submissions.gather import gather, read_budgets
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.evaluation.boards import boards
+    from safer_bench.evaluation.evaluate import evaluate as evaluate_scores
+    from safer_bench.evaluation.leaderboard.write import write_leaderboard
+
+    tree = load_tree(truth)
+    folders = submissions_in(submissions)
+    found = gather(tree, folders)
+    spent = read_budgets(budget, tree.revision) if budget else None
+    results = evaluate_scores(tree, found.scores)
+    page = write_leaderboard(out, results, tree, scores=found.scores, costs=found.costs, marks=found.marks, budget=spent)
+    read = f"{len(folders)} read: {', '.join(map(str, folders))}" if folders else "none; the truth's own criteria alone"
+    typer.echo(f"Submissions: {read}\n")
+    for board in boards(results, tree):
+        typer.echo(f"{board_text(board)}\n")
+    typer.echo(f"Leaderboard: {page}")

@@ -1,0 +1,18 @@
+"""The command that shows what is known of an entry."""
+
+from typing import Annotated
+
+import typer
+
+from safer_bench.catalogue import describe
+
+
+def info(name: Annotated[str, typer.Argument(help="Name of a network, perturbation, criterion or metric.")]) -> None:
+    """Show what is known of an entry.
+
+    Example: safer-bench info quantize
+    """
+    facts = describe(name)
+    width = max(map(len, facts))
+    for key, value in facts.items():
+        typer.echo(f"{key:<{width}}  {value}")

@@ -1,0 +1,162 @@
+"""The command that measures networks."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from safer_bench.cli.console import duration, progress, resumable, size, table
+from safer_bench.errors import BadInput, needs_torch
+
+if TYPE_CHECKING:
+    from safer_bench.measurement.pilot import DrawPlan
+    from safer_bench.measurement.plan import Protocol
+    from safer_bench.networks.network import Network
+
+
+def measure(
+    network: Annotated[list[str], typer.Option(help="Name in the zoo, or FILE.py:FUNC; repeat for more.")],
+    out: Annotated[Path, typer.Option(help="Run folder; a folder of the same command is gone on with.")],
+    perturbation: Annotated[
+        list[str] | None, typer.Option(help="NAME[:LEVEL,...]; repeat for more; all built-in ones by default.")
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Draws of each random perturbation at each level.")] = 1,
+    first_draw: Annotated[
+        int, typer.Option(help="Number of the first draw: continues an earlier run by further draws.")
+    ] = 0,
+    reliability: Annotated[
+        float | None, typer.Option(help="Instead of --draws: as many as this reliability of the area needs, by a pilot.")
+    ] = None,
+    max_draws: Annotated[int, typer.Option(help="Most draws of a level with --reliability; even.")] = 16,
+    plan_only: Annotated[
+        bool, typer.Option("--plan-only", help="With --reliability: pilot and plan, nothing more.")
+    ] = False,
+    plan: Annotated[Path | None, typer.Option(help="Instead of --draws: the plan.json of an earlier pilot.")] = None,
+    examples: Annotated[int | None, typer.Option(help="Examples a probe sees; all by default.")] = None,
+    seed: Annotated[int, typer.Option(help="Of all random streams.")] = 0,
+    fast: Annotated[
+        bool, typer.Option(help="Try bfloat16 first: the same integers, sooner on CPUs that are fast at it.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Processes that measure.")] = 1,
+    executor: Annotated[str, typer.Option(help="process, or ray (the cluster at RAY_ADDRESS, or a local one).")] = "process",
+    shard: Annotated[str | None, typer.Option(help="i/n: the i-th of n shares, each with its own run folder.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Measure nothing; say how many probes, how long, how much disk and memory.")
+    ] = False,
+) -> None:
+    """Measure the accuracy that networks lose when one layer is perturbed; resumes by itself.
+
+    Example: safer-bench measure --network digits_mlp --perturbation quantize --draws 4 --out runs/mlp
+    """
+    with needs_torch():
+        from safer_bench.measurement.answers.tuning import tune_allocator
+        from safer_bench.measurement.executors.execute import check_executor
+        from safer_bench.measurement.plan import Shard, make_protocol
+        from safer_bench.measurement.run import measure_into
+        from safer_bench.networks.loading import load_network
+    tune_allocator()
+    planned = plan is not None or reliability is not None
+    if planned and (draws != 1 or first_draw or (plan is not None and reliability is not None)):
+        raise BadInput("--draws, --first-draw, --reliability and --plan each say how many draws; give one of them")
+    if plan_only and reliability is None:
+        raise BadInput("--plan-only: the plan is that of a reliability; give --reliability too, such as --reliability 0.9")
+    share = None if shard is None else Shard.parse(shard)
+    check_executor(executor, workers)
+    how: dict[str, Any] = {"fast": fast, "workers": workers, "executor": executor}
+    protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw)
+    networks = [load_network(spec) for spec in network]
+    with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:
+        if planned:
+            protocol = _planned(networks, protocol, out, reliability, max_draws, plan, report, dry_run=dry_run, how=how)
+        if dry_run:
+            _forecast(networks, protocol, fast=fast, workers=workers)
+            return
+        if plan_only:
+            typer.echo(f"Next: the same with --plan {out / 'plan.json'} instead, in a new folder")
+            return
+        total = measure_into(out, networks, protocol, report, shard=share, **how)
+    for item in networks:
+        if item.unused_layers:
+            typer.echo(f"{item.name}: never read, hence not measured: {', '.join(item.unused_layers)}", err=True)
+    if share is None:
+        _show_fragile(out)
+    typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out}{' and all other shards' * bool(share)} --out TREE")
+
+
+def _planned(
+    networks: "list[Network]",
+    wanted: "Protocol",
+    out: Path,
+    reliability: float | None,
+    max_draws: int,
+    plan: Path | None,
+    report: Any,
+    *,
+    dry_run: bool,
+    how: dict[str, Any],
+) -> "Protocol":
+    """Return the protocol of the plan given, or of the pilot's, which is run unless its plan is there."""
+    from safer_bench.measurement.pilot import DrawPlan, make_plan, pilot_protocol
+
+    if plan:
+        return DrawPlan.read(plan).protocol(wanted, networks)
+    if dry_run and not (out / "plan.json").is_file():
+        typer.echo("The pilot alone; what the run itself takes is known when the pilot is finished:")
+        return pilot_protocol(wanted.specs, reliability or 0.0, max_draws, wanted.n_examples, wanted.seed)
+    report_pilot = lambda what, *done: report(f"pilot: {what}", *done)  # noqa: E731
+    made = make_plan(out, networks, wanted, reliability or 0.0, max_draws, report_pilot, **how)
+    typer.echo(_plan_text(made))
+    return made.protocol(wanted, networks)
+
+
+def _plan_text(plan: "DrawPlan") -> str:
+    lines = []
+    for name, by_perturbation in plan.draws.items():
+        expected = {key: f"{value:.2f}" for key, value in plan.expected[name].items()}
+        cells = [[key, " ".join(map(str, draws)), expected.get(key, "-")] for key, draws in by_perturbation.items()]
+        lines += [
+            f"{name}: draws of each level, mild to severe",
+            table(["perturbation", "draws", "expected reliability"], cells),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, workers: int) -> None:
+    """Print what a run will cost."""
+    from safer_bench.measurement.forecast import forecast
+    from safer_bench.measurement.plan import check_measurable
+
+    for network in networks:
+        check_measurable(network, protocol)
+    found = [forecast(network, protocol, fast=fast, workers=workers) for network in networks]
+    cells = [[f.network, f"{f.n_probes:,}", duration(f.seconds), size(f.disk_bytes), size(f.memory_bytes)] for f in found]
+    if len(found) > 1:
+        n_probes, seconds, disk = (sum(getattr(f, key) for f in found) for key in ("n_probes", "seconds", "disk_bytes"))
+        memory = max(f.memory_bytes for f in found)
+        cells.append(["all", f"{n_probes:,}", duration(seconds), size(disk), size(memory)])
+    typer.echo(table(["network", "probes", "time", "disk", "memory"], cells))
+    if all(f.seconds_by_draws for f in found):
+        times = {draws: duration(sum(f.seconds_by_draws[draws] for f in found)) for draws in found[0].seconds_by_draws}
+        typer.echo(f"Time by draws a level: {', '.join(f'{draws}: {time}' for draws, time in times.items())}")
+    typer.echo(f"{workers} worker{'s' * (workers > 1)} on this machine; nothing was measured.")
+
+
+def _show_fragile(out: Path) -> None:
+    """Print the most fragile layers of each network, and plot them into the run folder."""
+    from safer_bench.truth.fragile import advice, fragility, header, plot, rows
+    from safer_bench.truth.run_folder import RunFolder
+
+    try:
+        found = fragility(RunFolder(out))
+    except BadInput as error:  # all is measured; there only is no area of it
+        typer.echo(str(error), err=True)
+        return
+    typer.echo("Share of the accuracy above chance that is lost (area over levels); 95 % intervals where draws allow them")
+    for each in found:
+        typer.echo(f"\n{each.network}\n{table(header(each), rows(each))}\n{advice(each)}")
+        for ending in ("png", "svg"):
+            plot(each, out / f"fragile-{each.network}.{ending}")
+    typer.echo(f"\nPlots: {out / 'fragile-*.png'} and .svg")

@@ -1,0 +1,23 @@
+"""The command from measurements to a dataset tree."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def pack(
+    runs: Annotated[list[Path], typer.Argument(help="Finished run folders.")],
+    out: Annotated[Path, typer.Option(help="Folder of the dataset tree.")],
+    scores: Annotated[list[Path] | None, typer.Option(help="Folder written by `score`; repeat for more.")] = None,
+) -> None:
+    """Write a dataset tree from run folders and scores; shards of one run are merged.
+
+    Example: safer-bench pack runs/mlp --scores runs/scores --out data_cards/mine
+    """
+    from safer_bench.dataset.pack import pack as write
+    from safer_bench.dataset.tree import load_tree
+
+    write(runs, scores or [], out)
+    tree = load_tree(out)
+    typer.echo(f"{out}: {tree['layer_drops'].num_rows} measurements, revision {tree.revision}")

@@ -1,0 +1,74 @@
+"""The command that scores networks by criteria."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from safer_bench.cli.console import progress
+from safer_bench.cli.options import perturbation_specs
+from safer_bench.errors import MissingData, needs_torch
+
+if TYPE_CHECKING:
+    from safer_bench.networks.network import Network
+
+
+def score(
+    criteria: Annotated[list[str], typer.Argument(help="Names of criteria, or FILE.py:FUNC.")],
+    out: Annotated[Path, typer.Option(help="Folder of the submission; its last part is its name.")],
+    network: Annotated[list[str] | None, typer.Option(help="Networks; by default those of the truth at hand.")] = None,
+    probe_sets: Annotated[
+        int, typer.Option(min=1, help="Disjoint sets of probe examples to average over, with the spread of the scores.")
+    ] = 1,
+    perturbation: Annotated[
+        list[str] | None, typer.Option(help="NAME[:LEVEL,...] for criteria that see it; by default those of that truth.")
+    ] = None,
+) -> None:
+    """Score the layers of networks by criteria and write a submission.
+
+    Example: safer-bench score my_criterion.py:mine --out submissions/mine
+    """
+    with needs_torch():
+        from safer_bench.measurement.answers.tuning import tune_allocator
+        from safer_bench.networks.loading import load_network
+        from safer_bench.perturbations.loading import parse_perturbation
+        from safer_bench.scoring.write import write_scores
+    tune_allocator()
+    levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
+    networks = [load_network(spec) for spec in (network or _default_networks())]
+    with progress() as report:
+        write_scores(out, criteria, networks, levels, report, probe_sets)
+    typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: {_next(out, networks)}")
+
+
+def _next(out: Path, networks: Sequence["Network"]) -> str:
+    """Return the command that goes on from scores: `check`, or where it knows not all networks, a truth of their own."""
+    known = _default_networks()
+    if all(network.name in known for network in networks):
+        return f"safer-bench check {out}"
+    return f"safer-bench pack RUN --scores {out} --out TREE; safer-bench evaluate --truth TREE --out BOARD"
+
+
+def _default_networks() -> list[str]:
+    """Return the networks whose scores `check` expects; the whole zoo where there is no truth."""
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.networks.loading import zoo_networks
+
+    ranked = [entry.name for entry in zoo_networks().values() if entry.role == "zoo"]
+    try:
+        measured = set(load_tree()["networks"]["network"].to_pylist())
+    except MissingData:
+        return ranked
+    return [name for name in ranked if name in measured]
+
+
+def _default_perturbations() -> list[str]:
+    """Return the perturbations and levels whose scores `check` accepts; all built-in ones where there is no truth."""
+    from safer_bench.dataset.tree import load_tree
+    from safer_bench.perturbations.loading import perturbations
+
+    try:
+        return perturbation_specs(load_tree())
+    except MissingData:
+        return list(perturbations())

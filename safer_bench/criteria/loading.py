@@ -1,0 +1,25 @@
+"""Criteria by their names, or from ``FILE.py:FUNC``."""
+
+from collections.abc import Callable, Mapping
+
+from safer_bench.criteria.criterion import Criterion, Scores, criterion
+from safer_bench.registry import collect, is_file_spec, load_function, look_up
+
+
+def criteria() -> Mapping[str, Criterion]:
+    """Return all built-in criteria by name."""
+    return collect("safer_bench.criteria", Criterion)
+
+
+def parse_criterion(spec: str | Criterion | Callable[..., Scores]) -> Criterion:
+    """Return the criterion of a name, ``FILE.py:FUNC`` or a function; a plain one of (model, batches) counts as blind.
+
+    Raises:
+        UnknownName: no criterion has that name.
+        BadInput: the file or function is not there.
+    """
+    if isinstance(spec, str) and not is_file_spec(spec):
+        return look_up(criteria(), spec, "criterion")
+    found = load_function(spec) if isinstance(spec, str) else spec
+    source = spec if isinstance(spec, str) else "a function"
+    return found if isinstance(found, Criterion) else criterion(needs="gradients", source=source)(found)

@@ -1,0 +1,4 @@
+"""Passes over the model that several criteria share; no criterion is here.
+
+Needs torch.
+"""

@@ -1,0 +1,87 @@
+"""The dataset's card, rendered from its tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from scipy.stats import binomtest
+
+from safer_bench.dataset.documents import responsible
+from safer_bench.dataset.documents.front_matter import front_matter
+from safer_bench.dataset.documents.responsible import Statements
+from safer_bench.dataset.tree import DEFAULT
+from safer_bench.tables import schema
+
+
+def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], statements: Statements) -> str:
+    """Return the README of a dataset tree: front matter for the Hub, how the truth was measured, every column.
+
+    Args:
+        tables: every table of the tree.
+        contents: content hash of each table.
+        statements: what is said of its data.
+    """
+    template = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701  Markdown, not HTML
+    ).get_template("card.md.j2")
+    tables = {name: tables[name] for name in schema.TABLES if name in tables}
+    return template.render(
+        front_matter=front_matter(tables, contents, ours=statements.ours),
+        n_rows=tables["layer_drops"].num_rows,
+        tables={name: schema.TABLES[name] for name in tables},
+        row_counts={name: table.num_rows for name, table in tables.items()},
+        describe=schema.described,
+        networks=_networks(tables["networks"]),
+        cells=[row for row in tables["cells"].to_pylist() if row["summary"] == "area"],
+        perturbations=_perturbations(tables["perturbations"], tables["layer_sensitivity"]),
+        schema_version=schema.VERSION,
+        revision=contents["layer_drops"][:16],
+        responsible=responsible,
+        statements=statements,
+        folder=DEFAULT if statements.ours else "TREE",
+        split="test" if "test" in tables["networks"]["split"].to_pylist() else "validation",
+    )
+
+
+def _networks(table: pa.Table) -> list[dict[str, Any]]:
+    rows = table.to_pylist()
+    for row in rows:
+        row["low"], row["high"] = wilson_interval(row["clean_correct"], row["n_examples"])
+    return rows
+
+
+def _perturbations(table: pa.Table, sensitivity: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows with what each level costs the median layer: ``{split: percentages, mild to severe}``."""
+    drops: dict[tuple[str, str, float], list[float]] = {}
+    of_levels = sensitivity.filter(pc.field("summary") == "level").select(["perturbation", "split", "level", "value"])
+    for perturbation, split, level, value in zip(*(column.to_pylist() for column in of_levels.columns), strict=True):
+        drops.setdefault((perturbation, split, level), []).append(100 * value)
+    rows = table.to_pylist()
+    for row in rows:
+        row["median_drops"] = {
+            split: [
+                f"{round(median(found), 1) + 0.0:.1f}"
+                for level in row["levels"]
+                if (found := drops.get((row["perturbation"], split, level)))
+            ]
+            for split in ("validation", "test")
+        }
+    return rows
+
+
+def wilson_interval(k: int, n: int) -> tuple[float, float]:
+    """Return the 95 % Wilson interval of a share of k in n.
+
+    >>> [round(float(end), 3) for end in wilson_interval(9, 10)]
+    [0.596, 0.982]
+    """
+    found = binomtest(k, n).proportion_ci(method="wilson")
+    return found.low, found.high

@@ -1,0 +1,36 @@
+"""The files of a tree beside its tables: the card, its description for machines, and the versions that wrote it."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import pyarrow as pa
+
+from safer_bench.dataset.documents.card import render_card
+from safer_bench.dataset.documents.croissant import render_croissant
+from safer_bench.dataset.documents.responsible import statements
+
+WRITERS = ("datasets", "huggingface_hub", "Jinja2", "numpy", "pyarrow", "PyYAML", "scipy")  # what the bytes depend on
+
+
+def render_documents(
+    tables: Mapping[str, pa.Table], contents: Mapping[str, str], digests: Mapping[str, str]
+) -> dict[str, str]:
+    """Return each document of a tree by its name.
+
+    Args:
+        tables: every table.
+        contents: content hash of each table.
+        digests: SHA-256 of each Parquet file, by its path within the tree.
+    """
+    said = statements(tables["networks"]["dataset"].to_pylist())
+    return {
+        "README.md": render_card(tables, contents, said),
+        "croissant.json": render_croissant(contents, digests, said),
+        "constraints.txt": _constraints(),
+    }
+
+
+def _constraints() -> str:
+    return "# pip install -c: the same bytes from the same measurements\n" + "".join(
+        f"{name}=={version(name)}\n" for name in WRITERS
+    )

@@ -1,0 +1,307 @@
+"""Results -> boards: one number a criterion, averaged over variants, perturbations, networks and families; no I/O.
+
+With six families or more a board also has intervals, rank intervals, and the comparisons that were declared before any
+result was seen: every criterion that is no control against ``parameters``, and on test networks also against the winner
+among them on the validation networks of the same dataset, all corrected together.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from safer_bench.errors import BadInput
+from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
+from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals, rank_intervals, simultaneous_intervals
+from safer_bench.evaluation.scope import BoardCell, CellValues, Facts, Scope, cell_values, in_scope, read_facts, reliable
+from safer_bench.registry import look_up, suggestion
+from safer_bench.tables import controls
+from safer_bench.tables.columns import TRACKS
+from safer_bench.tables.schema import METRIC_NAMES
+
+Array = np.ndarray
+Entry = tuple[str, str]  # (criterion, track)
+BASELINE = ("parameters", "blind")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A criterion's mean minus another's, with the interval that holds for all differences of the board at once.
+
+    The interval is None where the families' differences, or resamples of them, do not spread.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRow:
+    """One criterion on one board.
+
+    Attributes:
+        criterion: its name.
+        track: what it sees.
+        value: mean over families; None where it did not score every network and perturbation.
+        by_network: mean over perturbations for each network it scored.
+        by_family: mean over networks for each family it scored.
+        n_undefined: cells without a value (a constant score or truth), counted as 0.
+        n_cells: all cells.
+        limits: least and greatest possible mean of each of these families.
+        interval: 95 % interval of ``value``; None where families are too few, or too nearly alike to support one.
+        ranks: best and worst rank within the track that the data allow; None likewise, and for replicates.
+        against: ``{criterion: difference}``, the declared comparisons; empty likewise.
+    """
+
+    criterion: str
+    track: str
+    value: float | None
+    by_network: dict[str, float]
+    by_family: dict[str, float]
+    limits: tuple[list[float], list[float]]
+    n_undefined: int
+    n_cells: int
+    interval: tuple[float, float] | None = None
+    ranks: tuple[int, int] | None = None
+    against: dict[str, Difference] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One board: a dataset, a split, a metric, a size class of networks, and the cells of a scope.
+
+    Attributes:
+        dataset, split, metric: what it is about.
+        headline: its networks have ten layers or more.
+        families: family of each network.
+        rows: by track, within it by falling value, unranked ones last.
+        ceiling: what the noise-free truth would reach, averaged like a criterion over the ``ceiling.n_cells`` cells
+            that have one; without a value where these are less than half of the board's.
+        gate: reliability that its cells reach; 0: all.
+        n_cells: networks under perturbations that it averages.
+        n_left_out: those whose reliability is under the gate.
+    """
+
+    dataset: str
+    split: str
+    metric: str
+    headline: bool
+    families: dict[str, str]
+    rows: tuple[BoardRow, ...]
+    ceiling: BoardRow
+    gate: float = 0.0
+    n_cells: int = 0
+    n_left_out: int = 0
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether there are families enough for intervals and ranks."""
+        return len(set(self.families.values())) >= MIN_FAMILIES
+
+    @property
+    def note(self) -> str:
+        """What the board can and cannot tell."""
+        n_families, n_networks = len(set(self.families.values())), len(self.families)
+        if self.has_intervals:
+            return (
+                f"{n_networks} networks of {n_families} families. Intervals: 95 %, each by itself. Ranks within a track and "
+                f"differences: 95 % for all at once.{self._gated}"
+            )
+        return (
+            f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "
+            f"for an interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of "
+            f"criteria.{self._gated}"
+        )
+
+    @property
+    def ceiling_note(self) -> str:
+        """Which part of the cells the ceiling is of, or why there is none; empty where it is of all."""
+        part = f"{self.ceiling.n_cells} of {self.n_cells} cells"
+        if self.ceiling.value is None:
+            return f"none: {part} have one"
+        return "" if self.ceiling.n_cells == self.n_cells else f"over {part}"
+
+    @property
+    def _gated(self) -> str:
+        if self.gate <= 0.0:
+            return ""
+        return (
+            f" {self.n_left_out} of {self.n_cells + self.n_left_out} cells (network, perturbation) are left out: their "
+            f"reliability is under {self.gate:g} or unknown."
+        )
+
+
+def boards(
+    results: pa.Table,
+    truth: Mapping[str, pa.Table],
+    metric: str = "spearman",
+    *,
+    perturbation_family: str | None = None,
+    perturbation: str | None = None,
+    level_rank: int | None = None,
+    gate: float = 0.0,
+) -> tuple[Board, ...]:
+    """Return one board for each dataset, split and size class; datasets are never pooled.
+
+    Args:
+        results: what ``evaluate`` returns.
+        truth: tables ``networks``, ``perturbations`` and, for a gate, ``cells``.
+        metric: name of a metric.
+        perturbation_family: only perturbations of this family; by default all.
+        perturbation: only this perturbation; by default all.
+        level_rank: 1 (mildest) and up: one level of each perturbation; by default the areas over all levels.
+        gate: only cells of at least this reliability; by default all.
+
+    Raises:
+        UnknownName: no metric or perturbation of the truth has that name.
+        BadInput: a gate without the table ``cells``, or a family or level rank that no perturbation has.
+    """
+    look_up(dict.fromkeys(METRIC_NAMES), metric, "metric")
+    if gate > 0.0 and "cells" not in truth:
+        raise BadInput(f"gate {gate:g}: the truth has no table 'cells', which holds reliabilities; give the whole truth")
+    facts = read_facts(truth)
+    if perturbation is not None:
+        look_up(facts.kinds, perturbation, "perturbation")
+    if perturbation_family is not None and perturbation_family not in facts.kinds.values():
+        known = sorted(set(facts.kinds.values()))
+        raise BadInput(
+            f"no perturbation is of family {perturbation_family!r}.{suggestion(perturbation_family, known)} The families: "
+            f"{', '.join(known)}"
+        )
+    scope = Scope(metric, perturbation_family, perturbation, level_rank, gate)
+    return boards_of(cell_values(results, facts, metric, level_rank), facts, scope)
+
+
+def boards_of(values: CellValues, facts: Facts, scope: Scope) -> tuple[Board, ...]:
+    """Return the boards of a scope from values that were read before.
+
+    Args:
+        values: what ``cell_values`` returns for the scope's metric and level rank.
+        facts: of the truth.
+        scope: which of them.
+    """
+    inside = in_scope(facts, scope, values.cells)
+    passed = inside & reliable(facts, scope.gate, values.cells)
+    groups = [(cell.dataset, cell.split, cell.n_layers >= MIN_LAYERS) for cell in values.cells]
+    found = []
+    for key in sorted(set(groups), key=lambda key: (key[0], key[1], not key[2])):
+        mine = np.array([group == key for group in groups])
+        if (mine & passed).any():
+            found.append(_board(key, values.part(mine & passed), facts, scope, int((mine & inside).sum())))
+    if not scope.statistics:
+        return tuple(found)
+    winners = {board.dataset: _winner(board) for board in found if board.split == "validation" and board.headline}
+    return tuple(
+        replace(board, rows=_with_intervals(board, winners.get(board.dataset))) if board.has_intervals else board
+        for board in found
+    )
+
+
+def _board(key: tuple[str, str, bool], values: CellValues, facts: Facts, scope: Scope, n_ungated: int) -> Board:
+    dataset, split, headline = key
+    families = {name: facts.families[name] for name in sorted({cell.network for cell in values.cells})}
+    by_entry = zip(values.entries, values.values, values.known, values.limits.swapaxes(0, 1), strict=True)
+    rows = [_row(*each, values.cells, facts) for each in by_entry]
+    rows.sort(key=lambda row: (TRACKS.index(row.track), row.value is None, -round(row.value or 0.0, 9), row.criterion))
+    stated = np.isfinite(values.ceilings)
+    cells = [cell for cell, has in zip(values.cells, stated, strict=True) if has]
+    no_limits = np.zeros((2, len(cells)))
+    ceiling = _row(("ceiling", ""), values.ceilings[stated], stated[stated], no_limits, cells, facts)
+    n_cells = len(values.cells)
+    if 2 * ceiling.n_cells < n_cells:  # of other cells than the criteria's means, it would bound none of them
+        ceiling = replace(ceiling, value=None, by_network={}, by_family={})
+    return Board(
+        dataset, split, scope.metric, headline, families, tuple(rows), ceiling, scope.gate, n_cells, n_ungated - n_cells
+    )
+
+
+def _row(entry: Entry, values: Array, known: Array, limits: Array, cells: Sequence[BoardCell], facts: Facts) -> BoardRow:
+    """Average what a criterion reached in the cells that it scored; arrays are ``(n_cells,)``, limits two of these."""
+    pairs = tuple((cell.network, cell.perturbation) for cell, scored in zip(cells, known, strict=True) if scored)
+    names, families, by_network, by_family = _weights(pairs, facts)
+    scored = values[known]
+    numbers = np.where(np.isfinite(scored), scored, 0.0)
+    means, of_families = averaged(by_network, numbers), averaged(by_family, numbers)
+    lowest, highest = averaged(by_family, limits[:, known]).tolist()
+    return BoardRow(
+        *entry,
+        value=float(of_families.mean()) if known.all() and len(known) else None,
+        by_network=dict(zip(names, means.tolist(), strict=True)),
+        by_family=dict(zip(families, of_families.tolist(), strict=True)),
+        limits=(lowest, highest),
+        n_undefined=int(np.isnan(scored).sum()),
+        n_cells=len(pairs),
+    )
+
+
+@lru_cache(maxsize=64)
+def _weights(pairs: tuple[tuple[str, str], ...], facts: Facts) -> tuple[list[str], list[str], Array, Array]:
+    """Return networks, families, and what each (network, perturbation) weighs in their means."""
+    names = sorted({network for network, _ in pairs})
+    families = sorted({facts.families[network] for network in names})
+    alone = {name: name for name in names}
+    return names, families, family_weights(pairs, alone, facts.kinds), family_weights(pairs, facts.families, facts.kinds)
+
+
+def _winner(board: Board) -> Entry | None:
+    """Return the highest criterion of a board that is no control; the first by name among equals."""
+    ranked = [row for row in board.rows if row.value is not None and row.criterion not in controls.CONTROLS]
+    best = min(ranked, key=lambda row: (-(row.value or 0.0), row.criterion), default=None)
+    return (best.criterion, best.track) if best else None
+
+
+def _with_intervals(board: Board, winner: Entry | None) -> tuple[BoardRow, ...]:
+    """Return the rows of a board with enough families, with all that they support."""
+    ranked = {(row.criterion, row.track): row for row in board.rows if row.value is not None}
+    if not ranked:
+        return board.rows
+    ends = _rounded(*intervals(_values(ranked.values()), _limits(ranked.values())))
+    found = {entry: replace(ranked[entry], interval=interval) for entry, interval in zip(ranked, ends, strict=True)}
+    for track in TRACKS:
+        rivals = [entry for entry in ranked if entry[1] == track and entry[0] not in controls.REPLICATES]
+        if rivals:
+            best, worst = rank_intervals(_values(ranked[entry] for entry in rivals))
+            for entry, ranks in zip(rivals, zip(best.tolist(), worst.tolist(), strict=True), strict=True):
+                found[entry] = replace(found[entry], ranks=ranks)
+    for entry, against in _declared_comparisons(ranked, winner if board.split == "test" else None).items():
+        found[entry] = replace(found[entry], against=against)
+    return tuple(found.get((row.criterion, row.track), row) for row in board.rows)
+
+
+def _declared_comparisons(ranked: Mapping[Entry, BoardRow], winner: Entry | None) -> dict[Entry, dict[str, Difference]]:
+    pairs = [
+        (entry, other)
+        for entry in ranked
+        for other in dict.fromkeys((BASELINE, winner))
+        if other and entry[0] not in controls.CONTROLS and other in ranked and other != entry
+    ]
+    if not pairs:
+        return {}
+    first, second = ([ranked[pair[side]] for pair in pairs] for side in (0, 1))
+    differences = _values(first) - _values(second)
+    (lowest, highest), (least, most) = _limits(first), _limits(second)
+    ends = _rounded(*simultaneous_intervals(differences, (lowest - most, highest - least)))
+    found: dict[Entry, dict[str, Difference]] = {}
+    for (entry, other), mean, interval in zip(pairs, differences.mean(1).tolist(), ends, strict=True):
+        found.setdefault(entry, {})[other[0]] = Difference(mean, interval)
+    return found
+
+
+def _values(rows: Iterable[BoardRow]) -> Array:
+    """Return the family means ``(n_rows, n_families)``."""
+    return np.array([list(row.by_family.values()) for row in rows])
+
+
+def _limits(rows: Iterable[BoardRow]) -> tuple[Array, Array]:
+    """Return the least and the greatest possible family means, ``(n_rows, n_families)`` each."""
+    lowest, highest = np.array([row.limits for row in rows]).swapaxes(0, 1)
+    return lowest, highest
+
+
+def _rounded(low: Array, high: Array) -> list[tuple[float, float] | None]:
+    """Return the ends of intervals to six digits; None where there is none."""
+    pairs = zip(low.tolist(), high.tolist(), strict=True)
+    return [None if math.isnan(start) else (round(start, 6), round(end, 6)) for start, end in pairs]

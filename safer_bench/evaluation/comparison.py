@@ -1,0 +1,206 @@
+"""Two criteria side by side: paired differences under each perturbation, with intervals where families support them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from safer_bench.errors import BadInput
+from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
+from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
+from safer_bench.registry import look_up
+from safer_bench.tables import files
+from safer_bench.tables.controls import ADDED
+from safer_bench.tables.schema import METRIC_NAMES
+
+Array = np.ndarray
+ALL = "all perturbations"
+PLOT_FORMATS = (".png", ".svg", ".pdf")
+COLUMNS = ("value", "lowest", "highest")  # of results
+HEADER = ("perturbation", "networks", "families", "first", "second", "difference", "95 % interval")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two criteria under one perturbation, or under all, on the networks of ten layers or more that both scored.
+
+    Attributes:
+        dataset, split: of the networks.
+        perturbation: its name, or ``ALL``.
+        n_networks: how many both scored.
+        first, second: means over families of the metric.
+        by_family: difference first minus second for each family.
+        interval: 95 % interval of the mean difference by itself; None where families are fewer than six, or too nearly
+            alike.
+    """
+
+    dataset: str
+    split: str
+    perturbation: str
+    n_networks: int
+    first: float
+    second: float
+    by_family: dict[str, float]
+    interval: tuple[float, float] | None
+
+    @property
+    def difference(self) -> float:
+        """First minus second."""
+        return self.first - self.second
+
+
+def check_names(criteria: Iterable[str], first: str, second: str, metric: str, out: Path | None = None) -> None:
+    """Refuse at once what evaluation would take its time to find out.
+
+    Args:
+        criteria: names of all that were scored; the controls that evaluation adds are known beside them.
+        first, second: names of criteria.
+        metric: name of a metric.
+        out: file of the plot.
+
+    Raises:
+        UnknownName: a criterion or metric has no such name.
+        BadInput: a plot does not end so.
+    """
+    known = dict.fromkeys((*criteria, *ADDED))
+    for name in (first, second):
+        look_up(known, name, "criterion")
+    look_up(dict.fromkeys(METRIC_NAMES), metric, "metric")
+    if out is not None:
+        _check_ending(out)
+
+
+def compare(
+    results: pa.Table, truth: Mapping[str, pa.Table], first: str, second: str, metric: str = "spearman"
+) -> list[Comparison]:
+    """Return the paired differences of two criteria by dataset, split and perturbation; each begins with all of them.
+
+    Args:
+        results: what ``evaluate`` returns.
+        truth: tables ``networks`` and ``perturbations``.
+        first, second: names of criteria.
+        metric: name of a metric.
+
+    Raises:
+        UnknownName: a criterion or metric is not in the results.
+        BadInput: the two share no network of ten layers or more, or one of them has scores on two tracks.
+    """
+    for name, column, kind in (
+        (first, "criterion", "criterion"),
+        (second, "criterion", "criterion"),
+        (metric, "metric", "metric"),
+    ):
+        look_up(dict.fromkeys(results[column].unique().to_pylist()), name, kind)
+    families = {row["network"]: row["family"] for row in truth["networks"].to_pylist()}
+    kinds = {row["perturbation"]: row["perturbation_family"] for row in truth["perturbations"].to_pylist()}
+    wanted = (
+        (pc.field("summary") == "area")
+        & (pc.field("metric") == metric)
+        & pc.field("network").is_valid()
+        & (pc.field("n_layers") >= MIN_LAYERS)
+    )
+    rows = results.filter(wanted).to_pylist()
+    sides = [_side(rows, name) for name in (first, second)]
+    shared = sorted(sides[0].keys() & sides[1].keys())
+    if not shared:
+        raise BadInput(
+            f"{first!r} and {second!r} share no network of {MIN_LAYERS} layers or more under one perturbation by {metric}"
+        )
+    found = []
+    for dataset, split in sorted({place[:2] for place in shared}):
+        here = [place for place in shared if place[:2] == (dataset, split)]
+        for name in (ALL, *sorted({place[2] for place in here})):
+            chosen = [place for place in here if name in (ALL, place[2])]
+            values = [[[side[place][name] or 0.0 for place in chosen] for side in sides] for name in COLUMNS]
+            weights = family_weights([(place[3], place[2]) for place in chosen], families, kinds)
+            names = {place[3]: families[place[3]] for place in chosen}
+            found.append(_comparison((dataset, split, name), names, averaged(weights, np.array(values))))
+    return found
+
+
+def _side(rows: Sequence[Mapping[str, Any]], name: str) -> dict[tuple[str, str, str, str], Mapping[str, Any]]:
+    """Return the results of one criterion by their place."""
+    own = [row for row in rows if row["criterion"] == name]
+    tracks = sorted({row["track"] for row in own})
+    if len(tracks) > 1:
+        raise BadInput(f"criterion {name!r} has scores on the tracks {' and '.join(tracks)}; give one of them another name")
+    return {_place(row): row for row in own}
+
+
+def _place(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return row["dataset"], row["split"], row["perturbation"], row["network"]
+
+
+def _comparison(place: tuple[str, str, str], networks: Mapping[str, str], means: Array) -> Comparison:
+    """Return a comparison from the family of each network and means ``(n_columns, 2, n_families)``, families sorted."""
+    (first, second), (lowest, least), (highest, most) = means
+    differences, interval = first - second, None
+    if len(differences) >= MIN_FAMILIES:
+        low, high = intervals(differences[None], ((lowest - most)[None], (highest - least)[None]))
+        interval = None if np.isnan(low[0]) else (round(float(low[0]), 6), round(float(high[0]), 6))
+    by_name = dict(zip(sorted(set(networks.values())), differences.tolist(), strict=True))
+    return Comparison(*place, len(networks), float(first.mean()), float(second.mean()), by_name, interval)
+
+
+def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
+    """Return comparisons as text: perturbation, networks, families, both means, difference and interval."""
+    return [
+        [
+            each.perturbation,
+            str(each.n_networks),
+            str(len(each.by_family)),
+            f"{each.first:.2f}",
+            f"{each.second:.2f}",
+            f"{each.difference:+.2f}",
+            "-" if each.interval is None else f"{each.interval[0]:+.2f} to {each.interval[1]:+.2f}",
+        ]
+        for each in comparisons
+    ]
+
+
+def _check_ending(path: Path) -> None:
+    if path.suffix not in PLOT_FORMATS:
+        raise BadInput(f"{path}: a plot ends in {', '.join(PLOT_FORMATS)}")
+
+
+def plot(comparisons: Sequence[Comparison], path: Path, title: str) -> None:
+    """Draw each difference with its interval, and those of single families as grey dots.
+
+    Args:
+        comparisons: what ``compare`` returns.
+        path: file to write, ending in .png, .svg or .pdf.
+        title: of the plot.
+
+    Raises:
+        BadInput: another ending, or the file cannot be written.
+    """
+    _check_ending(path)
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 1.4 + 0.3 * len(comparisons)), layout="constrained")
+    for place, each in enumerate(comparisons):
+        axes.plot(list(each.by_family.values()), [place] * len(each.by_family), "o", color="0.7", markersize=4)
+        if each.interval is not None:
+            axes.plot(each.interval, [place, place], color="C0", lw=1.5)
+        axes.plot([each.difference], [place], "D", color="C0", markersize=5)
+    axes.set_yticks(range(len(comparisons)), [f"{each.perturbation} ({each.dataset}, {each.split})" for each in comparisons])
+    axes.invert_yaxis()
+    axes.axvline(0, color="0.5", lw=0.8)
+    few = any(len(each.by_family) < MIN_FAMILIES for each in comparisons)
+    axes.set_xlabel(
+        "difference; grey: families" + (f"; no interval below {MIN_FAMILIES} families" if few else "; 95 % interval")
+    )
+    axes.set_title(title)
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=150, format=path.suffix[1:])
+    pyplot.close(figure)
+    files.make_folder(path.parent)
+    files.write_bytes(path, drawn.getvalue())

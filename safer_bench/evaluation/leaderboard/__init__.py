@@ -1,0 +1,4 @@
+"""Boards -> one page, Markdown and CSV.
+
+Light: never imports torch.
+"""

@@ -1,0 +1,172 @@
+"""Results -> the numbers of every board that the page can show, as plain lists for JSON; no I/O.
+
+Values are integers in thousandths, null where there is none: a page of 300 criteria has to stay small.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Any
+
+import pyarrow as pa
+
+from safer_bench.evaluation.boards import Board, BoardRow, Entry, boards_of
+from safer_bench.evaluation.scope import GATES, CellValues, Facts, Scope, cell_values
+from safer_bench.tables import schema
+
+Json = dict[str, Any]
+Group = tuple[str, str, bool]  # (dataset, split, ten layers or more)
+UNDEFINED = "u"  # a cell without a value, which counts as 0; null is a cell that was not scored
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """All that the page shows of boards.
+
+    Attributes:
+        headline: the boards over all perturbations in area by Spearman, with everything.
+        numbers: ``{group: {key: table}}``; a key is "metric.place.summary.gate", each a position in its list.
+        notes: what boards can tell, named by number in the tables.
+        places: (perturbation family, perturbation), each or both None: which perturbations a table is of.
+    """
+
+    headline: tuple[Board, ...]
+    numbers: dict[Group, Json]
+    notes: list[str]
+    places: list[tuple[str | None, str | None]]
+
+
+def thousandths(value: float | None) -> int | None:
+    """Return a number in thousandths, such that its two decimals, halves rounded up, are those of the number itself.
+
+    >>> [thousandths(value) for value in (0.6746, 0.6752, -0.125, 0.1, -1e-9)]
+    [674, 675, -124, 100, 0]
+    """
+    if value is None:
+        return None
+    size = round(abs(value) * 1000.0)
+    if size % 10 == 5 and (size + 5) // 10 > round(round(abs(value), 2) * 100.0):
+        size -= 1  # else 0.6746 would be shown as 0.68
+    return size if value > 0 else -size
+
+
+def group_of(board: Board) -> Group:
+    """Return what tells a board from others of its scope."""
+    return board.dataset, board.split, board.headline
+
+
+def make_places(facts: Facts) -> list[tuple[str | None, str | None]]:
+    """Return all perturbations, each family, and each perturbation that is not its whole family."""
+    families = sorted(set(facts.kinds.values()))
+    variants = [(kind, name) for name, kind in facts.kinds.items() if list(facts.kinds.values()).count(kind) > 1]
+    return [(None, None), *((family, None) for family in families), *sorted(variants)]
+
+
+def make_tables(results: pa.Table, facts: Facts) -> Tables:
+    """Return the numbers of the declared boards, and plain values of many others; the rest is in results.parquet.
+
+    Declared, with intervals and ranks: Spearman in area over all perturbations or a family at the three gates, and of single
+    variants; Spearman at each rank of levels, and every other metric in area, over all perturbations at the three gates.
+    Values alone: Spearman of a family at levels, and every other metric of a family.
+    """
+    spearman, *others = schema.METRIC_NAMES
+    values = cell_values(results, facts, spearman)
+    found = Tables(boards_of(values, facts, Scope()), {}, [], make_places(facts))
+    for p, (_, perturbation) in enumerate(found.places):
+        gates = len(GATES) if perturbation is None else 1
+        _add_gates(found, values, facts, f"0.{p}.0", Scope(spearman, *found.places[p]), gates)
+    for m, metric in enumerate(others, start=1):
+        _add_summary(found, cell_values(results, facts, metric), facts, f"{m}.{{}}.0", Scope(metric))
+    for rank in range(1, 1 + facts.deepest):
+        at_rank = cell_values(results, facts, spearman, rank)
+        _add_summary(found, at_rank, facts, f"0.{{}}.{rank}", Scope(spearman, level_rank=rank))
+    return found
+
+
+def _add_summary(found: Tables, values: CellValues, facts: Facts, key: str, scope: Scope) -> None:
+    """Add all perturbations with everything, and families with values alone; ``key`` has a gap for the place."""
+    for p, (family, perturbation) in enumerate(found.places):
+        if family is None:
+            _add_gates(found, values, facts, key.format(p), scope, len(GATES))
+        elif perturbation is None:
+            only = replace(scope, perturbation_family=family, statistics=False)
+            _add_gates(found, values, facts, key.format(p), only, 1)
+
+
+def _add_gates(found: Tables, values: CellValues, facts: Facts, key: str, scope: Scope, n_gates: int) -> None:
+    for g, gate in enumerate(GATES[:n_gates]):
+        gated = replace(scope, gate=gate)
+        made = found.headline if gated == Scope() else boards_of(values, facts, gated)
+        _add(found, f"{key}.{g}", made, networks=scope.perturbation_family is None and scope.level_rank is None and g == 0)
+
+
+def _add(found: Tables, key: str, made: Sequence[Board], *, networks: bool = False) -> None:
+    entries = {group_of(board): entries_of(board) for board in found.headline}
+    for board in made:
+        group = group_of(board)
+        if group in entries:  # all groups but those without any area
+            if board.note not in found.notes:
+                found.notes.append(board.note)
+            table = _table(board, entries[group], found.notes.index(board.note))
+            if networks:
+                table["n"] = _by_network(board, entries[group])
+            found.numbers.setdefault(group, {})[key] = table
+
+
+def entries_of(board: Board) -> list[Entry]:
+    """Return the criteria of a board with their tracks, in its order."""
+    return [(row.criterion, row.track) for row in board.rows]
+
+
+def _table(board: Board, entries: Sequence[Entry], note: int) -> Json:
+    by_entry = _row_of(board)
+    rows = [by_entry.get(entry) for entry in entries]
+    table: Json = {"v": [thousandths(row.value) if row else None for row in rows], "t": note}
+    undefined = {i: row.n_undefined for i, row in enumerate(rows) if row and row.n_undefined}
+    if undefined:
+        table["u"] = undefined
+    if board.ceiling.value is not None:
+        table["c"] = thousandths(board.ceiling.value)
+    if board.ceiling_note:
+        table["o"] = board.ceiling_note
+    if any(row and row.interval for row in rows):
+        table["l"], table["h"] = (_ends([row.interval if row else None for row in rows], side) for side in (0, 1))
+        ranks = [row.ranks if row else None for row in rows]
+        table["a"], table["b"] = ([pair[side] if pair else None for pair in ranks] for side in (0, 1))
+    return table
+
+
+def _row_of(board: Board) -> dict[Entry, BoardRow]:
+    return {(row.criterion, row.track): row for row in board.rows}
+
+
+def _ends(intervals: Sequence[tuple[float, float] | None], side: int) -> list[int | None]:
+    return [None if ends is None else thousandths(ends[side]) for ends in intervals]
+
+
+def _by_network(board: Board, entries: Sequence[Entry]) -> list[list[int | None]]:
+    rows = _row_of(board)
+    means = [rows[entry].by_network if entry in rows else {} for entry in entries]
+    return [[thousandths(of.get(name)) for name in board.families] for of in means]
+
+
+def make_cells(values: CellValues, facts: Facts, board: Board) -> list[list[int | str | None]]:
+    """Return each criterion's values on a board: networks x perturbations, one network after another.
+
+    Args:
+        values: of single networks by one metric, in area.
+        facts: of the truth.
+        board: names the criteria and the networks.
+    """
+    columns = {(cell.network, cell.perturbation): i for i, cell in enumerate(values.cells)}
+    wanted = [columns.get((network, perturbation)) for network in board.families for perturbation in facts.kinds]
+    places = {entry: i for i, entry in enumerate(values.entries)}
+    rows = [places[entry] for entry in entries_of(board)]
+    return [[None if column is None else _shown(values, row, column) for column in wanted] for row in rows]
+
+
+def _shown(values: CellValues, row: int, column: int) -> int | str | None:
+    if not values.known[row, column]:
+        return None
+    value = float(values.values[row, column])
+    return thousandths(value) if isfinite(value) else UNDEFINED

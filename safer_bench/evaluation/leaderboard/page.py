@@ -1,0 +1,161 @@
+"""What the page holds: one JSON value that its script draws, and the boards that its template renders; no I/O."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from safer_bench.errors import BadInput
+from safer_bench.evaluation.boards import Board
+from safer_bench.evaluation.leaderboard import panels
+from safer_bench.evaluation.leaderboard.numbers import (
+    Json,
+    Tables,
+    entries_of,
+    group_of,
+    make_cells,
+    make_tables,
+    thousandths,
+)
+from safer_bench.evaluation.scope import GATES, LEVEL_RANKS, Facts, cell_values, read_facts
+from safer_bench.metrics import METRICS
+from safer_bench.tables import controls, schema
+
+MARKS = ("recomputed", "reported")
+BUDGET_COLUMNS = (
+    *("criterion", "track", "network", "dataset", "split", "task", "perturbation", "budget", "level"),
+    *("accuracy", "low", "high", "n_examples", "truth_guided_share"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What the page shows where it is given.
+
+    Attributes:
+        scores: of schema ``scores``: predicted against true.
+        costs: of schema ``costs``: quality against cost.
+        marks: ``{criterion: "recomputed" or "reported"}``: who computed its scores.
+        budget: measured accuracy at budgets, with the columns ``BUDGET_COLUMNS``.
+    """
+
+    scores: pa.Table | None = None
+    costs: pa.Table | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)
+    budget: pa.Table | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown marks and a budget table without its columns."""
+        for name, mark in self.marks.items():
+            if mark not in MARKS:
+                raise BadInput(f"marks: {name!r} is marked {mark!r}; expected one of {', '.join(MARKS)}")
+        missing = [] if self.budget is None else [name for name in BUDGET_COLUMNS if name not in self.budget.schema.names]
+        if missing:
+            raise BadInput(f"budget: column {missing[0]!r} is missing; expected {', '.join(BUDGET_COLUMNS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page before it is rendered: boards for the template, ``data`` for the script."""
+
+    boards: tuple[Board, ...]
+    data: Json
+
+
+def make_page(results: pa.Table, truth: Mapping[str, pa.Table], extras: Extras) -> Page:
+    """Return what the page shows.
+
+    Args:
+        results: what ``evaluate`` returns.
+        truth: the tables that it was evaluated against.
+        extras: what else there is.
+    """
+    facts = read_facts(truth)
+    tables = make_tables(results, facts)
+    perturbations = list(facts.kinds)
+    data: Json = {
+        "revision": getattr(truth, "revision", ""),
+        "metrics": [[metric.name, metric.description] for metric in METRICS],
+        "places": tables.places,
+        "summaries": ["area over levels", *_level_names(facts)],
+        "gates": GATES,
+        "notes": tables.notes,
+        "perturbations": perturbations,
+        "kinds": list(facts.kinds.values()),
+        "criteria": _criteria(tables, truth, extras),
+        "boards": _boards(results, facts, tables, extras),
+        "truth": panels.true_areas(truth, perturbations),
+    }
+    if extras.scores is not None:
+        ranked = list(dict.fromkeys(entry for board in tables.headline for entry in entries_of(board)))
+        data["scored"] = ranked
+        data["scores"], data["unshown"] = panels.score_ranks(extras.scores, truth, ranked)
+    if extras.budget is not None and extras.budget.num_rows:
+        data["budget"] = panels.budget_rows(extras.budget.select(BUDGET_COLUMNS))
+    return Page(tables.headline, data)
+
+
+def _level_names(facts: Facts) -> list[str]:
+    names = LEVEL_RANKS if facts.deepest == len(LEVEL_RANKS) else ("",) * facts.deepest
+    return [f"level {rank}{f', {name}' if name else ''}" for rank, name in enumerate(names, start=1)]
+
+
+def _criteria(tables: Tables, truth: Mapping[str, pa.Table], extras: Extras) -> Json:
+    """Return what is known of each criterion: whether it is a control, its mark, needs, formula and source."""
+    known = {row["criterion"]: row for row in truth["criteria"].to_pylist()} if "criteria" in truth else {}
+    names = sorted({row.criterion for board in tables.headline for row in board.rows})
+    facts = {
+        name: {
+            "control": name in controls.CONTROLS,
+            "mark": extras.marks.get(name),
+            **{key: known.get(name, {}).get(key) for key in ("needs", "formula", "source")},
+        }
+        for name in names
+    }
+    return {name: {key: value for key, value in of.items() if value} for name, of in facts.items()}
+
+
+def _boards(results: pa.Table, facts: Facts, tables: Tables, extras: Extras) -> list[Json]:
+    values = cell_values(results, facts, schema.METRIC_NAMES[0])
+    return [
+        {
+            "title": title_of(board),
+            "split": board.split,
+            "headline": board.headline,
+            "networks": list(board.families.items()),
+            "entries": entries_of(board),
+            "tables": tables.numbers[group_of(board)],
+            "cells": make_cells(values, facts, board),
+            "against": _differences(board),
+            "costs": panels.mean_costs(extras.costs, board.families),
+        }
+        for board in tables.headline
+    ]
+
+
+def _differences(board: Board) -> list[list[Sequence[Any]]]:
+    """Return each row's declared comparisons: name of the other, difference, ends of the interval or null."""
+    return [
+        [
+            [other, thousandths(each.value), *map(thousandths, each.interval or (None, None))]
+            for other, each in row.against.items()
+        ]
+        for row in board.rows
+    ]
+
+
+def title_of(board: Board) -> str:
+    """Return a board's name for people."""
+    return f"{board.dataset}, {board.split}{'' if board.headline else ' (networks of fewer than ten layers)'}"
+
+
+def script_json(value: Any) -> str:
+    r"""Return a value as JSON that may stand in a script element: no name can end the element or open a comment.
+
+    >>> script_json(["</script><!--"])
+    '["\\u003c/script\\u003e\\u003c!--"]'
+    """
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

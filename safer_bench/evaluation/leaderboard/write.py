@@ -1,0 +1,120 @@
+"""Results -> pages: one self-contained HTML file, Markdown and CSV."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from safer_bench.evaluation.leaderboard.listing import listing
+from safer_bench.evaluation.leaderboard.page import Extras, Page, make_page, script_json, title_of
+from safer_bench.tables import files
+
+HERE = Path(__file__).parent
+SCRIPTS = ("page.js", "table.js", "rows.js", "plots.js", "panels.js", "budget.js")  # in this order they are one script
+# the order of results.parquet: rows of one cell beside each other take 38 % less than rows of one criterion
+BY_CELL = ("dataset", "split", "network", "perturbation", "summary", "level", "metric", "track", "criterion")
+
+
+def write_leaderboard(
+    out: Path,
+    results: pa.Table,
+    truth: Mapping[str, pa.Table],
+    *,
+    scores: pa.Table | None = None,
+    costs: pa.Table | None = None,
+    marks: Mapping[str, str] | None = None,
+    budget: pa.Table | None = None,
+) -> Path:
+    """Write results.parquet and the leaderboard as HTML, Markdown and CSV.
+
+    Args:
+        out: folder, created where it is not there.
+        results: what ``evaluate`` returns.
+        truth: the tables that it was evaluated against.
+        scores: of schema ``scores``, what was evaluated; by default the truth's own.
+        costs: of schema ``costs``; by default the truth's own.
+        marks: ``{criterion: "recomputed" or "reported"}``, shown beside its name.
+        budget: measured accuracy at budgets, with the columns ``page.BUDGET_COLUMNS``.
+
+    Returns:
+        Path of the HTML page.
+
+    Raises:
+        BadInput: the folder cannot be written to, an unknown mark, or a budget table without its columns.
+    """
+    extras = Extras(
+        truth.get("scores") if scores is None else scores,
+        truth.get("costs") if costs is None else costs,
+        marks or {},
+        budget,
+    )
+    files.make_folder(out)
+    page = make_page(results, truth, extras)
+    files.write_bytes(
+        out / "results.parquet", files.parquet_bytes(results.sort_by([(name, "ascending") for name in BY_CELL]))
+    )
+    files.write_text(out / "leaderboard.md", render_markdown(page))
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(listing(page), sink)
+    files.write_bytes(out / "leaderboard.csv", sink.getvalue().to_pybytes())
+    files.write_text(out / "leaderboard.html", render_html(page))
+    return out / "leaderboard.html"
+
+
+def render_markdown(page: Page) -> str:
+    """Return the boards as Markdown tables."""
+    environment = _environment(html=False)
+    return environment.get_template("leaderboard.md.j2").render(boards=page.boards, revision=page.data["revision"])
+
+
+def render_html(page: Page) -> str:
+    """Return a page that loads nothing from anywhere: style, script and data are inside."""
+    script = "\n".join((HERE / name).read_text() for name in SCRIPTS)
+    return (
+        _environment(html=True)
+        .get_template("leaderboard.html.j2")
+        .render(
+            boards=page.boards,
+            marks={name: of["mark"] for name, of in page.data["criteria"].items() if "mark" in of},
+            revision=page.data["revision"],
+            has_scores="scores" in page.data,
+            has_budget="budget" in page.data,
+            style=Markup((HERE / "page.css").read_text()),  # noqa: S704  our own file
+            script=Markup(script),  # noqa: S704  our own files
+            data=Markup(script_json(page.data)),  # noqa: S704  escaped by script_json
+        )
+    )
+
+
+def _environment(*, html: bool) -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE),
+        undefined=StrictUndefined,
+        autoescape=html,  # noqa: S701  Markdown is escaped by the filter `plain`
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"number": _number, "interval": _interval, "title_of": title_of, "plain": plain}
+    return made
+
+
+def plain(name: str) -> str:
+    r"""Return a name as Markdown that shows it as it is, in a table too.
+
+    >>> plain("a|b <i> `c`")
+    'a\\|b \\<i\\> \\`c\\`'
+    """
+    return "".join(f"\\{sign}" if sign in r"\`*[]<>|~&" else sign for sign in " ".join(name.split()))
+
+
+def _number(value: float | None) -> str:
+    """Return a number with two decimals and no negative zero, or a dash."""
+    return "-" if value is None else f"{round(value, 2) + 0.0:.2f}"
+
+
+def _interval(ends: tuple[float, float] | None) -> str:
+    """Return the ends of an interval, or a dash."""
+    return "-" if ends is None else f"{_number(ends[0])} to {_number(ends[1])}"

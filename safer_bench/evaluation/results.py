@@ -1,0 +1,183 @@
+"""Values of all criteria, cells and metrics -> the table ``results``, with means over families; no I/O."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
+from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
+from safer_bench.evaluation.truths import NetworkTruth
+from safer_bench.tables import controls, schema
+
+Array = np.ndarray
+DIGITS = 9  # the last digits are the machine's
+INTERVAL_DIGITS = 6
+COLUMNS = ("network", "dataset", "split", "perturbation", "summary", "level", "n_layers")
+Place = tuple[str | None, str, str, str | None, str, float | None, int | None]  # the columns above; means have no network
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What every criterion reached.
+
+    Attributes:
+        entries: (criterion, track) of each.
+        networks: the truths; their cells, one network after the other, are the second axis.
+        values: ``(n_entries, n_cells, n_metrics)``; nan where undefined.
+        known: likewise, which of them there are, defined or not.
+        limits: of each metric ``(whole or half, least or greatest, n_cells, n_metrics)``; replicates are judged by a half.
+    """
+
+    entries: Sequence[tuple[str, str]]
+    networks: Sequence[NetworkTruth]
+    values: Array
+    known: Array
+    limits: Array
+
+    @property
+    def judges(self) -> Array:
+        """What each entry is judged by ``(n_entries,)``: 0 the whole truth, 1 half of it."""
+        return np.array([name in controls.REPLICATES for name, _ in self.entries], dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyMeans:
+    """Means over families.
+
+    Attributes:
+        places: where.
+        values, low, high: ``(n_entries, n_places, n_metrics)``, and the ends of their intervals; nan where there is none.
+        known: likewise, which of them there are.
+        limits: of each metric ``(whole or half, least or greatest, n_places, n_metrics)``.
+    """
+
+    places: list[Place]
+    values: Array
+    low: Array
+    high: Array
+    known: Array
+    limits: Array
+
+
+def results_table(judged: Judged, perturbations: pa.Table, revision: str | None) -> pa.Table:
+    """Return the table ``results``, in canonical order; of a criterion of two tracks, one track after the other.
+
+    Args:
+        judged: what every criterion reached.
+        perturbations: knows the family of each perturbation.
+        revision: of the truth.
+    """
+    kinds = {row["perturbation"]: row["perturbation_family"] for row in perturbations.to_pylist()}
+    means = family_means(judged, kinds)
+    cells: list[Place] = [
+        (each.network, each.dataset, each.split, *cell, len(each.layers)) for each in judged.networks for cell in each.cells
+    ]
+    places = cells + means.places
+    order = sorted(
+        ((i, m) for i in range(len(places)) for m in range(len(schema.METRIC_NAMES))), key=lambda at: _key(places, *at)
+    )
+    place, metric = np.array(order, dtype=np.int64).reshape(-1, 2).T
+    by_name = np.array(sorted(range(len(judged.entries)), key=lambda i: judged.entries[i]), dtype=np.int64)
+    arranged = np.ix_(by_name, np.arange(len(places)), np.arange(len(schema.METRIC_NAMES)))
+    known = np.concatenate([judged.known, means.known], axis=1)[arranged][:, place, metric]
+    entry, pair = np.nonzero(known)
+
+    def chosen(of_cells: Array, of_means: Array) -> pa.Array:
+        every = np.concatenate([np.broadcast_to(of_cells, judged.values.shape), of_means], axis=1)
+        return pa.array(every[by_name[entry], place[pair], metric[pair]], pa.float64(), from_pandas=True)
+
+    replicate = (judged.judges == 1)[:, None, None]
+    lowest, highest = (np.concatenate([judged.limits, means.limits], axis=2)[:, end] for end in (0, 1))
+    ceilings = np.concatenate([np.zeros((0, len(schema.METRIC_NAMES))), *(network.ceilings for network in judged.networks)])
+    unknown = np.full(means.values.shape, np.nan)
+    columns = {
+        "criterion": _taken([judged.entries[i][0] for i in by_name], entry, pa.string()),
+        "track": _taken([judged.entries[i][1] for i in by_name], entry, pa.string()),
+        "metric": _taken(schema.METRIC_NAMES, metric[pair], pa.string()),
+        "truth_revision": _taken([revision], 0 * entry, pa.string()),
+        "value": chosen(np.round(judged.values, DIGITS), np.round(means.values, DIGITS)),
+        "low": chosen(np.array(np.nan), means.low),
+        "high": chosen(np.array(np.nan), means.high),
+        "ceiling": chosen(np.where(replicate, np.nan, ceilings), unknown),  # ceilings are of the whole truth
+        "lowest": _of_judge(lowest, judged.judges[by_name[entry]], place[pair], metric[pair]),
+        "highest": _of_judge(highest, judged.judges[by_name[entry]], place[pair], metric[pair]),
+    }
+    kinds_of = schema.TABLES["results"]
+    for i, name in enumerate(COLUMNS):
+        columns[name] = _taken([at[i] for at in places], place[pair], kinds_of.field(name).type)
+    return pa.table([columns[field.name] for field in kinds_of], schema=kinds_of)
+
+
+def _key(places: Sequence[Place], place: int, metric: int) -> tuple[Any, ...]:
+    """Return where a row belongs among those of its criterion: as ``schema.in_order`` sorts, nulls last."""
+    network, _, _, perturbation, summary, level, _ = places[place]
+    given = (network, perturbation, summary, schema.METRIC_NAMES[metric], level)
+    return tuple((value is None, value) for value in given)
+
+
+def _of_judge(limits: Array, judge: Array, place: Array, metric: Array) -> pa.Array:
+    """Return the limit of each row from those of all judges, places and metrics."""
+    return pa.array(np.round(limits, DIGITS)[judge, place, metric], pa.float64())
+
+
+def _taken(values: Sequence[Any], index: Array, kind: pa.DataType) -> pa.Array:
+    return pa.array(values, kind).take(pa.array(index))
+
+
+def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> FamilyMeans:
+    """Return means over families with 95 % intervals.
+
+    There is one for each criterion, metric and perturbation at each level and in area, and one over all perturbations
+    (``perturbation`` null, in area), of the networks of one dataset and split with ten layers or more. Where a criterion
+    did not score them all, or their families are fewer than six, there is none; where values or resamples do not spread,
+    there is a mean without an interval (``bootstrap``).
+
+    Args:
+        judged: what every criterion reached.
+        perturbation_families: family of each perturbation.
+    """
+    families = {network.network: network.family for network in judged.networks}
+    places: list[Place] = []
+    found: list[tuple[Array, Array, Array]] = []  # values (n_entries, n_metrics, n_families), known, limits
+    for place, cells, pairs in _places(judged.networks):
+        weights = family_weights(pairs, families, perturbation_families)
+        if len(weights) >= MIN_FAMILIES:
+            values = averaged(weights, np.swapaxes(np.nan_to_num(judged.values[:, cells]), 1, 2))
+            limits = averaged(weights, np.swapaxes(judged.limits[:, :, cells], 2, 3))
+            found.append((values, np.asarray(judged.known[:, cells].all(1)), limits))
+            places.append(place)
+    shape = (len(judged.entries), len(places), len(schema.METRIC_NAMES))
+    value, low, high = (np.full(shape, np.nan) for _ in range(3))
+    means = FamilyMeans(places, value, low, high, np.zeros(shape, dtype=bool), np.zeros((2, 2, *shape[1:])))
+    for n_families in sorted({values.shape[-1] for values, _, _ in found}):
+        chosen = [i for i, (values, _, _) in enumerate(found) if values.shape[-1] == n_families]
+        known = np.stack([found[i][1] for i in chosen], axis=1)
+        values = np.stack([found[i][0] for i in chosen], axis=1)[known]
+        limits = np.stack([found[i][2] for i in chosen], axis=2)  # (judge, end, place, metric, family)
+        ranges = limits[judged.judges].swapaxes(0, 1)  # (end, entry, place, metric, family)
+        ends = (np.round(each, INTERVAL_DIGITS) for each in intervals(values, (ranges[0][known], ranges[1][known])))
+        for array, numbers in zip((value, low, high), (values.mean(-1), *ends), strict=True):
+            part = np.full(known.shape, np.nan)
+            part[known] = numbers
+            array[:, chosen] = part
+        means.known[:, chosen] = known
+        means.limits[:, :, chosen] = limits.mean(-1)
+    return means
+
+
+def _places(networks: Sequence[NetworkTruth]) -> Iterator[tuple[Place, list[int], list[tuple[str, str]]]]:
+    """Yield each mean with the cells that it is over and their (network, perturbation)."""
+    places: dict[Place, list[tuple[int, tuple[str, str]]]] = {}
+    cells = [(network, *cell) for network in networks for cell in network.cells]
+    for i, (network, perturbation, summary, level) in enumerate(cells):
+        if len(network.layers) < MIN_LAYERS:
+            continue
+        found: list[Place] = [(None, network.dataset, network.split, perturbation, summary, level, None)]
+        found += [(None, network.dataset, network.split, None, "area", None, None)] if summary == "area" else []
+        for place in found:
+            places.setdefault(place, []).append((i, (network.network, perturbation)))
+    for place, members in places.items():
+        yield place, [i for i, _ in members], [pair for _, pair in members]

@@ -1,0 +1,69 @@
+"""What is kept of the unperturbed network on one slice of examples, moved on from layer to layer."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, fx
+
+from safer_bench.measurement.answers.replay import LayerReplay, Replay, cast, select_examples
+
+F32 = torch.float32
+
+
+class CleanPass:
+    """A slice of images in batches, with the values that one layer's suffix reads.
+
+    Args:
+        replay: of the network.
+        images: the slice in batches of two or more, where they are computed.
+        n: examples of the slice; images beyond them are padding.
+    """
+
+    def __init__(self, replay: Replay, images: Sequence[Tensor], n: int) -> None:
+        self.replay, self.images, self.n = replay, images, n
+        self._kept: list[dict[fx.Node, Tensor]] = [{} for _ in self.images]
+        self._cast: dict[torch.dtype, list[tuple[Tensor, ...]]] = {}
+        self._layer: LayerReplay | None = None
+
+    def logits(self, dtype: torch.dtype = F32) -> Tensor:
+        """Run the unperturbed network on all examples: ``(n, n_classes)``."""
+        whole = self.replay.whole(dtype)
+        return torch.cat([whole([cast(batch, dtype)], len(batch))[0] for batch in self.images])[: self.n]
+
+    def move_to(self, layer: LayerReplay) -> None:
+        """Compute what the layer's suffix reads, from what is kept of the layer before where that helps."""
+        if self._layer is layer:
+            return
+        bridge = self.replay.bridge(self._kept[0], layer.frontier)
+        moved, self._layer, self._cast = [], None, {}
+        for index, batch in enumerate(self.images):
+            known = self._kept[index] | {self.replay.traced.images: batch}
+            values = bridge([known[node] for node in bridge.inputs], len(batch))
+            moved.append(dict(zip(layer.frontier, values, strict=True)))
+        self._kept, self._layer = moved, layer  # together, so that an interrupt leaves nothing between two layers
+
+    def run(self, layer: LayerReplay, weight: Tensor, dtype: torch.dtype = F32) -> Tensor:
+        """Return the logits ``(n, n_classes)`` of the network with a layer's weight replaced."""
+        self.move_to(layer)
+        prepared, suffix = layer.prepared(weight, dtype), layer.suffixes[dtype]
+        frontiers = zip(self._frontiers(dtype), self.images, strict=True)
+        return torch.cat([suffix((*prepared, *kept), len(batch))[0] for kept, batch in frontiers])[: self.n]
+
+    def run_some(self, layer: LayerReplay, weight: Tensor, rows: Tensor) -> Tensor:
+        """Return the logits of some examples, given by number in ascending order, in float32."""
+        if not layer.selects:
+            return self.run(layer, weight)[rows]
+        self.move_to(layer)
+        wanted = rows if len(rows) > 1 else rows.repeat(2)
+        by_batch, start = [], 0
+        for batch in self.images:
+            inside = wanted[(wanted >= start) & (wanted < start + len(batch))]
+            by_batch.append((inside - start).to(batch.device))
+            start += len(batch)
+        kept = [select_examples(node, [values[node] for values in self._kept], by_batch) for node in layer.frontier]
+        return layer.suffixes[F32]((*layer.prepared(weight), *kept), len(wanted))[0][: len(rows)]
+
+    def _frontiers(self, dtype: torch.dtype) -> list[tuple[Tensor, ...]]:
+        if dtype not in self._cast:
+            self._cast[dtype] = [tuple(cast(value, dtype) for value in kept.values()) for kept in self._kept]
+        return self._cast[dtype]

@@ -1,0 +1,53 @@
+"""Networks by their names in the zoo, or from ``FILE.py:FUNC``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safer_bench.errors import BadInput
+from safer_bench.networks.network import Network
+from safer_bench.networks.weights import holds_weights, training_folder
+from safer_bench.networks.zoo_network import ZooNetwork
+from safer_bench.registry import absolute, collect, error_text, is_file_spec, load_function, look_up
+
+
+def zoo_networks() -> Mapping[str, ZooNetwork]:
+    """Return all networks of the zoo by name."""
+    return collect("safer_bench.networks.zoo", ZooNetwork)
+
+
+def untrained_networks(out: Path | None = None) -> list[ZooNetwork]:
+    """Return the networks whose recipe has no weights yet in ``out``, by default in the network's own folder.
+
+    Those of the validation split come first, since work goes on with them while the others train; twins come last.
+    """
+    missing = [
+        entry
+        for entry in zoo_networks().values()
+        if entry.recipe
+        and not holds_weights((out or training_folder(entry.dataset)) / f"{entry.name}.safetensors", entry.recipe.sha256)
+    ]
+    return sorted(missing, key=lambda entry: (entry.role == "twin", entry.split == "test", entry.name))
+
+
+def load_network(spec: str) -> Network:
+    """Load a network: a zoo name, or ``FILE.py:FUNC`` of a function, decorated or not, that returns a ``Network``.
+
+    Raises:
+        UnknownName: the zoo has no network of that name.
+        BadInput: the file or function is not there, raises, or returns something else.
+        MissingData: weights or images are not on this machine.
+    """
+    if not is_file_spec(spec):
+        known = look_up(zoo_networks(), spec, "network")()
+        known.spec = spec
+        return known
+    build = load_function(spec)
+    build = build.build if isinstance(build, ZooNetwork) else build
+    try:
+        result = build()
+    except (Exception, SystemExit) as error:
+        raise BadInput(f"{spec}: the function raised {error_text(error)}") from error
+    if not isinstance(result, Network):
+        raise BadInput(f"{spec}: returned a {type(result).__name__}; expected a safer_bench.Network")
+    result.spec = absolute(spec)
+    return result

@@ -1,0 +1,4 @@
+"""The zoo's recipes at work, and its card.
+
+Needs torch.
+"""

@@ -1,0 +1,89 @@
+"""The zoo's model card and the published indices of the dataset parts, written beside the weights."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from scipy.stats import binomtest
+
+from safer_bench.networks.images import SOURCES, part_indices
+from safer_bench.networks.loading import zoo_networks
+from safer_bench.networks.training.final import final_accuracies
+from safer_bench.networks.weights import n_parameters
+from safer_bench.networks.zoo_network import ZooNetwork
+from safer_bench.tables import files
+
+HEAD = """---
+license: apache-2.0
+library_name: safer-bench
+tags: [image-classification, fashion-mnist, layer-sensitivity]
+datasets: [zalando-datasets/fashion_mnist]
+---
+
+# safer-bench zoo
+
+Small networks trained on Fashion-MNIST, whose layers safer-bench perturbs one at a time. Plain torch modules:
+`safer_bench/networks/zoo/` holds their definitions, `safer-bench train NAME` repeats a training,
+`safer_bench.load_network(NAME)` loads one with its images.
+
+Training used the `fit` part alone (55,000 images). The tables give two accuracies: on `tune` (2,500 images), by which
+recipes were chosen, and on all 10,000 test images with its 95 % Wilson interval, which was measured once and decided
+nothing (`test_accuracy.json` holds the counts). Training times are the clock's, beside other work on the machine.
+`parts.json` holds the indices of `tune` and `probe` among the 60,000 training images (`fit` is the rest); test images 0 to
+7,499 give the truth, the others the budgets.
+Intended use: measuring sensitivity of layers, not classifying clothes.
+"""
+
+TWINS = """
+## Twins
+
+Small networks that are trained to withstand corrupted weights (Sun et al. 2021, arXiv 2006.05620), and their controls of
+the same seed, so that the training can be judged; they are on no board. `resistant` mixes the loss at the weights with
+that at the batch's worst case, `random` with that at random directions of the same norm; `plain` has as many epochs,
+`long` as many gradients.
+"""
+
+HEADER = """
+| network | family | split | parameters | epochs | on tune | on test (95 %) | training (s) | recipe | weights SHA-256 |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+def write_card(folder: Path) -> None:
+    """Write README.md and parts.json into the folder of the zoo's weights; both follow from what lies there and the code.
+
+    Raises:
+        MissingData: a network's final accuracy is yet to be measured, and the images are not on this machine.
+        BadInput: its weights are damaged or belong to another recipe.
+    """
+    entries = [entry for entry in zoo_networks().values() if (folder / f"{entry.name}.safetensors").is_file()]
+    accuracies = final_accuracies(folder, entries)
+    rows = {role: [_row(entry, folder, accuracies) for entry in entries if entry.role == role] for role in ("zoo", "twin")}
+    twins = TWINS + HEADER + "".join(rows["twin"]) if rows["twin"] else ""
+    files.write_text(folder / "README.md", HEAD + HEADER + "".join(rows["zoo"]) + twins)
+    parts = {dataset: {part: found.tolist() for part, found in part_indices(dataset).items()} for dataset in SOURCES}
+    for part in ("fit", "evaluation", "budget"):  # fit is the rest of the training images, the others are ranges
+        parts["fashion_mnist"].pop(part)
+    files.write_text(folder / "parts.json", json.dumps(parts) + "\n")
+
+
+def _row(entry: ZooNetwork, folder: Path, accuracies: dict[str, dict[str, Any]]) -> str:
+    with safe_open(folder / f"{entry.name}.safetensors", framework="pt") as file:
+        metadata: dict[str, str] = file.metadata()
+    log: list[dict[str, Any]] = json.loads(metadata["log"])
+    final = accuracies[entry.name]
+    low, high = binomtest(final["n_correct"], final["n_examples"]).proportion_ci(method="wilson")
+    cells = (
+        entry.name,
+        entry.family,
+        entry.split,
+        n_parameters(entry.build()),
+        len(log),
+        f"{100 * log[-1]['accuracy']:.2f} %",
+        f"{100 * final['n_correct'] / final['n_examples']:.2f} % ({100 * low:.2f} to {100 * high:.2f})",
+        f"{log[-1]['seconds']:.0f}",
+        f"`{metadata['recipe_sha256'][:16]}`",
+        f"`{final['weights_sha256'][:16]}`",
+    )
+    return f"| {' | '.join(map(str, cells))} |\n"

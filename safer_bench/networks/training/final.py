@@ -1,0 +1,57 @@
+"""The final accuracy of each network on all 10,000 test images: measured once, kept beside the weights, never a decision."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from safer_bench.errors import BadInput
+from safer_bench.networks import weights
+from safer_bench.networks.images import load_part
+from safer_bench.networks.training.train import accuracy
+from safer_bench.networks.zoo_network import ZooNetwork
+from safer_bench.tables import files
+
+FILE = "test_accuracy.json"
+
+
+def final_accuracies(folder: Path, entries: Sequence[ZooNetwork]) -> dict[str, dict[str, Any]]:
+    """Return ``n_correct``, ``n_examples`` and the weights' ``weights_sha256`` of each network.
+
+    What ``test_accuracy.json`` in ``folder`` holds for the very weights that lie there is not measured again.
+
+    Raises:
+        MissingData: a network has no accuracy yet, and the images are not on this machine.
+        BadInput: its weights are damaged or belong to another recipe, or the file of accuracies is damaged.
+    """
+    path = folder / FILE
+    known, found = _known(path), {}
+    for entry in entries:
+        digest = files.sha256_of((folder / f"{entry.name}.safetensors").read_bytes())
+        kept = known.get(entry.name, {})
+        found[entry.name] = (
+            kept if kept.get("weights_sha256") == digest else _measured(entry, folder) | {"weights_sha256": digest}
+        )
+    if found != known:
+        files.write_text(path, json.dumps(found, indent=1, sort_keys=True) + "\n")
+    return found
+
+
+def _known(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError as error:
+        raise BadInput(f"{path}: damaged ({error}); remove it to have every accuracy measured again") from error
+    return found
+
+
+def _measured(entry: ZooNetwork, folder: Path) -> dict[str, Any]:
+    """Count in float64, in which no two machines differ on a network of this size."""
+    path = folder / f"{entry.name}.safetensors"
+    model = weights.load_weights_file(path, entry.build(), entry.recipe.sha256 if entry.recipe else None).double()
+    evaluation, budget = (load_part(entry.dataset, part) for part in ("evaluation", "budget"))
+    images, labels = (torch.cat(pair) for pair in zip(evaluation, budget, strict=True))
+    share = accuracy(model, (images.double(), labels))
+    return {"n_correct": round(share * len(labels)), "n_examples": len(labels)}

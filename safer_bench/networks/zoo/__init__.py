@@ -1,0 +1,4 @@
+"""The zoo: one family of networks a file.
+
+Needs torch.
+"""

@@ -1,0 +1,145 @@
+"""What one network of the zoo is: a name, a dataset, a family, a recipe, and a function that builds the bare model."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from json import dumps
+from typing import Any, Literal
+
+from torch import nn
+
+from safer_bench.networks import weights
+from safer_bench.networks.images import SOURCES, load_part
+from safer_bench.networks.network import Network
+
+# Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on
+# `validation`; `test` is scored once.
+FAMILY_SPLITS = dict.fromkeys(("densenet", "lenet", "mixer", "mlp", "vgg"), "validation") | dict.fromkeys(
+    (
+        "convnext",
+        "ghostnet",
+        "hybrid",
+        "mobilenet",
+        "resnet",
+        "resnext",
+        "senet",
+        "shufflenet",
+        "swin",
+        "vit",
+        "wide_resnet",
+    ),
+    "test",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Corruption:
+    """What is added to all layers' weights at once for the second loss of a step.
+
+    Attributes:
+        direction: ``gradient`` (the batch's worst case to first order) or ``random``.
+        norm: ``l2``: each layer's ``a`` has Euclidean norm ``size`` x norm2(W), as in the perturbations ``*_corruption_l2``;
+            ``linf``: each entry is plus or minus ``size`` x max abs(W), as in ``*_corruption_linf``.
+        size: relative to the layer's own norm.
+        mixing: weight of the loss at W + a, from 0 (plain training) to 1.
+    """
+
+    direction: Literal["gradient", "random"]
+    norm: Literal["l2", "linf"]
+    size: float
+    mixing: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network is trained: cross-entropy, one-cycle learning rate, per-epoch shuffling.
+
+    Attributes:
+        epochs: passes over the fit part.
+        batch_size: examples a step.
+        optimizer: ``sgd`` (Nesterov momentum 0.9) or ``adamw``.
+        peak_rate: largest learning rate of the one-cycle schedule.
+        weight_decay: as the optimizer defines it; not applied to tensors of fewer than two dimensions.
+        shift: images are moved by up to so many pixels each way, at random.
+        flip: images are mirrored left to right with probability 1/2.
+        bfloat16: forward passes under bfloat16 autocast.
+        seed: of initial weights, data order and augmentation.
+        corruption: what the weights of each step are also trained to withstand; None for plain training.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: str
+    peak_rate: float
+    weight_decay: float
+    shift: int = 0
+    flip: bool = False
+    bfloat16: bool = False
+    seed: int = 0
+    corruption: Corruption | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings that are not None: a setting added later leaves the digest of older recipes as it was."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the settings; the weights carry it."""
+        return sha256(dumps(self.settings, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ZooNetwork:
+    """One network of the zoo; calling it returns the trained ``Network`` with its images.
+
+    ``role`` is ``zoo`` for what boards rank over, ``twin`` for a training that is only compared with its twins.
+    """
+
+    name: str
+    dataset: str
+    family: str
+    recipe: Recipe | None
+    build: Callable[[], nn.Module]
+    role: str = "zoo"
+
+    @property
+    def split(self) -> str:
+        """``validation`` or ``test``, by family."""
+        return FAMILY_SPLITS[self.family]
+
+    def __call__(self) -> Network:
+        """Load weights and images.
+
+        Raises:
+            MissingData: weights or images are not on this machine.
+            BadInput: the weights are damaged or belong to another recipe.
+        """
+        path = weights.weights_path(self.name, self.dataset)
+        model = weights.load_weights_file(path, self.build(), self.recipe.sha256 if self.recipe else None)
+        return Network(
+            model,
+            *load_part(self.dataset, "evaluation"),
+            name=self.name,
+            probe=load_part(self.dataset, "probe"),
+            dataset=self.dataset,
+            family=self.family,
+            split=self.split,
+            licence="Apache-2.0",
+            source=f"safer-bench zoo, trained on {SOURCES[self.dataset]}",
+        )
+
+
+def network(*, dataset: str, family: str, recipe: Recipe | None = None) -> Callable[[Callable[[], nn.Module]], ZooNetwork]:
+    """Make a zoo network of a function that builds its bare model; the function's name is the network's.
+
+    Args:
+        dataset: ``digits`` or ``fashion_mnist``.
+        family: decides the split, see ``FAMILY_SPLITS``.
+        recipe: how ``safer-bench train`` trains it.
+    """
+
+    def decorate(build: Callable[[], nn.Module]) -> ZooNetwork:
+        return ZooNetwork(build.__name__, dataset, family, recipe, build)
+
+    return decorate

@@ -1,0 +1,4 @@
+"""Networks and criteria -> scores, and the folder of a submission.
+
+Needs torch.
+"""

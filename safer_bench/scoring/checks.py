@@ -1,0 +1,85 @@
+"""What is asked of a criterion: one finite score a layer, and a model and torch as they were."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from safer_bench.errors import BadInput
+
+
+@contextmanager
+def torch_as_it_was() -> Iterator[None]:
+    """Undo what the block does to torch's own state, which the next criterion would meet."""
+    gradients, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+
+
+def count_hooks(model: nn.Module) -> int:
+    """Return how many hooks a model has, in all its modules."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return sum(len(getattr(module, kind)) for module in model.modules() for kind in kinds)
+
+
+def checked(found: Any, names: list[str], where: str) -> dict[str, float]:
+    """Return one finite score a layer, in the order of ``names``.
+
+    Raises:
+        BadInput: something else was found.
+    """
+    if not isinstance(found, dict) or set(found) != set(names):
+        given = set(found) if isinstance(found, dict) else set()
+        detail = f"; missing {sorted(set(names) - given)[:3]}, unknown {sorted(map(str, given - set(names)))[:3]}"
+        raise BadInput(f"{where}: expected one score for each of the {len(names)} layers{detail}")
+    try:
+        scores = {name: float(found[name]) for name in names}
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadInput(f"{where}: a score is no number ({error})") from error
+    bad = [name for name, value in scores.items() if not math.isfinite(value)]
+    if bad:
+        raise BadInput(f"{where}: the score of layer {bad[0]!r} is {scores[bad[0]]}; expected a finite number")
+    return scores
+
+
+def check_untouched(model: nn.Module, n_hooks: int, original: nn.Module, where: str) -> None:
+    """Refuse what a criterion left behind.
+
+    Args:
+        model: that the criterion was given.
+        n_hooks: that it had before.
+        original: with the weights that it had before.
+        where: what the message begins with.
+
+    Raises:
+        BadInput: another weight, training mode, or other hooks.
+    """
+    before, after = _tensors(original), _tensors(model)
+    changed = [key for key in before if key not in after or not _same_bits(before[key], after[key])]
+    if changed:
+        raise BadInput(f"{where}: changed the model ({changed[0]}); restore every weight before returning")
+    if any(module.training for module in model.modules()):
+        raise BadInput(f"{where}: left the model in training mode; call model.eval() before returning")
+    if count_hooks(model) != n_hooks:
+        raise BadInput(f"{where}: left hooks on the model; remove each before returning")
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers, those that a state_dict leaves out too."""
+    return {**dict(model.named_parameters()), **dict(model.named_buffers())}
+
+
+def _same_bits(first: Tensor, second: Tensor) -> bool:
+    """Tell -0 from 0, and let a value that is no number equal itself."""
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    one, other = (tensor.detach().reshape(-1).view(torch.uint8) for tensor in (first, second))
+    return torch.equal(one, other.to(one.device))

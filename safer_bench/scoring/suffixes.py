@@ -1,0 +1,93 @@
+"""Logits of a network with one layer's weight replaced, running only what follows from it, where the engine can.
+
+They are the model's own up to rounding.
+"""
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from safer_bench.criteria.passes.layers import Batches, count_examples
+from safer_bench.measurement.answers.arithmetics import GROWTH, KEPT_BYTES
+from safer_bench.measurement.answers.canonical import CanonicalModel
+from safer_bench.measurement.answers.clean_pass import CleanPass
+from safer_bench.measurement.answers.precision import exact_float32
+from safer_bench.measurement.answers.replay import LayerReplay
+from safer_bench.measurement.answers.replayed import ReplayedNetwork
+from safer_bench.measurement.answers.trace import CannotReplayError
+from safer_bench.measurement.answers.tuning import Pace
+from safer_bench.networks.network import Network
+
+
+class Suffixes:
+    """What criteria that perturb layers get from a sweep in place of whole passes, in float32.
+
+    Nothing is traced before it is asked for.
+
+    Args:
+        model: the network's.
+        images: that criteria may see; a few of them admit each layer's replay.
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        self._model, self._images = model, images
+        self._layers: dict[str, LayerReplay | None] = {}
+        self._last: tuple[Batches, CleanPass] | None = None
+
+    def prepare(self) -> None:
+        """Trace and admit all layers: seconds, once."""
+        with exact_float32():
+            if self._replayed is not None:
+                for layer in self._replayed.network.layers:
+                    self._replay(self._replayed, layer.name)
+
+    def clean(self, batches: Batches) -> Tensor | None:
+        """Return the unperturbed logits ``(n, n_classes)``; None where whole passes are needed."""
+        with exact_float32():
+            return self._pass(self._replayed, batches).logits() if self._replayed else None
+
+    def perturbed(self, batches: Batches, layer: str, weight: Tensor) -> Tensor | None:
+        """Return the logits ``(n, n_classes)`` with a layer's weight replaced; None where whole passes are needed.
+
+        They are where a replay is not admitted, where what it keeps would not fit into memory, and for weights so large
+        that float32 overflows, which a folded batch norm would do elsewhere than the model.
+        """
+        with exact_float32():
+            if self._replayed is None:
+                return None
+            replay = self._replay(self._replayed, layer)
+            if replay is None or self._is_beyond(self._replayed, replay, batches, layer, weight):
+                return None
+            return self._pass(self._replayed, batches).run(replay, self._replayed.on_device(weight))
+
+    @cached_property
+    def _replayed(self) -> ReplayedNetwork | None:
+        labels = torch.zeros(len(self._images), dtype=torch.int64)  # nothing is judged
+        try:
+            return ReplayedNetwork(CanonicalModel(Network(self._model, self._images, labels)), Pace())
+        except CannotReplayError:
+            return None
+
+    def _replay(self, replayed: ReplayedNetwork, layer: str) -> LayerReplay | None:
+        if layer not in self._layers:
+            try:
+                self._layers[layer] = replayed.layer(replayed.network.layer(layer))
+            except CannotReplayError:
+                self._layers[layer] = None
+        return self._layers[layer]
+
+    def _is_beyond(
+        self, replayed: ReplayedNetwork, replay: LayerReplay, batches: Batches, layer: str, weight: Tensor
+    ) -> bool:
+        kept = count_examples(batches) * (replay.bytes_per_example + self._images[0].nbytes)
+        original = replayed.network.weight(replayed.network.layer(layer))
+        return kept > KEPT_BYTES or not float(weight.abs().max()) <= GROWTH * float(np.abs(original).max())  # NaN too
+
+    def _pass(self, replayed: ReplayedNetwork, batches: Batches) -> CleanPass:
+        """Return the clean pass over batches; only the last one is kept."""
+        if self._last is None or self._last[0] is not batches:
+            self._last = None  # frees the old one before the new one is made
+            self._last = batches, replayed.clean_pass(torch.cat([images for images, _ in batches]))
+        return self._last[1]

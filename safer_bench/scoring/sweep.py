@@ -1,0 +1,217 @@
+"""Runs criteria over networks: passes shared on one copy of the model, scores checked, costs recorded."""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from safer_bench.criteria.criterion import Criterion
+from safer_bench.criteria.loading import criteria
+from safer_bench.criteria.passes.cost import Meter
+from safer_bench.criteria.passes.gradients import mean_gradients
+from safer_bench.criteria.passes.layers import Batches
+from safer_bench.criteria.passes.shared import Shared
+from safer_bench.errors import BadInput
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.perturbation import LayerFacts, Perturbation
+from safer_bench.registry import error_text
+from safer_bench.scoring.checks import check_untouched, checked, count_hooks, torch_as_it_was
+from safer_bench.scoring.suffixes import Suffixes
+from safer_bench.stream import Stream
+from safer_bench.truth.area import area_of
+
+EXAMPLES = 512
+STREAM = "criteria"  # aware criteria draw from a stream of their own, never from the truth's
+Levels = Sequence[tuple[Perturbation, tuple[float, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a criterion said of a network, as rows of ``scores`` without dataset and split, and what it cost."""
+
+    rows: list[dict[str, Any]]
+    cost: dict[str, Any]
+
+
+def average(each: Sequence[dict[str, float]], perturbation: Perturbation, levels: tuple[float, ...]) -> dict[str, float]:
+    """Average an aware criterion over levels, as the area does."""
+    averages = area_of(np.array([[found[layer] for layer in each[0]] for found in each]), levels, perturbation.scale)
+    return dict(zip(each[0], averages.tolist(), strict=True))
+
+
+class Sweep:
+    """Criteria on one network, sharing the passes that several of them need.
+
+    Built-in criteria work on one copy of the model; any other gets a copy of its own and shares nothing.
+
+    Args:
+        network: the network, with probe examples unless ``part`` is given.
+        batch_size: examples a pass; scores do not depend on it.
+        examples: number of probe examples.
+        part: images and labels to use, all of them, instead of probe examples.
+        first: the first probe example; disjoint sets of them tell how far scores depend on the choice.
+        suffixes: of the same network, if another sweep has some.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        batch_size: int = 64,
+        examples: int = EXAMPLES,
+        part: tuple[Tensor, Tensor] | None = None,
+        first: int = 0,
+        suffixes: Suffixes | None = None,
+    ) -> None:
+        self.network, self.batch_size, self.examples, self._first = network, batch_size, examples, first
+        self._names = [layer.name for layer in network.layers]  # found before any clock runs
+        self._all_given = part is not None
+        self._images, self._labels = (tensor.to(network.device) for tensor in part or network.probe)
+        self.suffixes = suffixes or Suffixes(network.model, self._images)
+        self._meter = Meter()
+        self._start()
+
+    def _start(self) -> None:
+        """Begin with the network's own weights and nothing kept."""
+        self._model = self._copy()
+        self._shared = Shared(self._meter, self.suffixes)
+        self._batches: dict[int, Batches] = {}
+        self._perturbs: dict[tuple[str, int], Callable[[str, float], np.ndarray]] = {}
+
+    def _copy(self) -> nn.Module:
+        model = deepcopy(self.network.model).requires_grad_(True)  # the caller's may be frozen
+        model.register_forward_pre_hook(lambda _, images: tuple(part.clone() for part in images))  # it may work in place
+        self._meter.watch(model)
+        return model
+
+    def scored(self, entry: Criterion, levels: Levels) -> Scored:
+        """Score the network by one criterion, an aware one for each perturbation, and say what that costs by itself.
+
+        Args:
+            entry: the criterion.
+            levels: the perturbations that aware criteria are asked about, with their levels.
+
+        Raises:
+            BadInput: as in ``score``.
+        """
+        rows: list[dict[str, Any]] = []
+        with self._shared.billed() as bill:
+            for perturbation, level, values in self._tasks(entry, levels):
+                rows += [
+                    {"criterion": entry.name, "track": entry.track, "network": self.network.name, "layer": layer}
+                    | {"perturbation": perturbation, "level": level, "score": value}
+                    for layer, value in values.items()
+                ]
+        cost = {
+            "criterion": entry.name,
+            "network": self.network.name,
+            "dataset": self.network.dataset,
+            "split": self.network.split,
+            "seconds": bill.cost.seconds,
+            "memory": bill.cost.memory,
+            "forward_equivalents": bill.cost.forwards,
+        }
+        return Scored(rows, cost)
+
+    def _tasks(self, entry: Criterion, levels: Levels) -> Iterator[tuple[str | None, float | None, dict[str, float]]]:
+        if not entry.aware:
+            yield None, None, self.scores(entry)
+            return
+        for perturbation, chosen in levels:
+            each = [self.scores(entry, perturbation, level) for level in chosen]
+            if entry.track == "level_aware":
+                yield from ((perturbation.name, level, found) for level, found in zip(chosen, each, strict=True))
+            else:
+                yield perturbation.name, None, average(each, perturbation, chosen)
+
+    def scores(self, entry: Criterion, perturbation: Perturbation | None = None, level: float = 0.0) -> dict[str, float]:
+        """Run a criterion once and check what it returns.
+
+        Args:
+            entry: the criterion.
+            perturbation, level: what an aware one is asked about.
+
+        Raises:
+            BadInput: as in ``score``.
+        """
+        where = f"criterion {entry.name!r} on network {self.network.name!r}"
+        built_in = criteria().get(entry.name) is entry
+        model = self._model if built_in else self._copy()
+        n_hooks = count_hooks(model)
+        try:
+            found = self._call(entry, model, perturbation, level, share=built_in, where=where)
+            check_untouched(model, n_hooks, self.network.model, where)
+            return checked(found, self._names, where)
+        except BaseException:
+            if built_in:
+                self._start()  # whatever it left behind
+            raise
+
+    def _call(
+        self,
+        entry: Criterion,
+        model: nn.Module,
+        perturbation: Perturbation | None,
+        level: float,
+        *,
+        share: bool,
+        where: str,
+    ) -> Any:
+        """Call a criterion; where it shares, take what its twin of another track has found."""
+        limit = self._limit(entry)
+        try:
+            with torch_as_it_was():
+                aware = self._aware(perturbation, limit, level)
+                if share:
+                    key = (entry.function, limit, *aware)
+                    with self._shared.active():
+                        return self._shared.once(key, lambda: entry.function(model, self._take(limit), *aware))
+                own = [(images.clone(), labels.clone()) for images, labels in self._take(limit)]
+                return entry.function(model, own, *aware)
+        except (Exception, SystemExit) as error:
+            raise BadInput(f"{where}: raised {error_text(error)}") from error
+
+    def _limit(self, entry: Criterion) -> int:
+        """Return how many examples a criterion sees: to measure, as many as its name says; else no more than the sweep's."""
+        if entry.examples is None:
+            return self.examples
+        return min(entry.examples, self.examples) if entry.of_examples else entry.examples
+
+    def _take(self, limit: int) -> Batches:
+        """Return the probe examples that a criterion sees, or all of the given ones, in batches on the model's device."""
+        if limit not in self._batches:
+            chosen = slice(None) if self._all_given else slice(self._first, self._first + limit)
+            parts = (tensor[chosen].split(self.batch_size) for tensor in (self._images, self._labels))
+            self._batches[limit] = list(zip(*parts, strict=True))
+        return self._batches[limit]
+
+    def _aware(self, perturbation: Perturbation | None, limit: int, level: float) -> tuple[Any, ...]:
+        """Return the arguments that an aware criterion gets beyond model and batches."""
+        if perturbation is None:
+            return ()
+        gradients: dict[str, Tensor] = {}
+        if "gradient" in perturbation.needs:
+            with self._shared.active():
+                gradients = mean_gradients(self._model, self._take(limit))
+        key = (perturbation.name, limit)
+        if key not in self._perturbs:
+            self._perturbs[key] = _perturb_function(self.network, perturbation, gradients)
+        return self._perturbs[key], level
+
+
+def _perturb_function(
+    network: Network, perturbation: Perturbation, gradients: dict[str, Tensor]
+) -> Callable[[str, float], np.ndarray]:
+    """Return what aware criteria call: (layer, level) -> perturbed weight, float32."""
+
+    def perturb(name: str, level: float) -> np.ndarray:
+        layer = network.layer(name)
+        stream = Stream(STREAM, network.name, name, perturbation.name, float(level))
+        facts = LayerFacts(layer.kind, layer.output_axis, layer.fan_in)
+        gradient = gradients[name].double().cpu().numpy() if gradients else None
+        return perturbation.apply(network.weight(layer), level, stream, layer=facts, gradient=gradient).weight
+
+    return perturb

@@ -1,0 +1,165 @@
+"""What an engineer wants of a finished run: the most fragile layers, with intervals, and what to protect first."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from safer_bench.truth.area import area_weights
+from safer_bench.truth.cells import Cell, cells_of
+from safer_bench.truth.run_folder import RunFolder
+from safer_bench.truth.standard_errors import standard_errors
+
+Array = np.ndarray
+MOST_SHOWN = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Areas ``(n_layers,)`` and their standard errors; nan where one draw cannot tell.
+
+    ``freedom`` is that of the errors: draws less one, those of the level with the fewest; infinite where none is random.
+    """
+
+    values: Array
+    errors: Array
+    freedom: float
+
+    @property
+    def halfwidths(self) -> Array:
+        """Half the width of the 95 % intervals, by Student's t."""
+        from scipy.stats import t  # here, since it alone takes half a second to import
+
+        return np.asarray(t.ppf(0.975, self.freedom) * self.errors)
+
+
+@dataclass(frozen=True, slots=True)
+class Fragility:
+    """The layers of one network, most fragile first.
+
+    Attributes:
+        network: its name.
+        layers: names.
+        parameters: weights of each layer ``(n_layers,)``.
+        overall: mean of the areas over perturbations.
+        by_perturbation: area under each.
+    """
+
+    network: str
+    layers: tuple[str, ...]
+    parameters: Array
+    overall: Estimate
+    by_perturbation: dict[str, Estimate]
+
+    @property
+    def to_protect(self) -> int:
+        """Number of layers, from the most fragile on, that hold half of all layers' summed area."""
+        gained = np.cumsum(np.maximum(self.overall.values, 0.0))
+        return int(np.searchsorted(gained, gained[-1] / 2)) + 1 if gained[-1] > 0 else 0
+
+
+def fragility(run: RunFolder) -> list[Fragility]:
+    """Return the layers of every network of a finished run.
+
+    Raises:
+        BadInput: the run is not finished, or a network has no accuracy to lose.
+    """
+    by_network: dict[str, list[Cell]] = {}
+    for cell in cells_of(run.probes(), run.table("networks"), run.table("perturbations")):
+        by_network.setdefault(cell.identity["network"], []).append(cell)
+    counts = {(row["network"], row["layer"]): row["parameters"] for row in run.table("layers").to_pylist()}
+    return [_fragility(name, cells, counts) for name, cells in by_network.items()]
+
+
+def _fragility(network: str, cells: list[Cell], counts: dict[tuple[str, str], int]) -> Fragility:
+    estimates = {cell.identity["perturbation"]: _estimate([cell]) for cell in cells}
+    overall = _estimate(cells)
+    order = np.argsort(-overall.values, kind="stable")
+    layers = tuple(cells[0].layers[i] for i in order)
+    sort = lambda estimate: Estimate(estimate.values[order], estimate.errors[order], estimate.freedom)  # noqa: E731
+    return Fragility(
+        network,
+        layers,
+        np.array([counts[network, layer] for layer in layers]),
+        sort(overall),
+        {name: sort(estimate) for name, estimate in estimates.items()},
+    )
+
+
+def _estimate(cells: list[Cell]) -> Estimate:
+    """Return the mean area over cells; the errors of random and deterministic ones, which share examples, add up at most."""
+    n_layers = len(cells[0].layers)
+    values, errors = np.zeros(n_layers), np.zeros(n_layers)
+    for kind in (False, True):
+        chosen = [cell for cell in cells if cell.deterministic == kind]
+        if chosen:
+            changes = [level for cell in chosen for level in cell.changes]
+            weights = np.concatenate([area_weights(cell.levels, cell.scale) / cell.above_chance for cell in chosen]) / len(
+                cells
+            )
+            slices = max((cell.slices for cell in chosen), key=len)
+            errors = errors + standard_errors(changes, weights, slices, deterministic=kind)
+            values = values + np.sum([w * level.mean((0, 2)) for w, level in zip(weights, changes, strict=True)], axis=0)
+    draws = [len(level) for cell in cells if not cell.deterministic for level in cell.changes]
+    return Estimate(values, errors, min(draws) - 1 if draws else np.inf)
+
+
+def header(found: Fragility) -> list[str]:
+    """Return the columns of ``rows``."""
+    return ["layer", "weights", "mean", *found.by_perturbation]
+
+
+def rows(found: Fragility, n: int = MOST_SHOWN) -> list[list[str]]:
+    """Return the n most fragile layers as text: share of the weights, areas with the half-widths of their 95 % intervals."""
+    share = found.parameters / found.parameters.sum()
+    columns = [found.overall, *found.by_perturbation.values()]
+    return [
+        [layer, f"{share[i]:.1%}", *(_with_interval(column, i) for column in columns)]
+        for i, layer in enumerate(found.layers[:n])
+    ]
+
+
+def _with_interval(estimate: Estimate, i: int) -> str:
+    interval = f" ± {estimate.halfwidths[i]:.3f}" if np.isfinite(estimate.errors[i]) else ""
+    return f"{estimate.values[i]:.3f}{interval}"
+
+
+def advice(found: Fragility) -> str:
+    """Say what to protect first."""
+    n = found.to_protect
+    if n == 0:
+        return f"{found.network}: no layer lost accuracy at these levels; measure more severe ones."
+    share = found.parameters[:n].sum() / found.parameters.sum()
+    return (
+        f"Protect first: {', '.join(found.layers[:n])} ({n} of {len(found.layers)} layers, {share:.1%} of their weights): "
+        "half of what all layers lose."
+    )
+
+
+def plot(found: Fragility, path: Path, n: int = MOST_SHOWN) -> None:
+    """Draw the n most fragile layers with 95 % intervals; the ending of ``path`` says in which format."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    layers = found.layers[:n]
+    places = np.arange(len(layers))
+    figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.32 * len(layers)), layout="constrained")
+    axes.barh(places, found.overall.values[:n], color="0.85", label="mean")
+    names, markers = list(found.by_perturbation), "osD^vP*X<>hdp8H"
+    offsets = np.linspace(-0.3, 0.3, len(names)) if len(names) > 1 else [0.0]
+    for i, (name, offset) in enumerate(zip(names, offsets, strict=True)):
+        estimate = found.by_perturbation[name]
+        widths = np.nan_to_num(estimate.halfwidths[:n])
+        axes.errorbar(
+            estimate.values[:n], places + offset, xerr=widths, fmt=markers[i % len(markers)], markersize=4, label=name, lw=1
+        )
+    axes.set_yticks(places, layers)
+    axes.invert_yaxis()
+    axes.axvline(0, color="0.5", lw=0.8)
+    axes.set_xlabel("share of the accuracy above chance that is lost (area over levels), with 95 % intervals")
+    axes.set_title(f"{found.network}: most fragile layers")
+    axes.legend(frameon=False, fontsize="small", loc="lower right")
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)

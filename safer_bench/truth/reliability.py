@@ -1,0 +1,138 @@
+"""How far a measured ranking can be trusted: split-half reliability and ceilings; no I/O.
+
+``changes`` is the truth of one network under one perturbation: for each level int8 ``(n_draws, n_layers, n_examples)``, 1
+where an example broke, -1 where it was fixed, 0 otherwise. Levels may differ in draws: one with fewer has the first of them.
+``slices`` ``(most draws,)`` names the examples each draw saw: equal entries mean the same examples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from safer_bench.metrics import METRICS, ROUNDING, CellTruth, spearman
+from safer_bench.stream import Stream
+
+Array = np.ndarray
+MIN_DRAWS = 4
+
+
+def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_splits: int) -> tuple[Array, Array]:
+    """Return mean changes on two random halves, each ``(n_splits, n_levels, n_layers)``.
+
+    The halves share neither draws nor examples: slices are halved, each with all draws that saw it. Where a level has
+    draws of one slice only, draws and examples are both halved: each half is then a quarter, and the reliability that
+    follows is too low rather than too high. A single draw is halved by examples alone. Levels may differ in draws: what
+    one level has more than another is halved by itself, so that each level is halved.
+    """
+    counts, n_examples = [len(level) for level in changes], changes[0].shape[-1]
+    slice_of = _numbered(slices[: max(counts)])
+    n_slices = sorted({int(slice_of[:count].max()) + 1 for count in counts})
+    by_slice = n_slices[0] > 1
+    unit_of, n_units = (slice_of, n_slices) if by_slice else (np.arange(max(counts)), sorted(set(counts)))
+    draws = np.zeros((2, n_splits, max(counts)))
+    examples = np.ones((2, n_splits, n_examples), dtype=np.float32)
+    for split in range(n_splits):
+        for half, chosen in enumerate(_halved(n_units, stream)):
+            draws[half, split] = np.isin(unit_of, chosen)
+        if not by_slice:
+            examples[0, split, stream.permutation(n_examples)[n_examples // 2 :]] = 0.0
+            examples[1, split] -= examples[0, split]
+    means = np.stack([_split_means(level, draws[:, :, : len(level)], examples) for level in changes], axis=2)
+    return means[0], means[1]
+
+
+def _split_means(changes: Array, draws: Array, examples: Array) -> Array:
+    """Return mean changes ``(2, n_splits, n_layers)`` on halves given as 0 and 1; sums are of whole numbers, so exact.
+
+    Args:
+        changes: int8 ``(n_draws, n_layers, n_examples)``.
+        draws: ``(2, n_splits, n_draws)``.
+        examples: float32 ``(2, n_splits, n_examples)``.
+    """
+    whole = changes.astype(np.float32)
+    first = whole @ examples[0].T  # (n_draws, n_layers, n_splits)
+    second = whole @ examples[1].T if examples[1].all() else whole.sum(-1, keepdims=True) - first
+    sums = [np.einsum("sd,dls->sl", of, found.astype(np.float64)) for of, found in zip(draws, (first, second), strict=True)]
+    sizes = draws.sum(-1) * examples.sum(-1, dtype=np.float64)
+    return np.stack(sums) / sizes[:, :, None]
+
+
+def _numbered(slices: Array) -> Array:
+    """Return the number of each draw's slice ``(n_draws,)``, counted from 0 in the order of their first draws."""
+    numbers: dict[int, int] = {}
+    return np.array([numbers.setdefault(int(each), len(numbers)) for each in slices])
+
+
+def _halved(counts: Sequence[int], stream: Stream) -> tuple[Array, Array]:
+    """Return two halves of draws or slices such that each of the first ``counts`` is halved; a single one is in both."""
+    first, second, start = [], [], 0
+    for stop in counts:
+        chosen = start + stream.permutation(stop - start)
+        half = len(chosen) // 2
+        first.append(chosen[:half] if stop > 1 else chosen)
+        second.append(chosen[half:])
+        start = stop
+    return np.concatenate(first), np.concatenate(second)
+
+
+def can_be_halved(changes: Sequence[Array], *, deterministic: bool) -> bool:
+    """Tell whether reliability is defined: even numbers of draws, at least four; deterministic perturbations need one."""
+    return deterministic or all(len(level) >= MIN_DRAWS and len(level) % 2 == 0 for level in changes)
+
+
+def split_half_reliability(half_a: Array, half_b: Array) -> float:
+    """Return the reliability of the full ranking from values ``(n_splits, n_layers)`` on random halves.
+
+    Mean Spearman correlation of the halves (undefined ones count as 0), stepped up to full length, not below 0. Halves of
+    nan, of a truth that cannot be halved, give nan.
+
+    Source: Spearman 1910 and Brown 1910: 2 r / (1 + r).
+    """
+    if not np.all(np.isfinite(half_a)):
+        return float("nan")
+    r = float(np.mean(np.nan_to_num(spearman(truth=half_a, scores=half_b))))
+    return max(0.0, 2.0 * r / (1.0 + r)) if r > -1.0 else 0.0
+
+
+def shrunken(values: Array, errors: Array) -> Array:
+    """Return layer means ``(n_layers,)`` pulled to their mean until they vary as much as the noise-free ones do.
+
+    The variance that noise adds is taken off; values that differ by rounding alone are one value. The best guess of each
+    layer by itself would be pulled further, and all of them together would then vary too little.
+
+    Source: Louis 1984, "Estimating a population of parameter values"; method of moments.
+    """
+    if np.ptp(values) <= ROUNDING * np.max(np.abs(values)):
+        return np.full_like(values, values.mean())
+    keep = max(0.0, 1.0 - float(np.mean(errors**2)) / float(values.var(ddof=1)))
+    return values.mean() + np.sqrt(keep) * (values - values.mean())
+
+
+def ceilings(truth: CellTruth, stream: Stream, n_draws: int = 200) -> dict[str, float]:
+    """Return, for each metric, what scores equal to the noise-free truth would reach against a truth measured again.
+
+    The noise-free truth is simulated by the shrunken means, the measured one by adding normal noise of the given
+    standard errors, in two independent halves. Undefined values count as 0; a metric that is undefined for so few layers
+    has no ceiling: nan.
+
+    Args:
+        truth: of one cell, arrays ``(n_layers,)``; standard errors of nan give nan for every metric, halves of nan for
+            those that need halves.
+        stream: of the simulation.
+        n_draws: simulated truths.
+    """
+    if not np.all(np.isfinite(truth.errors)):
+        return {metric.name: float("nan") for metric in METRICS}
+    means = shrunken(truth.values, truth.errors)
+    halves = means + np.sqrt(2.0) * truth.errors * stream.normal((2, n_draws, len(means)))
+    halved = np.where(np.isfinite(truth.half_a + truth.half_b), halves, np.nan)
+    again = replace(truth, values=halves.mean(0), half_a=halved[0], half_b=halved[1])
+    clear = Stream("clear ranking", len(means)).normal((len(means),))
+    without_noise = replace(truth, values=clear, half_a=clear + 0.0 * truth.half_a, half_b=clear, errors=0.0 * clear)
+    return {
+        metric.name: float(np.mean(np.nan_to_num(metric(again, means))))
+        if np.isfinite(metric(without_noise, clear))
+        else float("nan")
+        for metric in METRICS
+    }

@@ -1,0 +1,78 @@
+"""The command that scores."""
+
+import pyarrow.parquet as pq
+import pytest
+
+from safer_bench.dataset.tree import load_tree
+from safer_bench.perturbations.loading import parse_perturbation, perturbations
+from tests.conftest import COMMITTED
+from tests.made_up.commands import network_file
+
+
+def test_scores_of_ones_own_network_go_on_to_a_truth_of_its_own(cli, tmp_path):
+    """`check` knows the networks of the truth at hand alone."""
+    network = network_file(tmp_path, "from tests.made_up.networks import tiny_network\n    return tiny_network()")
+    run, scores, tree, board = (tmp_path / name for name in ("run", "scores", "tree", "board"))
+    cli("measure", "--network", network, "--perturbation", "sign_flip:0.5", "--examples", 30, "--out", run)
+    found = cli("score", "l2_norm", "--network", network, "--out", scores)
+    pack, evaluate = found.out.removeprefix(f"{scores}: 1 criteria on 1 networks. Next: ").strip().split("; ")
+    assert (pack, evaluate) == (
+        f"safer-bench pack RUN --scores {scores} --out TREE",
+        "safer-bench evaluate --truth TREE --out BOARD",
+    )
+    places = {"RUN": run, "TREE": tree, "BOARD": board}
+    for command in (pack, evaluate):
+        assert cli(*(places.get(word, word) for word in command.split()[1:])).code == 0, command
+    assert "l2_norm" in (board / "leaderboard.md").read_text()
+    found = cli("check", scores)
+    assert found.code == 1
+    assert "'tiny' is no network of the truth." in found.err
+    assert (
+        found.err.splitlines()[-1] == f"The networks: {', '.join(load_tree(COMMITTED)['networks']['network'].to_pylist())}"
+    )
+
+
+def test_a_criterion_that_fails_is_named_while_the_others_are_scored(cli, tmp_path):
+    (tmp_path / "bad.py").write_text("def hopeful(model, batches):\n    return {}\n")
+    out = tmp_path / "scores"
+    found = cli("score", "l2_norm", f"{tmp_path / 'bad.py'}:hopeful", "--network", "digits_mlp", "--out", out)
+    assert (found.code, found.out) == (2, "")
+    first, last = found.err.splitlines()
+    assert first.startswith(
+        "Error: criterion 'hopeful' on network 'digits_mlp': expected one score for each of the 10 layers"
+    )
+    assert last == f"1 of 2 refused; {out} holds what was not refused"
+    assert set(pq.read_table(out / "scores.parquet")["criterion"].to_pylist()) == {"l2_norm"}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("snip", "a built-in criterion"), ("replicate", "a control that evaluation adds")]
+)
+def test_a_function_with_the_name_of_another_criterion_is_refused_at_once(cli, tmp_path, name, what):
+    (tmp_path / "mine.py").write_text(f"def {name}(model, batches):\n    raise AssertionError('was called')\n")
+    spec = f"{tmp_path / 'mine.py'}:{name}"
+    found = cli("score", spec, "--network", "digits_mlp", "--out", tmp_path / "scores")
+    assert (found.code, found.err) == (2, f"Error: {spec}: {name!r} is the name of {what}; rename the function\n")
+    assert not (tmp_path / "scores").exists()
+
+
+def test_scores_are_by_default_of_the_networks_of_the_truth():
+    from safer_bench.cli.score import _default_networks
+
+    assert _default_networks() == sorted(load_tree(COMMITTED)["networks"]["network"].to_pylist())
+
+
+def test_scores_are_by_default_of_the_perturbations_and_levels_of_the_truth():
+    """The package may have more of them than were measured; `check` refuses scores of the others."""
+    from safer_bench.cli.score import _default_perturbations
+
+    expected = {row["perturbation"]: tuple(row["levels"]) for row in load_tree(COMMITTED)["perturbations"].to_pylist()}
+    found = [parse_perturbation(spec) for spec in _default_perturbations()]
+    assert {entry.name: levels for entry, levels in found} == expected
+
+
+def test_without_a_truth_scores_are_by_default_of_all_perturbations(monkeypatch, tmp_path):
+    from safer_bench.cli.score import _default_perturbations
+
+    monkeypatch.chdir(tmp_path)
+    assert _default_perturbations() == list(perturbations())

@@ -1,0 +1,72 @@
+"""The page's plots, heat map and budgets in a real browser: they show what is chosen, and nothing of what is not."""
+
+from tests.made_up.boards import everything
+
+
+def test_the_plots_follow_their_choices(visit):
+    page = visit()
+    n_ranked = page.locator("#board tbody:not(.unranked) .name").count() - 3  # replicates and size_depth have no cost
+    assert page.locator("#cost-plot circle").count() in (n_ranked, n_ranked + 1)
+    page.select_option("#scatter-criterion", label="parameters (blind)")
+    page.select_option("#scatter-network", label="test1a")
+    page.select_option("#scatter-axis", label="true area")
+    assert page.locator("#scatter circle").count() == 12
+    assert page.locator("#scatter-table tbody tr").count() == 12
+    assert page.locator("#scatter figcaption").last.inner_text().startswith("parameters on test1a under noise: Spearman ")
+    page.select_option("#budget-task", label="protect")
+    page.select_option("#budget-perturbation", label="int8")
+    assert page.locator("#budget-level option").all_inner_texts() == ["0.01", "0.1"]
+    assert page.locator("#budget-plot polyline").count() == 3  # the best; this table has neither uniform nor truth_guided
+    page.locator("#budget-lines input:checked").first.uncheck()
+    assert page.locator("#budget-plot polyline").count() == 2
+    for _ in range(6):
+        page.locator("#budget-lines input:not(:checked):enabled").first.check()
+    assert page.locator("#budget-plot polyline").count() == 8
+    assert page.locator("#budget-lines input:not(:checked):enabled").count() == 0
+    assert page.locator("#budget-table tbody tr").count() == 30
+
+
+def test_budgets_of_two_perturbations_are_never_one_curve(visit):
+    """A choice between them is there only where the task has several; the level is kept where both have it."""
+    page = visit()
+    choice = page.locator("label:has(#budget-perturbation)")
+    picture, n_points = page.locator("#budget-plot svg"), page.locator("#budget-plot circle")
+    page.select_option("#budget-task", label="prune")
+    assert not choice.is_visible()
+    assert not page.locator("label:has(#budget-level)").is_visible()
+    assert picture.get_attribute("aria-label") == "Accuracy against budget: prune, other_test0a, magnitude_prune"
+    page.select_option("#budget-task", label="protect")
+    assert choice.is_visible()
+    assert page.locator("#budget-perturbation option").all_inner_texts() == ["float32", "int8"]
+    for name, levels in (("float32", ["0.01"]), ("int8", ["0.01", "0.1"])):
+        page.select_option("#budget-perturbation", label=name)
+        assert page.locator("#budget-level option").all_inner_texts() == levels
+        assert picture.get_attribute("aria-label") == f"Accuracy against budget: protect, other_test0a, {name}, 0.01"
+        assert n_points.count() == 3 * 3
+        page.locator("#budget summary").click()
+        assert set(page.locator("#budget-table tbody td:nth-child(3)").all_inner_texts()) == {name}
+        page.locator("#budget summary").click()
+
+
+def test_plots_are_drawn_anew_for_a_narrow_window(visit):
+    """Their text would shrink with the picture: half the width would be half the size."""
+    page = visit()
+    size = "document.querySelector('#cost-plot svg text').getBoundingClientRect().height"
+    wide = page.evaluate(size)
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_function("document.querySelector('#scatter svg').viewBox.baseVal.width === 370")
+    assert page.evaluate(size) > 0.7 * wide
+
+
+def test_the_heat_map_shows_the_true_areas_of_the_chosen_network(visit):
+    page = visit()
+    page.select_option("#choose-network", "test1a")
+    truth, _, _ = everything()
+    areas = {
+        row["layer"]: row["value"]
+        for row in truth["layer_sensitivity"].to_pylist()
+        if (row["network"], row["perturbation"], row["summary"]) == ("test1a", "noise", "area")
+    }
+    shown = page.locator("#heat tbody tr > :nth-child(2)").all_inner_texts()
+    assert shown == [f"{areas[f'layer{i}']:.2f}".replace("-", "\u2212") for i in range(12)]
+    assert page.locator("#heat tfoot td").all_inner_texts() == ["0.30", "0.90", "0.90"]

@@ -1,0 +1,210 @@
+"""The pages: complete, self-contained, escaped, the same each time."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+import safer_bench as sb
+from safer_bench.dataset.submissions.gather import gather, read_budgets, submission_folders
+from safer_bench.dataset.tree import load_tree
+from safer_bench.errors import BadInput
+from safer_bench.evaluation.boards import boards
+from safer_bench.evaluation.leaderboard.page import script_json
+from safer_bench.evaluation.leaderboard.write import plain, write_leaderboard
+from tests.conftest import COMMITTED, ROOT
+from tests.made_up.boards import HOSTILE, budget_of, everything
+from tests.made_up.truth import made_up_scores, made_up_truth
+
+FILES = ("results.parquet", "leaderboard.html", "leaderboard.md", "leaderboard.csv")
+
+
+@pytest.fixture(scope="module")
+def small_page(small_tree, tmp_path_factory):
+    results = sb.evaluate(small_tree, small_tree["scores"])
+    return write_leaderboard(tmp_path_factory.mktemp("small") / "board", results, small_tree)
+
+
+@pytest.fixture(scope="module")
+def full_page(tmp_path_factory):
+    truth, results, extras = everything()
+    return write_leaderboard(tmp_path_factory.mktemp("full") / "board", results, truth, **extras)
+
+
+def embedded(page):
+    return json.loads(re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_all_files_are_written(small_page):
+    assert sorted(path.name for path in small_page.parent.iterdir()) == sorted(FILES)
+    assert pq.read_table(small_page.parent / "results.parquet").num_rows > 0
+
+
+def test_the_spreadsheet_lists_the_boards_by_every_metric(full_page):
+    truth, results, _ = everything()
+    rows = pyarrow.csv.read_csv(full_page.parent / "leaderboard.csv").to_pylist()
+    for metric in ("spearman", "partial_spearman"):
+        for board in boards(results, truth, metric):
+            title = f"{board.dataset}, {board.split}{'' if board.headline else ' (networks of fewer than ten layers)'}"
+            listed = {row["criterion"]: row for row in rows if (row["board"], row["metric"]) == (title, metric)}
+            assert len(listed) == len({row.criterion for row in board.rows})
+            for row in board.rows:
+                found = listed[row.criterion]
+                assert (found["value"] is None) == (row.value is None)
+                assert row.value is None or found["value"] == pytest.approx(row.value, abs=0.0011)
+                assert (found["best_rank"], found["worst_rank"]) == (row.ranks or (None, None))
+                assert found["undefined_cells"] == row.n_undefined
+                assert (found["ceiling_note"] or "") == board.ceiling_note
+
+
+def test_a_ceiling_of_a_part_of_the_cells_says_so_everywhere(full_page):
+    assert "| *ceiling* (over 6 of 9 cells) | | 0.90 |" in (full_page.parent / "leaderboard.md").read_text()
+    assert '<th scope="row">ceiling (over 6 of 9 cells)</th><td></td><td>0.90</td>' in full_page.read_text()
+    rows = pyarrow.csv.read_csv(full_page.parent / "leaderboard.csv").to_pylist()
+    notes = {(row["board"], row["ceiling"], row["ceiling_note"]) for row in rows if row["metric"] == "spearman"}
+    assert notes == {("made, test", 0.9, ""), ("other, test", 0.9, "over 6 of 9 cells")}
+
+
+@pytest.mark.long
+def test_the_committed_board_is_made_again_to_the_same_bytes(tmp_path):
+    """`make board` writes it; the packages are those of constraints.txt. By default it runs as the oldest processor would."""
+    folder = ROOT / "docs" / "board"
+    tree = load_tree(COMMITTED)
+    found = gather(tree, submission_folders(ROOT / "submissions"))
+    results = sb.evaluate(tree, found.scores)
+    budget = read_budgets(ROOT / "docs" / "budgets", tree.revision)
+    write_leaderboard(tmp_path, results, tree, scores=found.scores, costs=found.costs, marks=found.marks, budget=budget)
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (folder / name).read_bytes(), f"{name}: make board"
+
+
+def test_every_committed_interval_lies_within_the_limits_of_its_mean():
+    """Of 113,004 intervals 1,824 were infinite once, and 13,000 left their metric's range."""
+    columns = ["network", "perturbation", "criterion", "value", "low", "high", "lowest", "highest"]
+    rows = pq.read_table(ROOT / "docs" / "board" / "results.parquet", columns=columns)
+    means = rows.filter(pc.field("network").is_null())
+    value, low, high, lowest, highest = (means[name].to_numpy() for name in columns[3:])
+    known = ~np.isnan(low)
+    assert len(low) > 100_000
+    assert known.mean() > 0.95
+    assert np.array_equal(known, ~np.isnan(high))
+    for smaller, greater in ((lowest, low), (low, value), (value, high), (high, highest)):
+        assert np.all(smaller[known] <= greater[known] + 1e-6)  # ends are rounded to six digits
+    constant = known & (means["criterion"].to_numpy(zero_copy_only=False) == "constant")
+    assert constant.sum() > 1000
+    assert not np.any(low[constant] != 0.0)
+    assert not np.any(high[constant] != 0.0)
+
+
+def test_the_page_holds_every_criterion_network_and_layer(small_page, small_tree):
+    page = small_page.read_text()
+    for table, column in (("scores", "criterion"), ("networks", "network"), ("layers", "layer")):
+        for name in small_tree[table].column(column).unique().to_pylist():
+            assert name in page
+    assert small_tree.revision in page
+    assert "so the order of the rows is no ranking of criteria" in page
+
+
+def test_the_page_names_no_address_but_the_files_beside_it(full_page):
+    found = re.findall(r"""(?:src|href|action)\s*=\s*["']([^"'#]+)|url\(([^)]*)|(@import)""", full_page.read_text())
+    assert sorted({"".join(each) for each in found}) == ["data:,", "leaderboard.csv", "leaderboard.md", "results.parquet"]
+    assert "default-src 'none'" in full_page.read_text()
+
+
+@pytest.mark.parametrize("which", ["small_page", "full_page"])
+def test_the_page_is_well_formed(which, request):
+    open_tags = []
+
+    class Checker(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            if tag not in {"meta", "link", "br", "input"}:
+                open_tags.append(tag)
+
+        def handle_endtag(self, tag):
+            assert open_tags.pop() == tag
+
+    Checker().feed(request.getfixturevalue(which).read_text())
+    assert open_tags == []
+
+
+def test_markdown_and_page_agree(small_page):
+    markdown, page = (small_page.parent / "leaderboard.md").read_text(), small_page.read_text()
+    rows = re.findall(r"^\| (\w+) \| (\w+) \| (-?[\d.]+\*?) \|", markdown, re.MULTILINE)
+    assert len(rows) == 10 + 5  # two boards of five criteria, replicates, and size_depth where it could learn
+    for name, track, value in rows:
+        assert f'<th scope="row">{name}</th><td class="text">{track}</td><td>{value}</td>' in page
+
+
+def test_a_strangers_name_ends_no_script_and_opens_no_tag(full_page):
+    """In the data every <, > and & is escaped; the one element of data and the two scripts are all there are."""
+    page = full_page.read_text()
+    assert HOSTILE not in page
+    assert len(re.findall(r"<script", page)) == 3
+    assert page.count("</script>") == 3
+    assert "<!--" not in page
+    assert "&lt;/script&gt;&lt;!--&lt;script&gt;alert(1)&lt;/script&gt;|`x`" in page
+    assert HOSTILE in embedded(page)["criteria"]
+
+
+def test_a_strangers_name_breaks_no_markdown_table(full_page):
+    markdown = (full_page.parent / "leaderboard.md").read_text()
+    assert HOSTILE not in markdown
+    assert f"| {plain(HOSTILE)} | blind |" in markdown
+    assert plain("a\n| b") == r"a \| b"
+
+
+def test_script_json_is_json_without_signs_of_markup():
+    assert json.loads(script_json([HOSTILE, "&amp;", 1.5, None])) == [HOSTILE, "&amp;", 1.5, None]
+    assert not re.search(r"[<>&]", script_json([HOSTILE, "&amp;"]))
+
+
+def test_the_same_results_give_the_same_bytes(full_page, tmp_path):
+    truth, results, extras = everything()
+    write_leaderboard(tmp_path, results, truth, **extras)
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (full_page.parent / name).read_bytes(), name
+
+
+def test_intervals_ranks_and_differences_are_shown_where_families_allow(tmp_path):
+    truth = made_up_truth(7)
+    entries = {"good": made_up_scores(truth, 0.2, 0), "bad": made_up_scores(truth, 9.0, 1)}
+    entries["parameters"] = {(row["network"], row["layer"]): row["parameters"] for row in truth["layers"].to_pylist()}
+    results = sb.evaluate(truth, entries)
+    page = write_leaderboard(tmp_path, results, truth).read_text()
+    row = next(row for row in boards(results, truth)[0].rows if row.criterion == "good")
+    interval = f"{row.interval[0]:.2f} to {row.interval[1]:.2f}"
+    assert f"<td>{interval}</td><td>1 to 1</td>" in page
+    assert f"| good | blind | {row.value:.2f} | {interval} | 1 to 1 |" in (tmp_path / "leaderboard.md").read_text()
+    assert [each[0][0] for each in embedded(page)["boards"][0]["against"] if each] == ["parameters"] * 2
+    assert "good minus parameters: " in (tmp_path / "leaderboard.md").read_text()
+
+
+def test_marks_are_shown_and_an_unknown_one_is_refused(full_page, tmp_path):
+    truth, results, _ = everything()
+    assert '<th scope="row">good <span class="mark">recomputed</span></th>' in full_page.read_text()
+    with pytest.raises(BadInput) as error:
+        write_leaderboard(tmp_path, results, truth, marks={"good": "verified"})
+    assert str(error.value) == "marks: 'good' is marked 'verified'; expected one of recomputed, reported"
+
+
+def test_a_budget_table_without_a_column_is_refused(tmp_path):
+    truth, results, _ = everything()
+    with pytest.raises(BadInput) as error:
+        write_leaderboard(tmp_path, results, truth, budget=budget_of(truth).drop_columns(["low"]))
+    assert str(error.value) == (
+        "budget: column 'low' is missing; expected criterion, track, network, dataset, split, task, perturbation, budget, level, "
+        "accuracy, low, high, n_examples, truth_guided_share"
+    )
+
+
+def test_sections_without_data_are_left_out(tmp_path):
+    truth = made_up_truth(2)
+    page = write_leaderboard(tmp_path, sb.evaluate(truth, {"good": made_up_scores(truth, 0.2, 0)}), truth).read_text()
+    assert 'id="predicted"' not in page
+    assert 'id="budget"' not in page
+    assert 'id="truth"' in page

@@ -1,0 +1,243 @@
+"""How results are averaged: variants, perturbations, networks, families; and what is not ranked."""
+
+import pyarrow as pa
+import pytest
+
+from safer_bench.errors import BadInput, SaferBenchError
+from safer_bench.evaluation.boards import boards
+from safer_bench.evaluation.evaluate import evaluate
+from safer_bench.tables import schema
+from tests.made_up.truth import made_up_scores, made_up_truth
+
+NETWORKS = {"a1": "a", "a2": "a", "b1": "b"}
+TRUTH = {
+    "networks": schema.build("networks", [{"network": n, "family": f, "dataset": "d"} for n, f in NETWORKS.items()]),
+    "perturbations": schema.build(
+        "perturbations",
+        [{"perturbation": name, "perturbation_family": name.split("_")[0]} for name in ("noise", "rot_l2", "rot_linf")],
+    ),
+}
+
+
+def results(values, criterion="mine", n_layers=12, dataset="d", split="test"):
+    """Return results from ``{(network, perturbation): value}``."""
+    rows = [
+        {"criterion": criterion, "track": "blind", "network": network, "dataset": dataset, "split": split}
+        | {"perturbation": perturbation, "summary": "area", "metric": "spearman", "value": value, "n_layers": n_layers}
+        for (network, perturbation), value in values.items()
+    ]
+    return schema.build("results", rows)
+
+
+def everywhere(value, networks=NETWORKS):
+    return {(network, name): value for network in networks for name in ("noise", "rot_l2", "rot_linf")}
+
+
+def test_variants_then_perturbations_then_networks_then_families():
+    values = everywhere(0.0) | {("a1", "noise"): 0.8, ("a1", "rot_l2"): 0.4, ("b1", "noise"): 1.0}
+    row = boards(results(values), TRUTH)[0].rows[0]
+    assert row.by_network == pytest.approx({"a1": (0.8 + 0.4 / 2) / 2, "a2": 0.0, "b1": 0.5})
+    assert row.value == pytest.approx(((0.5 + 0.0) / 2 + 0.5) / 2)
+
+
+def test_an_undefined_value_counts_as_zero_and_is_shown():
+    row = boards(results(everywhere(1.0) | {("b1", "noise"): None}), TRUTH)[0].rows[0]
+    assert row.by_network["b1"] == pytest.approx(0.5)
+    assert (row.n_undefined, row.n_cells) == (1, 9)
+
+
+def test_a_criterion_that_scores_only_some_networks_is_shown_last_and_not_ranked():
+    part = results(everywhere(1.0, ["a1"]), "part")
+    board = boards(pa.concat_tables([results(everywhere(-0.5)), part]), TRUTH)[0]
+    assert [(row.criterion, row.value) for row in board.rows] == [("mine", -0.5), ("part", None)]
+
+
+def test_a_criterion_that_scores_only_some_perturbations_is_not_ranked():
+    part = results({key: 1.0 for key in everywhere(1.0) if key[1] == "noise"}, "part")
+    board = boards(pa.concat_tables([results(everywhere(-0.5)), part]), TRUTH)[0]
+    assert [(row.criterion, row.value) for row in board.rows] == [("mine", -0.5), ("part", None)]
+
+
+def test_datasets_splits_and_small_networks_have_boards_of_their_own():
+    tables = [
+        results({("a1", "noise"): 0.1}),
+        results({("a2", "noise"): 0.1}, split="validation"),
+        results({("b1", "noise"): 0.1}, n_layers=9),
+        results({("b1", "noise"): 0.1}, dataset="e"),
+    ]
+    found = boards(pa.concat_tables(tables), TRUTH)
+    assert [(b.dataset, b.split, b.headline, list(b.families)) for b in found] == [
+        ("d", "test", True, ["a1"]),
+        ("d", "test", False, ["b1"]),
+        ("d", "validation", True, ["a2"]),
+        ("e", "test", True, ["b1"]),
+    ]
+
+
+def test_few_families_support_no_ranking_and_the_board_says_so():
+    assert boards(results(everywhere(0.5)), TRUTH)[0].note == (
+        "3 networks of 2 families: too few for an interval (at least 6 families), so the order of the rows is no ranking of "
+        "criteria."
+    )
+
+
+def two_splits(n_families):
+    """A truth with a test and a validation split of as many families, and three criteria of falling quality."""
+    parts = [made_up_truth(n_families, split=split, seed=seed) for seed, split in enumerate(("test", "validation"))]
+    truth = {name: pa.concat_tables([part[name] for part in parts]) for name in parts[0] if name != "perturbations"}
+    truth["perturbations"] = parts[0]["perturbations"]
+    entries = {
+        name: made_up_scores(truth, noise, seed) for seed, (name, noise) in enumerate(zip("abc", (0.3, 3, 3), strict=True))
+    }
+    entries["parameters"] = {(row["network"], row["layer"]): row["parameters"] for row in truth["layers"].to_pylist()}
+    return truth, evaluate(truth, entries)
+
+
+def test_with_families_enough_rows_have_intervals_ranks_and_declared_comparisons():
+    truth, found = two_splits(7)
+    test, validation = boards(found, truth)
+    rows = {row.criterion: row for row in test.rows}
+    assert all(row.interval[0] <= row.value <= row.interval[1] for row in test.rows)
+    assert rows["a"].ranks == (1, 1)
+    assert rows["b"].ranks[0] == 2
+    assert rows["replicate"].ranks is None
+    assert {name: list(row.against) for name, row in rows.items()} == {
+        "a": ["parameters"], "b": ["parameters", "a"], "c": ["parameters", "a"],
+        "parameters": [], "size_depth": [], "replicate": [], "reversed_replicate": [],
+    }  # fmt: skip
+    assert rows["a"].against["parameters"].interval[0] > 0
+    assert rows["b"].against["a"].interval[1] < 0
+    assert rows["b"].against["a"].value == pytest.approx(rows["b"].value - rows["a"].value)
+    assert all(list(row.against) == ["parameters"] for row in validation.rows if row.criterion in "abc")
+    assert test.note == (
+        "10 networks of 7 families. Intervals: 95 %, each by itself. Ranks within a track and differences: 95 % for all at once."
+    )
+
+
+def test_with_five_families_there_is_no_interval_rank_or_comparison():
+    truth, found = two_splits(5)
+    for board in boards(found, truth):
+        assert [(row.interval, row.ranks, row.against) for row in board.rows] == [(None, None, {})] * 7
+
+
+def test_a_criterion_that_is_not_ranked_has_no_interval_either():
+    networks = [f"n{i}" for i in range(6)]
+    truth = TRUTH | {"networks": schema.build("networks", [{"network": n, "family": n, "dataset": "d"} for n in networks])}
+    part = results({key: 1.0 for key in everywhere(1.0, networks) if key[1] == "noise"}, "part")
+    board = boards(pa.concat_tables([results(everywhere(-0.5, networks)), part]), truth)[0]
+    assert [(row.criterion, row.interval, row.ranks) for row in board.rows] == [
+        ("mine", None, (1, 1)),  # nor one that is the same in every family
+        ("part", None, None),
+    ]
+
+
+def test_the_ceiling_does_not_depend_on_which_criterion_comes_last():
+    truth = made_up_truth(2)  # replicates, which have no ceiling, come after "a"
+    for name in ("a", "z"):
+        found = evaluate(truth, {name: made_up_scores(truth, 1.0, 0)})
+        assert boards(found, truth)[0].ceiling.value == pytest.approx(0.9)
+
+
+def with_ceilings(values, ceilings):
+    """Return results of which some cells have a ceiling: ``{(network, perturbation): ceiling}``."""
+    rows = results(values).to_pylist()
+    return schema.build("results", [row | {"ceiling": ceilings.get((row["network"], row["perturbation"]))} for row in rows])
+
+
+def test_a_ceiling_of_half_of_the_cells_says_so_and_one_of_fewer_is_none():
+    """It would be of other cells than the criteria's means: easy ones alone would put it under a criterion."""
+    values = everywhere(0.7, ["a1", "b1"])
+    [board] = boards(with_ceilings(values, everywhere(0.9)), TRUTH)
+    assert (board.ceiling.value, board.ceiling_note) == (pytest.approx(0.9), "")
+    half = {("a1", "noise"): 0.6, ("b1", "noise"): 0.8, ("a1", "rot_l2"): 1.0}
+    [board] = boards(with_ceilings(values, half), TRUTH)
+    assert (board.ceiling.value, board.ceiling_note) == (pytest.approx(0.8), "over 3 of 6 cells")
+    assert board.ceiling.by_network == pytest.approx({"a1": 0.8, "b1": 0.8})
+    del half["a1", "noise"]
+    [board] = boards(with_ceilings(values, half), TRUTH)
+    assert (board.ceiling.value, board.ceiling.by_network) == (None, {})
+    assert board.ceiling_note == "none: 2 of 6 cells have one"
+    assert boards(results(values), TRUTH)[0].ceiling_note == "none: 0 of 6 cells have one"
+
+
+LEVELS = {"noise": [1.0, 2.0], "rot_l2": [9.0, 1.0], "rot_linf": [2.0]}
+
+
+def scoped_truth(reliability):
+    """Return a truth with levels, and the reliabilities ``{(network, perturbation, level): value}`` of its cells."""
+    kinds = [row | {"levels": LEVELS[row["perturbation"]]} for row in TRUTH["perturbations"].to_pylist()]
+    cells = [
+        {"network": n, "perturbation": p, "summary": "area" if level is None else "level", "level": level, "reliability": r}
+        for (n, p, level), r in reliability.items()
+    ]
+    return TRUTH | {"perturbations": schema.build("perturbations", kinds), "cells": schema.build("cells", cells)}
+
+
+def test_a_board_of_one_family_or_perturbation_averages_only_these():
+    values = everywhere(0.0) | {("a1", "rot_l2"): 0.8, ("b1", "rot_linf"): 0.4}
+    [of_family] = boards(results(values), TRUTH, perturbation_family="rot")
+    [of_one] = boards(results(values), TRUTH, perturbation="rot_linf")
+    assert of_family.rows[0].by_network == pytest.approx({"a1": 0.4, "a2": 0.0, "b1": 0.2})
+    assert of_one.rows[0].by_network == pytest.approx({"a1": 0.0, "a2": 0.0, "b1": 0.4})
+    assert (of_family.n_cells, of_one.n_cells) == (6, 3)
+
+
+def test_a_level_rank_takes_the_level_of_that_place_in_each_perturbation():
+    """From mild to severe, whatever the numbers are; a perturbation with fewer levels has none, one with a single level no rank."""
+    rows = [
+        row | {"summary": "level", "level": level, "value": level / 10}
+        for row in results(everywhere(0.0, ["a1"])).to_pylist()
+        for level in LEVELS[row["perturbation"]]
+    ]
+    found = schema.build("results", rows)
+    truth = scoped_truth({})
+    assert boards(found, truth, level_rank=1)[0].rows[0].value == pytest.approx((0.1 + 0.9) / 2)
+    assert boards(found, truth, level_rank=2)[0].rows[0].value == pytest.approx((0.2 + 0.1) / 2)
+    with pytest.raises(BadInput) as error:
+        boards(found, truth, level_rank=3)
+    assert str(error.value) == "level rank 3; expected 1, the mildest, to 2"
+
+
+def test_a_gate_leaves_out_cells_and_says_how_many():
+    """Unknown reliability passes no gate; a family without cells is gone, and who scored all that is left is ranked."""
+    truth = scoped_truth({("a1", "noise", None): 0.6, ("a1", "rot_l2", None): 0.4, ("a2", "noise", None): 0.9})
+    part = results({("a1", "noise"): 1.0, ("a2", "noise"): 0.5}, "part")
+    found = pa.concat_tables([results(everywhere(-0.5) | {("a1", "noise"): 0.3}), part])
+    [gated] = boards(found, truth, gate=0.5)
+    assert [(row.criterion, row.value) for row in gated.rows] == [("part", 0.75), ("mine", pytest.approx(-0.1))]
+    assert gated.families == {"a1": "a", "a2": "a"}
+    assert gated.note == (
+        "2 networks of 1 family: too few for an interval (at least 6 families), so the order of the rows is no ranking of "
+        "criteria. 7 of 9 cells (network, perturbation) are left out: their reliability is under 0.5 or unknown."
+    )
+    assert boards(found, truth, gate=0.95) == ()
+    assert boards(found, truth)[0].n_left_out == 0
+
+
+def test_a_gate_at_levels_looks_at_the_levels_own_reliability():
+    rows = [
+        row | {"summary": "level", "level": 1.0} for row in results({("a1", "noise"): 0.1, ("b1", "noise"): 0.7}).to_pylist()
+    ]
+    truth = scoped_truth({("a1", "noise", 1.0): 0.9, ("b1", "noise", 1.0): 0.2, ("b1", "noise", None): 0.9})
+    [board] = boards(schema.build("results", rows), truth, level_rank=1, gate=0.8)
+    assert list(board.families) == ["a1"]
+
+
+def test_a_gate_needs_reliabilities():
+    with pytest.raises(BadInput) as error:
+        boards(results(everywhere(0.5)), TRUTH, gate=0.5)
+    assert str(error.value) == "gate 0.5: the truth has no table 'cells', which holds reliabilities; give the whole truth"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"metric": "spearmen"}, "no metric is called 'spearmen'. Did you mean 'spearman'? All of them: safer-bench list metrics"),
+        ({"perturbation": "rot_l3"}, "no perturbation is called 'rot_l3'. Did you mean 'rot_l2' or 'rot_linf'? All of them: safer-bench list perturbations"),
+        ({"perturbation_family": "noize"}, "no perturbation is of family 'noize'. Did you mean 'noise'? The families: noise, rot"),
+    ],
+)  # fmt: skip
+def test_what_no_cell_is_of_makes_no_empty_board(wanted, message):
+    with pytest.raises(SaferBenchError) as error:
+        boards(results(everywhere(0.5)), TRUTH, **wanted)
+    assert str(error.value) == message

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from safer_bench.measurement.answers.canonical import LARGEST, LOSS_CLIP, NO_CLASS, CanonicalModel, judge
+from safer_bench.networks.network import Network
+
+
+class Scale(nn.Module):
+    """Multiplies by a constant in two modules, so that the middle can overflow float32 and come back."""
+
+    def __init__(self, up: float, down: float) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
+        with torch.no_grad():
+            self.up.weight.copy_(up * torch.eye(2))
+            self.down.weight.copy_(down * torch.eye(2))
+
+    def forward(self, x):
+        return self.down(self.up(x))
+
+
+def network(model):
+    images = torch.tensor([[1.0, 2.0], [3.0, 1.0]])
+    return Network(model.eval(), images, torch.tensor([1, 0]))
+
+
+def test_a_module_output_beyond_float32_becomes_infinite_and_its_example_wrong():
+    """In plain float64 these logits would be finite and right."""
+    model = CanonicalModel(network(Scale(3e38, 1e-38)))
+    answers = model.answers(*model.network.evaluation)
+    assert answers.predictions.tolist() == [NO_CLASS, NO_CLASS]
+    assert answers.losses.tolist() == [LOSS_CLIP, LOSS_CLIP]
+    fine = CanonicalModel(network(Scale(1e38, 1e-38)))
+    assert fine.answers(*fine.network.evaluation).predictions.tolist() == [1, 0]
+
+
+def test_the_largest_float32_itself_is_kept():
+    model = CanonicalModel(network(Scale(1.0, 1.0)))
+    with torch.no_grad():
+        found = model.model.up(torch.tensor([[LARGEST, LARGEST * (1 + 1e-9)]], dtype=torch.float64))
+    assert found.tolist() == [[LARGEST, float("inf")]]
+
+
+def test_arithmetic_has_float64_precision():
+    """Two logits that differ by less than a float32 can tell."""
+    linear = nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        linear.weight.copy_(torch.tensor([[1.0, 1e-9], [1.0, 2e-9]]))
+    images = torch.tensor([[1.0, 1.0]])
+    assert linear(images)[0, 0] == linear(images)[0, 1]
+    model = CanonicalModel(Network(linear.eval(), images, torch.tensor([1])))
+    assert model.answers(*model.network.evaluation).predictions.tolist() == [1]
+
+
+def test_exact_ties_go_to_the_lowest_class_and_non_finite_logits_to_none():
+    logits = torch.tensor([[1.0, 2.0, 2.0], [float("inf"), 0.0, 0.0], [float("nan"), 9.0, 0.0]], dtype=torch.float64)
+    assert judge(logits, torch.tensor([1, 0, 1])).predictions.tolist() == [1, NO_CLASS, NO_CLASS]
+
+
+def test_losses_are_clipped():
+    logits = torch.tensor([[0.0, 100.0], [0.0, 1.0]], dtype=torch.float64)
+    assert judge(logits, torch.tensor([0, 0])).losses == pytest.approx([16.0, np.log1p(np.e)])
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_weight_is_bit_for_bit_restored_also_after_an_exception(tiny, fails):
+    model = CanonicalModel(tiny)
+    before = {key: value.clone() for key, value in model.model.state_dict().items()}
+    layer = tiny.layers[1]
+    try:
+        with model.weight_set(layer, np.full(layer.shape, np.inf, np.float32)):
+            assert torch.isinf(model.model.get_parameter(layer.parameter)).all()
+            if fails:
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        assert fails
+    assert all(torch.equal(before[key], value) for key, value in model.model.state_dict().items())
+
+
+def test_the_users_model_is_left_alone(tiny):
+    before = {key: value.clone() for key, value in tiny.model.state_dict().items()}
+    CanonicalModel(tiny).answers(*tiny.evaluation)
+    assert all(torch.equal(before[key], value) for key, value in tiny.model.state_dict().items())
+    assert all(value.dtype != torch.float64 for value in tiny.model.state_dict().values())
+    assert not any(module._forward_hooks for module in tiny.model.modules())

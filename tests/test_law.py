@@ -1,0 +1,61 @@
+"""The contract of imports can fail: on a file that stands in no line of it, and on a way back."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+LINT = str(Path(sys.executable).with_name("lint-imports"))
+
+
+@pytest.fixture
+def house(tmp_path):
+    """A copy of the package's code and its contracts."""
+    shutil.copytree(ROOT / "safer_bench", tmp_path / "safer_bench", ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    shutil.copy(ROOT / ".importlinter", tmp_path)
+    return tmp_path
+
+
+def linted(house):
+    """Return exit code and output of import-linter, on one line."""
+    run = subprocess.run([LINT, "--no-cache"], cwd=house, capture_output=True, text=True, check=False)
+    return run.returncode, " ".join(run.stdout.split())
+
+
+def add(house, name, line):
+    with open(house / "safer_bench" / name, "a") as file:
+        file.write(f"\n{line}\n")
+
+
+def test_the_house_keeps_its_law(house):
+    assert linted(house)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("attic.py", "", "safer_bench.attic"),
+        (
+            "dataset/tree.py",
+            "from safer_bench.evaluation import boards",
+            "safer_bench.dataset.tree -> safer_bench.evaluation.boards",
+        ),
+        ("truth/area.py", "from safer_bench.dataset import tree", "safer_bench.truth.area -> safer_bench.dataset.tree"),
+        (
+            "criteria/lamp.py",
+            "from safer_bench.tables import schema",
+            "safer_bench.criteria.lamp -> safer_bench.tables.schema",
+        ),
+        ("criteria/lamp.py", "from safer_bench.truth import area", "safer_bench.criteria.lamp -> safer_bench.truth.area"),
+        ("tables/files.py", "import torch", "safer_bench.tables.files -> torch"),
+    ],
+)
+def test_what_breaks_the_law_is_named(house, name, line, message):
+    add(house, name, line)
+    code, out = linted(house)
+    assert code == 1
+    assert message in out

@@ -1,0 +1,79 @@
+"""The table and the plot that end a run."""
+
+import numpy as np
+import pytest
+
+from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.run import measure_into
+from safer_bench.truth.fragile import Estimate, Fragility, advice, fragility, header, plot, rows
+from safer_bench.truth.run_folder import RunFolder
+from tests.made_up.networks import tiny_network
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fragile")
+    measure_into(folder, [tiny_network()], make_protocol(["gaussian_noise:0.5,2", "quantize:2"], 4, 15))
+    return folder, fragility(RunFolder(folder))[0]
+
+
+def test_layers_come_most_fragile_first_with_the_mean_of_their_areas(found):
+    folder, fragile = found
+    assert (fragile.network, set(fragile.layers)) == ("tiny", {"conv", "hidden", "head"})
+    assert list(fragile.overall.values) == sorted(fragile.overall.values, reverse=True)
+    probes = RunFolder(folder).probes().to_pylist()
+    clean = RunFolder(folder).table("networks").to_pylist()[0]
+    above = clean["clean_correct"] / clean["n_examples"] - 1 / 3
+    for i, layer in enumerate(fragile.layers):
+        of_layer = [row for row in probes if row["layer"] == layer]
+        mean = {
+            key: np.mean([row["accuracy_drop"] for row in of_layer if (row["perturbation"], row["level"]) == key])
+            for key in [("gaussian_noise", 0.5), ("gaussian_noise", 2.0), ("quantize", 2.0)]
+        }
+        noise = (mean["gaussian_noise", 0.5] + mean["gaussian_noise", 2.0]) / 2 / above
+        assert fragile.by_perturbation["gaussian_noise"].values[i] == pytest.approx(noise)
+        assert fragile.overall.values[i] == pytest.approx((noise + mean["quantize", 2.0] / above) / 2)
+
+
+def test_intervals_are_students_and_missing_where_one_draw_cannot_tell(found, tmp_path):
+    _, fragile = found
+    noise = fragile.by_perturbation["gaussian_noise"]
+    assert noise.halfwidths == pytest.approx(3.182446 * noise.errors, rel=1e-6)
+    assert fragile.by_perturbation["quantize"].halfwidths == pytest.approx(
+        1.959964 * fragile.by_perturbation["quantize"].errors, rel=1e-6
+    )
+    measure_into(tmp_path, [tiny_network()], make_protocol(["gaussian_noise:2"], 1, 15))
+    (alone,) = fragility(RunFolder(tmp_path))
+    assert np.isnan(alone.overall.errors).all()
+    assert "±" not in "".join(cell for row in rows(alone) for cell in row)
+
+
+def made(values, parameters):
+    values = np.array(values)
+    estimate = Estimate(values, np.full(len(values), 0.01), 3)
+    names = tuple(f"layer{i}" for i in range(len(values)))
+    return Fragility("net", names, np.array(parameters), estimate, {"noise": estimate})
+
+
+def test_the_advice_names_the_fewest_layers_that_hold_half_of_what_is_lost():
+    assert advice(made([0.5, 0.3, 0.1, 0.1], [1, 1, 1, 97])) == (
+        "Protect first: layer0 (1 of 4 layers, 1.0% of their weights): half of what all layers lose."
+    )
+    assert advice(made([0.4, 0.3, 0.2, 0.1], [1, 1, 1, 97])).startswith("Protect first: layer0, layer1 (2 of 4 layers, 2.0%")
+    assert advice(made([0.0, -0.1], [1, 1])) == ("net: no layer lost accuracy at these levels; measure more severe ones.")
+
+
+def test_the_table_shows_shares_and_intervals():
+    fragile = made([0.5, 0.25], [1, 3])
+    assert header(fragile) == ["layer", "weights", "mean", "noise"]
+    assert rows(fragile, 1) == [["layer0", "25.0%", "0.500 ± 0.032", "0.500 ± 0.032"]]
+
+
+@pytest.mark.parametrize(("ending", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+def test_the_plot_is_drawn(found, tmp_path, ending, begins):
+    plot(found[1], tmp_path / f"plot.{ending}")
+    data = (tmp_path / f"plot.{ending}").read_bytes()
+    assert data.startswith(begins)
+    assert len(data) > 5000
+    if ending == "svg":
+        assert all(f"<!-- {name} -->".encode() in data for name in ("conv", "hidden", "head", "gaussian_noise"))

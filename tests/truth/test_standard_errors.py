@@ -1,0 +1,86 @@
+"""Standard errors, against the spread of measurements simulated again, and against each other."""
+
+import numpy as np
+import pytest
+
+from safer_bench.truth.standard_errors import StandardErrors, standard_errors
+from tests.made_up.changes import LAYERS, simulate
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_standard_errors_are_the_spread_over_new_draws_and_new_examples(shared):
+    rng = np.random.default_rng(1)
+    runs = [simulate(rng, 4, 60, shared, spread=0.08) for _ in range(600)]
+    true = np.std([changes[0].mean((0, 2)) for changes, _ in runs], axis=0)
+    squared = [standard_errors(changes, np.ones(1), slices, deterministic=False) ** 2 for changes, slices in runs]
+    assert np.sqrt(np.mean(squared, axis=0)) == pytest.approx(true, rel=0.12)
+
+
+@pytest.mark.parametrize("design", ["shared", "apart", "slices"])
+def test_standard_errors_of_levels_that_differ_in_draws(design):
+    """Three levels of 4, 4 and 10 draws whose draws of one number see the same examples."""
+    rng, weights, n_draws, n_examples = np.random.default_rng(5), np.array([0.2, 0.3, 0.5]), (4, 4, 10), 60
+    slices = {"shared": np.zeros(10, int), "apart": np.arange(10) * 60, "slices": np.arange(10) % 2 * 60}[design]
+    found, squared = [], []
+    for _ in range(500):
+        ease = dict.fromkeys(slices, None) | {name: rng.normal(0, 0.2, (1, n_examples)) for name in np.unique(slices)}
+        changes = []
+        for n in n_draws:
+            luck = rng.normal(0, 0.1, (n, len(LAYERS), 1))
+            chance = LAYERS[:, None] + np.stack([ease[name] for name in slices[:n]]) + luck
+            changes.append((rng.random((n, len(LAYERS), n_examples)) < np.clip(chance, 0, 1)).astype(np.int8))
+        found.append(sum(weight * level.mean((0, 2)) for weight, level in zip(weights, changes, strict=True)))
+        squared.append(standard_errors(changes, weights, slices, deterministic=False) ** 2)
+    assert np.sqrt(np.mean(squared, axis=0)).mean() == pytest.approx(np.std(found, axis=0).mean(), rel=0.06)
+    assert np.sqrt(np.mean(squared, axis=0)) == pytest.approx(np.std(found, axis=0), rel=0.2)
+
+
+def test_a_level_of_weight_zero_does_not_count():
+    (changes,), slices = simulate(np.random.default_rng(6), 4, 50, shared=True)
+    alone = standard_errors([changes], np.ones(1), slices, deterministic=False)
+    beside = standard_errors([changes, changes[:1]], np.array([1.0, 0.0]), slices, deterministic=False)
+    assert np.array_equal(alone, beside)
+    assert np.isfinite(alone).all()
+
+
+def test_a_deterministic_perturbation_has_a_standard_error_too():
+    changes, slices = simulate(np.random.default_rng(2), 1, 400, shared=True)
+    share = changes[0].mean((0, 2))
+    errors = standard_errors(changes, np.ones(1), slices, deterministic=True)
+    assert errors == pytest.approx(np.sqrt(share * (1 - share) / 399), rel=1e-6)
+
+
+def test_one_draw_of_a_random_perturbation_cannot_tell_its_error():
+    changes, slices = simulate(np.random.default_rng(3), 1, 50, shared=True)
+    assert np.isnan(standard_errors(changes, np.ones(1), slices, deterministic=False)).all()
+
+
+@pytest.mark.parametrize("slices", [np.zeros(10, int), np.arange(10) * 60, np.arange(10) % 2 * 60])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_levels_are_as_well_averaged_before_as_after(slices, deterministic):
+    rng = np.random.default_rng(8)
+    counts = (1, 1, 1) if deterministic else (4, 4, 10)
+    changes = [rng.integers(-1, 2, (n, 6, 60), np.int8) for n in counts]
+    every = StandardErrors(changes, slices, deterministic=deterministic)
+    for weights in (*np.eye(3), np.array([0.2, 0.3, 0.5]), np.array([0.0, 0.5, 0.5])):
+        expected = standard_errors(changes, weights, slices, deterministic=deterministic)
+        assert every.of(weights) == pytest.approx(expected, rel=1e-9)
+        assert (expected > 0).all()
+
+
+@pytest.mark.parametrize("slices", [np.zeros(6, int), np.arange(6), np.arange(6) % 2])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_an_error_that_is_none_is_not_what_rounding_leaves_of_it(slices, deterministic):
+    """Draws that all change the same examples in number, levels that cancel: 1e-18 would tell layers apart."""
+    rng = np.random.default_rng(0)
+    whole = np.ones((6, 1, 70), dtype=np.int8)
+    level = np.zeros((6, 1, 70), dtype=np.int8)
+    for draw in level:  # 23 of 70 examples in each draw, others each time
+        draw[0, rng.permutation(70)[:23]] = 1
+    levels = [np.concatenate([whole, level], axis=1)] * 3
+    weights = np.array([0.1, 0.2, -0.3])
+    errors = StandardErrors(levels, slices, deterministic=deterministic).of(weights)
+    assert errors.tolist() == [0.0, 0.0]
+    assert standard_errors(levels, np.abs(weights), slices, deterministic=deterministic)[0] == 0.0
+    if not deterministic and len(set(slices)) == 6:
+        assert standard_errors(levels, np.abs(weights), slices, deterministic=False)[1] == 0.0
