@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the answer is no, 2 bad usage or bad input, 130 interrupte
 Light: never imports torch.
 """
 
+import errno
 import sys
 
 import typer
@@ -36,6 +37,8 @@ COMMANDS = (
     *(publish, pull, submit),
 )  # in the order of the help
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # no space, no quota, no larger file, nothing but reading
+
 app = typer.Typer(
     name="safer-bench",
     help="Which layers of a trained network are fragile, and which criterion can tell without measuring?",
@@ -54,4 +57,11 @@ def main() -> None:
         app()
     except SaferBenchError as error:
         sys.stderr.write(f"Error: {error}\n")
+        raise SystemExit(2) from None
+    except OSError as error:  # of a file that a library writes, such as the Hub's cache; ours go through tables/files.py
+        if error.errno not in FULL:
+            raise
+        from safer_bench.tables.files import unwritable
+
+        sys.stderr.write(f"Error: {unwritable(error.filename or 'a file', error)}\n")
         raise SystemExit(2) from None

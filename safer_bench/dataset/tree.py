@@ -217,10 +217,24 @@ def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, An
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     files.make_folder(partial)
-    _fill(partial, tables, facts, render)
-    if out.exists():
-        out.rename(old)
-    partial.rename(out)
+    try:
+        _fill(partial, tables, facts, render)
+        _put_in_place(partial, out, old)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # half a tree would stay on the full disk
+        raise
+
+
+def _put_in_place(partial: Path, out: Path, old: Path) -> None:
+    """Replace a tree by the one beside it; where the system refuses, the older one stays."""
+    try:
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+    except OSError as error:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise files.unwritable(out, error) from error
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -241,7 +255,6 @@ def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any]
     for name, table in tables.items():
         ordered = schema.in_order(table)
         contents[name] = content_hash(ordered)
-        (folder / name).mkdir()
         for path, part in split_files(name, ordered).items():
             data = files.parquet_bytes(part)
             digests[path] = files.sha256_of(data)

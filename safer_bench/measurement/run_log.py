@@ -32,7 +32,10 @@ class RunLog(logging.LoggerAdapter[logging.Logger]):
 
 
 class _Lines(logging.Handler):
-    """Appends each line by itself; one that cannot be written is left out, since of a full disk the parts tell."""
+    """Appends each line by itself, as a log grows, so that it is not written by ``tables/files.py`` like all else.
+
+    One that cannot be written is left out, since of a full disk the parts tell.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()

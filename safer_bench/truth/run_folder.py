@@ -59,7 +59,7 @@ class RunFolder:
         """
         self.refuse_foreign()
         files.make_folder(self.path)
-        with open(self.path / "lock", "w") as lock:
+        with open(self.path / "lock", "w") as lock:  # stays empty at its place: files would put another there
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -165,7 +165,6 @@ class RunFolder:
     def write(self, unit: Unit, part: bytes) -> None:
         """Write the unit's part, made by ``part_of``; a damaged one that was there gives way."""
         folder = self.path / "parts" / unit.network
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{unit.stem}.{files.sha256_of(part)[:16]}.parquet"
         files.write_bytes(path, part)
         for stale in folder.glob(f"{unit.stem}.*.parquet"):
