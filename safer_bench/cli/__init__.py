@@ -58,10 +58,18 @@ def main() -> None:
     except SaferBenchError as error:
         sys.stderr.write(f"Error: {error}\n")
         raise SystemExit(2) from None
-    except OSError as error:  # of a file that a library writes, such as the Hub's cache; ours go through tables/files.py
-        if error.errno not in FULL:
+    except Exception as error:
+        full = _full_disk(error)
+        if full is None:
             raise
         from safer_bench.tables.files import unwritable
 
-        sys.stderr.write(f"Error: {unwritable(error.filename or 'a file', error)}\n")
+        sys.stderr.write(f"Error: {unwritable(full.filename or 'a temporary or cached file', full)}\n")
         raise SystemExit(2) from None
+
+
+def _full_disk(error: BaseException | None) -> OSError | None:
+    """Return the refusal behind the error of a library that writes, such as into the Hub's cache; our own files tell it."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in FULL):
+        error = error.__cause__ or error.__context__
+    return error

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from safer_bench.errors import SaferBenchError
+from safer_bench.errors import SaferBenchError, text_of
 from safer_bench.measurement.work import Measured
 
 PACKAGES = ("safer-bench", "torch", "numpy", "scipy", "pyarrow")
@@ -70,7 +70,7 @@ def logging_to(path: Path) -> Iterator[RunLog]:
         log.info("stopped: %s", error)
         raise
     except Exception as error:
-        log.info("failed: %s: %s", type(error).__name__, error)
+        log.info("failed: %s", text_of(error, typed=True))
         raise
     else:
         log.info("finished")

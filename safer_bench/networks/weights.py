@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from safer_bench.errors import BadInput, MissingData
+from safer_bench.errors import BadInput, MissingData, text_of
 from safer_bench.tables import files
 
 PACKAGED = Path(__file__).parent / "weights"
@@ -60,13 +60,13 @@ def load_weights_file(path: Path, model: nn.Module, recipe_sha256: str | None) -
             found = (file.metadata() or {}).get("recipe_sha256")
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a mapping
     except SafetensorError as error:
-        raise BadInput(f"{path}: damaged ({error}); {mend}") from error
+        raise BadInput(f"{path}: damaged ({text_of(error)}); {mend}") from error
     if recipe_sha256 and found != recipe_sha256:
         raise BadInput(f"{path}: trained by recipe {str(found)[:16]}, expected {recipe_sha256[:16]}; {mend}")
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise BadInput(f"{path}: does not fit the network ({' '.join(str(error).split())[:200]}); {mend}") from error
+        raise BadInput(f"{path}: does not fit the network ({text_of(error)[:200]}); {mend}") from error
     return model.eval()
 
 

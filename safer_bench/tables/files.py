@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 
 BOOKKEEPING = (".git", ".cache")  # folders that git and the Hub's client keep beside what they fetched
 MOST_ROWS = 2**18  # of one row group
@@ -29,7 +29,7 @@ def make_folder(path: Path) -> Path:
         with NamedTemporaryFile(dir=path, prefix=".writable-"):
             pass
     except OSError as error:
-        raise BadInput(f"{path}: cannot write there ({error.strerror}); give another folder with --out") from error
+        raise BadInput(f"{path}: cannot write there ({text_of(error)}); give another folder with --out") from error
     return path
 
 
@@ -73,7 +73,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 def unwritable(path: Path | str, error: OSError) -> BadInput:
     """Return what tells that a file cannot be written, why, and how to mend it."""
     mend = "make room there or name another place, and repeat the command"
-    return BadInput(f"{path}: cannot be written ({error.strerror or error}); {mend}")
+    return BadInput(f"{path}: cannot be written ({text_of(error)}); {mend}")
 
 
 def write_text(path: Path, text: str) -> None:

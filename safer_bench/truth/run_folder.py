@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema
 
 PROTOCOL = 1  # raised only when counts can change
@@ -133,7 +133,7 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BadInput(f"{self.path}: no run folder (it has no run.json); make one: safer-bench measure") from error
         except ValueError as error:
-            raise BadInput(f"{path}: damaged ({error}); measure again in a new folder") from error
+            raise BadInput(f"{path}: damaged ({text_of(error)}); measure again in a new folder") from error
         if not isinstance(found, dict) or set(found) != {"request", "tables"}:
             raise BadInput(f"{path}: damaged (it lacks request or tables); measure again in a new folder")
         return found

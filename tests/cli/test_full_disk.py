@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import sys
 
 import pytest
 
+from safer_bench.cli.demo import _count_rows
 from tests.made_up.full_disk import files_of_at_most
 
 MEND = r"\(File too large\); make room there or name another place, and repeat the command\n"
@@ -14,7 +16,7 @@ def refused(cli, n_bytes, *words):
     """Run a command on a disk that takes files of so many bytes; return the name of the file that it could not write."""
     with files_of_at_most(n_bytes):
         found = cli(*words)
-    match = re.search(rf"^Error: (\S+): cannot be written {MEND}\Z", found.err, re.MULTILINE)
+    match = re.search(rf"^Error: (.+): cannot be written {MEND}\Z", found.err, re.MULTILINE)
     assert (found.code, bool(match)) == (2, True), found.err
     return match[1]
 
@@ -86,7 +88,7 @@ def test_train(cli, tmp_path, n_bytes, name):
     ("error", "said"),
     [
         (OSError(28, "No space left on device", "/cache/data"), "/cache/data: cannot be written (No space left on device)"),
-        (OSError(122, "Disk quota exceeded"), "a file: cannot be written (Disk quota exceeded)"),
+        (OSError(122, "Disk quota exceeded"), "a temporary or cached file: cannot be written (Disk quota exceeded)"),
     ],
 )
 def test_what_a_library_cannot_write_is_told_alike(cli, monkeypatch, error, said):
@@ -97,6 +99,12 @@ def test_what_a_library_cannot_write_is_told_alike(cli, monkeypatch, error, said
     found = cli("pull")
     mend = "make room there or name another place, and repeat the command"
     assert (found.code, found.err) == (2, f"Error: {said}; {mend}\n")
+
+
+def test_the_demo_tells_of_the_cache_that_it_reads_its_tree_through(cli, small_tree, monkeypatch):
+    module = sys.modules["safer_bench.cli.demo"]  # the package has the command under this name
+    monkeypatch.setattr(module, "run_demo", lambda *_: _count_rows(small_tree.path))
+    assert refused(cli, 1_000, "demo") == "a temporary or cached file"
 
 
 def test_any_other_error_of_the_system_keeps_its_traceback(cli, monkeypatch):

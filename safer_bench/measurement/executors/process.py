@@ -11,7 +11,7 @@ from multiprocessing import resource_tracker
 
 import torch
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.executors.lanes import Lanes
 from safer_bench.measurement.work import Job, Measured, Worker
@@ -102,7 +102,7 @@ def _pickled(job: Job) -> bytes:
         return pickle.dumps(job)
     except Exception as error:  # whatever a user's class raises
         raise BadInput(
-            f"a network cannot be sent to worker processes ({type(error).__name__}: {error}); name it instead: "
+            f"a network cannot be sent to worker processes ({text_of(error, typed=True)}); name it instead: "
             "safer-bench measure --network FILE.py:FUNC, or use one worker"
         ) from error
 

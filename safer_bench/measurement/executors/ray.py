@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from safer_bench.errors import BadInput, MissingExtra
+from safer_bench.errors import BadInput, MissingExtra, text_of
 from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.executors.lanes import Lanes
 from safer_bench.measurement.work import Job, Measured, Worker
@@ -46,7 +46,7 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
         else:
             ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, _node_ip_address=LOCAL)
     except Exception as error:
-        raise BadInput(f"no Ray cluster at {address or LOCAL} ({type(error).__name__}: {error})") from error
+        raise BadInput(f"no Ray cluster at {address or LOCAL} ({text_of(error, typed=True)})") from error
     try:
         actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=MOST_DEATHS)(_Actor)
         shared = ray.put(job)
