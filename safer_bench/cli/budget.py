@@ -10,6 +10,7 @@ from safer_bench.cli.console import progress
 from safer_bench.errors import BadInput, SaferBenchError, needs_torch
 
 if TYPE_CHECKING:
+    from safer_bench.budget.spend import Wanted
     from safer_bench.networks.network import Network
 
 
@@ -60,40 +61,44 @@ def budget(
     if task == ADDITIVITY:
         _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out)
         return
-    _spend(tree, task, perturbation or [], network or [], submission or [], (criterion, budget, level, draws), out)
+    wanted = _wanted(task, perturbation or [], criterion or [], budget or [], level or [], draws)
+    _spend(wanted, tree, network or [], submission or [], out)
 
 
-def _spend(
-    tree: Mapping[str, Any],
-    task_name: str,
-    perturbation: list[str],
-    network: list[str],
-    submission: list[Path],
-    options: tuple[list[str] | None, list[float] | None, list[float] | None, int],
-    out: Path,
-) -> None:
-    from safer_bench.budget.report import write_outcome
-    from safer_bench.budget.spend import Wanted, spend
-    from safer_bench.budget.summary import panels, sentence
+def _wanted(
+    task_name: str, perturbations: list[str], criteria: list[str], budgets: list[float], levels: list[float], draws: int
+) -> "Wanted":
+    """Return what is to be measured of every network; where an option names none, what the task has by default.
+
+    Raises:
+        BadInput: the task has no such perturbation, budget or level, or more than one perturbation was given.
+    """
+    from safer_bench.budget.spend import Wanted
     from safer_bench.budget.tasks import look_up_perturbation, look_up_task
+
+    task = look_up_task(task_name)
+    if len(perturbations) > 1:
+        raise BadInput(f"task {task.name!r} takes one perturbation; found {', '.join(perturbations)}")
+    perturbation = look_up_perturbation(task, perturbations[0] if perturbations else None)
+    shares, rates = task.chosen_budgets(budgets), task.chosen_levels(perturbation, levels)
+    return Wanted(task, perturbation, shares, rates, draws, tuple(criteria))
+
+
+def _spend(wanted: "Wanted", tree: Mapping[str, Any], network: list[str], submission: list[Path], out: Path) -> None:
+    from safer_bench.budget.report import write_outcome
+    from safer_bench.budget.spend import spend
+    from safer_bench.budget.summary import panels, sentence
     from safer_bench.cli.options import refusal
     from safer_bench.dataset.submissions.gather import gather, submission_folders
 
-    task, (criterion, budget, level, draws) = look_up_task(task_name), options
-    if len(perturbation) > 1:
-        raise BadInput(f"task {task.name!r} takes one perturbation; found {', '.join(perturbation)}")
-    kind = look_up_perturbation(task, perturbation[0] if perturbation else None)
-    wanted = Wanted(
-        task, kind, task.chosen_budgets(budget or ()), task.chosen_levels(kind, level or ()), draws, tuple(criterion or ())
-    )
     with refusal():
         scores = gather(tree, [folder for root in submission for folder in submission_folders(root)]).scores
-    networks = _networks(tree, network, kind)
+    networks = _networks(tree, network, wanted.perturbation)
     with progress() as report:
         outcome = spend(wanted, networks, tree, scores, report)
-    path = write_outcome(out, task, outcome)
-    for panel in panels(outcome.results, task):
-        typer.echo(sentence(panel, task))
+    path = write_outcome(out, wanted.task, outcome)
+    for panel in panels(outcome.results, wanted.task):
+        typer.echo(sentence(panel, wanted.task))
     for note in outcome.notes:
         typer.echo(note, err=True)
     typer.echo(f"Summary: {path}")
@@ -119,7 +124,7 @@ def _networks(tree: Mapping[str, Any], specs: list[str], perturbation: str) -> "
     from safer_bench.budget.images import budget_network
     from safer_bench.networks.loading import load_network
 
-    found = []
+    networks = []
     for spec in specs or tree["networks"]["network"].to_pylist():
         try:
             network = load_network(spec)
@@ -129,7 +134,7 @@ def _networks(tree: Mapping[str, Any], specs: list[str], perturbation: str) -> "
                 raise
             typer.echo(f"Left out: {error}", err=True)
         else:
-            found.append(network)
-    if not found:
+            networks.append(network)
+    if not networks:
         raise BadInput("no network of the truth can be given a budget: see what was left out, and why")
-    return found
+    return networks

@@ -3,17 +3,28 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from safer_bench.cli.console import duration, progress, resumable, size, table
+from safer_bench.cli.options import DrawOptions
 from safer_bench.errors import BadInput, needs_torch
 
 if TYPE_CHECKING:
+    from safer_bench.measurement.forecast import Forecast
     from safer_bench.measurement.pilot import DrawPlan
     from safer_bench.measurement.plan import Protocol
+    from safer_bench.measurement.run import Report
     from safer_bench.networks.network import Network
+
+
+class How(TypedDict):
+    """By which processes ``measure_into`` and ``make_plan`` measure, and whether by bfloat16 first."""
+
+    fast: bool
+    workers: int
+    executor: str
 
 
 def measure(
@@ -57,19 +68,16 @@ def measure(
         from safer_bench.measurement.run import measure_into
         from safer_bench.networks.loading import load_network
     tune_allocator()
-    planned = plan is not None or reliability is not None
-    if planned and (draws != 1 or first_draw or (plan is not None and reliability is not None)):
-        raise BadInput("--draws, --first-draw, --reliability and --plan each say how many draws; give one of them")
-    if plan_only and reliability is None:
-        raise BadInput("--plan-only: the plan is that of a reliability; give --reliability too, such as --reliability 0.9")
+    options = DrawOptions(draws, first_draw, reliability, max_draws, plan_only, plan)
+    options.check()
     share = None if shard is None else Shard.parse(shard)
     check_executor(executor, workers)
-    how: dict[str, Any] = {"fast": fast, "workers": workers, "executor": executor}
+    how: How = {"fast": fast, "workers": workers, "executor": executor}
     protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw)
     networks = [load_network(spec) for spec in network]
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:
-        if planned:
-            protocol = _planned(networks, protocol, out, reliability, max_draws, plan, report, dry_run=dry_run, how=how)
+        if options.planned:
+            protocol = _planned(networks, protocol, out, options, report, dry_run=dry_run, how=how)
         if dry_run:
             _forecast(networks, protocol, fast=fast, workers=workers)
             return
@@ -89,26 +97,25 @@ def _planned(
     networks: "list[Network]",
     wanted: "Protocol",
     out: Path,
-    reliability: float | None,
-    max_draws: int,
-    plan: Path | None,
-    report: Any,
+    options: DrawOptions,
+    report: "Report",
     *,
     dry_run: bool,
-    how: dict[str, Any],
+    how: How,
 ) -> "Protocol":
     """Return the protocol of the plan given, or of the pilot's, which is run unless its plan is there."""
     from safer_bench.measurement.pilot import DrawPlan, make_plan, pilot_protocol
 
-    if plan:
-        return DrawPlan.read(plan).protocol(wanted, networks)
+    if options.plan:
+        return DrawPlan.read(options.plan).protocol(wanted, networks)
+    reliability, max_draws = options.reliability or 0.0, options.max_draws
     if dry_run and not (out / "plan.json").is_file():
         typer.echo("The pilot alone; what the run itself takes is known when the pilot is finished:")
-        return pilot_protocol(wanted.specs, reliability or 0.0, max_draws, wanted.n_examples, wanted.seed)
+        return pilot_protocol(wanted.specs, reliability, max_draws, wanted.n_examples, wanted.seed)
     report_pilot = lambda what, *done: report(f"pilot: {what}", *done)  # noqa: E731
-    made = make_plan(out, networks, wanted, reliability or 0.0, max_draws, report_pilot, **how)
-    typer.echo(_plan_text(made))
-    return made.protocol(wanted, networks)
+    plan = make_plan(out, networks, wanted, reliability, max_draws, report_pilot, **how)
+    typer.echo(_plan_text(plan))
+    return plan.protocol(wanted, networks)
 
 
 def _plan_text(plan: "DrawPlan") -> str:
@@ -131,17 +138,24 @@ def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, wo
 
     for network in networks:
         check_measurable(network, protocol)
-    found = [forecast(network, protocol, fast=fast, workers=workers) for network in networks]
-    cells = [[f.network, f"{f.n_probes:,}", duration(f.seconds), size(f.disk_bytes), size(f.memory_bytes)] for f in found]
-    if len(found) > 1:
-        n_probes, seconds, disk = (sum(getattr(f, key) for f in found) for key in ("n_probes", "seconds", "disk_bytes"))
-        memory = max(f.memory_bytes for f in found)
-        cells.append(["all", f"{n_probes:,}", duration(seconds), size(disk), size(memory)])
-    typer.echo(table(["network", "probes", "time", "disk", "memory"], cells))
-    if all(f.seconds_by_draws for f in found):
-        times = {draws: duration(sum(f.seconds_by_draws[draws] for f in found)) for draws in found[0].seconds_by_draws}
+    forecasts = [forecast(network, protocol, fast=fast, workers=workers) for network in networks]
+    typer.echo(table(["network", "probes", "time", "disk", "memory"], _forecast_cells(forecasts)))
+    if all(each.seconds_by_draws for each in forecasts):
+        by_draws = {
+            draws: sum(each.seconds_by_draws[draws] for each in forecasts) for draws in forecasts[0].seconds_by_draws
+        }
+        times = {draws: duration(seconds) for draws, seconds in by_draws.items()}
         typer.echo(f"Time by draws a level: {', '.join(f'{draws}: {time}' for draws, time in times.items())}")
     typer.echo(f"{workers} worker{'s' * (workers > 1)} on this machine; nothing was measured.")
+
+
+def _forecast_cells(forecasts: "list[Forecast]") -> list[list[str]]:
+    """Return what each network costs as text, and of several what all do: memory is that of the largest."""
+    costs = [(each.network, each.n_probes, each.seconds, each.disk_bytes, each.memory_bytes) for each in forecasts]
+    if len(costs) > 1:
+        _, n_probes, seconds, disk, memory = zip(*costs, strict=True)
+        costs.append(("all", sum(n_probes), sum(seconds), sum(disk), max(memory)))
+    return [[name, f"{n:,}", duration(seconds), size(disk), size(memory)] for name, n, seconds, disk, memory in costs]
 
 
 def _show_fragile(out: Path) -> None:
@@ -150,12 +164,12 @@ def _show_fragile(out: Path) -> None:
     from safer_bench.truth.run_folder import RunFolder
 
     try:
-        found = fragility(RunFolder(out))
+        fragilities = fragility(RunFolder(out))
     except BadInput as error:  # all is measured; there only is no area of it
         typer.echo(str(error), err=True)
         return
     typer.echo("Share of the accuracy above chance that is lost (area over levels); 95 % intervals where draws allow them")
-    for each in found:
+    for each in fragilities:
         typer.echo(f"\n{each.network}\n{table(header(each), rows(each))}\n{advice(each)}")
         for ending in ("png", "svg"):
             plot(each, out / f"fragile-{each.network}.{ending}")

@@ -1,7 +1,8 @@
-"""What several commands take and ask: the truth, folders of submissions, perturbations; and how they refuse."""
+"""What commands take and ask: the truth, folders of submissions, perturbations, draws; and how they refuse."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,46 @@ if TYPE_CHECKING:
     from safer_bench.dataset.tree import Tree
 
 Truth = Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by default the truth at hand.")]
+
+
+@dataclass(frozen=True, slots=True)
+class DrawOptions:
+    """How many draws ``measure`` is told to make: so many, as many as a pilot finds are needed, or those of a plan.
+
+    Attributes:
+        draws: of each random perturbation at each level.
+        first_draw: number of the first.
+        reliability: of the area that a pilot is to find the draws for; None where none is asked for.
+        max_draws: most draws of a level that the pilot may plan.
+        plan_only: pilot and plan, nothing more.
+        plan: file of an earlier pilot's plan.
+    """
+
+    draws: int = 1
+    first_draw: int = 0
+    reliability: float | None = None
+    max_draws: int = 16
+    plan_only: bool = False
+    plan: Path | None = None
+
+    @property
+    def planned(self) -> bool:
+        """Whether a plan says how many draws, be it there or still to be made."""
+        return self.plan is not None or self.reliability is not None
+
+    def check(self) -> None:
+        """Refuse options that say different things.
+
+        Raises:
+            BadInput: they do.
+        """
+        both = self.plan is not None and self.reliability is not None
+        if self.planned and (self.draws != 1 or self.first_draw or both):
+            raise BadInput("--draws, --first-draw, --reliability and --plan each say how many draws; give one of them")
+        if self.plan_only and self.reliability is None:
+            raise BadInput(
+                "--plan-only: the plan is that of a reliability; give --reliability too, such as --reliability 0.9"
+            )
 
 
 def perturbation_specs(tree: "Tree") -> list[str]:
@@ -41,10 +82,10 @@ def submissions_in(root: Path | None) -> list[Path]:
     """
     from safer_bench.dataset.submissions.gather import submission_folders
 
-    found = submission_folders(root) if root else []
-    if root and not found:
+    folders = submission_folders(root) if root else []
+    if root and not folders:
         raise BadInput(
             f"{root}: holds no submission; expected submissions/NAME with submission.yaml and scores, which `safer-bench "
             f"score CRITERION --out {root}/NAME` writes; without a folder the truth's own criteria are judged"
         )
-    return found
+    return folders

@@ -54,7 +54,7 @@ def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], sta
 def _networks(table: pa.Table) -> list[dict[str, Any]]:
     rows = table.to_pylist()
     for row in rows:
-        row["low"], row["high"] = wilson_interval(row["clean_correct"], row["n_examples"])
+        row["low"], row["high"] = binomtest(row["clean_correct"], row["n_examples"]).proportion_ci(method="wilson")
     return rows
 
 
@@ -68,20 +68,10 @@ def _perturbations(table: pa.Table, sensitivity: pa.Table) -> list[dict[str, Any
     for row in rows:
         row["median_drops"] = {
             split: [
-                f"{round(median(found), 1) + 0.0:.1f}"
+                f"{round(median(of_layers), 1) + 0.0:.1f}"
                 for level in row["levels"]
-                if (found := drops.get((row["perturbation"], split, level)))
+                if (of_layers := drops.get((row["perturbation"], split, level)))
             ]
             for split in ("validation", "test")
         }
     return rows
-
-
-def wilson_interval(k: int, n: int) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of a share of k in n.
-
-    >>> [round(float(end), 3) for end in wilson_interval(9, 10)]
-    [0.596, 0.982]
-    """
-    found = binomtest(k, n).proportion_ci(method="wilson")
-    return found.low, found.high
