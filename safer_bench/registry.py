@@ -32,13 +32,13 @@ def collect(package: str, kind: type[E]) -> Mapping[str, E]:
     Raises:
         BadInput: two entries carry one name.
     """
-    found: dict[str, E] = {}
+    entries: dict[str, E] = {}
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         for value in vars(importlib.import_module(f"{package}.{module.name}")).values():
             for entry in value if isinstance(value, tuple) else (value,):
                 if isinstance(entry, kind):
-                    _add(found, entry)
-    return dict(sorted(found.items()))
+                    _add(entries, entry)
+    return dict(sorted(entries.items()))
 
 
 def _add(found: dict[str, Any], entry: Any) -> None:

@@ -36,18 +36,18 @@ def check(
         look_up(dict.fromkeys(tree["networks"]["network"].to_pylist()), name, "network")
     for path in submission_folders(folder) or [folder]:
         with refusal():
-            found = read_submission(path, tree)
-        n_networks = len(set(found.scores["network"].to_pylist()))
+            submission = read_submission(path, tree)
+        n_networks = len(set(submission.scores["network"].to_pylist()))
         absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
-        names = ", ".join(item.name for item in found.card.criteria)
-        typer.echo(f"{path}: {names}: {found.scores.num_rows} scores of {n_networks} networks in order")
+        names = ", ".join(item.name for item in submission.card.criteria)
+        typer.echo(f"{path}: {names}: {submission.scores.num_rows} scores of {n_networks} networks in order")
         if absent:
             typer.echo(f"{absent} networks of the truth are not scored: shown on their boards, but not ranked")
         if recompute:
-            _recompute(path, found, tree, network)
+            _recompute(path, submission, tree, network)
 
 
-def _recompute(folder: Path, found: "Submission", tree: "Tree", only: list[str] | None) -> None:
+def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[str] | None) -> None:
     with needs_torch():
         from safer_bench.dataset.submissions.recomputed import record
         from safer_bench.measurement.answers.tuning import tune_allocator
@@ -55,7 +55,7 @@ def _recompute(folder: Path, found: "Submission", tree: "Tree", only: list[str] 
         from safer_bench.perturbations.loading import parse_perturbation
         from safer_bench.scoring.write import recompute
     tune_allocator()
-    scored = sorted(set(found.scores["network"].to_pylist()))
+    scored = sorted(set(submission.scores["network"].to_pylist()))
     networks = [load_network(name) for name in scored if not only or name in only]
     if not networks:
         typer.echo(f"{folder}: nothing scored again: it does not score {', '.join(only or ())}")
@@ -63,10 +63,10 @@ def _recompute(folder: Path, found: "Submission", tree: "Tree", only: list[str] 
     levels = [parse_perturbation(spec) for spec in perturbation_specs(tree)]
     try:
         with progress() as report:
-            names = recompute(folder, found, networks, levels, report)
+            names = recompute(folder, submission, networks, levels, report)
     except BadInput as error:
         typer.echo(f"Refused: {error}", err=True)
         raise typer.Exit(1) from None
     typer.echo(f"{folder}: {', '.join(names)}: scored again on {len(networks)} networks, to the same scores")
     if len(networks) == len(scored):
-        typer.echo(f"Noted in {record(folder, found.scores, names)}")
+        typer.echo(f"Noted in {record(folder, submission.scores, names)}")

@@ -36,16 +36,16 @@ def compare(
     scores = gather(tree, submissions_in(submissions)).scores
     comparison.check_names(scores["criterion"].unique().to_pylist(), first, second, metric, out)
     compared = scores.filter(pc.field("criterion").isin([first, second]))  # evaluation adds the controls by itself
-    found = comparison.compare(evaluate_scores(tree, compared), tree, first, second, metric)
-    for group in dict.fromkeys((each.dataset, each.split) for each in found):
-        chosen = [each for each in found if (each.dataset, each.split) == group]
+    differences = comparison.compare(evaluate_scores(tree, compared), tree, first, second, metric)
+    for group in dict.fromkeys((each.dataset, each.split) for each in differences):
+        of_group = [each for each in differences if (each.dataset, each.split) == group]
         typer.echo(f"{', '.join(group)}: {metric} of {first} and {second}, mean over families")
-        typer.echo(f"{table(comparison.HEADER, comparison.rows(chosen))}\n")
-    if any(each.interval is None for each in found):
+        typer.echo(f"{table(comparison.HEADER, comparison.rows(of_group))}\n")
+    if any(each.interval is None for each in differences):
         typer.echo(f"No interval where there are fewer than {MIN_FAMILIES} families: such a difference ranks nothing.")
-    if any(each.interval is not None for each in found):
+    if any(each.interval is not None for each in differences):
         typer.echo("Each interval holds by itself; of twenty, one is expected to miss.")
     if out is not None:
         with needs_torch():
-            comparison.plot(found, out, f"{metric}: {first} minus {second}")
+            comparison.plot(differences, out, f"{metric}: {first} minus {second}")
         typer.echo(f"Plot: {out}")

@@ -29,10 +29,12 @@ def evaluate(
 
     tree = load_tree(truth)
     folders = submissions_in(submissions)
-    found = gather(tree, folders)
+    gathered = gather(tree, folders)
     spent = read_budgets(budget, tree.revision) if budget else None
-    results = evaluate_scores(tree, found.scores)
-    page = write_leaderboard(out, results, tree, scores=found.scores, costs=found.costs, marks=found.marks, budget=spent)
+    results = evaluate_scores(tree, gathered.scores)
+    page = write_leaderboard(
+        out, results, tree, scores=gathered.scores, costs=gathered.costs, marks=gathered.marks, budget=spent
+    )
     read = f"{len(folders)} read: {', '.join(map(str, folders))}" if folders else "none; the truth's own criteria alone"
     typer.echo(f"Submissions: {read}\n")
     for board in boards(results, tree):

@@ -32,16 +32,16 @@ def verify(
     from safer_bench.dataset.tree import load_tree
     from safer_bench.dataset.verify import choose_rows, problems
 
-    found = load_tree(tree)
-    wrong = list(problems(found))
+    truth = load_tree(tree)
+    wrong = list(problems(truth))
     for problem in wrong:
         typer.echo(problem)
     if wrong:
         raise typer.Exit(1)
-    typer.echo(f"{found.path}: {len(found.manifest['files'])} files as in the manifest, schema and sums in order")
+    typer.echo(f"{truth.path}: {len(truth.manifest['files'])} files as in the manifest, schema and sums in order")
     if rows:
-        chosen = choose_rows(found["layer_drops"], rows, seed, dataset)
-        _remeasure(found, chosen, network or [], perturbation or [], is_named=bool(dataset))
+        drawn = choose_rows(truth["layer_drops"], rows, seed, dataset)
+        _remeasure(truth, drawn, network or [], perturbation or [], is_named=bool(dataset))
 
 
 def _remeasure(

@@ -65,14 +65,14 @@ def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
             number, of = request.pop("shard")
             del request["share"]
             runs.setdefault(json.dumps([of, request], sort_keys=True), {})[number] = folder
-    for key, found in runs.items():
+    for key, shards in runs.items():
         of = json.loads(key)[0]
-        missing = sorted(set(range(1, of + 1)) - set(found))
+        missing = sorted(set(range(1, of + 1)) - set(shards))
         if missing:
             raise BadInput(
                 f"of {of} shards of a run, {', '.join(map(str, missing))} are not among the run folders; give all of them"
             )
-    return [list(found.values()) for found in runs.values()]
+    return [list(shards.values()) for shards in runs.values()]
 
 
 def _joined(shards: Sequence[RunFolder]) -> pa.Table:
@@ -87,7 +87,7 @@ def _joined(shards: Sequence[RunFolder]) -> pa.Table:
 
 
 def _scores(submissions: Sequence[Submission]) -> dict[str, pa.Table]:
-    pairs = Counter(pair for found in submissions for pair in _scored(found.scores))
+    pairs = Counter(pair for submission in submissions for pair in _scored(submission.scores))
     repeated = sorted(pair for pair, times in pairs.items() if times > 1)
     if repeated:
         raise BadInput("criterion {!r} is in two score folders for network {!r}; give it once".format(*repeated[0]))
@@ -111,8 +111,8 @@ def _described(submissions: Sequence[Submission]) -> list[dict[str, object]]:
     """Return a row for each criterion, which all folders describe alike."""
     every = [
         {"criterion": item.name, **item.model_dump(exclude={"name"})}
-        for found in submissions
-        for item in found.card.criteria
+        for submission in submissions
+        for item in submission.card.criteria
     ]
     rows = {item["criterion"]: item for item in every}
     differing = [item["criterion"] for item in every if item != rows[item["criterion"]]]

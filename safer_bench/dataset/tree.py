@@ -43,21 +43,21 @@ class Tree(Mapping[str, pa.Table]):
         """
         path = self.path / MANIFEST
         try:
-            found = json.loads(path.read_text())
+            manifest = json.loads(path.read_text())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingData(
                 f"{self.path}: no dataset tree (it has no {MANIFEST}). Name the folder of one, or make one: safer-bench demo"
             ) from error
         except ValueError as error:
             raise BadInput(f"{path}: damaged ({text_of(error)}); get the tree again") from error
-        if not isinstance(found, dict) or not {"schema", "contents", "files", "seed"} <= set(found):
+        if not isinstance(manifest, dict) or not {"schema", "contents", "files", "seed"} <= set(manifest):
             raise BadInput(f"{path}: no manifest of a dataset tree (it lacks schema, contents, files or seed)")
-        if found.get("schema") != schema.VERSION:
+        if manifest.get("schema") != schema.VERSION:
             raise BadInput(
-                f"{self.path}: schema version {found.get('schema')}, expected {schema.VERSION}. Use the safer-bench "
+                f"{self.path}: schema version {manifest.get('schema')}, expected {schema.VERSION}. Use the safer-bench "
                 "release that wrote it, or get the current truth"
             )
-        return found
+        return manifest
 
     @property
     def revision(self) -> str:
@@ -121,12 +121,12 @@ def load_truth(path: str | Path | None = None, table: str = "layer_drops", split
     tree = load_tree(path)
     if table not in tree:
         raise BadInput(f"{tree.path}: has no table {table!r}; its tables: {', '.join(tree)}")
-    found = tree[table]
+    rows = tree[table]
     if split is None:
-        return found
-    if "split" not in found.schema.names or split not in SPLITS:
+        return rows
+    if "split" not in rows.schema.names or split not in SPLITS:
         raise BadInput(f"{tree.path}: table {table!r} has no split {split!r}; tables of networks have {', '.join(SPLITS)}")
-    return found.filter(pc.field("split") == split)
+    return rows.filter(pc.field("split") == split)
 
 
 def _read_table(tree: Tree, table: str) -> pa.Table:
@@ -143,9 +143,9 @@ def _read_file(path: Path, digest: str, table: str) -> pa.Table:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise BadInput(f"{path}: missing, but in the manifest; get the tree again") from error
-    found = files.sha256_of(data)
-    if found != digest:
-        raise BadInput(f"{path}: SHA-256 {found[:16]}, the manifest says {digest[:16]}; get the tree again")
+    actual = files.sha256_of(data)
+    if actual != digest:
+        raise BadInput(f"{path}: SHA-256 {actual[:16]}, the manifest says {digest[:16]}; get the tree again")
     try:
         result = files.read_parquet(data)
     except pa.ArrowException as error:
@@ -183,10 +183,14 @@ def split_files(name: str, table: pa.Table) -> dict[str, pa.Table]:
     """Return a table by file name within the tree: one file a split, or ``full`` for tables without networks."""
     if "split" not in table.schema.names:
         return {f"{name}/{NO_SPLIT}-00000-of-00001.parquet": table}
-    parts: dict[str, list[pa.Table]] = {split: [] for split in SPLITS}
+    by_split: dict[str, list[pa.Table]] = {split: [] for split in SPLITS}
     for run in runs(table, "split"):
-        parts[run["split"][0].as_py()].append(run)
-    return {f"{name}/{split}-00000-of-00001.parquet": pa.concat_tables(part) for split, part in parts.items() if part}
+        by_split[run["split"][0].as_py()].append(run)
+    return {
+        f"{name}/{split}-00000-of-00001.parquet": pa.concat_tables(of_split)
+        for split, of_split in by_split.items()
+        if of_split
+    }
 
 
 def runs(table: pa.Table, column: str) -> Iterator[pa.Table]:

@@ -106,9 +106,9 @@ def statements(datasets: Iterable[str]) -> Statements:
     shown = " and of ".join(KNOWN[name][1] for name in known)
 
     def of_each(of_known: Iterable[str], unknown: str) -> tuple[str, ...]:
-        found = tuple(f"Of {called}: {text}" if others else text for text in of_known) if known else ()
+        stated = tuple(f"Of {called}: {text}" if others else text for text in of_known) if known else ()
         unstated = f"Of data {', '.join(map(repr, others))}: {unknown} is not known here; whoever measured them states it."
-        return (*found, unstated) if others else found
+        return (*stated, unstated) if others else stated
 
     labels = (
         f"No human annotated anything. Right and wrong follow from the labels of the source datasets ({called}), whose "

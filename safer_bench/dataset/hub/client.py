@@ -92,14 +92,14 @@ def _explain(error: BaseException, doing: str, mend: str) -> SaferBenchError | N
         chain.append(chain[-1].__cause__ or chain[-1].__context__)  # type: ignore[arg-type]
     if isinstance(error, HFValidationError):
         return BadInput(f"no name of a repository ({text_of(error)}); expected ORG/NAME")
-    status = next((found.response.status_code for found in chain if isinstance(found, HfHubHTTPError)), None)
+    status = next((cause.response.status_code for cause in chain if isinstance(cause, HfHubHTTPError)), None)
     if status in ADVICE:
         return HubError(f"the Hub refused to {doing} ({status}): {ADVICE[status]}")
     if status is not None and status < 500 and status != 429:
         return HubError(f"the Hub refused to {doing} ({status}): {_brief(error)}")
     transport = HfHubHTTPError.__mro__[1]  # HTTPError of the client that this huggingface_hub uses
     lost = (transport, ConnectionError, TimeoutError, LocalEntryNotFoundError)
-    if status is None and not any(isinstance(found, lost) for found in chain):
+    if status is None and not any(isinstance(cause, lost) for cause in chain):
         return None
     what = f"it answers {status}" if status else _brief(chain[-1])
     return HubUnreachable(f"the Hub at {_host()} cannot be reached to {doing} ({what}); {mend}")

@@ -110,8 +110,8 @@ def _is_ours(api: "HfApi", release: Release, repo_id: str, head: str, theirs: Ma
         return False
     path = api.hf_hub_download(repo_id, release.marker, repo_type=release.repo_type, revision=head)
     try:
-        found = json.loads(Path(path).read_text())
-        known = set(found["files"]) if release.repo_type == "dataset" else {f"{name}.safetensors" for name in found}
+        marker = json.loads(Path(path).read_text())
+        known = set(marker["files"]) if release.repo_type == "dataset" else {f"{name}.safetensors" for name in marker}
     except (ValueError, TypeError, KeyError):
         return False
     return set(theirs) <= known | {release.marker} | ({"README.md", "parts.json"} if release.repo_type == "model" else set())

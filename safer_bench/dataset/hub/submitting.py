@@ -31,19 +31,19 @@ def submit(folder: Path, repo_id: str, truth: Mapping[str, pa.Table]) -> str:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     card = read_submission(folder, truth).card
-    name, place = card.name, f"submissions/{card.name}"
+    name, remote = card.name, f"submissions/{card.name}"
     code = {item.code.partition(":")[0] for item in card.criteria if item.code}  # without it `check` refuses the card
     offered = [file for file in (*SUBMISSION_FILES, *sorted(code)) if (folder / file).is_file()]
     with told(f"open a pull request on {repo_id}", "look first whether it is open already"):
         api = open_api()
         there = set(api.list_repo_files(repo_id, repo_type="dataset"))
-        stale = [file for file in SUBMISSION_FILES if f"{place}/{file}" in there and file not in offered]
+        stale = [file for file in SUBMISSION_FILES if f"{remote}/{file}" in there and file not in offered]
         request = api.create_commit(
             repo_id,
             repo_type="dataset",
             operations=[
-                *(CommitOperationAdd(f"{place}/{file}", folder / file) for file in offered),
-                *(CommitOperationDelete(f"{place}/{file}", is_folder=False) for file in stale),
+                *(CommitOperationAdd(f"{remote}/{file}", folder / file) for file in offered),
+                *(CommitOperationDelete(f"{remote}/{file}", is_folder=False) for file in stale),
             ],
             commit_message=f"Submission {name}",
             create_pr=True,

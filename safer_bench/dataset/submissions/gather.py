@@ -45,8 +45,8 @@ def submission_folders(root: Path) -> list[Path]:
     if not root.is_dir():
         raise BadInput(f"{root}: no such folder; expected submissions/ or submissions/NAME")
     folders = (root, *sorted(path for path in root.iterdir() if path.is_dir()))
-    found = [folder for folder in folders if any((folder / name).is_file() for name in OF_A_SUBMISSION)]
-    return [root] if root in found else found
+    submissions = [folder for folder in folders if any((folder / name).is_file() for name in OF_A_SUBMISSION)]
+    return [root] if root in submissions else submissions
 
 
 def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> Gathered:
@@ -66,8 +66,8 @@ def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> Gathered:
 
 
 def _scores(sources: Sequence[tuple[str, pa.Table]]) -> pa.Table:
-    given = Counter(name for _, table in sources for name in set(table["criterion"].unique().to_pylist()))
-    repeated = pa.array([name for name, count in given.items() if count > 1], pa.string())
+    n_sources = Counter(name for _, table in sources for name in set(table["criterion"].unique().to_pylist()))
+    repeated = pa.array([name for name, count in n_sources.items() if count > 1], pa.string())
     once = [table.filter(pc.invert(pc.is_in(table["criterion"], repeated))) for _, table in sources]
     again = [(where, table.filter(pc.is_in(table["criterion"], repeated)).to_pylist()) for where, table in sources]
     return schema.in_order(pa.concat_tables([schema.build("scores", score_table.agreed(again)), *once]))
@@ -76,9 +76,13 @@ def _scores(sources: Sequence[tuple[str, pa.Table]]) -> pa.Table:
 def _costs(truth: Mapping[str, pa.Table], submissions: Sequence[Submission]) -> pa.Table:
     """Return what scores cost: the tree's own figures first, and of submissions those of the criteria on their cards."""
     rows = truth["costs"].to_pylist() if "costs" in truth else []
-    for found in submissions:
-        names = {item.name for item in found.card.criteria}
-        rows += [row for row in (found.costs.to_pylist() if found.costs is not None else []) if row["criterion"] in names]
+    for submission in submissions:
+        names = {item.name for item in submission.card.criteria}
+        rows += [
+            row
+            for row in (submission.costs.to_pylist() if submission.costs is not None else [])
+            if row["criterion"] in names
+        ]
     first: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
         first.setdefault((row["criterion"], row["network"]), row)
@@ -109,8 +113,8 @@ def read_budgets(folder: Path, revision: str) -> pa.Table:
             )
     if not tables:
         raise BadInput(f"{folder}: no budget_results-*.parquet; `safer-bench budget --task TASK --out {folder}` writes one")
-    found = schema.in_order(pa.concat_tables(tables))
-    if found.group_by(BUDGET_KEY).aggregate([]).num_rows < found.num_rows:
+    budgets = schema.in_order(pa.concat_tables(tables))
+    if budgets.group_by(BUDGET_KEY).aggregate([]).num_rows < budgets.num_rows:
         names = ", ".join(sorted(path.name for path in folder.glob("budget_results-*.parquet")))
         raise BadInput(f"{folder}: two of its files hold the same budgets; remove the older one of {names}")
-    return found
+    return budgets

@@ -55,15 +55,15 @@ def marks_of(truth: Mapping[str, pa.Table], submissions: Mapping[Path, Submissio
         BadInput: a record that cannot be read.
     """
     own = truth["scores"] if "scores" in truth else schema.build("scores", [])
-    found = dict.fromkeys(own["criterion"].unique().to_pylist(), RECOMPUTED)
+    marks = dict.fromkeys(own["criterion"].unique().to_pylist(), RECOMPUTED)
     for folder, submission in submissions.items():
         known = _read(folder.resolve().parent / RECORD).get(folder.resolve().name, {})
         for item in submission.card.criteria:
             same = known.get(item.name) == scores_digest(submission.scores, item.name)
             if not same and _cells(submission.scores, item.name) - _cells(own, item.name):
-                found[item.name] = REPORTED
-            found.setdefault(item.name, RECOMPUTED)
-    return found
+                marks[item.name] = REPORTED
+            marks.setdefault(item.name, RECOMPUTED)
+    return marks
 
 
 def _cells(scores: pa.Table, criterion: str) -> set[tuple[object, ...]]:

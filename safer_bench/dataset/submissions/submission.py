@@ -160,8 +160,8 @@ def _read_card(path: Path) -> SubmissionCard:
         raise BadSubmission(f"{path}: missing; `safer-bench score CRITERION --out {path.parent}` writes one") from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the file"
-        raise BadSubmission(f"{path}: {place}: {first['msg']} (found {_SHORT.repr(first['input'])})") from error
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise BadSubmission(f"{path}: {field}: {first['msg']} (found {_SHORT.repr(first['input'])})") from error
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:  # PyYAML raises ValueError for odd dates
         raise BadSubmission(f"{path}: no YAML: {text_of(error)}") from error
     names = [item.name for item in card.criteria]
@@ -223,12 +223,13 @@ def _with_tracks(table: pa.Table, card: SubmissionCard, path: Path) -> list[dict
         name = row.get("criterion", only)
         if name not in tracks:
             raise BadSubmission(f"{path}, row {number}: criterion {name!r} is not in submission.yaml ({', '.join(tracks)})")
-        given = {key: row.get(key) for key in ("network", "layer", "perturbation", "level", "score")}
-        given |= {key: _number(given[key]) for key in ("score", "level")} | {"perturbation": given["perturbation"] or None}
-        given["spread"] = _spread(_number(row.get("spread")), f"{path}, row {number}")
-        if given["level"] is not None and not isinstance(given["level"], int | float):
-            raise BadSubmission(f"{path}, row {number}: level is {given['level']!r}; expected a number")
-        rows.append({"criterion": name, "track": tracks[name], **given})
+        values = {key: row.get(key) for key in ("network", "layer", "perturbation", "level", "score")}
+        values |= {key: _number(values[key]) for key in ("score", "level")}
+        values["perturbation"] = values["perturbation"] or None
+        values["spread"] = _spread(_number(row.get("spread")), f"{path}, row {number}")
+        if values["level"] is not None and not isinstance(values["level"], int | float):
+            raise BadSubmission(f"{path}, row {number}: level is {values['level']!r}; expected a number")
+        rows.append({"criterion": name, "track": tracks[name], **values})
     unscored = set(tracks) - {row["criterion"] for row in rows}
     if unscored:
         raise BadSubmission(f"{path}: criterion {min(unscored)!r} of submission.yaml has no scores")
