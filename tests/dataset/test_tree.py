@@ -3,6 +3,7 @@
 import inspect
 import json
 import shutil
+from pathlib import Path
 
 import datasets
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from safer_bench.dataset.documents.render import render_documents
+from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import content_hash, load_tree, load_truth, write_tree
 from safer_bench.dataset.verify import problems
 from safer_bench.errors import BadInput, MissingData
@@ -265,3 +267,19 @@ def test_the_committed_truth_loads_in_both_splits_and_holds_the_zoo(tmp_path):
 def test_the_committed_tree_is_what_its_manifest_says():
     """A formatter that touched one generated file would already make it another tree."""
     assert list(problems(load_tree(COMMITTED))) == []
+
+
+def test_a_tree_that_cannot_be_put_in_its_place_leaves_the_older_one_there(small_run, tmp_path, monkeypatch):
+    pack([small_run], [], tmp_path / "tree")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    rename = Path.rename
+
+    def refuse(path, target):
+        if path.name == ".tree.partial":
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(BadInput, match=r"tree: cannot be written \(No space left on device\)"):
+        pack([small_run], [], tmp_path / "tree")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
