@@ -67,7 +67,7 @@ def main() -> None:
         for spec in wanted.networks:
             full = sb.load_network(spec)
             part = full.examples(0, wanted.examples)
-            found += ratios(sb.Network(full.model, *part, name=spec, probe=full.probe), wanted.layers, exact)
+            found += ratios(sb.Network(full.model, *part, name=spec, calibration=full.calibration), wanted.layers, exact)
         spread, wrong = np.array(found).T
         print(f"{name}: {len(found)} cells, quantiles {QUANTILES}")
         for what, values in (("spread", spread), ("wrong", wrong)):

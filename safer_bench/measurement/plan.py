@@ -194,8 +194,8 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
     """Refuse what could not be measured, before anything is.
 
     Raises:
-        BadInput: no layers, no probes, more examples or draws than there are, no probe examples for gradients, a model that
-            fails in float64, or one that answers the same images differently each time.
+        BadInput: no layers, no probes, more examples or draws than there are, no calibration examples for gradients, a
+            model that fails in float64, or one that answers the same images differently each time.
     """
     if not network.layers:
         raise BadInput(
@@ -213,6 +213,9 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
     if not stops:
         return
     if max(stops) > N_PARTS:
-        raise BadInput(f"gradient perturbations have {N_PARTS} different draws, one for each part of the probe examples")
-    if len(network.probe[1]) < N_PARTS:
-        raise BadInput(f"network {network.name!r}: {len(network.probe[1])} probe examples, expected at least {N_PARTS}")
+        raise BadInput(
+            f"gradient perturbations have {N_PARTS} different draws, one for each part of the calibration examples"
+        )
+    n_calibration = len(network.calibration[1])
+    if n_calibration < N_PARTS:
+        raise BadInput(f"network {network.name!r}: {n_calibration} calibration examples, expected at least {N_PARTS}")

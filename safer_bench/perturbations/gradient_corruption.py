@@ -1,4 +1,4 @@
-"""The first-order worst case of a bounded norm, from gradients of the loss on probe examples."""
+"""The first-order worst case of a bounded norm, from gradients of the loss on calibration examples."""
 
 import math
 

@@ -28,17 +28,17 @@ def write_scores(
     networks: Sequence[Network],
     levels: Levels,
     report: Report = lambda *_: None,
-    probe_sets: int = 1,
+    calibration_sets: int = 1,
 ) -> None:
     """Score networks by criteria and write a submission: scores, costs and card.
 
     Args:
         out: its folder; its last part is the submission's name.
         specs: names of criteria, or ``FILE.py:FUNC``; such a file is copied into the folder.
-        networks: networks with probe examples.
+        networks: networks with calibration examples.
         levels: the perturbations that aware criteria are asked about.
         report: called with (step, done, total).
-        probe_sets: disjoint sets of probe examples that scores from examples are averaged over; costs are of all of them.
+        calibration_sets: disjoint sets of calibration examples that scores are averaged over; costs are of all of them.
 
     Raises:
         UnknownName: no criterion has that name.
@@ -47,12 +47,12 @@ def write_scores(
     """
     entries = [parse_criterion(spec) for spec in specs]
     code = _code(specs, entries, networks)
-    _card(out.resolve().name, entries, networks, code, levels, probe_sets)
+    _card(out.resolve().name, entries, networks, code, levels, calibration_sets)
     files.check_writable(out)
     rows, costs, refused = list[dict[str, Any]](), list[dict[str, Any]](), list[str]()
     done, total = 0, len(entries) * len(networks)
     for network in networks:
-        sweeps = probe_sweeps(network, probe_sets)
+        sweeps = calibration_sweeps(network, calibration_sets)
         for entry in entries:
             report(f"scoring {network.name} {entry.name}", done, total)
             done += 1
@@ -66,7 +66,7 @@ def write_scores(
     scored = {row["criterion"] for row in costs}
     if scored:
         kept = [entry for entry in entries if entry.name in scored]
-        card = _card(out.resolve().name, kept, networks, code, levels, probe_sets)
+        card = _card(out.resolve().name, kept, networks, code, levels, calibration_sets)
         write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
         for path in set(code.values()):
             files.write_bytes(out / path.name, path.read_bytes())
@@ -106,16 +106,18 @@ def _check_once(kind: str, names: Sequence[str]) -> None:
         raise BadInput(f"two {kind} arguments are called {repeated[0]!r}; a submission holds each name once")
 
 
-def probe_sweeps(network: Network, n_sets: int) -> list[Sweep]:
-    """Return a sweep over each of ``n_sets`` disjoint sets of a network's probe examples, of 512 where there are as many.
+def calibration_sweeps(network: Network, n_sets: int) -> list[Sweep]:
+    """Return a sweep over each of ``n_sets`` disjoint sets of calibration examples, of 512 where there are as many.
 
     Raises:
-        BadInput: fewer probe examples than sets.
+        BadInput: fewer calibration examples than sets.
     """
-    size = min(EXAMPLES, len(network.probe[1]) // n_sets)
+    size = min(EXAMPLES, len(network.calibration[1]) // n_sets)
     if size == 0:
-        raise BadInput(f"network {network.name!r}: {len(network.probe[1])} probe examples; expected {n_sets} sets of them")
-    suffixes = Suffixes(network.model, network.probe[0])
+        raise BadInput(
+            f"network {network.name!r}: {len(network.calibration[1])} calibration examples; expected {n_sets} sets of them"
+        )
+    suffixes = Suffixes(network.model, network.calibration[0])
     return [Sweep(network, examples=size, first=i * size, suffixes=suffixes) for i in range(n_sets)]
 
 
@@ -139,7 +141,7 @@ def _card(
     networks: Sequence[Network],
     code: Mapping[str, Path],
     levels: Levels,
-    probe_sets: int,
+    calibration_sets: int,
 ) -> SubmissionCard:
     facts = ("name", "track", "needs", "formula", "source")
     criteria = [{fact: getattr(entry, fact) for fact in facts} for entry in entries]
@@ -152,7 +154,7 @@ def _card(
         "criteria": criteria,
         "weights": {network.name: network.weights_sha256 for network in networks},
         "levels": {each.name: list(values) for each, values in levels} if any(entry.aware for entry in entries) else {},
-        "probe_sets": probe_sets,
+        "calibration_sets": calibration_sets,
     }
     try:
         return SubmissionCard.model_validate(found)
@@ -196,7 +198,7 @@ def recompute(
     tasks = [(network, [name for name in entries if (name, network.name) in given]) for network in networks]
     done, total = 0, sum(len(names) for _, names in tasks)
     for network, names in tasks:
-        sweeps = probe_sweeps(network, submission.card.probe_sets)
+        sweeps = calibration_sweeps(network, submission.card.calibration_sets)
         for name in names:
             report(f"scoring {network.name} {name}", done, total)
             done += 1

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from safer_bench.errors import BadInput
-from safer_bench.measurement.gradients import ProbeGradients
+from safer_bench.measurement.gradients import CalibrationGradients
 from safer_bench.measurement.measure import measure
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.plan import Plan, make_protocol
@@ -68,9 +68,9 @@ def test_rows_do_not_depend_on_what_else_is_measured(tiny):
     assert alone.equals(among)
 
 
-def test_gradients_are_those_of_the_mean_loss_on_the_draws_part_of_the_probe_set(tiny):
-    gradients = ProbeGradients(tiny)
-    images, labels = tiny.probe  # 40 examples: parts of 2
+def test_gradients_are_those_of_the_mean_loss_on_the_draws_part_of_the_calibration_examples(tiny):
+    gradients = CalibrationGradients(tiny)
+    images, labels = tiny.calibration  # 40 examples: parts of 2
     model = deepcopy(tiny.model).double()
     F.cross_entropy(model(images[6:8].double()), labels[6:8]).backward()
     expected = model.hidden.weight.grad.numpy()
@@ -83,18 +83,18 @@ def test_gradients_are_those_of_the_mean_loss_on_the_draws_part_of_the_probe_set
 
 def test_gradients_do_not_depend_on_what_the_caller_froze_or_switched_off(tiny):
     """A frozen parameter has no gradient of its own, and was once taken for one with gradient zero."""
-    expected = ProbeGradients(tiny).gradient("hidden", 0)
+    expected = CalibrationGradients(tiny).gradient("hidden", 0)
     tiny.model.requires_grad_(False)
     with torch.no_grad():
-        assert np.array_equal(ProbeGradients(tiny).gradient("hidden", 0), expected)
+        assert np.array_equal(CalibrationGradients(tiny).gradient("hidden", 0), expected)
     assert not any(parameter.requires_grad for parameter in tiny.model.parameters())
 
 
-def test_gradient_perturbations_need_probe_examples(tiny):
+def test_gradient_perturbations_need_calibration_examples(tiny):
     bare = Network(tiny.model, tiny.images, tiny.labels, name="bare")
     with pytest.raises(BadInput) as error:
         measure(bare, ["gradient_corruption_l2"])
-    assert str(error.value) == "network 'bare' has no probe examples; give Network(..., probe=(images, labels))"
+    assert str(error.value) == "network 'bare' has no calibration examples; give Network(..., calibration=(images, labels))"
 
 
 @pytest.mark.parametrize(
