@@ -16,8 +16,8 @@ import numpy as np
 
 import safer_bench as sb
 from safer_bench.measurement.answers.tuning import tune_allocator
+from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.perturbations.loading import perturbations
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.truth.area import tolerated_level
@@ -46,7 +46,7 @@ def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
     """Return the median over layers of the mean drop, in units of (clean - chance)."""
     n_examples, draws = NETWORKS[engine.network.name]
     protocol = make_protocol([f"{entry.name}:{level!r}"], draws, n_examples, SEED)
-    rows = [row for unit in Plan(engine.network, protocol).units() for row in engine.measure(unit.probes)]
+    rows = [row for unit in Design(engine.network, protocol).units() for row in engine.measure(unit.probes)]
     drops: dict[str, list[float]] = {}
     for row in rows:
         drops.setdefault(row["layer"], []).append((row["broken"] - row["fixed"]) / row["n_examples"])

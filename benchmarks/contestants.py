@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 import safer_bench as sb
 from safer_bench.measurement.answers.tuning import arranged, tune_allocator
+from safer_bench.measurement.design import Design, Probe, make_protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, Probe, make_protocol
 from safer_bench.measurement.rows import Weights
 
 Counts = list[list[int]]
@@ -133,7 +133,7 @@ def workload(network: str, examples: int, draws: int, layers: int | None) -> tup
     """Return a network with its first examples, and noise probes of its layers (evenly chosen where fewer are wanted)."""
     full = sb.load_network(network)
     cut = sb.Network(full.model, full.images[:examples], full.labels[:examples], name=full.name)
-    units = list(Plan(cut, make_protocol(["gaussian_noise:0.3"], draws)).units())
+    units = list(Design(cut, make_protocol(["gaussian_noise:0.3"], draws)).units())
     chosen = np.linspace(0, len(units) - 1, layers or len(units)).round().astype(int)
     return cut, [probe for index in chosen for probe in units[index].probes]
 

@@ -12,8 +12,8 @@ import numpy as np
 
 import safer_bench as sb
 from safer_bench.measurement.answers.tuning import tune_allocator
+from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, make_protocol
 
 NETWORKS = ("digits_cnn", "digits_mlp", "digits_resnet", "digits_vit", "vgg10")
 PAIRS = {
@@ -32,7 +32,7 @@ def effects(network: sb.Network, draws: int, n_examples: int) -> dict[tuple[str,
     levels = ",".join(map(repr, LEVELS))
     protocol = make_protocol([f"{name}:{levels}" for pair in PAIRS.values() for name in pair], draws, n_examples, SEED)
     engine, found = Engine(network, SEED), {}
-    for unit in Plan(network, protocol).units():
+    for unit in Design(network, protocol).units():
         for row in engine.measure(unit.probes):
             values = 100 * (row["broken"] - row["fixed"]) / n_examples, row["loss_increase"]
             found.setdefault((row["perturbation"], row["level"]), {}).setdefault(row["layer"], []).append(values)

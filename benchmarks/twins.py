@@ -16,8 +16,8 @@ from scipy import stats
 
 import safer_bench as sb
 from safer_bench.measurement.answers.tuning import tune_allocator
+from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.networks.zoo.twins import ARCHITECTURES, N_SEEDS
 from safer_bench.perturbations.loading import perturbations
 from safer_bench.truth.area import area_weights
@@ -40,7 +40,7 @@ def figures(name: str, draws: int, n_examples: int) -> Figures:
     }
     engine = Engine(network, SEED)
     lost: dict[str, dict[float, list[float]]] = {each: {} for each in PERTURBATIONS}
-    for unit in Plan(network, make_protocol(PERTURBATIONS, draws, n_examples, SEED)).units():
+    for unit in Design(network, make_protocol(PERTURBATIONS, draws, n_examples, SEED)).units():
         for row in engine.measure(unit.probes):
             can_lose = row["correct_clean"] / n_examples - 1 / network.n_classes
             share = (row["broken"] - row["fixed"]) / n_examples / can_lose

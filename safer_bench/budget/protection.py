@@ -8,8 +8,9 @@ import numpy as np
 from safer_bench.budget.baselines import ends
 from safer_bench.budget.entrants import Entrant
 from safer_bench.budget.rules import at_most, protected
-from safer_bench.budget.trials import FIRST_AND_LAST, UNIFORM, Report, Trial
+from safer_bench.budget.trials import FIRST_AND_LAST, UNIFORM, Trial
 from safer_bench.budget.whole import WholeNetwork
+from safer_bench.measurement.progress import OnProgress
 from safer_bench.stream import Stream
 
 Array = np.ndarray
@@ -25,7 +26,7 @@ def shielded(
     budgets: Sequence[float],
     levels: Sequence[float],
     draws: int,
-    report: Report,
+    report: OnProgress,
 ) -> Iterator[Trial]:
     """Yield the trials of protection, level by level, the limits and baselines first.
 

@@ -8,12 +8,13 @@ import pyarrow as pa
 
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT, Entrant, entrants
 from safer_bench.budget.images import budget_network
-from safer_bench.budget.intervals import Estimate, accuracy, gain
+from safer_bench.budget.intervals import IntervalEstimate, accuracy, gain
 from safer_bench.budget.protection import EVERYTHING, NOTHING, shielded
 from safer_bench.budget.tasks import Task
-from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM, Report, Trial, compressed
+from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM, Trial, compressed
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
+from safer_bench.measurement.progress import OnProgress
 from safer_bench.networks.network import Network
 from safer_bench.tables import schema
 
@@ -76,7 +77,7 @@ def spend(
     networks: Sequence[Network],
     truth: Mapping[str, pa.Table],
     scores: pa.Table,
-    report: Report = lambda *_: None,
+    report: OnProgress = lambda *_: None,
 ) -> Outcome:
     """Spend budgets on networks by criteria and baselines, and measure what accuracy is left.
 
@@ -115,7 +116,7 @@ def spend(
     )
 
 
-def _trials(wanted: Wanted, whole: WholeNetwork, who: Sequence[Entrant], report: Report) -> list[Trial]:
+def _trials(wanted: Wanted, whole: WholeNetwork, who: Sequence[Entrant], report: OnProgress) -> list[Trial]:
     if wanted.task.name != "protect":
         return list(compressed(whole, wanted.task.name, who, wanted.budgets, report))
     levels = [level for level in wanted.levels if level is not None]
@@ -144,7 +145,7 @@ def _find(trials: Sequence[Trial], like: Trial, name: str) -> Trial | None:
     return next((t for t in trials if (t.name, t.budget, t.level) == (name, like.budget, like.level)), None)
 
 
-def gain_columns(own: Estimate | None, guided: Estimate | None) -> dict[str, float | None]:
+def gain_columns(own: IntervalEstimate | None, guided: IntervalEstimate | None) -> dict[str, float | None]:
     """Return the columns of a gain over uniform, and its share of the truth's gain where that is decided."""
     if own is None:
         return {}

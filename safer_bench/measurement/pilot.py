@@ -9,9 +9,10 @@ from typing import Any
 from safer_bench.errors import BadInput
 from safer_bench.measurement import describe
 from safer_bench.measurement.allocation import STEP, allocate
+from safer_bench.measurement.design import Protocol, make_protocol
 from safer_bench.measurement.gradients import N_PARTS
-from safer_bench.measurement.plan import Protocol, make_protocol
-from safer_bench.measurement.run import Report, measure_into
+from safer_bench.measurement.progress import OnProgress
+from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import files
@@ -87,7 +88,7 @@ def make_plan(
     wanted: Protocol,
     reliability: float,
     max_draws: int,
-    report: Report = lambda *_: None,
+    report: OnProgress = lambda *_: None,
     **how: Any,
 ) -> DrawPlan:
     """Measure a pilot into ``folder/pilot`` and write the plan that follows from it into ``folder/plan.json``.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from safer_bench.errors import MissingData, UnknownName
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Probe
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import perturbations

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from safer_bench.measurement.answers.canonical import Answers
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.gradients import CalibrationGradients
-from safer_bench.measurement.plan import Probe
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import LayerFacts, Perturbed
 from safer_bench.stream import Stream

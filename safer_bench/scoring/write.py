@@ -1,6 +1,6 @@
 """Criteria over networks -> a submission's folder; and the same again, to see whether its scores are what its code gives."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from safer_bench.criteria.criterion import Criterion
 from safer_bench.criteria.loading import criteria, parse_criterion
 from safer_bench.dataset.submissions.submission import Submission, SubmissionCard, write_submission
 from safer_bench.errors import BadInput
+from safer_bench.measurement.progress import OnProgress
 from safer_bench.networks.network import Network
 from safer_bench.registry import is_file_spec
 from safer_bench.scoring.suffixes import Suffixes
@@ -19,15 +20,13 @@ from safer_bench.tables import files, schema
 from safer_bench.tables.controls import ADDED
 from safer_bench.tables.score_table import alike
 
-Report = Callable[[str, int, int], None]
-
 
 def write_scores(
     out: Path,
     specs: Sequence[str],
     networks: Sequence[Network],
     levels: Levels,
-    report: Report = lambda *_: None,
+    report: OnProgress = lambda *_: None,
     calibration_sets: int = 1,
 ) -> None:
     """Score networks by criteria and write a submission: scores, costs and card.
@@ -164,7 +163,7 @@ def _card(
 
 
 def recompute(
-    folder: Path, submission: Submission, networks: Sequence[Network], levels: Levels, report: Report = lambda *_: None
+    folder: Path, submission: Submission, networks: Sequence[Network], levels: Levels, report: OnProgress = lambda *_: None
 ) -> list[str]:
     """Score again what can be: criteria that come with code, and built-in ones. Runs that code.
 

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from safer_bench.errors import BadInput
+from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.gradients import CalibrationGradients
 from safer_bench.measurement.measure import measure
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
 
@@ -36,7 +36,7 @@ def test_counts_equal_those_of_a_loop_written_by_hand(tiny):
     engine = PlainEngine(tiny)
     protocol = make_protocol(SPECS, draws=3, n_examples=20)
     n_moved = 0
-    for unit in Plan(tiny, protocol).units():
+    for unit in Design(tiny, protocol).units():
         for probe, row in zip(unit.probes, engine.measure(unit.probes), strict=True):
             weight = engine.weights.perturbed(probe).weight
             expected = count_by_hand(tiny, unit.layer.name, weight, probe.example_start, 20)
@@ -132,7 +132,7 @@ def test_further_draws_continue_an_earlier_measurement(tiny):
     specs = ["sign_flip:0.5", "quantize:2"]
     engine, rows = PlainEngine(tiny), {}
     for first, draws in ((0, 4), (0, 2), (2, 2)):
-        units = Plan(tiny, make_protocol(specs, draws, 20, first_draw=first)).units()
+        units = Design(tiny, make_protocol(specs, draws, 20, first_draw=first)).units()
         rows[first, draws] = [row for unit in units for row in engine.measure(unit.probes)]
     key = lambda row: (row["perturbation"], row["layer"], row["draw"])  # noqa: E731
     assert sorted(rows[0, 2] + rows[2, 2], key=key) == sorted(rows[0, 4], key=key)

@@ -9,7 +9,7 @@ import torch
 
 from safer_bench.errors import BadInput, MissingData
 from safer_bench.networks import images as images_module
-from safer_bench.networks.training.card import PUBLISHED
+from safer_bench.networks.training.model_card import PUBLISHED
 from tests.conftest import ROOT
 
 

@@ -141,7 +141,7 @@ class WorkUnit:
     probes: tuple[Probe, ...]
 
 
-class Plan:
+class Design:
     """The work units of one network, slice by slice and layer by layer: the order in which least is computed again.
 
     Args:
@@ -154,17 +154,17 @@ class Plan:
 
     def __init__(self, network: Network, protocol: Protocol) -> None:
         self.network = network
-        self._cells: dict[tuple[int, int], list[tuple[Perturbation, float, int]]] = {}
+        self._conditions: dict[tuple[int, int], list[tuple[Perturbation, float, int]]] = {}
         for entry, levels in protocol.perturbations:
             for level in levels:
                 for draw in protocol.draws_of(network.name, entry, level):
-                    self._cells.setdefault(protocol.slice_of(network, draw), []).append((entry, level, draw))
-        self.slices = sorted(self._cells)
+                    self._conditions.setdefault(protocol.slice_of(network, draw), []).append((entry, level, draw))
+        self.slices = sorted(self._conditions)
         self._sizes = dict(self.slices)
 
     def n_probes(self, start: int) -> int:
         """Return the number of probes of each unit on a slice."""
-        return len(self._cells[start, self._sizes[start]])
+        return len(self._conditions[start, self._sizes[start]])
 
     def places(self) -> Iterator[tuple[int, Layer]]:
         """Yield (first example, layer) of each unit in order, without its probes."""
@@ -177,8 +177,8 @@ class Plan:
     def unit(self, start: int, layer: Layer) -> WorkUnit:
         """Return one unit."""
         n_examples = self._sizes[start]
-        cells = self._cells[start, n_examples]
-        return WorkUnit(layer, start, tuple(Probe(layer, *cell, start, n_examples) for cell in cells))
+        conditions = self._conditions[start, n_examples]
+        return WorkUnit(layer, start, tuple(Probe(layer, *condition, start, n_examples) for condition in conditions))
 
     def work(self, start: int, layer: Layer) -> float:
         """Return how much work a unit is, in multiply-accumulates: its probes run the layer and all that follow.
@@ -201,7 +201,7 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
         raise BadInput(
             f"network {network.name!r} has no layers: no weight of a convolution, linear layer or embedding is used"
         )
-    if not Plan(network, protocol).slices:
+    if not Design(network, protocol).slices:
         raise BadInput("nothing to measure: further draws of deterministic perturbations would repeat the first")
     check_answers(network)
     stops = [
