@@ -30,7 +30,7 @@ def ratios(network: sb.Network, n_layers: int, exact: bool) -> list[tuple[float,
     if answers is None or answers.replayed.narrow == exact:
         raise SystemExit(f"{network.name}: not replayed, or bfloat16 is not faster here: {engine.reasons}")
     units = list(Design(network, make_protocol([])).units())
-    found = []
+    of_conditions = []
     for index in np.linspace(0, len(units) - 1, n_layers).round().astype(int):
         replay = engine.replay(units[index].layer)
         for probe in units[index].probes:
@@ -43,8 +43,8 @@ def ratios(network: sb.Network, n_layers: int, exact: bool) -> list[tuple[float,
             usable = np.isfinite(logits).all(1) & np.isfinite(better).all(1)
             if usable.any():
                 trust = FLOAT32 if exact else BFLOAT16
-                found.append(_ratio(logits[usable], better[usable], trust.n_sample + trust.n_suspects, random))
-    return found
+                of_conditions.append(_ratio(logits[usable], better[usable], trust.n_sample + trust.n_suspects, random))
+    return of_conditions
 
 
 def _ratio(logits: np.ndarray, better: np.ndarray, n_sample: int, random: np.random.Generator) -> tuple[float, float]:
@@ -63,13 +63,15 @@ def main() -> None:
     wanted = parser.parse_args()
     torch.set_grad_enabled(False)
     for exact, name in ((True, "float32"), (False, "bfloat16")):
-        found = []
+        of_conditions = []
         for spec in wanted.networks:
             full = sb.load_network(spec)
-            part = full.examples(0, wanted.examples)
-            found += ratios(sb.Network(full.model, *part, name=spec, calibration=full.calibration), wanted.layers, exact)
-        ranges, wrong = np.array(found).T
-        print(f"{name}: {len(found)} conditions, quantiles {QUANTILES}")
+            examples = full.examples(0, wanted.examples)
+            of_conditions += ratios(
+                sb.Network(full.model, *examples, name=spec, calibration=full.calibration), wanted.layers, exact
+            )
+        ranges, wrong = np.array(of_conditions).T
+        print(f"{name}: {len(of_conditions)} conditions, quantiles {QUANTILES}")
         for what, values in (("range", ranges), ("wrong", wrong)):
             print(f"  {what:6}", " ".join(f"{value:8.3f}" for value in np.quantile(values, QUANTILES)))
 

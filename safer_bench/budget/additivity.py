@@ -103,9 +103,9 @@ def _rows(
         "perturbation": entry.name,
     }
     shared |= {"level": level, "n_examples": len(network.labels), "draws": draws}
-    for i, (chosen, drop) in enumerate(zip(sets, joint, strict=True)):
-        names = " ".join(network.layers[layer].name for layer in chosen)
-        drops = {"joint_drop": float(drop), "sum_of_drops": float(alone[chosen].sum())}
+    for i, (members, drop) in enumerate(zip(sets, joint, strict=True)):
+        names = " ".join(network.layers[layer].name for layer in members)
+        drops = {"joint_drop": float(drop), "sum_of_drops": float(alone[members].sum())}
         yield shared | {"set": i, "layers": names} | drops
 
 

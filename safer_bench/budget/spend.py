@@ -100,9 +100,9 @@ def spend(
     who = [entrants(network, wanted.perturbation, truth, scores, wanted.criteria) for network in judged]
     results, allocations, notes = [], [], []
     for i, (network, each) in enumerate(zip(judged, who, strict=True)):
-        part = lambda step, done, total, i=i: report(step, i + done / total, len(networks))  # noqa: E731
-        part(f"{network.name} unchanged", 0, 1)
-        trials = _trials(wanted, WholeNetwork(network), each, part)
+        report_network = lambda step, done, total, i=i: report(step, i + done / total, len(networks))  # noqa: E731
+        report_network(f"{network.name} unchanged", 0, 1)
+        trials = _trials(wanted, WholeNetwork(network), each, report_network)
         identity = {key: getattr(network, key) for key in ("dataset", "split")} | {"network": network.name}
         identity |= {"task": wanted.task.name, "perturbation": wanted.perturbation}
         results += [identity | row for row in _results(trials)]
@@ -131,9 +131,9 @@ def _results(trials: Sequence[Trial]) -> list[dict[str, Any]]:
             gains[id(trial)] = gain(trial.correct, baseline.correct)
     rows = []
     for trial in trials:
-        found = accuracy(trial.correct)
+        estimate = accuracy(trial.correct)
         row: dict[str, Any] = {"criterion": trial.name, "track": trial.track, "level": trial.level, "budget": trial.budget}
-        row |= {"spent": trial.spent, "accuracy": found.mean, "low": found.low, "high": found.high}
+        row |= {"spent": trial.spent, "accuracy": estimate.mean, "low": estimate.low, "high": estimate.high}
         row |= {"n_examples": trial.correct.shape[1], "draws": trial.correct.shape[0]}
         guided = _find(trials, trial, TRUTH_GUIDED)
         rows.append(row | gain_columns(gains.get(id(trial)), gains[id(guided)] if guided else None))

@@ -89,17 +89,17 @@ def _pruning(whole: WholeNetwork, who: Sequence[Entrant], budget: float) -> Plan
         ("erk", "blind"): baselines.erk_counts([layer.shape for layer in layers], n),
     }
     counts |= {(each.name, each.track): pruned_counts(priorities(each.scores), sizes, n) for each in who}
-    return [(*key, None if found is None else found / sizes) for key, found in counts.items()]
+    return [(*key, None if pruned is None else pruned / sizes) for key, pruned in counts.items()]
 
 
 def _quantization(whole: WholeNetwork, who: Sequence[Entrant], budget: float) -> Planned:
     sizes = _sizes(whole)
     n = at_most(budget, int(sizes.sum()))
-    found: Planned = [
+    baseline_bits: Planned = [
         (UNIFORM, "blind", bits(np.full(len(sizes), 0.5), sizes, n)),
         (FIRST_AND_LAST, "blind", baselines.bits_between_ends(sizes, n)),
     ]
-    return found + [(each.name, each.track, bits(priorities(each.scores), sizes, n)) for each in who]
+    return baseline_bits + [(each.name, each.track, bits(priorities(each.scores), sizes, n)) for each in who]
 
 
 def _compressed_weights(whole: WholeNetwork, task: str, amounts: Array) -> dict[str, Array]:

@@ -98,8 +98,8 @@ class WholeNetwork:
 
         def logits(rows: np.ndarray) -> np.ndarray:
             batches = (arranged(batch, torch.channels_last).to(device) for batch in images[rows].split(BATCH_SIZE))
-            found = [functional_call(self._model, changed, (batch,)).double().cpu() for batch in batches]
-            return torch.cat(found).numpy()
+            by_batch = [functional_call(self._model, changed, (batch,)).double().cpu() for batch in batches]
+            return torch.cat(by_batch).numpy()
 
         return logits
 

@@ -96,16 +96,16 @@ def make_protocol(
         UnknownName: no perturbation has that name.
         BadInput: levels that are no numbers, a perturbation named twice, fewer than one draw.
     """
-    chosen_specs = tuple(map(_spec, specs or perturbations()))
-    chosen = tuple(parse_perturbation(spec) for spec in chosen_specs)
-    names = [entry.name for entry, _ in chosen]
+    readable = tuple(map(_spec, specs or perturbations()))
+    parsed = tuple(parse_perturbation(spec) for spec in readable)
+    names = [entry.name for entry, _ in parsed]
     if len(set(names)) < len(names):
         raise BadInput(f"a perturbation is named twice: {', '.join(names)}; give all its levels at once")
     if isinstance(draws, int) and draws < 1:
         raise BadInput(f"{draws} draws; expected at least one")
     if first_draw < 0:
         raise BadInput(f"first draw {first_draw}; draws are counted from 0")
-    return Protocol(chosen_specs, chosen, draws, n_examples, seed, first_draw)
+    return Protocol(readable, parsed, draws, n_examples, seed, first_draw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +122,10 @@ class Shard:
         Raises:
             BadInput: another form, or a number that is not from 1 to n.
         """
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
-        if not found or not 1 <= int(found[1]) <= int(found[2]):
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
             raise BadInput(f"shard {text!r}; expected i/n with i from 1 to n, such as 1/4")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     def stretch(self, n: int) -> tuple[int, int]:
         """Return first and last (exclusive) of this share of n things."""

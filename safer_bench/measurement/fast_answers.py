@@ -65,8 +65,8 @@ class FastAnswers:
         for _, group in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
             same = list(group)
             weights = [self.weights.perturbed(probe) for probe in same]
-            found = [self._settle_condition(replay, same[0], weights, *piece) for piece in pieces]
-            for perturbed, parts in zip(weights, zip(*found, strict=True), strict=True):
+            by_piece = [self._settle_condition(replay, same[0], weights, *piece) for piece in pieces]
+            for perturbed, parts in zip(weights, zip(*by_piece, strict=True), strict=True):
                 yield perturbed, _join(parts)
 
     @property
@@ -81,14 +81,14 @@ class FastAnswers:
         """
         if (start, n_examples) not in self._clean:
             images, labels = self.network.examples(start, n_examples)
-            kept, found = self.replayed.clean_pass(images), {}
+            kept, ranges = self.replayed.clean_pass(images), {}
             canonical = self._canonical_logits(start, n_examples)
             with exact_float32():
-                found["float32"] = error_ranges(float32 := _array(kept.logits()), canonical.numpy())
-                _refuse_others(found["float32"], canonical.numpy())
+                ranges["float32"] = error_ranges(float32 := _array(kept.logits()), canonical.numpy())
+                _refuse_others(ranges["float32"], canonical.numpy())
                 if self.replayed.narrow:
-                    found["bfloat16"] = error_ranges(_array(kept.logits(torch.bfloat16)), float32)
-            self._clean[start, n_examples] = Clean(judge(canonical, labels), found)
+                    ranges["bfloat16"] = error_ranges(_array(kept.logits(torch.bfloat16)), float32)
+            self._clean[start, n_examples] = Clean(judge(canonical, labels), ranges)
         return self._clean[start, n_examples]
 
     def _canonical_logits(self, start: int, n_examples: int) -> Tensor:

@@ -164,7 +164,7 @@ def _disk(
 def _memory(engine: Engine, layers: Sequence[Any], sampled: int, n_examples: int) -> int:
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    kept = max((found.bytes_per_example for found in map(engine.replay, layers) if found), default=0)
+    kept = max((replay.bytes_per_example for replay in map(engine.replay, layers) if replay), default=0)
     return int(peak + max(0, min(kept * n_examples, KEPT_BYTES) - kept * sampled))
 
 

@@ -50,7 +50,7 @@ def measure(
     check_measurable(network, protocol)
     job = job_of([network], protocol, fast=fast)
     units = [Unit(network.name, start, layer.index) for start, layer in Design(network, protocol).places()]
-    found = execute(job, units, Worker(job, [network]), workers, executor)
-    table = pa.concat_tables(files.read_parquet(measured.part) for measured in found)
+    finished = execute(job, units, Worker(job, [network]), workers, executor)
+    table = pa.concat_tables(files.read_parquet(measured.part) for measured in finished)
     wanted = schema.TABLES["layer_drops"]
     return schema.in_order(table.select(wanted.names).cast(wanted))

@@ -145,8 +145,8 @@ class Network:
             text = " ".join(str(error).split())
             raise BadInput(f"network {self.name!r}: running {what} raised {type(error).__name__}: {text:.300}") from error
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(images):
-            found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise BadInput(f"network {self.name!r}: {what} gave {found}; expected logits ({len(images)}, n_classes)")
+            answer = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected logits ({len(images)}, n_classes)")
         return int(logits.shape[1])
 
     @cached_property

@@ -50,5 +50,5 @@ def score(
         return sweep.scores(entry)
     if perturbation is None:
         raise BadInput(f"criterion {entry.name!r} sees the perturbation; give perturbation=NAME")
-    chosen, levels = parse_perturbation(perturbation)
-    return average([sweep.scores(entry, chosen, level) for level in levels], chosen, levels)
+    perturbation_entry, levels = parse_perturbation(perturbation)
+    return average([sweep.scores(entry, perturbation_entry, level) for level in levels], perturbation_entry, levels)

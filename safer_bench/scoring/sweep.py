@@ -38,7 +38,7 @@ class Scored:
 
 def average(each: Sequence[dict[str, float]], perturbation: Perturbation, levels: tuple[float, ...]) -> dict[str, float]:
     """Average an aware criterion over levels, as the area does."""
-    averages = area_of(np.array([[found[layer] for layer in each[0]] for found in each]), levels, perturbation.scale)
+    averages = area_of(np.array([[scores[layer] for layer in each[0]] for scores in each]), levels, perturbation.scale)
     return dict(zip(each[0], averages.tolist(), strict=True))
 
 
@@ -120,12 +120,12 @@ class Sweep:
         if not entry.aware:
             yield None, None, self.scores(entry)
             return
-        for perturbation, chosen in levels:
-            each = [self.scores(entry, perturbation, level) for level in chosen]
+        for perturbation, its_levels in levels:
+            each = [self.scores(entry, perturbation, level) for level in its_levels]
             if entry.track == "level_aware":
-                yield from ((perturbation.name, level, found) for level, found in zip(chosen, each, strict=True))
+                yield from ((perturbation.name, level, scores) for level, scores in zip(its_levels, each, strict=True))
             else:
-                yield perturbation.name, None, average(each, perturbation, chosen)
+                yield perturbation.name, None, average(each, perturbation, its_levels)
 
     def scores(self, entry: Criterion, perturbation: Perturbation | None = None, level: float = 0.0) -> dict[str, float]:
         """Run a criterion once and check what it returns.
@@ -142,9 +142,9 @@ class Sweep:
         model = self._model if built_in else self._copy()
         n_hooks = count_hooks(model)
         try:
-            found = self._call(entry, model, perturbation, level, share=built_in, where=where)
+            returned = self._call(entry, model, perturbation, level, share=built_in, where=where)
             check_untouched(model, n_hooks, self.network.model, where)
-            return checked(found, self._names, where)
+            return checked(returned, self._names, where)
         except BaseException:
             if built_in:
                 self._start()  # whatever it left behind
@@ -183,8 +183,8 @@ class Sweep:
     def _take(self, limit: int) -> Batches:
         """Return the calibration examples a criterion sees, or all of the given ones, in batches on the model's device."""
         if limit not in self._batches:
-            chosen = slice(None) if self._all_given else slice(self._first, self._first + limit)
-            parts = (tensor[chosen].split(self.batch_size) for tensor in (self._images, self._labels))
+            rows = slice(None) if self._all_given else slice(self._first, self._first + limit)
+            parts = (tensor[rows].split(self.batch_size) for tensor in (self._images, self._labels))
             self._batches[limit] = list(zip(*parts, strict=True))
         return self._batches[limit]
 

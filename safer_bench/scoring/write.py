@@ -56,11 +56,11 @@ def write_scores(
             report(f"scoring {network.name} {entry.name}", done, total)
             done += 1
             try:
-                found, cost = _over_sets(sweeps, entry, levels)
+                new_rows, cost = _over_sets(sweeps, entry, levels)
             except BadInput as error:
                 refused.append(str(error))
                 continue
-            rows += [row | {"dataset": network.dataset, "split": network.split} for row in found]
+            rows += [row | {"dataset": network.dataset, "split": network.split} for row in new_rows]
             costs.append(cost)
     scored = {row["criterion"] for row in costs}
     if scored:
@@ -87,9 +87,9 @@ def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence
     _check_once("criterion", [entry.name for entry in entries])
     _check_once("network", [network.name for network in networks])
     pairs = zip(specs, entries, strict=True)
-    found = {entry.name: Path(spec.rpartition(":")[0]) for spec, entry in pairs if is_file_spec(spec)}
-    _check_once("file", [path.name for path in {path.resolve() for path in found.values()}])
-    return found
+    file_of = {entry.name: Path(spec.rpartition(":")[0]) for spec, entry in pairs if is_file_spec(spec)}
+    _check_once("file", [path.name for path in {path.resolve() for path in file_of.values()}])
+    return file_of
 
 
 def _check_own_name(spec: str, name: str) -> None:
@@ -122,14 +122,14 @@ def calibration_sweeps(network: Network, n_sets: int) -> list[Sweep]:
 
 def _over_sets(sweeps: Sequence[Sweep], entry: Criterion, levels: Levels) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return a criterion's rows, means over the sets where it sees examples, with their spread; and what all that cost."""
-    found = [sweep.scored(entry, levels) for sweep in sweeps[: len(sweeps) if entry.of_examples else 1]]
-    scores = np.array([[row["score"] for row in each.rows] for each in found])
-    spreads = scores.std(axis=0, ddof=1).tolist() if len(found) > 1 else [None] * scores.shape[1]
-    columns = zip(found[0].rows, scores.mean(axis=0).tolist(), spreads, strict=True)
-    cost = found[0].cost | {
-        "seconds": sum(each.cost["seconds"] for each in found),
-        "memory": max(each.cost["memory"] for each in found),
-        "forward_equivalents": sum(each.cost["forward_equivalents"] for each in found),
+    scored = [sweep.scored(entry, levels) for sweep in sweeps[: len(sweeps) if entry.of_examples else 1]]
+    scores = np.array([[row["score"] for row in each.rows] for each in scored])
+    spreads = scores.std(axis=0, ddof=1).tolist() if len(scored) > 1 else [None] * scores.shape[1]
+    columns = zip(scored[0].rows, scores.mean(axis=0).tolist(), spreads, strict=True)
+    cost = scored[0].cost | {
+        "seconds": sum(each.cost["seconds"] for each in scored),
+        "memory": max(each.cost["memory"] for each in scored),
+        "forward_equivalents": sum(each.cost["forward_equivalents"] for each in scored),
     }
     return [row | {"score": mean, "spread": spread} for row, mean, spread in columns], cost
 
@@ -148,7 +148,7 @@ def _card(
         if item["name"] in code:
             item["code"] = f"{code[item['name']].name}:{item['name']}"
             item["source"] = item["source"].rpartition("/")[2]  # a path says nothing elsewhere
-    found = {
+    fields = {
         "name": name,
         "criteria": criteria,
         "weights": {network.name: network.weights_sha256 for network in networks},
@@ -156,7 +156,7 @@ def _card(
         "calibration_sets": calibration_sets,
     }
     try:
-        return SubmissionCard.model_validate(found)
+        return SubmissionCard.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}") from error
@@ -190,32 +190,32 @@ def recompute(
     for name, entry in entries.items():
         if entry.track != tracks[name]:
             raise BadInput(f"{folder}: the code of {name!r} is of track {entry.track}, submission.yaml says {tracks[name]}")
-    given: dict[tuple[str, str], dict[tuple[Any, ...], float]] = {}
+    submitted: dict[tuple[str, str], dict[tuple[Any, ...], float]] = {}
     for row in submission.scores.to_pylist():
-        place = (row["perturbation"], row["level"], row["layer"])
-        given.setdefault((row["criterion"], row["network"]), {})[place] = row["score"]
-    tasks = [(network, [name for name in entries if (name, network.name) in given]) for network in networks]
+        key = (row["perturbation"], row["level"], row["layer"])
+        submitted.setdefault((row["criterion"], row["network"]), {})[key] = row["score"]
+    tasks = [(network, [name for name in entries if (name, network.name) in submitted]) for network in networks]
     done, total = 0, sum(len(names) for _, names in tasks)
     for network, names in tasks:
         sweeps = calibration_sweeps(network, submission.card.calibration_sets)
         for name in names:
             report(f"scoring {network.name} {name}", done, total)
             done += 1
-            found, _ = _over_sets(sweeps, entries[name], _asked(given[name, network.name], levels))
-            again = {(row["perturbation"], row["level"], row["layer"]): row["score"] for row in found}
-            _compare(again, given[name, network.name], f"{folder}: criterion {name!r} on network {network.name!r}")
+            rows, _ = _over_sets(sweeps, entries[name], _asked(submitted[name, network.name], levels))
+            again = {(row["perturbation"], row["level"], row["layer"]): row["score"] for row in rows}
+            _compare(again, submitted[name, network.name], f"{folder}: criterion {name!r} on network {network.name!r}")
     return list(dict.fromkeys(name for _, names in tasks for name in names))
 
 
-def _asked(given: Mapping[tuple[Any, ...], float], levels: Levels) -> Levels:
+def _asked(submitted: Mapping[tuple[Any, ...], float], levels: Levels) -> Levels:
     """Return the perturbations that a submission scores, with all their levels."""
-    named = {perturbation for perturbation, _, _ in given}
+    named = {perturbation for perturbation, _, _ in submitted}
     return [(perturbation, each) for perturbation, each in levels if perturbation.name in named]
 
 
-def _compare(found: Mapping[tuple[Any, ...], float], given: Mapping[tuple[Any, ...], float], where: str) -> None:
-    largest = max(map(abs, given.values()))
-    for place, score in given.items():
-        if not alike(score, found[place], largest):
-            at = ", ".join(str(part) for part in place if part is not None)
-            raise BadInput(f"{where}: {at}: submitted {score:g}, computed again {found[place]:g}")
+def _compare(recomputed: Mapping[tuple[Any, ...], float], submitted: Mapping[tuple[Any, ...], float], where: str) -> None:
+    largest = max(map(abs, submitted.values()))
+    for key, score in submitted.items():
+        if not alike(score, recomputed[key], largest):
+            at = ", ".join(str(part) for part in key if part is not None)
+            raise BadInput(f"{where}: {at}: submitted {score:g}, computed again {recomputed[key]:g}")

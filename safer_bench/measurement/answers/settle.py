@@ -56,11 +56,11 @@ class Rung:
 
     def sample(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return which rows ``(n,)`` are sampled: the worst without perturbation, and some at random."""
-        chosen = np.zeros(len(rows), dtype=bool)
-        chosen[random.permutation(len(rows))[: self.trust.n_sample]] = True
+        sampled = np.zeros(len(rows), dtype=bool)
+        sampled[random.permutation(len(rows))[: self.trust.n_sample]] = True
         if self.clean_ranges is not None:
-            chosen[np.argsort(-self.clean_ranges[rows])[: self.trust.n_suspects]] = True
-        return chosen
+            sampled[np.argsort(-self.clean_ranges[rows])[: self.trust.n_suspects]] = True
+        return sampled
 
     def band(self, largest: float) -> float:
         """Return the band for the largest range of the sample."""
@@ -100,13 +100,13 @@ def settle(ladder: Sequence[Rung], rows: np.ndarray, bands: Bands, random: np.ra
     logits = here.logits(rows)
     settled = np.full(len(rows), not above)
     better = logits.copy()
-    chosen = random.random(len(rows)) < here.trust.audit
+    to_check = random.random(len(rows)) < here.trust.audit
     if above and name not in bands.widths:
-        chosen |= here.sample(rows, random)
-        _raise(above, rows, better, chosen, bands, random)
-        settled |= chosen
+        to_check |= here.sample(rows, random)
+        _raise(above, rows, better, to_check, bands, random)
+        settled |= to_check
         bands.widths[name] = here.band(largest_range(logits[settled], better[settled]))
-    while above and (doubtful := (chosen | in_doubt(logits, bands.widths[name])) & ~settled).any():
+    while above and (doubtful := (to_check | in_doubt(logits, bands.widths[name])) & ~settled).any():
         _raise(above, rows, better, doubtful, bands, random)
         settled |= doubtful
         known = settled & np.isfinite(logits).all(1)
@@ -151,8 +151,8 @@ def error_ranges(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
     """Return by how much, at most, differences between the logits of an example are wrong: ``(n,)``, inf where unknown."""
     with np.errstate(invalid="ignore"):
         error = logits - better
-        found = np.asarray(error.max(1) - error.min(1))
-    return np.where(np.isfinite(found), found, np.inf)
+        ranges = np.asarray(error.max(1) - error.min(1))
+    return np.where(np.isfinite(ranges), ranges, np.inf)
 
 
 def largest_range(logits: np.ndarray, better: np.ndarray) -> float:

@@ -154,8 +154,8 @@ def _batches(fit: Examples, recipe: Recipe, generator: torch.Generator) -> Itera
     images, labels = fit
     order = torch.randperm(len(labels), generator=generator)
     for start in range(0, len(order) - recipe.batch_size + 1, recipe.batch_size):
-        chosen = order[start : start + recipe.batch_size]
-        yield augment(images[chosen], recipe, generator), labels[chosen]
+        rows = order[start : start + recipe.batch_size]
+        yield augment(images[rows], recipe, generator), labels[rows]
 
 
 def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
