@@ -45,21 +45,21 @@ def entrants(
     Raises:
         BadInput: a wanted criterion does not score the network under the perturbation, or has the name of the truth.
     """
-    found: dict[tuple[str, str], dict[tuple[float | None, str], float]] = {}
+    values_of: dict[tuple[str, str], dict[tuple[float | None, str], float]] = {}
     for row in scores.filter(pc.field("network") == network.name).to_pylist():
         if row["perturbation"] in (None, perturbation):
-            found.setdefault((row["criterion"], row["track"]), {})[row["level"], row["layer"]] = row["score"]
-    known = {name for name, _ in found}
+            values_of.setdefault((row["criterion"], row["track"]), {})[row["level"], row["layer"]] = row["score"]
+    known = {name for name, _ in values_of}
     _check(wanted, known, network.name, perturbation)
     layers = [layer.name for layer in network.layers]
     kinds = {row["perturbation"]: row for row in truth["perturbations"].to_pylist()}
-    chosen = [
+    scored = [
         Entrant(name, track, _averaged(values, layers, kinds.get(perturbation, {})))
-        for (name, track), values in sorted(found.items())
+        for (name, track), values in sorted(values_of.items())
         if not wanted or name in (*wanted, *SCORED_HERE)
     ]
     missing = [Entrant(name, "blind", _computed(name, network, layers)) for name in SCORED_HERE if name not in known]
-    return chosen + missing + _truth(network, perturbation, truth)
+    return scored + missing + _truth(network, perturbation, truth)
 
 
 def _check(wanted: Sequence[str], known: set[str], network: str, perturbation: str) -> None:
@@ -94,9 +94,9 @@ def _truth(network: Network, perturbation: str, truth: Mapping[str, pa.Table]) -
     }
     if not areas:
         return []
-    found = np.array([areas[layer.name] for layer in network.layers], dtype=np.float64)
+    scores = np.array([areas[layer.name] for layer in network.layers], dtype=np.float64)
     sizes = np.array([layer.parameters for layer in network.layers])
     return [
-        Entrant(TRUTH_GUIDED, "perturbation_aware", found),
-        Entrant(TRUTH_PER_WEIGHT, "perturbation_aware", found / sizes),
+        Entrant(TRUTH_GUIDED, "perturbation_aware", scores),
+        Entrant(TRUTH_PER_WEIGHT, "perturbation_aware", scores / sizes),
     ]

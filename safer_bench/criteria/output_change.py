@@ -128,8 +128,8 @@ def _outputs(model: nn.Module, batches: Batches) -> Iterator[Recorded]:
     """Yield every application of a weight in passes over the examples."""
     for images, _ in batches:
         with torch.no_grad():
-            found = run_recorded(model, batches, images)[1]
-        yield from ((application, torch.ones(())) for application in found)
+            applications = run_recorded(model, batches, images)[1]
+        yield from ((application, torch.ones(())) for application in applications)
 
 
 def _gradients(model: nn.Module, batches: Batches) -> Iterator[Recorded]:

@@ -41,6 +41,7 @@ GIVEN = _column("perturbation", STRING, "what layers get: all of them, or those 
 BUDGET = _column("budget", F64, "global sparsity, mean bits, or share of the weights protected", "the task's own")
 BIT_ERROR_RATE = _column("level", F64, "bit-error rate of what is not protected; null for other tasks", "bit-error rate")
 REVISION = _column("truth_revision", STRING, "content hash of the truth, 16 hex digits")
+# Descriptions are metadata inside published files and keep their bytes: "probe examples" there are calibration examples.
 PROBE = (NETWORK, DATASET, SPLIT, LAYER, PERTURBATION, LEVEL, DRAW)
 
 TABLES: dict[str, pa.Schema] = {

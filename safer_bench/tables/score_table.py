@@ -78,7 +78,7 @@ def agreed(sources: Iterable[tuple[str, list[dict[str, Any]]]]) -> list[dict[str
                 raise BadInput(
                     f"criterion {row['criterion']!r} scores {row['layer']!r} of {row['network']!r} {first['score']:g} in "
                     f"{first_where} and {row['score']:g} in {where}; if these are two criteria, rename the "
-                    "function of one and score it again; if it is one, score it by as many --probe-sets in both"
+                    "function of one and score it again; if it is one, score it by as many --calibration-sets in both"
                 )
     return [row for row, _ in found.values()]
 

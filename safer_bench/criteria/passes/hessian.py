@@ -30,8 +30,8 @@ def _product(gradients: list[Tensor], weights: list[nn.Parameter], vectors: list
     if not pairs:
         return [torch.zeros_like(w) for w in weights]
     outputs, along = zip(*pairs, strict=True)
-    found = torch.autograd.grad(outputs, weights, along, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(w) if h is None else h for w, h in zip(weights, found, strict=True)]
+    derivatives = torch.autograd.grad(outputs, weights, along, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(w) if h is None else h for w, h in zip(weights, derivatives, strict=True)]
 
 
 def hessian_products(model: nn.Module, batches: Batches, vectors: list[Vectors]) -> list[Vectors]:

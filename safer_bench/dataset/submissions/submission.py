@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from safer_bench.errors import BadInput
 from safer_bench.tables import files, schema, score_table
@@ -61,8 +61,12 @@ class SubmissionCard(BaseModel):
     authors: list[str] = Field(default_factory=list, max_length=100)
     licence: str = Field(default="CC-BY-4.0", max_length=100)
     criteria: list[CriterionCard] = Field(min_length=1, max_length=1000)
-    probe_sets: int = Field(
-        default=1, ge=1, le=100, description="disjoint sets of probe examples that scores are means over"
+    calibration_sets: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        validation_alias=AliasChoices("calibration_sets", "probe_sets"),  # the latter in cards of before
+        description="disjoint sets of calibration examples that scores are means over",
     )
     weights: dict[str, str] = Field(default_factory=dict, description="network -> SHA-256 of the weights scored")
     levels: dict[str, list[float]] = Field(
