@@ -33,6 +33,22 @@ class HubUnreachable(HubError):
     """The Hugging Face Hub does not answer, or not to the end."""
 
 
+def text_of(error: BaseException, *, typed: bool = False) -> str:
+    r"""Return what an exception says, on one line: its text, or its type where it has none; ``typed``: its type before it.
+
+    Without the type, an error of the system says why alone, since who catches it names the file.
+
+    >>> text_of(ValueError("a\n  b")), text_of(ValueError("a"), typed=True), text_of(KeyboardInterrupt())
+    ('a b', 'ValueError: a', 'KeyboardInterrupt')
+    >>> text_of(FileNotFoundError(2, "No such file or directory", "gone"))
+    'No such file or directory'
+    """
+    reason = error.strerror if isinstance(error, OSError) and not typed else None
+    text = " ".join((reason or str(error)).split())
+    name = type(error).__name__
+    return ": ".join(filter(None, (name, text))) if typed else text or name
+
+
 def has_torch() -> bool:
     """Tell whether the torch half is installed."""
     return find_spec("torch") is not None

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from safer_bench.errors import BadInput, SaferBenchError, UnknownName
+from safer_bench.errors import BadInput, SaferBenchError, UnknownName, text_of
 
 E = TypeVar("E")
 
@@ -78,7 +78,7 @@ def absolute(spec: str) -> str:
 
 def error_text(error: BaseException) -> str:
     """Return the type and message of an error on one line, and the last line of the user's own code that it passed."""
-    text = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split()))))
+    text = text_of(error, typed=True)
     folders = (str(Path(__file__).parent), sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"))
     ours = (*(folder + os.sep for folder in folders), "<")
     lines = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]

@@ -1,7 +1,6 @@
 """Accuracy against budget, and joint drops against sums, as pictures."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,13 @@ from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT
 from safer_bench.budget.summary import LIMITS, Panel
 from safer_bench.budget.tasks import Task
 from safer_bench.budget.trials import UNIFORM
+from safer_bench.tables.pictures import encoded, new_figure
 
 # Okabe and Ito 2008: told apart by colour-blind readers, and by markers in print
 BEST = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"))
 BASELINE = ("#CC79A7", "P")
 FIXED = {TRUTH_GUIDED: ("#000000", "^"), TRUTH_PER_WEIGHT: ("#E69F00", "*"), UNIFORM: ("#999999", "v")}
-COLUMNS, WIDTH, HEIGHT = 3, 4.6, 3.4
+COLUMNS, WIDTH, HEIGHT, DPI = 3, 4.6, 3.4, 120
 
 
 def curves_png(panels: Sequence[Panel], task: Task) -> bytes:
@@ -40,7 +40,7 @@ def curves_png(panels: Sequence[Panel], task: Task) -> bytes:
         each.set_xlabel(task.unit)
         each.set_ylabel("accuracy, %")
         each.legend(framealpha=0.8, edgecolor="none", fontsize="x-small")
-    return _png(figure)
+    return encoded(figure, dpi=DPI)
 
 
 def _styles(panel: Panel) -> dict[str, tuple[str, str]]:
@@ -76,30 +76,14 @@ def additivity_png(table: pa.Table) -> bytes:
         each.set_title(f"{fit.network}, {fit.perturbation} {fit.level:g}: r = {fit.correlation:.2f}", fontsize="medium")
         each.set_xlabel("sum of single drops, points")
         each.set_ylabel("joint drop, points")
-    return _png(figure)
+    return encoded(figure, dpi=DPI)
 
 
 def _grid(n: int) -> tuple[Any, list[Any]]:
     """Return a figure with n axes."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    columns = min(n, COLUMNS)
-    n_rows = -(-n // columns)
-    figure, axes = pyplot.subplots(
-        n_rows, columns, figsize=(WIDTH * columns, HEIGHT * n_rows), layout="constrained", squeeze=False
-    )
-    for spare in axes.ravel()[n:]:
+    n_columns = min(n, COLUMNS)
+    n_rows = -(-n // n_columns)
+    figure, axes = new_figure(WIDTH * n_columns, HEIGHT * n_rows, n_rows, n_columns)
+    for spare in axes[n:]:
         spare.remove()
-    return figure, list(axes.ravel()[:n])
-
-
-def _png(figure: Any) -> bytes:
-    from matplotlib import pyplot
-
-    drawn = BytesIO()
-    figure.savefig(drawn, dpi=120, format="png")
-    pyplot.close(figure)
-    return drawn.getvalue()
+    return figure, axes[:n]

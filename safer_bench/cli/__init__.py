@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the answer is no, 2 bad usage or bad input, 130 interrupte
 Light: never imports torch.
 """
 
+import errno
 import sys
 
 import typer
@@ -36,6 +37,8 @@ COMMANDS = (
     *(publish, pull, submit),
 )  # in the order of the help
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # no space, no quota, no larger file, nothing but reading
+
 app = typer.Typer(
     name="safer-bench",
     help="Which layers of a trained network are fragile, and which criterion can tell without measuring?",
@@ -55,3 +58,18 @@ def main() -> None:
     except SaferBenchError as error:
         sys.stderr.write(f"Error: {error}\n")
         raise SystemExit(2) from None
+    except Exception as error:
+        full = _full_disk(error)
+        if full is None:
+            raise
+        from safer_bench.tables.files import unwritable
+
+        sys.stderr.write(f"Error: {unwritable(full.filename or 'a temporary or cached file', full)}\n")
+        raise SystemExit(2) from None
+
+
+def _full_disk(error: BaseException | None) -> OSError | None:
+    """Return the refusal behind the error of a library that writes, such as into the Hub's cache; our own files tell it."""
+    while error is not None and not (isinstance(error, OSError) and error.errno in FULL):
+        error = error.__cause__ or error.__context__
+    return error

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.dataset.pinned import REPO_ID, REVISION, pulled_folder
-from safer_bench.errors import BadInput, MissingData
+from safer_bench.errors import BadInput, MissingData, text_of
 from safer_bench.tables import files, schema
 
 DEFAULT = Path("data_cards/safer-bench")
@@ -49,7 +49,7 @@ class Tree(Mapping[str, pa.Table]):
                 f"{self.path}: no dataset tree (it has no {MANIFEST}). Name the folder of one, or make one: safer-bench demo"
             ) from error
         except ValueError as error:
-            raise BadInput(f"{path}: damaged ({error}); get the tree again") from error
+            raise BadInput(f"{path}: damaged ({text_of(error)}); get the tree again") from error
         if not isinstance(found, dict) or not {"schema", "contents", "files", "seed"} <= set(found):
             raise BadInput(f"{path}: no manifest of a dataset tree (it lacks schema, contents, files or seed)")
         if found.get("schema") != schema.VERSION:
@@ -149,7 +149,7 @@ def _read_file(path: Path, digest: str, table: str) -> pa.Table:
     try:
         result = files.read_parquet(data)
     except pa.ArrowException as error:
-        raise BadInput(f"{path}: no Parquet file ({' '.join(str(error).split())})") from error
+        raise BadInput(f"{path}: no Parquet file ({text_of(error)})") from error
     schema.check_schema(result, table, str(path))
     return result
 
@@ -217,10 +217,24 @@ def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, An
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
     files.make_folder(partial)
-    _fill(partial, tables, facts, render)
-    if out.exists():
-        out.rename(old)
-    partial.rename(out)
+    try:
+        _fill(partial, tables, facts, render)
+        _put_in_place(partial, out, old)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # half a tree would stay on the full disk
+        raise
+
+
+def _put_in_place(partial: Path, out: Path, old: Path) -> None:
+    """Replace a tree by the one beside it; where the system refuses, the older one stays."""
+    try:
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+    except OSError as error:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise files.unwritable(out, error) from error
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -241,7 +255,6 @@ def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any]
     for name, table in tables.items():
         ordered = schema.in_order(table)
         contents[name] = content_hash(ordered)
-        (folder / name).mkdir()
         for path, part in split_files(name, ordered).items():
             data = files.parquet_bytes(part)
             digests[path] = files.sha256_of(data)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
 from safer_bench.registry import look_up
 from safer_bench.tables import files
 from safer_bench.tables.controls import ADDED
+from safer_bench.tables.pictures import encoded, new_figure
 from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray
@@ -180,17 +180,12 @@ def plot(comparisons: Sequence[Comparison], path: Path, title: str) -> None:
         BadInput: another ending, or the file cannot be written.
     """
     _check_ending(path)
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 1.4 + 0.3 * len(comparisons)), layout="constrained")
-    for place, each in enumerate(comparisons):
-        axes.plot(list(each.by_family.values()), [place] * len(each.by_family), "o", color="0.7", markersize=4)
+    figure, (axes,) = new_figure(8, 1.4 + 0.3 * len(comparisons))
+    for height, each in enumerate(comparisons):
+        axes.plot(list(each.by_family.values()), [height] * len(each.by_family), "o", color="0.7", markersize=4)
         if each.interval is not None:
-            axes.plot(each.interval, [place, place], color="C0", lw=1.5)
-        axes.plot([each.difference], [place], "D", color="C0", markersize=5)
+            axes.plot(each.interval, [height, height], color="C0", lw=1.5)
+        axes.plot([each.difference], [height], "D", color="C0", markersize=5)
     axes.set_yticks(range(len(comparisons)), [f"{each.perturbation} ({each.dataset}, {each.split})" for each in comparisons])
     axes.invert_yaxis()
     axes.axvline(0, color="0.5", lw=0.8)
@@ -199,8 +194,4 @@ def plot(comparisons: Sequence[Comparison], path: Path, title: str) -> None:
         "difference; grey: families" + (f"; no interval below {MIN_FAMILIES} families" if few else "; 95 % interval")
     )
     axes.set_title(title)
-    drawn = BytesIO()
-    figure.savefig(drawn, dpi=150, format=path.suffix[1:])
-    pyplot.close(figure)
-    files.make_folder(path.parent)
-    files.write_bytes(path, drawn.getvalue())
+    files.write_bytes(path, encoded(figure, path.suffix))

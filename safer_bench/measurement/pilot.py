@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement import describe
 from safer_bench.measurement.allocation import STEP, allocate
 from safer_bench.measurement.design import Protocol, make_protocol
@@ -58,11 +58,11 @@ class DrawPlan:
             return cls(**json.loads(path.read_text()))
         except OSError as error:
             raise BadInput(
-                f"{path}: cannot be read ({error.strerror}); make a plan: safer-bench measure --plan-only"
+                f"{path}: cannot be read ({text_of(error)}); make a plan: safer-bench measure --plan-only"
             ) from error
         except (ValueError, TypeError) as error:
             raise BadInput(
-                f"{path}: no plan, or damaged ({error}); remove it and repeat the command that made it"
+                f"{path}: no plan, or damaged ({text_of(error)}); remove it and repeat the command that made it"
             ) from error
 
     def protocol(self, wanted: Protocol, networks: Sequence[Network]) -> Protocol:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from safer_bench.errors import SaferBenchError
+from safer_bench.errors import SaferBenchError, text_of
 from safer_bench.measurement.work import Measured
 
 PACKAGES = ("safer-bench", "torch", "numpy", "scipy", "pyarrow")
@@ -32,7 +32,10 @@ class RunLog(logging.LoggerAdapter[logging.Logger]):
 
 
 class _Lines(logging.Handler):
-    """Appends each line by itself; one that cannot be written is left out, since of a full disk the parts tell."""
+    """Appends each line by itself, as a log grows, so that it is not written by ``tables/files.py`` like all else.
+
+    One that cannot be written is left out, since of a full disk the parts tell.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -67,7 +70,7 @@ def logging_to(path: Path) -> Iterator[RunLog]:
         log.info("stopped: %s", error)
         raise
     except Exception as error:
-        log.info("failed: %s: %s", type(error).__name__, error)
+        log.info("failed: %s", text_of(error, typed=True))
         raise
     else:
         log.info("finished")

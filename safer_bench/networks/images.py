@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from safer_bench.errors import BadInput, MissingData
+from safer_bench.errors import BadInput, MissingData, text_of
 from safer_bench.networks.network import Examples
 from safer_bench.stream import Stream
 
@@ -109,7 +109,7 @@ def _read_idx(folder: Path, name: str) -> np.ndarray:
         if len(values) != (60_000 if name.startswith("train") else 10_000):
             raise ValueError(f"{len(values)} entries")
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
-        raise BadInput(f"{path}: no Fashion-MNIST file ({error}); get the four files again") from error
+        raise BadInput(f"{path}: no Fashion-MNIST file ({text_of(error)}); get the four files again") from error
     return values
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.networks.layers import Layer, discover_layers
 from safer_bench.registry import suggestion
 from safer_bench.tables.columns import NAME
@@ -142,8 +142,8 @@ class Network:
             with torch.no_grad():
                 logits = self.model(images)
         except Exception as error:
-            text = " ".join(str(error).split())
-            raise BadInput(f"network {self.name!r}: running {what} raised {type(error).__name__}: {text:.300}") from error
+            said = text_of(error, typed=True)
+            raise BadInput(f"network {self.name!r}: running {what} raised {said:.300}") from error
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(images):
             answer = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
             raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected logits ({len(images)}, n_classes)")
@@ -254,7 +254,8 @@ def _as_tensor(values: Any) -> torch.Tensor:
     try:
         return torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"a {type(values).__name__} is no images or labels ({error}); expected a tensor or array") from error
+        found = f"a {type(values).__name__} is no images or labels ({text_of(error)})"
+        raise BadInput(f"{found}; expected a tensor or array") from error
 
 
 def require_network(given: object) -> None:

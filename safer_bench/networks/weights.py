@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
-from safer_bench.errors import BadInput, MissingData
+from safer_bench.errors import BadInput, MissingData, text_of
+from safer_bench.tables import files
 
 PACKAGED = Path(__file__).parent / "weights"
 ZOO_TREE = Path("data_cards/safer-bench-zoo")
@@ -59,13 +60,13 @@ def load_weights_file(path: Path, model: nn.Module, recipe_sha256: str | None) -
             trained_by = (file.metadata() or {}).get("recipe_sha256")
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a mapping
     except SafetensorError as error:
-        raise BadInput(f"{path}: damaged ({error}); {mend}") from error
+        raise BadInput(f"{path}: damaged ({text_of(error)}); {mend}") from error
     if recipe_sha256 and trained_by != recipe_sha256:
         raise BadInput(f"{path}: trained by recipe {str(trained_by)[:16]}, expected {recipe_sha256[:16]}; {mend}")
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise BadInput(f"{path}: does not fit the network ({' '.join(str(error).split())[:200]}); {mend}") from error
+        raise BadInput(f"{path}: does not fit the network ({text_of(error)[:200]}); {mend}") from error
     return model.eval()
 
 
@@ -79,14 +80,12 @@ def holds_weights(path: Path, recipe_sha256: str) -> bool:
 
 
 def write_weights(path: Path, model: nn.Module, metadata: dict[str, str]) -> None:
-    """Write the state of ``model`` with ``metadata``, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial, metadata)
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
-    partial.chmod(0o644)  # safetensors makes files that only their owner can read
-    partial.rename(path)
+    """Write the state of ``model`` with ``metadata``, complete or not at all.
+
+    Raises:
+        BadInput: the file cannot be written.
+    """
+    files.write_bytes(path, save({key: value.contiguous() for key, value in model.state_dict().items()}, metadata))
 
 
 def n_parameters(model: nn.Module) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.registry import collect, is_file_spec, load_function, look_up
 
@@ -33,7 +33,7 @@ def parse_perturbation(spec: str | Perturbation) -> tuple[Perturbation, tuple[fl
     try:
         levels = tuple(float(text) for text in level_text.split(",")) if level_text else entry.levels
     except ValueError as error:
-        raise BadInput(f"perturbation {spec!r}: {error}; expected NAME:LEVEL,LEVEL,...") from error
+        raise BadInput(f"perturbation {spec!r}: {text_of(error)}; expected NAME:LEVEL,LEVEL,...") from error
     return entry, entry.ordered(levels)
 
 

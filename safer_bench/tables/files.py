@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 
 BOOKKEEPING = (".git", ".cache")  # folders that git and the Hub's client keep beside what they fetched
 MOST_ROWS = 2**18  # of one row group
@@ -28,7 +29,7 @@ def make_folder(path: Path) -> Path:
         with NamedTemporaryFile(dir=path, prefix=".writable-"):
             pass
     except OSError as error:
-        raise BadInput(f"{path}: cannot write there ({error.strerror}); give another folder with --out") from error
+        raise BadInput(f"{path}: cannot write there ({text_of(error)}); give another folder with --out") from error
     return path
 
 
@@ -47,11 +48,14 @@ def check_writable(path: Path) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically and durably: after a crash it has the old content or the new, never a part.
 
+    Every file that a command leaves is written here. Folders above it are made where they are not there.
+
     Raises:
         BadInput: the disk is full or the folder cannot be written to.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(partial, "wb") as file:
             file.write(data)
             file.flush()
@@ -61,8 +65,15 @@ def write_bytes(path: Path, data: bytes) -> None:
         os.fsync(folder)
         os.close(folder)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise BadInput(f"{path}: cannot be written ({error.strerror})") from error
+        with suppress(OSError):  # half a file would stay on the full disk; where there is no folder, there is none
+            partial.unlink()
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path | str, error: OSError) -> BadInput:
+    """Return what tells that a file cannot be written, why, and how to mend it."""
+    mend = "make room there or name another place, and repeat the command"
+    return BadInput(f"{path}: cannot be written ({text_of(error)}); {mend}")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,10 +1,14 @@
 """What an engineer wants of a finished run: the most fragile layers, with intervals, and what to protect first."""
 
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from safer_bench.tables import files
+from safer_bench.tables.pictures import encoded, new_figure
 from safer_bench.truth.area import area_weights
 from safer_bench.truth.cells import Cell, cells_of
 from safer_bench.truth.run_folder import RunFolder
@@ -12,6 +16,7 @@ from safer_bench.truth.standard_errors import standard_errors
 
 Array = np.ndarray
 MOST_SHOWN = 15
+MARKERS = "osD^vP*X<>hdp8H"  # one a perturbation, from the first again where they do not last
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,29 +142,27 @@ def advice(found: Fragility) -> str:
 
 
 def plot(found: Fragility, path: Path, n: int = MOST_SHOWN) -> None:
-    """Draw the n most fragile layers with 95 % intervals; the ending of ``path`` says in which format."""
-    import matplotlib
+    """Draw the n most fragile layers with 95 % intervals; the ending of ``path`` says in which format.
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
+    Raises:
+        BadInput: the file cannot be written.
+    """
     layers = found.layers[:n]
-    places = np.arange(len(layers))
-    figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.32 * len(layers)), layout="constrained")
-    axes.barh(places, found.overall.values[:n], color="0.85", label="mean")
-    names, markers = list(found.by_perturbation), "osD^vP*X<>hdp8H"
-    offsets = np.linspace(-0.3, 0.3, len(names)) if len(names) > 1 else [0.0]
-    for i, (name, offset) in enumerate(zip(names, offsets, strict=True)):
-        estimate = found.by_perturbation[name]
-        widths = np.nan_to_num(estimate.halfwidths[:n])
-        axes.errorbar(
-            estimate.values[:n], places + offset, xerr=widths, fmt=markers[i % len(markers)], markersize=4, label=name, lw=1
-        )
-    axes.set_yticks(places, layers)
+    figure, (axes,) = new_figure(8, 1.2 + 0.32 * len(layers))
+    axes.barh(np.arange(len(layers)), found.overall.values[:n], color="0.85", label="mean")
+    offsets = np.linspace(-0.3, 0.3, len(found.by_perturbation)) if len(found.by_perturbation) > 1 else [0.0]
+    for name, offset, marker in zip(found.by_perturbation, offsets, cycle(MARKERS), strict=False):
+        _draw_estimate(axes, found.by_perturbation[name], n, offset, fmt=marker, label=name)
+    axes.set_yticks(np.arange(len(layers)), layers)
     axes.invert_yaxis()
     axes.axvline(0, color="0.5", lw=0.8)
     axes.set_xlabel("share of the accuracy above chance that is lost (area over levels), with 95 % intervals")
     axes.set_title(f"{found.network}: most fragile layers")
     axes.legend(frameon=False, fontsize="small", loc="lower right")
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    files.write_bytes(path, encoded(figure, path.suffix))
+
+
+def _draw_estimate(axes: Any, estimate: Estimate, n: int, offset: float, **style: str) -> None:
+    """Draw one perturbation's values of the first n layers beside their lines."""
+    values, widths = estimate.values[:n], np.nan_to_num(estimate.halfwidths[:n])
+    axes.errorbar(values, np.arange(len(values)) + offset, xerr=widths, markersize=4, lw=1, **style)

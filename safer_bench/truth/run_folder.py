@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema
 
 PROTOCOL = 1  # raised only when counts can change
@@ -59,7 +59,7 @@ class RunFolder:
         """
         self.refuse_foreign()
         files.make_folder(self.path)
-        with open(self.path / "lock", "w") as lock:
+        with open(self.path / "lock", "w") as lock:  # stays empty at its place: files would put another there
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -133,7 +133,7 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BadInput(f"{self.path}: no run folder (it has no run.json); make one: safer-bench measure") from error
         except ValueError as error:
-            raise BadInput(f"{path}: damaged ({error}); measure again in a new folder") from error
+            raise BadInput(f"{path}: damaged ({text_of(error)}); measure again in a new folder") from error
         if not isinstance(found, dict) or set(found) != {"request", "tables"}:
             raise BadInput(f"{path}: damaged (it lacks request or tables); measure again in a new folder")
         return found
@@ -165,7 +165,6 @@ class RunFolder:
     def write(self, unit: Unit, part: bytes) -> None:
         """Write the unit's part, made by ``part_of``; a damaged one that was there gives way."""
         folder = self.path / "parts" / unit.network
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{unit.stem}.{files.sha256_of(part)[:16]}.parquet"
         files.write_bytes(path, part)
         for stale in folder.glob(f"{unit.stem}.*.parquet"):

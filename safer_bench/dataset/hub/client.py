@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from safer_bench.errors import BadInput, HubError, HubUnreachable, SaferBenchError
+from safer_bench.errors import BadInput, HubError, HubUnreachable, SaferBenchError, text_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -91,7 +91,7 @@ def _explain(error: BaseException, doing: str, mend: str) -> SaferBenchError | N
     while chain[-1].__cause__ or chain[-1].__context__:
         chain.append(chain[-1].__cause__ or chain[-1].__context__)  # type: ignore[arg-type]
     if isinstance(error, HFValidationError):
-        return BadInput(f"no name of a repository ({error}); expected ORG/NAME")
+        return BadInput(f"no name of a repository ({text_of(error)}); expected ORG/NAME")
     status = next((found.response.status_code for found in chain if isinstance(found, HfHubHTTPError)), None)
     if status in ADVICE:
         return HubError(f"the Hub refused to {doing} ({status}): {ADVICE[status]}")
@@ -109,7 +109,7 @@ def _brief(error: BaseException) -> str:
     """Return the first line of a message, with anything like a token blotted out."""
     from huggingface_hub import get_token
 
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = text_of(error, typed=True)
     token = get_token()
     return re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_...", text.replace(token, "hf_...") if token else text)[:300]
 

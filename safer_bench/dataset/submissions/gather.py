@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from safer_bench.dataset.submissions.recomputed import marks_of
 from safer_bench.dataset.submissions.submission import Submission, read_submission
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema, score_table
 
 CHECKED_BY = ("layers", "perturbations", "networks", "scores")
@@ -100,7 +100,7 @@ def read_budgets(folder: Path, revision: str) -> pa.Table:
         try:
             tables.append(files.read_parquet(path))
         except (pa.ArrowException, OSError) as error:
-            raise BadInput(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+            raise BadInput(f"{path}: cannot be read ({text_of(error)})") from error
         schema.check_schema(tables[-1], "budget_results", str(path))
         others = set(tables[-1]["truth_revision"].to_pylist()) - {revision}
         if others:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.dataset.submissions.submission import Submission
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema
 
 RECORD = "recomputed.json"  # beside the folders of submissions: {folder: {criterion: digest of its scores}}
@@ -42,7 +42,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     try:
         return {str(name): dict(found) for name, found in json.loads(path.read_text()).items()}
     except (ValueError, AttributeError, TypeError) as error:
-        raise BadInput(f"{path}: no record of recomputed scores ({error}); delete it and recompute") from error
+        raise BadInput(f"{path}: no record of recomputed scores ({text_of(error)}); delete it and recompute") from error
 
 
 def marks_of(truth: Mapping[str, pa.Table], submissions: Mapping[Path, Submission]) -> dict[str, str]:

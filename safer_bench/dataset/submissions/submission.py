@@ -16,7 +16,7 @@ import pyarrow.csv
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema, score_table
 from safer_bench.tables.columns import NAME, Track
 from safer_bench.tables.controls import ADDED
@@ -147,7 +147,7 @@ def _read_costs(path: Path) -> pa.Table | None:
         table = files.read_parquet(path)
         schema.check_schema(table, "costs", str(path))
     except (pa.ArrowException, OSError, BadInput) as error:
-        raise BadSubmission(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+        raise BadSubmission(f"{path}: cannot be read ({text_of(error)})") from error
     for name in ("seconds", "memory", "forward_equivalents"):
         odd = [value for value in table[name].to_pylist() if value is not None and not (math.isfinite(value) and value >= 0)]
         if odd:
@@ -167,7 +167,7 @@ def _read_card(path: Path) -> SubmissionCard:
         place = ".".join(map(str, first["loc"])) or "the file"
         raise BadSubmission(f"{path}: {place}: {first['msg']} (found {_SHORT.repr(first['input'])})") from error
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:  # PyYAML raises ValueError for odd dates
-        raise BadSubmission(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+        raise BadSubmission(f"{path}: no YAML: {text_of(error)}") from error
     names = [item.name for item in card.criteria]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:
@@ -210,7 +210,7 @@ def _read_scores(folder: Path, card: SubmissionCard) -> tuple[Path, pa.Table]:
     try:
         table = files.read_parquet(path) if path is parquet else pyarrow.csv.read_csv(path, convert_options=CSV)
     except (pa.ArrowException, OSError) as error:
-        raise BadSubmission(f"{path}: cannot be read ({' '.join(str(error).split())})") from error
+        raise BadSubmission(f"{path}: cannot be read ({text_of(error)})") from error
     missing = [name for name in ("network", "layer", "score") if name not in table.schema.names]
     if len(card.criteria) > 1 and "criterion" not in table.schema.names:
         missing.append("criterion")

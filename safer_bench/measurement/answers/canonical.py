@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.networks.layers import Layer, no_fast_path
 from safer_bench.networks.network import Network
 
@@ -79,9 +79,9 @@ def check_answers(network: Network) -> None:
         first, again = model.logits(images), model.logits(images)
         judge(first, labels)
     except Exception as error:
-        text = " ".join(str(error).split())
+        text = text_of(error, typed=True)
         raise BadInput(
-            f"network {network.name!r}: its copy in float64, in which it is measured, raised {type(error).__name__}: "
+            f"network {network.name!r}: its copy in float64, in which it is measured, raised "
             f"{text:.300}; the model must run in float64 too: no .float() or fixed dtype in forward, but that of x, such as "
             "torch.eye(..., dtype=x.dtype)"
         ) from error

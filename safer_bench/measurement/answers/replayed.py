@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from safer_bench.errors import text_of
 from safer_bench.measurement.answers.canonical import CanonicalModel
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.fuse import fuse
@@ -113,8 +114,7 @@ def _whatever_fails() -> Iterator[None]:
     except CannotReplayError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())
-        raise CannotReplayError(f"replay raised {type(error).__name__}: {text:.200}") from error
+        raise CannotReplayError(f"replay raised {text_of(error, typed=True):.200}") from error
 
 
 def _weight_nodes(model: nn.Module, traced: Traced, layer: Layer) -> tuple[fx.Node, ...] | CannotReplayError:

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 from torch.export.graph_signature import InputKind, OutputKind
 
+from safer_bench.errors import text_of
 from safer_bench.measurement.answers.tuning import arranged
 from safer_bench.networks.layers import Layer, no_fast_path
 
@@ -134,10 +135,10 @@ def trace(
             program = torch.export.export(model, (examples,), dynamic_shapes=({0: n},), strict=False)
             program = program.run_decompositions({})  # in-place operations become plain ones
     except Exception as error:  # the tracer raises whatever the model's code meets
-        text = " ".join(str(error).split())
+        text = text_of(error, typed=True)
         if "Constraints violated" in text:
             raise CannotReplayError("its computation depends on the number of examples in the batch") from error
-        raise CannotReplayError(f"torch.export: {type(error).__name__}: {text:.200}") from error
+        raise CannotReplayError(f"torch.export: {text:.200}") from error
     _refuse_state(program)
     _refuse_operations(program.graph.nodes)
     traced = _read(program)

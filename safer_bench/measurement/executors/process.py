@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -11,15 +11,12 @@ from multiprocessing import resource_tracker
 
 import torch
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement.answers.tuning import tune_allocator
-from safer_bench.measurement.executors.lanes import Lanes
+from safer_bench.measurement.executors.lanes import WorkerDied, in_lanes
 from safer_bench.measurement.work import Job, Measured, Worker
 from safer_bench.processes import start_worker
 from safer_bench.truth.run_folder import Unit
-
-AT_HAND = 2  # units given to a worker at a time: one at work, one waiting
-MOST_DEATHS = 3  # of workers in succession, without a finished unit between them
 
 _worker: Worker  # of a spawned process
 
@@ -30,39 +27,33 @@ def in_processes(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Me
     Raises:
         BadInput: a unit cannot be measured, or workers keep dying.
     """
-    pickled, lanes, deaths = _pickled(job), Lanes(units, n_workers), 0
+    pickled = _pickled(job)
     _start_tracker()
     with ExitStack() as stack:
-        pools = [stack.enter_context(_pool(pickled, n_workers)) for _ in range(n_workers)]
-        running: dict[Future[Measured], tuple[int, Unit]] = {}
-        ready = [lane for lane in range(n_workers) for _ in range(AT_HAND)]
-        while ready or running:
-            for lane in ready:
-                if (unit := lanes.take(lane)) is not None:
-                    running[pools[lane].submit(_measure, unit)] = lane, unit
-            ready = []
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                if future not in running:  # its worker died while another of its units was looked at
-                    continue
-                lane, _ = running[future]
-                try:
-                    measured = future.result()
-                except BrokenProcessPool as error:
-                    deaths += 1
-                    if deaths == MOST_DEATHS:
-                        raise BadInput(
-                            f"{deaths} times in succession a worker process died without a finished part (killed? out of "
-                            "memory?); what is finished is kept: repeat the command with fewer workers"
-                        ) from error
-                    lost = [each for each, (other, _) in running.items() if other == lane]
-                    lanes.give_back(lane, [running.pop(each)[1] for each in lost])
-                    pools[lane] = stack.enter_context(_pool(pickled, n_workers))
-                    ready += [lane] * AT_HAND
-                else:
-                    deaths = 0
-                    del running[future]
-                    ready.append(lane)
-                    yield measured
+        yield from in_lanes(units, n_workers, _Processes(lambda: stack.enter_context(_pool(pickled, n_workers))))
+
+
+class _Processes:
+    """One pool of one process a lane, since a pool whose process died takes nothing more."""
+
+    def __init__(self, spawn: Callable[[], ProcessPoolExecutor]) -> None:
+        self._spawn = spawn
+        self._pools: dict[int, ProcessPoolExecutor] = {}
+
+    def start(self, lane: int) -> None:
+        self._pools[lane] = self._spawn()
+
+    def give(self, lane: int, unit: Unit) -> Future[Measured]:
+        return self._pools[lane].submit(_measure, unit)
+
+    def wait(self, tasks: Sequence[Future[Measured]]) -> Iterable[Future[Measured]]:
+        return wait(tasks, return_when=FIRST_COMPLETED).done
+
+    def result(self, task: Future[Measured]) -> Measured:
+        try:
+            return task.result()
+        except BrokenProcessPool as error:
+            raise WorkerDied from error
 
 
 @contextmanager
@@ -102,7 +93,7 @@ def _pickled(job: Job) -> bytes:
         return pickle.dumps(job)
     except Exception as error:  # whatever a user's class raises
         raise BadInput(
-            f"a network cannot be sent to worker processes ({type(error).__name__}: {error}); name it instead: "
+            f"a network cannot be sent to worker processes ({text_of(error, typed=True)}); name it instead: "
             "safer-bench measure --network FILE.py:FUNC, or use one worker"
         ) from error
 

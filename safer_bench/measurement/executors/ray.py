@@ -2,17 +2,16 @@
 
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from safer_bench.errors import BadInput, MissingExtra
+from safer_bench.errors import BadInput, MissingExtra, text_of
 from safer_bench.measurement.answers.tuning import tune_allocator
-from safer_bench.measurement.executors.lanes import Lanes
+from safer_bench.measurement.executors.lanes import in_lanes
 from safer_bench.measurement.work import Job, Measured, Worker
 from safer_bench.truth.run_folder import Unit
 
 LOCAL = "127.0.0.1"
-AT_HAND = 2  # units given to a worker at a time
 MOST_DEATHS = 3  # of the workers of one unit
 
 
@@ -38,31 +37,9 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
         from ray.exceptions import RayActorError, RayTaskError
     except ModuleNotFoundError as error:
         raise MissingExtra('ray is not installed; pip install "safer-bench[ray]"') from error
-    address = os.environ.get("RAY_ADDRESS")
+    _connect(ray, n_workers)
     try:
-        if address:
-            _refuse_silence(address)
-            ray.init(address=address, log_to_driver=False)
-        else:
-            ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, _node_ip_address=LOCAL)
-    except Exception as error:
-        raise BadInput(f"no Ray cluster at {address or LOCAL} ({type(error).__name__}: {error})") from error
-    try:
-        actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=MOST_DEATHS)(_Actor)
-        shared = ray.put(job)
-        lanes = Lanes(units, n_workers)
-        workers: list[Any] = [actor.remote(shared) for _ in range(n_workers)]
-        running: dict[Any, int] = {}
-        ready = [lane for lane in range(n_workers) for _ in range(AT_HAND)]
-        while ready or running:
-            for lane in ready:
-                if (unit := lanes.take(lane)) is not None:
-                    running[workers[lane].measure.remote(unit)] = lane
-            ready = []
-            if running:
-                done, _ = ray.wait(list(running))
-                ready = [running.pop(reference) for reference in done]
-                yield from ray.get(done)
+        yield from in_lanes(units, n_workers, _Actors(ray, job))
     except RayTaskError as error:
         raise (error.cause if isinstance(error.cause, BadInput) else error) from None
     except RayActorError as error:
@@ -71,6 +48,47 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
         ) from error
     finally:
         ray.shutdown()
+
+
+class _Actors:
+    """One actor a lane. Ray itself starts one that died again, and repeats its units, until they are too many."""
+
+    def __init__(self, ray: Any, job: Job) -> None:
+        self._ray = ray
+        self._actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=MOST_DEATHS)(_Actor)
+        self._job = ray.put(job)
+        self._workers: dict[int, Any] = {}
+
+    def start(self, lane: int) -> None:
+        self._workers[lane] = self._actor.remote(self._job)
+
+    def give(self, lane: int, unit: Unit) -> Any:
+        return self._workers[lane].measure.remote(unit)
+
+    def wait(self, tasks: Sequence[Any]) -> Iterable[Any]:
+        done, _ = self._ray.wait(list(tasks))
+        return list(done)
+
+    def result(self, task: Any) -> Measured:
+        measured: Measured = self._ray.get(task)
+        return measured
+
+
+def _connect(ray: Any, n_workers: int) -> None:
+    """Join the cluster that is named, or start one of this machine alone.
+
+    Raises:
+        BadInput: there is none.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            _refuse_silence(address)
+            ray.init(address=address, log_to_driver=False)
+        else:
+            ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, _node_ip_address=LOCAL)
+    except Exception as error:
+        raise BadInput(f"no Ray cluster at {address or LOCAL} ({text_of(error, typed=True)})") from error
 
 
 def _refuse_silence(address: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.networks import weights
 from safer_bench.networks.images import load_part
 from safer_bench.networks.training.train import accuracy
@@ -43,7 +43,7 @@ def _known(path: Path) -> dict[str, dict[str, Any]]:
     try:
         accuracies: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
     except ValueError as error:
-        raise BadInput(f"{path}: damaged ({error}); remove it to have every accuracy measured again") from error
+        raise BadInput(f"{path}: damaged ({text_of(error)}); remove it to have every accuracy measured again") from error
     return accuracies
 
 

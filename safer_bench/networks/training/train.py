@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from safer_bench.networks.images import load_part
 from safer_bench.networks.network import Examples
 from safer_bench.networks.training.corruption import mix_gradients
 from safer_bench.networks.zoo_network import Recipe, ZooNetwork
-from safer_bench.tables.files import make_folder
+from safer_bench.tables import files
 
 WARM_UP = 0.2  # share of the steps in which the learning rate rises
 
@@ -51,7 +52,7 @@ def train(entry: ZooNetwork, out: Path, report: Callable[[Progress], None] = lam
     if entry.recipe is None:
         raise BadInput(f"network {entry.name!r} has no training recipe")
     path = out / f"{entry.name}.safetensors"
-    make_folder(out)
+    files.make_folder(out)
     run = _Run(entry, entry.recipe, out / f"{entry.name}.checkpoint")
     for epoch in range(run.epoch, entry.recipe.epochs):
         report(run.train_epoch(epoch))
@@ -89,10 +90,10 @@ class _Run:
 
     def save(self) -> None:
         """Write the checkpoint, complete or not at all."""
-        partial = self.checkpoint.with_suffix(".partial")
+        data = BytesIO()
         state = {"recipe_sha256": self.recipe.sha256, "log": [asdict(item) for item in self.log]}
-        torch.save(state | {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}, partial)
-        partial.replace(self.checkpoint)
+        torch.save(state | {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}, data)
+        files.write_bytes(self.checkpoint, data.getvalue())
 
     def train_epoch(self, epoch: int) -> Progress:
         """Train one epoch; its data order and augmentation depend on the seed and the epoch alone."""
