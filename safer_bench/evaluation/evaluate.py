@@ -11,7 +11,7 @@ from safer_bench.evaluation.controls import Lesson, size_depth
 from safer_bench.evaluation.results import Judged, results_table
 from safer_bench.evaluation.scores import ScoreArrays
 from safer_bench.evaluation.truths import NetworkTruth, network_truths
-from safer_bench.metrics import METRICS, CellTruth
+from safer_bench.judging import METRICS, CellTruth
 from safer_bench.stream import Stream
 from safer_bench.tables import controls, schema, score_table
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench.errors import BadInput
-from safer_bench.metrics import CellTruth
+from safer_bench.judging import CellTruth
 from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray

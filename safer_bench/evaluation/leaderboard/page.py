@@ -20,7 +20,7 @@ from safer_bench.evaluation.leaderboard.numbers import (
     thousandths,
 )
 from safer_bench.evaluation.scope import GATES, LEVEL_RANKS, Facts, cell_values, read_facts
-from safer_bench.metrics import METRICS
+from safer_bench.judging import METRICS
 from safer_bench.tables import controls, schema
 
 MARKS = ("recomputed", "reported")
