@@ -3,6 +3,7 @@
 Values are integers in thousandths, null where there is none: a page of 300 criteria has to stay small.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -11,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from safer_bench.evaluation.boards import Board, BoardRow, Entry, boards_of
-from safer_bench.evaluation.scope import GATES, CellValues, Facts, Scope, cell_values
+from safer_bench.evaluation.scope import GATES, CellValues, Scope, cell_values
 from safer_bench.tables import schema
+from safer_bench.tables.facts import TruthFacts
 
 Json = dict[str, Any]
 Group = tuple[str, str, bool]  # (dataset, split, ten layers or more)
@@ -55,14 +57,14 @@ def group_of(board: Board) -> Group:
     return board.dataset, board.split, board.headline
 
 
-def make_places(facts: Facts) -> list[tuple[str | None, str | None]]:
+def make_places(facts: TruthFacts) -> list[tuple[str | None, str | None]]:
     """Return all perturbations, each family, and each perturbation that is not its whole family."""
-    families = sorted(set(facts.kinds.values()))
-    variants = [(kind, name) for name, kind in facts.kinds.items() if list(facts.kinds.values()).count(kind) > 1]
-    return [(None, None), *((family, None) for family in families), *sorted(variants)]
+    members = Counter(facts.perturbation_families.values())
+    variants = [(family, name) for name, family in facts.perturbation_families.items() if members[family] > 1]
+    return [(None, None), *((family, None) for family in sorted(members)), *sorted(variants)]
 
 
-def make_tables(results: pa.Table, facts: Facts) -> Tables:
+def make_tables(results: pa.Table, facts: TruthFacts) -> Tables:
     """Return the numbers of the declared boards, and plain values of many others; the rest is in results.parquet.
 
     Declared, with intervals and ranks: Spearman in area over all perturbations or a family at the three gates, and of single
@@ -83,7 +85,7 @@ def make_tables(results: pa.Table, facts: Facts) -> Tables:
     return found
 
 
-def _add_summary(found: Tables, values: CellValues, facts: Facts, key: str, scope: Scope) -> None:
+def _add_summary(found: Tables, values: CellValues, facts: TruthFacts, key: str, scope: Scope) -> None:
     """Add all perturbations with everything, and families with values alone; ``key`` has a gap for the place."""
     for p, (family, perturbation) in enumerate(found.places):
         if family is None:
@@ -93,7 +95,7 @@ def _add_summary(found: Tables, values: CellValues, facts: Facts, key: str, scop
             _add_gates(found, values, facts, key.format(p), only, 1)
 
 
-def _add_gates(found: Tables, values: CellValues, facts: Facts, key: str, scope: Scope, n_gates: int) -> None:
+def _add_gates(found: Tables, values: CellValues, facts: TruthFacts, key: str, scope: Scope, n_gates: int) -> None:
     for g, gate in enumerate(GATES[:n_gates]):
         gated = replace(scope, gate=gate)
         made = found.headline if gated == Scope() else boards_of(values, facts, gated)
@@ -150,7 +152,7 @@ def _by_network(board: Board, entries: Sequence[Entry]) -> list[list[int | None]
     return [[thousandths(of.get(name)) for name in board.families] for of in means]
 
 
-def make_cells(values: CellValues, facts: Facts, board: Board) -> list[list[int | str | None]]:
+def make_cells(values: CellValues, facts: TruthFacts, board: Board) -> list[list[int | str | None]]:
     """Return each criterion's values on a board: networks x perturbations, one network after another.
 
     Args:
@@ -159,7 +161,9 @@ def make_cells(values: CellValues, facts: Facts, board: Board) -> list[list[int 
         board: names the criteria and the networks.
     """
     columns = {(cell.network, cell.perturbation): i for i, cell in enumerate(values.cells)}
-    wanted = [columns.get((network, perturbation)) for network in board.families for perturbation in facts.kinds]
+    wanted = [
+        columns.get((network, perturbation)) for network in board.families for perturbation in facts.perturbation_families
+    ]
     places = {entry: i for i, entry in enumerate(values.entries)}
     rows = [places[entry] for entry in entries_of(board)]
     return [[None if column is None else _shown(values, row, column) for column in wanted] for row in rows]
