@@ -11,6 +11,7 @@ from safer_bench.errors import BadInput
 from safer_bench.evaluation.boards import Board
 from safer_bench.evaluation.leaderboard import panels
 from safer_bench.evaluation.leaderboard.numbers import (
+    Group,
     Json,
     Tables,
     entries_of,
@@ -59,9 +60,10 @@ class Extras:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page before it is rendered: boards for the template, ``data`` for the script."""
+    """A page before it is rendered: boards for the template, those by every metric for the list, data for the script."""
 
     boards: tuple[Board, ...]
+    areas: Mapping[tuple[str, Group], Board]
     data: Json
 
 
@@ -94,7 +96,7 @@ def make_page(results: pa.Table, truth: Mapping[str, pa.Table], extras: Extras) 
         data["scores"], data["unshown"] = panels.score_ranks(extras.scores, facts, ranked)
     if extras.budget is not None and extras.budget.num_rows:
         data["budget"] = panels.budget_rows(extras.budget.select(BUDGET_COLUMNS))
-    return Page(tables.headline, data)
+    return Page(tables.headline, tables.areas, data)
 
 
 def _level_names(facts: TruthFacts) -> list[str]:
