@@ -17,6 +17,7 @@ from safer_bench.errors import BadInput
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.networks.network import Network
 from safer_bench.tables import schema
+from safer_bench.tables.facts import read_facts
 
 DECIDED = 5.0  # standard errors by which the truth's gain has to exceed 0 before shares of it are told
 NAMES = (
@@ -97,7 +98,8 @@ def spend(
     if wanted.task.name == "protect" and wanted.draws < 2:
         raise BadInput(f"{wanted.draws} draws; expected at least 2, as intervals are over draws")
     judged = [budget_network(network, wanted.perturbation, truth) for network in networks]
-    who = [entrants(network, wanted.perturbation, truth, scores, wanted.criteria) for network in judged]
+    facts = read_facts(truth)
+    who = [entrants(network, wanted.perturbation, truth, facts, scores, wanted.criteria) for network in judged]
     results, allocations, notes = [], [], []
     for i, (network, each) in enumerate(zip(judged, who, strict=True)):
         report_network = lambda step, done, total, i=i: report(step, i + done / total, len(networks))  # noqa: E731
@@ -108,7 +110,7 @@ def spend(
         results += [identity | row for row in _results(trials)]
         allocations += [identity | row for row in _allocations(trials, network)]
         notes += _notes(wanted, network.name, trials)
-    revision = {"truth_revision": getattr(truth, "revision", None)}
+    revision = {"truth_revision": facts.revision}
     return Outcome(
         schema.build("budget_results", [row | revision for row in results]),
         schema.build("budget_allocations", allocations),

@@ -16,10 +16,11 @@ import pyarrow as pa
 from safer_bench.errors import BadInput
 from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals, rank_intervals, simultaneous_intervals
-from safer_bench.evaluation.scope import BoardCell, CellValues, Facts, Scope, cell_values, in_scope, read_facts, reliable
+from safer_bench.evaluation.scope import BoardCell, CellValues, Scope, cell_values, in_scope, reliable
 from safer_bench.registry import look_up, suggestion
 from safer_bench.tables import controls
 from safer_bench.tables.columns import TRACKS
+from safer_bench.tables.facts import TruthFacts, read_facts
 from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray
@@ -164,9 +165,9 @@ def boards(
         raise BadInput(f"gate {gate:g}: the truth has no table 'cells', which holds reliabilities; give the whole truth")
     facts = read_facts(truth)
     if perturbation is not None:
-        look_up(facts.kinds, perturbation, "perturbation")
-    if perturbation_family is not None and perturbation_family not in facts.kinds.values():
-        known = sorted(set(facts.kinds.values()))
+        look_up(facts.perturbation_families, perturbation, "perturbation")
+    if perturbation_family is not None and perturbation_family not in facts.perturbation_families.values():
+        known = sorted(set(facts.perturbation_families.values()))
         raise BadInput(
             f"no perturbation is of family {perturbation_family!r}.{suggestion(perturbation_family, known)} The families: "
             f"{', '.join(known)}"
@@ -175,7 +176,7 @@ def boards(
     return boards_of(cell_values(results, facts, metric, level_rank), facts, scope)
 
 
-def boards_of(values: CellValues, facts: Facts, scope: Scope) -> tuple[Board, ...]:
+def boards_of(values: CellValues, facts: TruthFacts, scope: Scope) -> tuple[Board, ...]:
     """Return the boards of a scope from values that were read before.
 
     Args:
@@ -200,7 +201,7 @@ def boards_of(values: CellValues, facts: Facts, scope: Scope) -> tuple[Board, ..
     )
 
 
-def _board(key: tuple[str, str, bool], values: CellValues, facts: Facts, scope: Scope, n_ungated: int) -> Board:
+def _board(key: tuple[str, str, bool], values: CellValues, facts: TruthFacts, scope: Scope, n_ungated: int) -> Board:
     dataset, split, headline = key
     families = {name: facts.families[name] for name in sorted({cell.network for cell in values.cells})}
     by_entry = zip(values.entries, values.values, values.known, values.limits.swapaxes(0, 1), strict=True)
@@ -218,7 +219,9 @@ def _board(key: tuple[str, str, bool], values: CellValues, facts: Facts, scope: 
     )
 
 
-def _row(entry: Entry, values: Array, known: Array, limits: Array, cells: Sequence[BoardCell], facts: Facts) -> BoardRow:
+def _row(
+    entry: Entry, values: Array, known: Array, limits: Array, cells: Sequence[BoardCell], facts: TruthFacts
+) -> BoardRow:
     """Average what a criterion reached in the cells that it scored; arrays are ``(n_cells,)``, limits two of these."""
     pairs = tuple((cell.network, cell.perturbation) for cell, scored in zip(cells, known, strict=True) if scored)
     names, families, by_network, by_family = _weights(pairs, facts)
@@ -238,12 +241,17 @@ def _row(entry: Entry, values: Array, known: Array, limits: Array, cells: Sequen
 
 
 @lru_cache(maxsize=64)
-def _weights(pairs: tuple[tuple[str, str], ...], facts: Facts) -> tuple[list[str], list[str], Array, Array]:
+def _weights(pairs: tuple[tuple[str, str], ...], facts: TruthFacts) -> tuple[list[str], list[str], Array, Array]:
     """Return networks, families, and what each (network, perturbation) weighs in their means."""
     names = sorted({network for network, _ in pairs})
     families = sorted({facts.families[network] for network in names})
     alone = {name: name for name in names}
-    return names, families, family_weights(pairs, alone, facts.kinds), family_weights(pairs, facts.families, facts.kinds)
+    return (
+        names,
+        families,
+        family_weights(pairs, alone, facts.perturbation_families),
+        family_weights(pairs, facts.families, facts.perturbation_families),
+    )
 
 
 def _winner(board: Board) -> Entry | None:

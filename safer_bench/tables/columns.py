@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-from safer_bench.metrics import METRICS
+from safer_bench.judging import METRICS
 
 VERSION = "1"  # raised when a column of a published table changes
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"  # of a network, a criterion, a submission

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from safer_bench.metrics import METRICS, ROUNDING, CellTruth, spearman
+from safer_bench.judging import METRICS, CellTruth
+from safer_bench.metrics import ROUNDING, spearman
 from safer_bench.stream import Stream
 
 Array = np.ndarray

@@ -18,6 +18,8 @@ import pyarrow as pa
 
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema
+from safer_bench.tables.facts import by_first_use
+from safer_bench.tables.grouping import grouped
 
 PROTOCOL = 1  # raised only when counts can change
 TABLES = ("networks", "layers", "perturbations")
@@ -180,15 +182,14 @@ class RunFolder:
         request = self.request()
         if "slices" not in request:
             raise BadInput(f"{self.path}: laid out by an earlier version; measure again in a new folder")
-        layers: dict[str, list[int]] = {}
-        for row in self.table("layers").select(["network", "layer_index"]).to_pylist():
-            layers.setdefault(row["network"], []).append(row["layer_index"])
-        found = []
+        layers = by_first_use(self.table("layers").select(["network", "layer_index"]).to_pylist())
+        units = []
         for network, slices in request["slices"].items():
-            every = [Unit(network, start, index) for start, _ in slices for index in sorted(layers[network])]
+            indices = [row["layer_index"] for row in layers[network]]
+            every = [Unit(network, start, index) for start, _ in slices for index in indices]
             first, last = request["share"][network] if "share" in request else (0, len(every))
-            found += every[first:last]
-        return found
+            units += every[first:last]
+        return units
 
     def probes(self) -> pa.Table:
         """Return all parts as one table.
@@ -210,10 +211,8 @@ class RunFolder:
                 f"{self.path}: {len(units) - len(parts)} of {len(units)} parts are missing or damaged; "
                 "finish the run by repeating its measure command"
             )
-        found: dict[str, list[Path]] = {}
-        for unit, path in parts.items():
-            found.setdefault(unit.network, []).append(path)
-        return found
+        networks = grouped(parts.items(), key=lambda part: part[0].network)
+        return {network: [path for _, path in of_one] for network, of_one in networks.items()}
 
 
 def read_parts(paths: Sequence[Path]) -> pa.Table:

@@ -6,6 +6,7 @@ import pytest
 from safer_bench.budget.entrants import entrants
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
+from safer_bench.tables.facts import read_facts
 
 LAYERS = ("conv", "hidden", "head")
 
@@ -42,7 +43,7 @@ TRUTH = {
 
 
 def found(tiny, perturbation="quantize", wanted=()):
-    return {each.name: each for each in entrants(tiny, perturbation, TRUTH, SCORES, wanted)}
+    return {each.name: each for each in entrants(tiny, perturbation, TRUTH, read_facts(TRUTH), SCORES, wanted)}
 
 
 def test_scores_are_those_of_the_network_and_the_perturbation(tiny):

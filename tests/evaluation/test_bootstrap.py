@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from safer_bench.evaluation.bootstrap import _on_grid, _squared_t, intervals, rank_intervals, simultaneous_intervals
-from safer_bench.metrics import METRICS
+from safer_bench.judging import METRICS
 from safer_bench.stream import Stream
 from tests.made_up.truth import family_values, family_values_of
 

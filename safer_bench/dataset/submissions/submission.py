@@ -20,6 +20,7 @@ from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema, score_table
 from safer_bench.tables.columns import NAME, Track
 from safer_bench.tables.controls import ADDED
+from safer_bench.tables.facts import read_facts
 
 COLUMNS = ("criterion", "network", "layer", "perturbation", "level", "score", "spread")
 CSV = pyarrow.csv.ConvertOptions(
@@ -106,8 +107,9 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     path, table = _read_scores(folder, card)
     rows = _with_tracks(table, card, path)
     try:
-        score_table.check(rows, truth, str(path))
-        complete = score_table.complete(rows, truth["layers"])
+        facts = read_facts(truth)
+        score_table.check(rows, facts, str(path))
+        complete = score_table.complete(rows, facts)
         _check_own(complete, truth, folder)
     except BadInput as error:
         raise BadSubmission(str(error)) from error
