@@ -57,7 +57,7 @@ def test_scores_are_those_of_the_network_and_the_perturbation(tiny):
 
 
 def test_scores_of_layers_that_the_network_lacks_are_no_layers_of_it(tiny):
-    foreign = [row | {"layer": "gone", "score": 99.0} for row in rows("snip", "blind", (1, 2, 3))[:1]]
+    foreign = [row | {"layer": "zone", "score": 99.0} for row in rows("snip", "blind", (1, 2, 3))[:1]]
     scores = schema.build("scores", [*rows("snip", "blind", (1, 2, 3)), *foreign])
     [snip] = [each for each in entrants(tiny, "quantize", TRUTH, read_facts(TRUTH), scores) if each.name == "snip"]
     assert snip.scores.tolist() == [1.0, 2.0, 3.0]
