@@ -102,12 +102,12 @@ def kendall_tau_b(*, truth: Array, scores: Array) -> Any:
         return _where(defined, _cosine(_signs_of_pairs(truth), _signs_of_pairs(scores), _exact_dot))
     from scipy import stats  # half a second, which only ranking needs
 
-    found = np.full(defined.shape, np.nan)
-    truths, given = (np.broadcast_to(values, (*defined.shape, n_layers)) for values in (truth, scores))
-    for place in zip(*np.nonzero(np.atleast_1d(defined)), strict=True):
-        at = place if defined.ndim else ()
-        found[at] = stats.kendalltau(truths[at], given[at]).statistic
-    return _where(defined, found)
+    tau = np.full(defined.shape, np.nan)
+    truths, predicted = (np.broadcast_to(values, (*defined.shape, n_layers)) for values in (truth, scores))
+    for index in zip(*np.nonzero(np.atleast_1d(defined)), strict=True):
+        at = index if defined.ndim else ()
+        tau[at] = stats.kendalltau(truths[at], predicted[at]).statistic
+    return _where(defined, tau)
 
 
 def _signs_of_pairs(values: Array) -> Array:

@@ -12,7 +12,7 @@ from safer_bench.errors import needs_torch
 from safer_bench.measurement.progress import OnProgress
 
 if TYPE_CHECKING:
-    from safer_bench.evaluation.boards import Board
+    from safer_bench.evaluation.board import Board
 
 PERTURBATIONS = ("gaussian_noise", "int8_bit_flip", "magnitude_prune", "gradient_corruption_l2")
 CRITERIA = (  # the controls and the best known; `score` knows many more

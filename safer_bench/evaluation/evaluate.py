@@ -76,13 +76,13 @@ def _size_depth(networks: Sequence[NetworkTruth], facts: TruthFacts) -> pa.Table
 
 def _judged(networks: Sequence[NetworkTruth], scores: ScoreArrays) -> Judged:
     entries = [*scores.entries, *((name, "level_aware") for name in controls.REPLICATES)]
-    parts = [_judge(network, scores, len(entries)) for network in networks]
+    values = [_judge(network, scores, len(entries)) for network in networks]
     empty = np.zeros((len(entries), 0, len(METRICS)))
     return Judged(
         entries,
         networks,
-        np.concatenate([empty, *(part.values for part in parts)], axis=1),
-        np.concatenate([empty > 0, *(part.known for part in parts)], axis=1),
+        np.concatenate([empty, *(each.values for each in values)], axis=1),
+        np.concatenate([empty > 0, *(each.known for each in values)], axis=1),
         np.concatenate([np.zeros((2, 2, 0, len(METRICS))), *(_limits(network.truth) for network in networks)], axis=2),
     )
 
@@ -101,15 +101,15 @@ def _judge(network: NetworkTruth, scores: ScoreArrays, n_entries: int) -> _Value
     reached = _Values(np.full(shape, np.nan), np.zeros(shape, dtype=bool))
     wide = _each(network.truth, np.s_[:, None])  # cells x criteria
     defined = Stream("defined", n_layers).uniform((n_layers,))
-    for places, scored in scores.of_network(network.network, network.layers, network.cells):
-        blind = scores.entries[places[0]][1] == "blind"
-        random = np.array([scores.entries[place][0] == EXACT_EXPECTATION for place in places])[:, None]
+    for members, scored in scores.of_network(network.network, network.layers, network.cells):
+        blind = scores.entries[members[0]][1] == "blind"
+        random = np.array([scores.entries[i][0] == EXACT_EXPECTATION for i in members])[:, None]
         known = np.isfinite(scored).all(-1)[:, None]
         judged = np.where(known & ~random, scored, defined)
         for i, metric in enumerate(METRICS):
             values = metric(wide, judged).T if blind else metric(network.truth, judged)[None]
-            reached.values[places, :, i] = np.where(random, 0.0 * values, values)
-        reached.known[places] = True if blind else known
+            reached.values[members, :, i] = np.where(random, 0.0 * values, values)
+        reached.known[members] = True if blind else known
     _judge_replicates(network.truth, reached)
     reached.values[~reached.known] = np.nan
     return reached

@@ -142,30 +142,30 @@ def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> Fa
     """
     families = {network.network: network.family for network in judged.networks}
     places: list[Place] = []
-    found: list[tuple[Array, Array, Array]] = []  # values (n_entries, n_metrics, n_families), known, limits
+    averages: list[tuple[Array, Array, Array]] = []  # values (n_entries, n_metrics, n_families), known, limits
     for place, cells, pairs in _places(judged.networks):
         weights = family_weights(pairs, families, perturbation_families)
         if len(weights) >= MIN_FAMILIES:
             values = averaged(weights, np.swapaxes(np.nan_to_num(judged.values[:, cells]), 1, 2))
             limits = averaged(weights, np.swapaxes(judged.limits[:, :, cells], 2, 3))
-            found.append((values, np.asarray(judged.known[:, cells].all(1)), limits))
+            averages.append((values, np.asarray(judged.known[:, cells].all(1)), limits))
             places.append(place)
     shape = (len(judged.entries), len(places), len(schema.METRIC_NAMES))
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
     means = FamilyMeans(places, value, low, high, np.zeros(shape, dtype=bool), np.zeros((2, 2, *shape[1:])))
-    for n_families in sorted({values.shape[-1] for values, _, _ in found}):
-        chosen = [i for i, (values, _, _) in enumerate(found) if values.shape[-1] == n_families]
-        known = np.stack([found[i][1] for i in chosen], axis=1)
-        values = np.stack([found[i][0] for i in chosen], axis=1)[known]
-        limits = np.stack([found[i][2] for i in chosen], axis=2)  # (judge, end, place, metric, family)
+    for n_families in sorted({values.shape[-1] for values, _, _ in averages}):
+        alike = [i for i, (values, _, _) in enumerate(averages) if values.shape[-1] == n_families]
+        known = np.stack([averages[i][1] for i in alike], axis=1)
+        values = np.stack([averages[i][0] for i in alike], axis=1)[known]
+        limits = np.stack([averages[i][2] for i in alike], axis=2)  # (judge, end, place, metric, family)
         ranges = limits[judged.judges].swapaxes(0, 1)  # (end, entry, place, metric, family)
         ends = (np.round(each, INTERVAL_DIGITS) for each in intervals(values, (ranges[0][known], ranges[1][known])))
         for array, numbers in zip((value, low, high), (values.mean(-1), *ends), strict=True):
-            part = np.full(known.shape, np.nan)
-            part[known] = numbers
-            array[:, chosen] = part
-        means.known[:, chosen] = known
-        means.limits[:, :, chosen] = limits.mean(-1)
+            filled = np.full(known.shape, np.nan)
+            filled[known] = numbers
+            array[:, alike] = filled
+        means.known[:, alike] = known
+        means.limits[:, :, alike] = limits.mean(-1)
     return means
 
 

@@ -75,16 +75,16 @@ class CellValues:
     ceilings: Array
     limits: Array
 
-    def part(self, chosen: Array) -> "CellValues":
-        """Return some of the cells, and the criteria that scored any of them; ``chosen`` is ``(n_cells,)``."""
-        entries = np.asarray(self.known[:, chosen].any(axis=1))
+    def part(self, wanted: Array) -> "CellValues":
+        """Return some of the cells, and the criteria that scored any of them; ``wanted`` is ``(n_cells,)``."""
+        entries = np.asarray(self.known[:, wanted].any(axis=1))
         return CellValues(
-            [entry for entry, kept in zip(self.entries, entries, strict=True) if kept],
-            [cell for cell, kept in zip(self.cells, chosen, strict=True) if kept],
-            self.values[np.ix_(entries, chosen)],
-            self.known[np.ix_(entries, chosen)],
-            self.ceilings[chosen],
-            self.limits[:, entries][:, :, chosen],
+            [entry for entry, inside in zip(self.entries, entries, strict=True) if inside],
+            [cell for cell, inside in zip(self.cells, wanted, strict=True) if inside],
+            self.values[np.ix_(entries, wanted)],
+            self.known[np.ix_(entries, wanted)],
+            self.ceilings[wanted],
+            self.limits[:, entries][:, :, wanted],
         )
 
 
@@ -120,14 +120,14 @@ def cell_values(results: pa.Table, facts: TruthFacts, metric: str, level_rank: i
 
 
 def _distinct(table: pa.Table, names: Sequence[str]) -> tuple[list[tuple[Any, ...]], Array]:
-    """Return the distinct rows of some columns, sorted, and the place of each row among them."""
-    places = pa.array(np.arange(table.num_rows))
-    groups = table.select(names).append_column("row", places).group_by(names).aggregate([("row", "list")])
+    """Return the distinct rows of some columns, sorted, and the number of each row among them."""
+    numbers = pa.array(np.arange(table.num_rows))
+    groups = table.select(names).append_column("row", numbers).group_by(names).aggregate([("row", "list")])
     distinct = list(zip(*(groups[name].to_pylist() for name in names), strict=True))
     order = sorted(range(len(distinct)), key=lambda i: tuple((value is None, value) for value in distinct[i]))
     rows, index = groups["row_list"].combine_chunks(), np.zeros(table.num_rows, dtype=np.int64)
-    for place, i in enumerate(order):
-        index[rows[i].values.to_numpy()] = place
+    for number, i in enumerate(order):
+        index[rows[i].values.to_numpy()] = number
     return [distinct[i] for i in order], index
 
 

@@ -69,11 +69,11 @@ def agreed(sources: Iterable[tuple[str, list[dict[str, Any]]]]) -> list[dict[str
     Raises:
         BadInput: two places give different scores.
     """
-    found: dict[Key, tuple[dict[str, Any], str]] = {}
+    kept: dict[Key, tuple[dict[str, Any], str]] = {}
     largest: dict[tuple[str, str], float] = {}
     for where, rows in sources:
         for row in rows:
-            first, first_where = found.setdefault(tuple(row[name] for name in PLACE), (row, where))
+            first, first_where = kept.setdefault(tuple(row[name] for name in PLACE), (row, where))
             of = (row["criterion"], row["network"])
             largest[of] = max(largest.get(of, 0.0), abs(first["score"]))
             if not alike(first["score"], row["score"], largest[of]):
@@ -82,7 +82,7 @@ def agreed(sources: Iterable[tuple[str, list[dict[str, Any]]]]) -> list[dict[str
                     f"{first_where} and {row['score']:g} in {where}; if these are two criteria, rename the "
                     "function of one and score it again; if it is one, score it by as many --calibration-sets in both"
                 )
-    return [row for row, _ in found.values()]
+    return [row for row, _ in kept.values()]
 
 
 def check_table(table: pa.Table, facts: TruthFacts, where: str) -> None:
@@ -186,8 +186,8 @@ def _check_track(row: Mapping[str, Any], place: str) -> None:
     if row["track"] not in TRACKS:
         raise BadInput(f"{place}: track {row['track']!r}; expected one of {', '.join(TRACKS)}")
     depth = TRACKS.index(row["track"])
-    given = sum(row.get(key) is not None for key in ("perturbation", "level"))
-    if given != depth or (depth >= 1 and row.get("perturbation") is None):
+    n_named = sum(row.get(key) is not None for key in ("perturbation", "level"))
+    if n_named != depth or (depth >= 1 and row.get("perturbation") is None):
         wanted = ("neither perturbation nor level", "a perturbation and no level", "a perturbation and a level")[depth]
         raise BadInput(f"{place}: a {row['track']} score has {wanted}")
 

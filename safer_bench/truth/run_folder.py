@@ -109,12 +109,12 @@ class RunFolder:
         return item.name in own or item.name.startswith(".")
 
     def _check_same(self, wanted: Mapping[str, Any]) -> None:
-        found = self.request()
-        if "slices" not in found:
+        there = self.request()
+        if "slices" not in there:
             raise BadInput(f"{self.path}: laid out by an earlier version; measure again in a new folder")
-        differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+        differing = [key for key in sorted({*there, *wanted}) if there.get(key) != wanted.get(key)]
         if differing:
-            old, new = (_short(request.get(differing[0])) for request in (found, wanted))
+            old, new = (_short(request.get(differing[0])) for request in (there, wanted))
             raise BadInput(
                 f"{self.path}: belongs to a run with another {differing[0]} ({old}, now {new}); use a new folder, or repeat "
                 "the first command to finish it"
@@ -131,14 +131,14 @@ class RunFolder:
     def _facts(self) -> dict[str, Any]:
         path = self.path / "run.json"
         try:
-            found = json.loads(path.read_text())
+            facts = json.loads(path.read_text())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BadInput(f"{self.path}: no run folder (it has no run.json); make one: safer-bench measure") from error
         except ValueError as error:
             raise BadInput(f"{path}: damaged ({text_of(error)}); measure again in a new folder") from error
-        if not isinstance(found, dict) or set(found) != {"request", "tables"}:
+        if not isinstance(facts, dict) or set(facts) != {"request", "tables"}:
             raise BadInput(f"{path}: damaged (it lacks request or tables); measure again in a new folder")
-        return found
+        return facts
 
     def _table_is_intact(self, name: str) -> bool:
         path = self.path / f"{name}.parquet"
@@ -158,8 +158,8 @@ class RunFolder:
     def parts(self) -> dict[Unit, Path]:
         """Return the intact part of every unit that has one; a damaged part counts as not there."""
         by_stem = {(path.parent.name, path.name.split(".")[0]): path for path in self._part_files()}
-        found = {unit: by_stem.get((unit.network, unit.stem)) for unit in self.units()}
-        return {unit: path for unit, path in found.items() if path is not None and _is_intact(path)}
+        by_unit = {unit: by_stem.get((unit.network, unit.stem)) for unit in self.units()}
+        return {unit: path for unit, path in by_unit.items() if path is not None and _is_intact(path)}
 
     def _part_files(self) -> Iterator[Path]:
         yield from (self.path / "parts").glob("*/*.????????????????.parquet")

@@ -56,6 +56,13 @@ def test_scores_are_those_of_the_network_and_the_perturbation(tiny):
     assert [each.track for each in who.values()][:4] == ["level_aware", "perturbation_aware", "blind", "blind"]
 
 
+def test_scores_of_layers_that_the_network_lacks_are_no_layers_of_it(tiny):
+    foreign = [row | {"layer": "zone", "score": 99.0} for row in rows("snip", "blind", (1, 2, 3))[:1]]
+    scores = schema.build("scores", [*rows("snip", "blind", (1, 2, 3)), *foreign])
+    [snip] = [each for each in entrants(tiny, "quantize", TRUTH, read_facts(TRUTH), scores) if each.name == "snip"]
+    assert snip.scores.tolist() == [1.0, 2.0, 3.0]
+
+
 def test_levels_are_averaged_as_in_the_area(tiny):
     assert np.allclose(found(tiny)["kl"].scores, [4 / 2, 2 / 4, 8 / 4])
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from safer_bench.evaluation.boards import Board, BoardRow
+from safer_bench.evaluation.board import Board, BoardRow
 from safer_bench.evaluation.leaderboard.numbers import Json, entries_of, group_of
 from safer_bench.evaluation.leaderboard.page import Page, title_of
 from safer_bench.evaluation.results import DIGITS

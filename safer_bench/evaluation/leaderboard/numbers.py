@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from safer_bench.evaluation.boards import Board, BoardRow, Entry, boards_of
+from safer_bench.evaluation.board import Board, BoardRow, Entry
+from safer_bench.evaluation.boards import boards_of
 from safer_bench.evaluation.scope import GATES, CellValues, Scope, cell_values
 from safer_bench.tables import schema
 from safer_bench.tables.facts import TruthFacts
@@ -168,8 +169,8 @@ def make_cells(values: CellValues, facts: TruthFacts, board: Board) -> list[list
     wanted = [
         columns.get((network, perturbation)) for network in board.families for perturbation in facts.perturbation_families
     ]
-    places = {entry: i for i, entry in enumerate(values.entries)}
-    rows = [places[entry] for entry in entries_of(board)]
+    row_of = {entry: i for i, entry in enumerate(values.entries)}
+    rows = [row_of[entry] for entry in entries_of(board)]
     return [[None if column is None else _shown(values, row, column) for column in wanted] for row in rows]
 
 

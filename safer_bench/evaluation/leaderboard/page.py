@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from safer_bench.errors import BadInput
-from safer_bench.evaluation.boards import Board
+from safer_bench.evaluation.board import Board
 from safer_bench.evaluation.leaderboard import panels
 from safer_bench.evaluation.leaderboard.numbers import (
     Group,

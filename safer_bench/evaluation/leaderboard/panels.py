@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
-from safer_bench.evaluation.boards import Entry
+from safer_bench.evaluation.board import Entry
 from safer_bench.evaluation.leaderboard.numbers import Json, thousandths
 from safer_bench.evaluation.scores import ScoreArrays
 from safer_bench.tables.facts import TruthFacts
@@ -43,11 +43,11 @@ def true_areas(truth: Mapping[str, pa.Table], facts: TruthFacts) -> Json:
 
 def mean_costs(costs: pa.Table | None, networks: Iterable[str]) -> dict[str, float]:
     """Return each criterion's mean forward-equivalents over networks, of those that have one for every network."""
-    wanted, found = set(networks), dict[str, dict[str, float]]()
+    wanted, costs_of = set(networks), dict[str, dict[str, float]]()
     for row in costs.to_pylist() if costs is not None else []:
         if row["network"] in wanted and row["forward_equivalents"] is not None:
-            found.setdefault(row["criterion"], {})[row["network"]] = row["forward_equivalents"]
-    return {name: round(fmean(of.values()), 1) for name, of in sorted(found.items()) if len(of) == len(wanted)}
+            costs_of.setdefault(row["criterion"], {})[row["network"]] = row["forward_equivalents"]
+    return {name: round(fmean(of.values()), 1) for name, of in sorted(costs_of.items()) if len(of) == len(wanted)}
 
 
 def score_ranks(
