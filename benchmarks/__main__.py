@@ -42,16 +42,16 @@ def table(rounds: list[dict[str, Result]]) -> list[str]:
     head = ["", "seconds", "set-up", *(f"x {base}" for base in BASES), "ceiling / seconds", "peak memory", "rows unlike"]
     lines = [head, ["---"] * len(head)]
     for name in CONTESTANTS:
-        seconds = [f"{median(found[name][key] for found in rounds):.2f}" for key in ("seconds", "setup")]
+        seconds = [f"{median(results[name][key] for results in rounds):.2f}" for key in ("seconds", "setup")]
         ratios = [f"{_ratio(rounds, base, name):.2f}" for base in BASES]
-        memory = f"{median(found[name]['peak_bytes'] for found in rounds) / 1e9:.2f} GB"
-        unlike = "" if name == "ceiling" else str(max(n_unlike(found, name) for found in rounds))
+        memory = f"{median(results[name]['peak_bytes'] for results in rounds) / 1e9:.2f} GB"
+        unlike = "" if name == "ceiling" else str(max(n_unlike(results, name) for results in rounds))
         lines.append([name, *seconds, *ratios, f"{_ratio(rounds, 'ceiling', name):.0%}", memory, unlike])
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
 def _ratio(rounds: list[dict[str, Result]], slow: str, fast: str) -> float:
-    return median(found[slow]["seconds"] / found[fast]["seconds"] for found in rounds)
+    return median(results[slow]["seconds"] / results[fast]["seconds"] for results in rounds)
 
 
 def n_unlike(of_round: dict[str, Result], name: str) -> int:

@@ -1,10 +1,10 @@
 """How large the errors of fast arithmetic are beside a small sample's: where the safety factors come from.
 
 ``python -m benchmarks.bands digits_cnn vit6`` perturbs evenly chosen layers by every perturbation at every level, takes
-the logits of all examples in both arithmetics, and prints quantiles over cells (layer x perturbation x level) of
+the logits of all examples in both arithmetics, and prints quantiles over conditions (layer x perturbation x level) of
 
-- spread: largest spread of the error over all examples / largest over a random sample, and
-- wrong: largest margin of an example whose top class differs / largest spread over the sample: what the factor of the
+- range: largest range of the error over all examples / largest over a random sample, and
+- wrong: largest margin of an example whose top class differs / largest range over the sample: what the factor of the
   band has to exceed, lest a count be wrong.
 """
 
@@ -16,21 +16,21 @@ import torch
 import safer_bench as sb
 from safer_bench.measurement.answers.arithmetics import BFLOAT16, FLOAT32
 from safer_bench.measurement.answers.precision import exact_float32
-from safer_bench.measurement.answers.settle import margins, spreads
+from safer_bench.measurement.answers.settle import error_ranges, margins
+from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, make_protocol
 
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 
 def ratios(network: sb.Network, n_layers: int, exact: bool) -> list[tuple[float, float]]:
-    """Return (spread, wrong) of each cell: float32 against canonical where ``exact``, else bfloat16 against float32."""
+    """Return (range, wrong) of each condition: float32 against canonical where ``exact``, else bfloat16 against float32."""
     engine, random = Engine(network, fast=not exact), np.random.default_rng(0)
     answers = engine.fast_answers
     if answers is None or answers.replayed.narrow == exact:
         raise SystemExit(f"{network.name}: not replayed, or bfloat16 is not faster here: {engine.reasons}")
-    units = list(Plan(network, make_protocol([])).units())
-    found = []
+    units = list(Design(network, make_protocol([])).units())
+    of_conditions = []
     for index in np.linspace(0, len(units) - 1, n_layers).round().astype(int):
         replay = engine.replay(units[index].layer)
         for probe in units[index].probes:
@@ -43,12 +43,12 @@ def ratios(network: sb.Network, n_layers: int, exact: bool) -> list[tuple[float,
             usable = np.isfinite(logits).all(1) & np.isfinite(better).all(1)
             if usable.any():
                 trust = FLOAT32 if exact else BFLOAT16
-                found.append(_ratio(logits[usable], better[usable], trust.n_sample + trust.n_suspects, random))
-    return found
+                of_conditions.append(_ratio(logits[usable], better[usable], trust.n_sample + trust.n_suspects, random))
+    return of_conditions
 
 
 def _ratio(logits: np.ndarray, better: np.ndarray, n_sample: int, random: np.random.Generator) -> tuple[float, float]:
-    errors = spreads(logits, better)
+    errors = error_ranges(logits, better)
     sampled = errors[random.permutation(len(errors))[:n_sample]].max()
     wrong = margins(logits)[logits.argmax(1) != better.argmax(1)]
     return errors.max() / max(sampled, 1e-30), wrong.max(initial=0.0) / max(sampled, 1e-30)
@@ -63,14 +63,16 @@ def main() -> None:
     wanted = parser.parse_args()
     torch.set_grad_enabled(False)
     for exact, name in ((True, "float32"), (False, "bfloat16")):
-        found = []
+        of_conditions = []
         for spec in wanted.networks:
             full = sb.load_network(spec)
-            part = full.examples(0, wanted.examples)
-            found += ratios(sb.Network(full.model, *part, name=spec, probe=full.probe), wanted.layers, exact)
-        spread, wrong = np.array(found).T
-        print(f"{name}: {len(found)} cells, quantiles {QUANTILES}")
-        for what, values in (("spread", spread), ("wrong", wrong)):
+            examples = full.examples(0, wanted.examples)
+            of_conditions += ratios(
+                sb.Network(full.model, *examples, name=spec, calibration=full.calibration), wanted.layers, exact
+            )
+        ranges, wrong = np.array(of_conditions).T
+        print(f"{name}: {len(of_conditions)} conditions, quantiles {QUANTILES}")
+        for what, values in (("range", ranges), ("wrong", wrong)):
             print(f"  {what:6}", " ".join(f"{value:8.3f}" for value in np.quantile(values, QUANTILES)))
 
 

@@ -16,8 +16,8 @@ import numpy as np
 
 import safer_bench as sb
 from safer_bench.measurement.answers.tuning import tune_allocator
+from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.perturbations.loading import perturbations
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.truth.area import tolerated_level
@@ -36,17 +36,17 @@ def grid(entry: Perturbation) -> list[float]:
     low, high = entry.domain
     if entry.scale == "log10":
         top = 0.5 if high == 1 else 1e5 if entry.whole else 1e2
-        found = top * 10.0 ** np.arange(0, -9, -0.25)
-        return sorted({float(x) for x in (np.rint(found) if entry.whole else found) if x >= low}, reverse=True)
-    found = np.arange(low, high + 1) if entry.whole else np.arange(1, 21) / 20
-    return sorted(map(float, found), reverse=entry.direction == "increasing")
+        steps = top * 10.0 ** np.arange(0, -9, -0.25)
+        return sorted({float(x) for x in (np.rint(steps) if entry.whole else steps) if x >= low}, reverse=True)
+    steps = np.arange(low, high + 1) if entry.whole else np.arange(1, 21) / 20
+    return sorted(map(float, steps), reverse=entry.direction == "increasing")
 
 
 def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
     """Return the median over layers of the mean drop, in units of (clean - chance)."""
     n_examples, draws = NETWORKS[engine.network.name]
     protocol = make_protocol([f"{entry.name}:{level!r}"], draws, n_examples, SEED)
-    rows = [row for unit in Plan(engine.network, protocol).units() for row in engine.measure(unit.probes)]
+    rows = [row for unit in Design(engine.network, protocol).units() for row in engine.measure(unit.probes)]
     drops: dict[str, list[float]] = {}
     for row in rows:
         drops.setdefault(row["layer"], []).append((row["broken"] - row["fixed"]) / row["n_examples"])
@@ -60,19 +60,19 @@ def curve(engines: list[Engine], entry: Perturbation) -> dict[float, list[float]
     Every fourth level of the grid is measured until one costs less than the smallest target, then those between it and
     the mildest of them that costs the largest: where float32 bits flip, severe levels are slow to measure.
     """
-    levels, found = grid(entry), {}
+    levels, shares = grid(entry), {}
 
-    def measure(chosen: list[float]) -> None:
-        for level in chosen:
-            found[level] = [share_lost(engine, entry, level) for engine in engines]
-            if np.mean(found[level]) < TARGETS[0]:
+    def measure(some_levels: list[float]) -> None:
+        for level in some_levels:
+            shares[level] = [share_lost(engine, entry, level) for engine in engines]
+            if np.mean(shares[level]) < TARGETS[0]:
                 break
 
     measure(levels[::4])
-    enough = [level for level in found if np.mean(found[level]) >= TARGETS[-1]]
+    enough = [level for level in shares if np.mean(shares[level]) >= TARGETS[-1]]
     first = levels.index(enough[-1]) if enough else 0
-    measure([level for level in levels[first:] if level not in found])
-    return {level: found[level] for level in reversed(levels) if level in found}
+    measure([level for level in levels[first:] if level not in shares])
+    return {level: shares[level] for level in reversed(levels) if level in shares}
 
 
 def choose(levels: list[float], shares: list[float], entry: Perturbation) -> list[float]:
@@ -87,11 +87,11 @@ def choose(levels: list[float], shares: list[float], entry: Perturbation) -> lis
     reached = [target for target in TARGETS if target <= most]
     n_missing = len(TARGETS) - len(reached)
     if not reached:
-        found = [levels[-1] / 10 ** (0.5 * i) for i in reversed(range(len(TARGETS)))]
+        proposed = [levels[-1] / 10 ** (0.5 * i) for i in reversed(range(len(TARGETS)))]
     else:
         targets = reached + np.linspace(reached[-1], most, n_missing + 2)[1:-1].tolist()
-        found = [tolerated_level(np.array(levels), entry.scale, np.array(shares), target)[0] for target in targets]
-    return _distinct_whole(_rounded(found), entry) if entry.whole else _rounded(found)
+        proposed = [tolerated_level(np.array(levels), entry.scale, np.array(shares), target)[0] for target in targets]
+    return _distinct_whole(_rounded(proposed), entry) if entry.whole else _rounded(proposed)
 
 
 def _rounded(levels: list[float]) -> list[float]:
@@ -104,22 +104,22 @@ def _distinct_whole(levels: list[float], entry: Perturbation) -> list[float]:
     """Round to whole numbers of the domain and move as few as needed, milder ones first, to keep them apart."""
     sign = 1 if entry.direction == "increasing" else -1
     mildest, worst = sorted(sign * bound for bound in entry.domain)
-    found = [min(max(round(sign * level), mildest), worst) for level in levels]
-    for i in reversed(range(len(found) - 1)):
-        found[i] = min(found[i], found[i + 1] - 1)
-    for i in range(len(found)):
-        found[i] = max(found[i], mildest + i)
-    return [float(sign * level) for level in found]
+    whole = [min(max(round(sign * level), mildest), worst) for level in levels]
+    for i in reversed(range(len(whole) - 1)):
+        whole[i] = min(whole[i], whole[i + 1] - 1)
+    for i in range(len(whole)):
+        whole[i] = max(whole[i], mildest + i)
+    return [float(sign * level) for level in whole]
 
 
 def report(entries: dict[str, Any]) -> list[str]:
     """Return the lines of a Markdown table: levels proposed, levels in use, and the largest share lost."""
     lines = ["| perturbation | proposed | in use | largest share lost |", "| --- | --- | --- | --- |"]
-    for name, found in sorted(entries.items()):
+    for name, entry in sorted(entries.items()):
         proposed, used = (
-            ", ".join(f"{x:g}" for x in levels) for levels in (found["proposed"], perturbations()[name].levels)
+            ", ".join(f"{x:g}" for x in levels) for levels in (entry["proposed"], perturbations()[name].levels)
         )
-        lines.append(f"| {name} | {proposed} | {used} | {max(map(np.mean, found['shares'])):.0%} |")
+        lines.append(f"| {name} | {proposed} | {used} | {max(map(np.mean, entry['shares'])):.0%} |")
     return lines
 
 
@@ -129,21 +129,21 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="PERTURBATION", help="those that the file does not hold by default")
     wanted = parser.parse_args().names
     tune_allocator()
-    found = json.loads(OUT.read_text())["perturbations"] if OUT.exists() else {}
+    calibrated = json.loads(OUT.read_text())["perturbations"] if OUT.exists() else {}
     engines = [Engine(sb.load_network(name), SEED) for name in NETWORKS]
     networks = {network: {"examples": n, "draws": draws} for network, (n, draws) in NETWORKS.items()}
-    content = {"targets": TARGETS, "networks": networks, "seed": SEED, "perturbations": found}
+    content = {"targets": TARGETS, "networks": networks, "seed": SEED, "perturbations": calibrated}
     for name, entry in perturbations().items():
-        if name in wanted or (not wanted and name not in found and len(entry.levels) > 1):
+        if name in wanted or (not wanted and name not in calibrated and len(entry.levels) > 1):
             measured = curve(engines, entry)
             shares = [[round(share, 4) for share in of_level] for of_level in measured.values()]
-            found[name] = {"levels": list(measured), "shares": shares}
-        if name in found:
-            means = [float(np.mean(of_level)) for of_level in found[name]["shares"]]
-            found[name]["proposed"] = choose(found[name]["levels"], means, entry)
+            calibrated[name] = {"levels": list(measured), "shares": shares}
+        if name in calibrated:
+            means = [float(np.mean(of_level)) for of_level in calibrated[name]["shares"]]
+            calibrated[name]["proposed"] = choose(calibrated[name]["levels"], means, entry)
             OUT.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-            print(f"{name}: {found[name]['proposed']}", flush=True)
-    print("\n".join(report(found)))
+            print(f"{name}: {calibrated[name]['proposed']}", flush=True)
+    print("\n".join(report(calibrated)))
 
 
 if __name__ == "__main__":

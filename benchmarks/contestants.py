@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 import safer_bench as sb
 from safer_bench.measurement.answers.tuning import arranged, tune_allocator
+from safer_bench.measurement.design import Design, Probe, make_protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, Probe, make_protocol
 from safer_bench.measurement.rows import Weights
 
 Counts = list[list[int]]
@@ -63,12 +63,12 @@ def tuned(network: sb.Network, probes: list[Probe]) -> Work:
 def engine(network: sb.Network, probes: list[Probe], fast: bool = False) -> Work:
     """The engine; what is done once a network is set-up: tracing, admission of layers, its clean answers."""
     tune_allocator()
-    found = Engine(network, fast=fast)
+    measuring = Engine(network, fast=fast)
     for probe in probes:
-        found.replay(probe.layer)
-    found.clean(0, len(network.labels))
+        measuring.replay(probe.layer)
+    measuring.clean(0, len(network.labels))
     keys = "broken", "fixed", "predictions_changed"
-    return lambda: [[row[key] for key in keys] for row in found.measure(probes)]
+    return lambda: [[row[key] for key in keys] for row in measuring.measure(probes)]
 
 
 def ceiling(network: sb.Network, probes: list[Probe]) -> Work:
@@ -133,9 +133,9 @@ def workload(network: str, examples: int, draws: int, layers: int | None) -> tup
     """Return a network with its first examples, and noise probes of its layers (evenly chosen where fewer are wanted)."""
     full = sb.load_network(network)
     cut = sb.Network(full.model, full.images[:examples], full.labels[:examples], name=full.name)
-    units = list(Plan(cut, make_protocol(["gaussian_noise:0.3"], draws)).units())
-    chosen = np.linspace(0, len(units) - 1, layers or len(units)).round().astype(int)
-    return cut, [probe for index in chosen for probe in units[index].probes]
+    units = list(Design(cut, make_protocol(["gaussian_noise:0.3"], draws)).units())
+    numbers = np.linspace(0, len(units) - 1, layers or len(units)).round().astype(int)
+    return cut, [probe for index in numbers for probe in units[index].probes]
 
 
 def main() -> None:

@@ -12,8 +12,8 @@ import numpy as np
 
 import safer_bench as sb
 from safer_bench.measurement.answers.tuning import tune_allocator
+from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, make_protocol
 
 NETWORKS = ("digits_cnn", "digits_mlp", "digits_resnet", "digits_vit", "vgg10")
 PAIRS = {
@@ -31,25 +31,25 @@ def effects(network: sb.Network, draws: int, n_examples: int) -> dict[tuple[str,
     """Measure a network; effects by perturbation and level."""
     levels = ",".join(map(repr, LEVELS))
     protocol = make_protocol([f"{name}:{levels}" for pair in PAIRS.values() for name in pair], draws, n_examples, SEED)
-    engine, found = Engine(network, SEED), {}
-    for unit in Plan(network, protocol).units():
+    engine, drops = Engine(network, SEED), {}
+    for unit in Design(network, protocol).units():
         for row in engine.measure(unit.probes):
             values = 100 * (row["broken"] - row["fixed"]) / n_examples, row["loss_increase"]
-            found.setdefault((row["perturbation"], row["level"]), {}).setdefault(row["layer"], []).append(values)
-    return {key: tuple(np.mean(list(of_layer.values()), axis=1).T) for key, of_layer in found.items()}
+            drops.setdefault((row["perturbation"], row["level"]), {}).setdefault(row["layer"], []).append(values)
+    return {key: tuple(np.mean(list(of_layer.values()), axis=1).T) for key, of_layer in drops.items()}
 
 
-def tables(found: dict[str, dict[tuple[str, float], Effect]]) -> Iterator[str]:
+def tables(effects_of: dict[str, dict[tuple[str, float], Effect]]) -> Iterator[str]:
     """Yield the lines of a table of drops and one of loss increases: gradient / random by network and over all layers.
 
     The ratio is left out where the random effect is not three standard errors over layers from 0.
     """
     for measure, what in enumerate(("accuracy lost, points", "increase of the loss")):
-        head = [what, "level", *found, "all layers", "ratio", "layers where the gradient does more"]
+        head = [what, "level", *effects_of, "all layers", "ratio", "layers where the gradient does more"]
         yield from ("", f"| {' | '.join(head)} |", f"| {' | '.join(['---'] * len(head))} |")
         for pair, names in PAIRS.items():
             for level in LEVELS:
-                by_network = [np.array([effect[name, level][measure] for name in names]) for effect in found.values()]
+                by_network = [np.array([effect[name, level][measure] for name in names]) for effect in effects_of.values()]
                 gradient, random = pooled = np.concatenate(by_network, axis=1)
                 cells = [_both(both, 1 + measure) for both in [*by_network, pooled]]
                 resolved = random.mean() > 3 * random.std(ddof=1) / np.sqrt(len(random))
@@ -69,9 +69,9 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=200)
     wanted = parser.parse_args()
     tune_allocator()
-    found = {name: effects(sb.load_network(name), wanted.draws, wanted.examples) for name in wanted.networks}
+    effects_of = {name: effects(sb.load_network(name), wanted.draws, wanted.examples) for name in wanted.networks}
     print(f"{wanted.draws} draws of {wanted.examples} examples, seed {SEED}; gradient / random")
-    print("\n".join(tables(found)))
+    print("\n".join(tables(effects_of)))
 
 
 if __name__ == "__main__":

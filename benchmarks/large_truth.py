@@ -72,8 +72,8 @@ def _part(unit: Unit, clean: Array, kinds: list[str], draws: Array, rng: np.rand
     rate = 0.02 * (level + 1) * (1 + unit.layer_index % 10) / 10
     where = rng.integers(0, SLICE, (len(kind), 64))  # at most so many examples flip
     flips = np.zeros((len(kind), SLICE), dtype=bool)
-    chosen = rng.random(where.shape) < (rate * SLICE / 64)[:, None]
-    flips[np.nonzero(chosen)[0], where[chosen]] = True
+    flipped = rng.random(where.shape) < (rate * SLICE / 64)[:, None]
+    flips[np.nonzero(flipped)[0], where[flipped]] = True
     broken, fixed = (flips & clean).sum(1), (flips & ~clean).sum(1)
     hexes = rng.integers(0, 1 << 32, (len(kind), 2))
     constant = {**_identity(unit.network), "layer": f"blocks.{unit.layer_index}.conv", "layer_index": unit.layer_index}
@@ -118,19 +118,19 @@ def main() -> None:
     for name, default in {"networks": 50, "layers": 50, "perturbations": 20, "draws": 20, "slices": 4}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    chosen = parser.parse_args()
-    if chosen.inside:
-        print(json.dumps(time_pack(chosen.out / "run", chosen.out / "tree")))
+    options = parser.parse_args()
+    if options.inside:
+        print(json.dumps(time_pack(options.out / "run", options.out / "tree")))
         return
-    if not (chosen.out / "built").is_file():
-        sizes = {f"n_{name}": getattr(chosen, name) for name in ("networks", "layers", "perturbations", "draws", "slices")}
-        print(build(chosen.out / "run", **sizes), "probes")
-        (chosen.out / "built").touch()
-    words = [sys.executable, "-m", "benchmarks.large_truth", "--inside", "--out", str(chosen.out)]
-    found = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)  # noqa: S603  this program
+    if not (options.out / "built").is_file():
+        sizes = {f"n_{name}": getattr(options, name) for name in ("networks", "layers", "perturbations", "draws", "slices")}
+        print(build(options.out / "run", **sizes), "probes")
+        (options.out / "built").touch()
+    words = [sys.executable, "-m", "benchmarks.large_truth", "--inside", "--out", str(options.out)]
+    usage = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)  # noqa: S603  this program
     print(
-        f"{found['seconds']:.1f} s, {found['processor']:.1f} s of processors; peak memory {found['GB']:.2f} GB, "
-        f"of each worker {found['worker_GB']:.2f} GB"
+        f"{usage['seconds']:.1f} s, {usage['processor']:.1f} s of processors; peak memory {usage['GB']:.2f} GB, "
+        f"of each worker {usage['worker_GB']:.2f} GB"
     )
 
 

@@ -16,8 +16,8 @@ from scipy import stats
 
 import safer_bench as sb
 from safer_bench.measurement.answers.tuning import tune_allocator
+from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.networks.zoo.twins import ARCHITECTURES, N_SEEDS
 from safer_bench.perturbations.loading import perturbations
 from safer_bench.truth.area import area_weights
@@ -34,13 +34,13 @@ def figures(name: str, draws: int, n_examples: int) -> Figures:
     network = sb.load_network(name)
     accuracy = json.loads(ACCURACIES.read_text())[name]
     indicator = sb.score("corruption_indicator_l2", network)
-    found = {
+    figures_of = {
         "accuracy": 100 * accuracy["n_correct"] / accuracy["n_examples"],
         "corruption indicator": float(np.mean(list(indicator.values()))),
     }
     engine = Engine(network, SEED)
     lost: dict[str, dict[float, list[float]]] = {each: {} for each in PERTURBATIONS}
-    for unit in Plan(network, make_protocol(PERTURBATIONS, draws, n_examples, SEED)).units():
+    for unit in Design(network, make_protocol(PERTURBATIONS, draws, n_examples, SEED)).units():
         for row in engine.measure(unit.probes):
             can_lose = row["correct_clean"] / n_examples - 1 / network.n_classes
             share = (row["broken"] - row["fixed"]) / n_examples / can_lose
@@ -48,36 +48,36 @@ def figures(name: str, draws: int, n_examples: int) -> Figures:
     for each in PERTURBATIONS:
         entry = perturbations()[each]
         means = [np.mean(lost[each][level]) for level in entry.levels]
-        found[each] = float(100 * area_weights(np.array(entry.levels), entry.scale) @ np.array(means))
-    return found
+        figures_of[each] = float(100 * area_weights(np.array(entry.levels), entry.scale) @ np.array(means))
+    return figures_of
 
 
-def tables(found: dict[str, Figures]) -> Iterator[str]:
+def tables(figures_of: dict[str, Figures]) -> Iterator[str]:
     """Yield a table of means and one of paired differences with 95 % t intervals, by architecture and over both."""
-    names = list(next(iter(found.values())))
+    names = list(next(iter(figures_of.values())))
     yield from _rows(["architecture", "twin", *names])
     for family in ARCHITECTURES:
-        for kind in ("resistant", *CONTROLS):
-            values = np.array([list(found[f"twin_{family}_{kind}_{seed}"].values()) for seed in range(N_SEEDS)])
+        for twin in ("resistant", *CONTROLS):
+            values = np.array([list(figures_of[f"twin_{family}_{twin}_{seed}"].values()) for seed in range(N_SEEDS)])
             yield _line(
-                [family, kind, *(f"{mean:.3g}" if i == 1 else f"{mean:.2f}" for i, mean in enumerate(values.mean(0)))]
+                [family, twin, *(f"{mean:.3g}" if i == 1 else f"{mean:.2f}" for i, mean in enumerate(values.mean(0)))]
             )
     yield ""
     yield from _rows(
         ["resistant minus", "architecture", *(f"{name}, %" if i == 1 else name for i, name in enumerate(names))]
     )
-    for kind, what in CONTROLS.items():
+    for twin, what in CONTROLS.items():
         for families in ([family] for family in ARCHITECTURES), (list(ARCHITECTURES),):
-            for chosen in families:
-                pairs = [(family, seed) for family in chosen for seed in range(N_SEEDS)]
-                yield _line([f"{kind} ({what})", " and ".join(chosen), *_differences(found, kind, pairs)])
+            for some_families in families:
+                pairs = [(family, seed) for family in some_families for seed in range(N_SEEDS)]
+                yield _line([f"{twin} ({what})", " and ".join(some_families), *_differences(figures_of, twin, pairs)])
 
 
-def _differences(found: dict[str, Figures], kind: str, pairs: list[tuple[str, int]]) -> Iterator[str]:
+def _differences(figures_of: dict[str, Figures], twin: str, pairs: list[tuple[str, int]]) -> Iterator[str]:
     """Yield the mean paired difference of each figure with its interval, the indicator's in percent of the control."""
     ours, control = (
-        np.array([list(found[f"twin_{family}_{which}_{seed}"].values()) for family, seed in pairs])
-        for which in ("resistant", kind)
+        np.array([list(figures_of[f"twin_{family}_{which}_{seed}"].values()) for family, seed in pairs])
+        for which in ("resistant", twin)
     )
     differences = ours - control
     differences[:, 1] *= 100 / control[:, 1]
@@ -108,9 +108,9 @@ def main() -> None:
         for kind in ("resistant", *CONTROLS)
         for seed in range(N_SEEDS)
     ]
-    found = {name: figures(name, wanted.draws, wanted.examples) for name in names}
+    figures_of = {name: figures(name, wanted.draws, wanted.examples) for name in names}
     print(f"{wanted.draws} draws of {wanted.examples} examples, seed {SEED}; {N_SEEDS} seeds of each\n")
-    print("\n".join(tables(found)))
+    print("\n".join(tables(figures_of)))
 
 
 if __name__ == "__main__":

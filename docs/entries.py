@@ -15,9 +15,9 @@ INTRODUCTION = """\
 
 Made from the registry by `make docs`; `safer-bench info NAME` shows one entry.
 
-W is a layer's weight of n entries, W' the perturbed one, z standard normal; g the gradient of the mean loss L over N probe
-examples, g_i that of example i, H the Hessian; x and y the layer's input and output, p the softmax answers. Higher scores
-mean more sensitive.
+W is a layer's weight of n entries, W' the perturbed one, z standard normal; g the gradient of the mean loss L over N
+calibration examples, g_i that of example i, H the Hessian; x and y the layer's input and output, p the softmax answers.
+Higher scores mean more sensitive.
 """
 TITLES = {
     "blind": ("Blind criteria", "They do not see the perturbation: one score a layer."),

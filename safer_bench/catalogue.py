@@ -31,7 +31,7 @@ def _entries(kind: str) -> dict[str, Any]:
 
         return dict(perturbations())
     if kind == "metrics":
-        from safer_bench.metrics import METRICS
+        from safer_bench.judging import METRICS
 
         return {metric.name: metric for metric in METRICS}
     if kind not in KINDS:

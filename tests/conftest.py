@@ -21,7 +21,7 @@ import pytest
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import Tree, load_tree
 from safer_bench.measurement.answers.tuning import tune_allocator
-from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network

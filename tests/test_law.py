@@ -51,6 +51,7 @@ def test_the_house_keeps_its_law(house):
             "safer_bench.criteria.lamp -> safer_bench.tables.schema",
         ),
         ("criteria/lamp.py", "from safer_bench.truth import area", "safer_bench.criteria.lamp -> safer_bench.truth.area"),
+        ("metrics.py", "from safer_bench import judging", "safer_bench.metrics -> safer_bench.judging"),
         ("tables/files.py", "import torch", "safer_bench.tables.files -> torch"),
     ],
 )

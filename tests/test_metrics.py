@@ -6,8 +6,6 @@ import pytest
 from scipy import stats
 
 from safer_bench.metrics import (
-    METRICS,
-    CellTruth,
     chance_corrected_overlap,
     kendall_tau_b,
     ndcg_gain,
@@ -16,14 +14,6 @@ from safer_bench.metrics import (
     spearman,
     top_k_overlap,
 )
-from safer_bench.tables import schema
-
-
-def cell(values, order=slice(None)):
-    """Return a truth without noise, of layers whose sizes and positions tell nothing."""
-    sizes = np.random.default_rng(1).random((2, len(values)))[:, order]
-    return CellTruth(values, values, values, np.zeros(len(values)), sizes)
-
 
 TIED = [np.array([3.0, 1.0, 2.0, 2.0, 0.0]), np.array([1.0, 1.0, 5.0, 2.0, -1.0])]
 
@@ -51,35 +41,6 @@ def brute_force_overlap(truth, scores, k):
 def test_top_k_overlap_is_the_expectation_over_random_tie_breaks(k):
     truth, scores = TIED
     assert top_k_overlap(truth=truth, scores=scores, k=k) == pytest.approx(brute_force_overlap(truth, scores, k))
-
-
-def test_a_constant_criterion_never_wins():
-    """Ties once let constant scorers top a board (mteb#5092); here they have no value."""
-    truth, constant = (cell(values) for values in (np.arange(12.0), np.ones(12)))
-    for metric in METRICS:
-        assert isnan(metric(truth, np.ones(12))), metric.name
-        assert isnan(metric(constant, np.arange(12.0))), metric.name
-
-
-def test_the_order_of_layers_never_changes_a_value():
-    rng = np.random.default_rng(0)
-    truth, scores, order = rng.normal(size=15), rng.integers(0, 4, 15).astype(float), rng.permutation(15)
-    for metric in METRICS:
-        found = metric(cell(truth[order], order), scores[order])
-        assert found == pytest.approx(metric(cell(truth), scores)), metric.name
-
-
-@pytest.mark.parametrize("n_layers", [2, 7, 24])
-@pytest.mark.parametrize("ties", [False, True])
-def test_stacked_truths_and_scores_give_what_each_pair_gives(n_layers, ties):
-    rng = np.random.default_rng(n_layers)
-    draw = (lambda *shape: rng.integers(0, 3, shape).astype(float)) if ties else (lambda *shape: rng.normal(size=shape))
-    parts, sizes, scores = draw(3, 4, n_layers), rng.random((2, n_layers)), draw(5, n_layers)
-    errors = np.full((4, n_layers), 0.05)
-    stacked = CellTruth(*(part[:, None] for part in parts), errors[:, None], sizes)
-    for metric in METRICS:
-        single = [[metric(CellTruth(*parts[:, c], errors[c], sizes), scores[s]) for s in range(5)] for c in range(4)]
-        assert metric(stacked, scores) == pytest.approx(np.array(single), nan_ok=True), metric.name
 
 
 def test_many_layers_have_the_kendall_of_scipy_too():
@@ -114,10 +75,6 @@ def test_shapes_that_differ_are_named():
         ValueError, match=r"truth \(3,\) and scores \(4,\); expected shapes \(\.\.\., n_layers\) that broadcast"
     ):
         spearman(truth=np.arange(3.0), scores=np.arange(4.0))
-
-
-def test_the_schema_names_the_same_metrics():
-    assert tuple(metric.name for metric in METRICS) == schema.METRIC_NAMES
 
 
 def orders(values):
@@ -204,42 +161,6 @@ def test_what_is_given_explains_itself_in_full():
     given = np.stack([np.arange(12.0), np.arange(12.0)[::-1] ** 2])
     assert isnan(partial_spearman(truth=np.sin(np.arange(12.0)), scores=np.exp(given[0]), given=given))
     assert isnan(partial_spearman(truth=np.arange(4.0), scores=np.array([2.0, 1, 4, 3]), given=given[:, :4]))
-
-
-def test_no_order_of_the_layers_leaves_the_limits_of_a_metric_and_some_reach_them():
-    """Every order of seven layers, against a truth whose halves differ and whose layers do not all lose."""
-    rng = np.random.default_rng(3)
-    orders = np.array(list(permutations(range(7))), dtype=float)
-    for seed in range(4):
-        half_a, half_b = np.random.default_rng(seed).normal(0.5, 1.0, (2, 7)) + np.arange(7.0)
-        truth = CellTruth((half_a + half_b) / 2, half_a, half_b, np.full(7, 1e-3), rng.random((2, 7)))
-        wide = CellTruth(
-            *(getattr(truth, name)[None] for name in ("values", "half_a", "half_b", "errors")), truth.size_and_depth
-        )
-        for metric in METRICS:
-            values, (lowest, highest) = metric(wide, orders), metric.limits(truth)
-            if np.isnan(values).all():
-                assert (lowest, highest) == (0.0, 0.0), metric.name
-                continue
-            values = np.nan_to_num(values)  # an order that size and depth explain in full has no partial correlation
-            assert np.all(values >= lowest - 1e-12), metric.name
-            assert np.all(values <= highest + 1e-12), metric.name
-            if metric.name != "partial_spearman":  # which size and depth may keep from its ends
-                assert (values.min(), values.max()) == pytest.approx((float(lowest), float(highest)), abs=1e-12), metric.name
-
-
-def test_limits_of_a_stack_are_those_of_each_truth():
-    half_a, half_b = np.random.default_rng(0).normal(size=(2, 3, 12))
-    half_b[1] = np.nan  # a truth that cannot be halved
-    truth = CellTruth(half_a, half_a, half_b, np.full((3, 12), 0.01), np.random.default_rng(1).random((2, 12)))
-    for metric in METRICS:
-        stacked = np.array(metric.limits(truth))
-        assert stacked.shape == (2, 3)
-        for i in range(3):
-            one = CellTruth(
-                *(getattr(truth, name)[i] for name in ("values", "half_a", "half_b", "errors")), truth.size_and_depth
-            )
-            assert stacked[:, i] == pytest.approx(np.array(metric.limits(one))), metric.name
 
 
 @pytest.mark.parametrize("n_given", [1, 2, 3])

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from safer_bench.budget.images import own_examples
 from safer_bench.budget.protection import slice_of
-from safer_bench.budget.trials import Report
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
+from safer_bench.measurement.progress import OnProgress
 from safer_bench.metrics import ROUNDING
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
@@ -24,7 +24,7 @@ from safer_bench.tables import schema
 Array = np.ndarray
 N_SETS = 50
 N_LEVELS = 2  # the mildest: at severe ones few layers are enough to lose everything
-Part = Callable[[str, float], None]  # (step, share done)
+OnShare = Callable[[str, float], None]  # (step, share done)
 PERTURBATIONS = ("magnitude_prune", "quantize", "int8_bit_flip")
 
 
@@ -57,7 +57,7 @@ def layer_sets(n_layers: int, name: str) -> list[Array]:
 
 
 def additivity(
-    networks: Sequence[Network], specs: Sequence[str] = (), draws: int = 10, report: Report = lambda *_: None
+    networks: Sequence[Network], specs: Sequence[str] = (), draws: int = 10, report: OnProgress = lambda *_: None
 ) -> pa.Table:
     """Measure joint drops and sums of drops on the same images and with the same perturbed weights.
 
@@ -79,18 +79,20 @@ def additivity(
     """
     if draws < 1:
         raise BadInput(f"{draws} draws; expected at least 1")
-    cells = [cell for spec in specs or PERTURBATIONS for cell in _levels(spec)]
+    conditions = [condition for spec in specs or PERTURBATIONS for condition in _levels(spec)]
     rows: list[dict[str, object]] = []
     for i, network in enumerate(networks):
         whole = WholeNetwork(own_examples(network))
-        for j, (entry, level) in enumerate(cells):
-            done, total = i * len(cells) + j, len(networks) * len(cells)
-            part = lambda step, share, done=done, total=total: report(step, done + share, total)  # noqa: E731
-            rows += _rows(whole, entry, level, 1 if entry.deterministic else draws, part)
+        for j, (entry, level) in enumerate(conditions):
+            done, total = i * len(conditions) + j, len(networks) * len(conditions)
+            on_share = lambda step, share, done=done, total=total: report(step, done + share, total)  # noqa: E731
+            rows += _rows(whole, entry, level, 1 if entry.deterministic else draws, on_share)
     return schema.build("budget_additivity", rows)
 
 
-def _rows(whole: WholeNetwork, entry: Perturbation, level: float, draws: int, report: Part) -> Iterator[dict[str, object]]:
+def _rows(
+    whole: WholeNetwork, entry: Perturbation, level: float, draws: int, report: OnShare
+) -> Iterator[dict[str, object]]:
     network = whole.network
     sets = layer_sets(len(network.layers), network.name)
     joint, alone = _drops(whole, entry.name, level, sets, draws, report)
@@ -101,9 +103,9 @@ def _rows(whole: WholeNetwork, entry: Perturbation, level: float, draws: int, re
         "perturbation": entry.name,
     }
     shared |= {"level": level, "n_examples": len(network.labels), "draws": draws}
-    for i, (chosen, drop) in enumerate(zip(sets, joint, strict=True)):
-        names = " ".join(network.layers[layer].name for layer in chosen)
-        drops = {"joint_drop": float(drop), "sum_of_drops": float(alone[chosen].sum())}
+    for i, (members, drop) in enumerate(zip(sets, joint, strict=True)):
+        names = " ".join(network.layers[layer].name for layer in members)
+        drops = {"joint_drop": float(drop), "sum_of_drops": float(alone[members].sum())}
         yield shared | {"set": i, "layers": names} | drops
 
 
@@ -118,7 +120,7 @@ def _drops(
     level: float,
     sets: Sequence[Array],
     draws: int,
-    report: Part,
+    report: OnShare,
 ) -> tuple[Array, Array]:
     """Return the mean drop of each set and of each layer alone."""
     layers = whole.network.layers
@@ -149,7 +151,7 @@ def _fit(pairs: Array) -> tuple[float, float, float]:
     total, joint = pairs
     if any(np.ptp(drops) <= ROUNDING * np.max(np.abs(drops)) for drops in pairs):
         return float("nan"), float("nan"), float("nan")
-    spread = joint.var()
+    variance = joint.var()
     covariance = np.mean((total - total.mean()) * (joint - joint.mean()))
-    explained = 1.0 - np.mean((joint - total) ** 2) / spread
-    return float(covariance / np.sqrt(spread * total.var())), float(covariance / total.var()), float(explained)
+    explained = 1.0 - np.mean((joint - total) ** 2) / variance
+    return float(covariance / np.sqrt(variance * total.var())), float(covariance / total.var()), float(explained)

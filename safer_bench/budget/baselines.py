@@ -9,9 +9,9 @@ Array = np.ndarray
 
 def ends(n_layers: int) -> Array:
     """Return which layers are the first and the last, bool ``(n_layers,)``."""
-    found = np.zeros(n_layers, dtype=bool)
-    found[[0, -1]] = True
-    return found
+    is_end = np.zeros(n_layers, dtype=bool)
+    is_end[[0, -1]] = True
+    return is_end
 
 
 def prune_between_ends(sizes: Array, n_pruned: int) -> Array | None:
@@ -25,14 +25,14 @@ def prune_between_ends(sizes: Array, n_pruned: int) -> Array | None:
 
 def bits_between_ends(sizes: Array, n_bits: int) -> Array | None:
     """Return bits that leave the first and the last layer at 8; None where 2 are too many for the others."""
-    kept, found = ends(len(sizes)), np.full(len(sizes), MOST_BITS, dtype=np.int64)
+    kept, allocated = ends(len(sizes)), np.full(len(sizes), MOST_BITS, dtype=np.int64)
     left = n_bits - MOST_BITS * int(sizes[kept].sum())
     if left < 2 * sizes[~kept].sum():
         return None
     if kept.all():
-        return found
-    found[~kept] = bits(np.full(int((~kept).sum()), 0.5), sizes[~kept], left)
-    return found
+        return allocated
+    allocated[~kept] = bits(np.full(int((~kept).sum()), 0.5), sizes[~kept], left)
+    return allocated
 
 
 def global_magnitude_counts(weights: list[Array], n_pruned: int) -> Array:
@@ -61,8 +61,8 @@ def _lamp(weight: Array) -> Array:
 
 def _lowest(values: list[Array], n: int) -> Array:
     layer = np.repeat(np.arange(len(values)), [len(each) for each in values])
-    chosen = np.argsort(np.concatenate(values), kind="stable")[:n]
-    return np.bincount(layer[chosen], minlength=len(values)).astype(np.int64)
+    lowest = np.argsort(np.concatenate(values), kind="stable")[:n]
+    return np.bincount(layer[lowest], minlength=len(values)).astype(np.int64)
 
 
 def erk_counts(shapes: list[tuple[int, ...]], n_pruned: int) -> Array:

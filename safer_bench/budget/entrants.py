@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
+from safer_bench.evaluation.scores import ScoreArrays
 from safer_bench.networks.network import Network
 from safer_bench.registry import suggestion
 from safer_bench.scoring.score import score
-from safer_bench.truth.area import area_of
+from safer_bench.tables.facts import TruthFacts
 
 Array = np.ndarray
 TRUTH_GUIDED, TRUTH_PER_WEIGHT = "truth_guided", "truth_per_weight"
@@ -29,37 +30,42 @@ class Entrant:
 
 
 def entrants(
-    network: Network, perturbation: str, truth: Mapping[str, pa.Table], scores: pa.Table, wanted: Sequence[str] = ()
+    network: Network,
+    perturbation: str,
+    truth: Mapping[str, pa.Table],
+    facts: TruthFacts,
+    scores: pa.Table,
+    wanted: Sequence[str] = (),
 ) -> list[Entrant]:
     """Return who scores a network, by name; the trivial controls always, the truth last where it was measured.
 
-    An aware criterion enters with its scores under the perturbation, a level-aware one with their mean, as in the area.
+    A criterion enters with the scores that it is judged by in area.
 
     Args:
         network: whose layers are scored.
         perturbation: what its layers will get.
-        truth: tables ``layer_sensitivity`` and ``perturbations``.
+        truth: table ``layer_sensitivity``.
+        facts: of the truth.
         scores: a ``scores`` table.
         wanted: names of criteria; all where there is none.
 
     Raises:
         BadInput: a wanted criterion does not score the network under the perturbation, or has the name of the truth.
     """
-    found: dict[tuple[str, str], dict[tuple[float | None, str], float]] = {}
-    for row in scores.filter(pc.field("network") == network.name).to_pylist():
-        if row["perturbation"] in (None, perturbation):
-            found.setdefault((row["criterion"], row["track"]), {})[row["level"], row["layer"]] = row["score"]
-    known = {name for name, _ in found}
-    _check(wanted, known, network.name, perturbation)
     layers = [layer.name for layer in network.layers]
-    kinds = {row["perturbation"]: row for row in truth["perturbations"].to_pylist()}
-    chosen = [
-        Entrant(name, track, _averaged(values, layers, kinds.get(perturbation, {})))
-        for (name, track), values in sorted(found.items())
-        if not wanted or name in (*wanted, *SCORED_HERE)
+    here = pc.field("perturbation").is_null() | (pc.field("perturbation") == perturbation)
+    arrays = ScoreArrays(scores.filter(here & (pc.field("network") == network.name)), facts)
+    known = {name for name, _ in arrays.entries}
+    _check(wanted, known, network.name, perturbation)
+    scored = [
+        Entrant(*arrays.entries[i], each)
+        for members, values in arrays.of_network(network.name, layers, [(perturbation, "area", None)])
+        for i, each in zip(members, values, strict=True)
+        if not wanted or arrays.entries[i][0] in (*wanted, *SCORED_HERE)
     ]
+    scored.sort(key=lambda entrant: (entrant.name, entrant.track))
     missing = [Entrant(name, "blind", _computed(name, network, layers)) for name in SCORED_HERE if name not in known]
-    return chosen + missing + _truth(network, perturbation, truth)
+    return scored + missing + _truth(network, perturbation, truth)
 
 
 def _check(wanted: Sequence[str], known: set[str], network: str, perturbation: str) -> None:
@@ -71,17 +77,9 @@ def _check(wanted: Sequence[str], known: set[str], network: str, perturbation: s
             )
 
 
-def _averaged(values: Mapping[tuple[float | None, str], float], layers: Sequence[str], kind: Mapping[str, Any]) -> Array:
-    """Return scores ``(n_layers,)``; ``kind`` has the perturbation's levels, all of which a level-aware criterion scored."""
-    if (None, layers[0]) in values:
-        return np.array([values[None, layer] for layer in layers])
-    each = np.array([[values[level, layer] for layer in layers] for level in kind["levels"]])
-    return area_of(each, kind["levels"], kind["scale"])
-
-
 def _computed(name: str, network: Network, layers: Sequence[str]) -> Array:
-    found = score(name, network, network.images[:1], network.labels[:1])  # controls see no values
-    return np.array([found[layer] for layer in layers])
+    scores = score(name, network, network.images[:1], network.labels[:1])  # controls see no values
+    return np.array([scores[layer] for layer in layers])
 
 
 def _truth(network: Network, perturbation: str, truth: Mapping[str, pa.Table]) -> list[Entrant]:
@@ -94,9 +92,9 @@ def _truth(network: Network, perturbation: str, truth: Mapping[str, pa.Table]) -
     }
     if not areas:
         return []
-    found = np.array([areas[layer.name] for layer in network.layers], dtype=np.float64)
+    scores = np.array([areas[layer.name] for layer in network.layers], dtype=np.float64)
     sizes = np.array([layer.parameters for layer in network.layers])
     return [
-        Entrant(TRUTH_GUIDED, "perturbation_aware", found),
-        Entrant(TRUTH_PER_WEIGHT, "perturbation_aware", found / sizes),
+        Entrant(TRUTH_GUIDED, "perturbation_aware", scores),
+        Entrant(TRUTH_PER_WEIGHT, "perturbation_aware", scores / sizes),
     ]

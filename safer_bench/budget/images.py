@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from safer_bench.errors import BadInput
 from safer_bench.networks.images import load_part, part_indices
 from safer_bench.networks.loading import zoo_networks
-from safer_bench.networks.network import Network, Part
+from safer_bench.networks.network import Examples, Network
 from safer_bench.registry import suggestion
 
 FEWEST = 50
@@ -84,8 +84,8 @@ def _seen(network: Network, perturbation: str, drops: pa.Table) -> np.ndarray:
     return seen
 
 
-def _with_examples(network: Network, part: Part) -> Network:
+def _with_examples(network: Network, examples: Examples) -> Network:
     other = copy(network)
-    other.evaluation = part
+    other.evaluation = examples
     other.__dict__.pop("inputs_sha256", None)  # kept of the other examples
     return other

@@ -14,7 +14,7 @@ ROUNDING = 1e-9  # of an error that is 0, rounding leaves at most this share of 
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class IntervalEstimate:
     """A mean with its standard error and a 95 % interval."""
 
     mean: float
@@ -23,7 +23,7 @@ class Estimate:
     high: float
 
 
-def accuracy(values: Array) -> Estimate:
+def accuracy(values: Array) -> IntervalEstimate:
     """Return the accuracy with Wilson's interval, for as many examples as would have its standard error.
 
     Source: Wilson 1927; Kish 1965 (effective sample size).
@@ -33,15 +33,15 @@ def accuracy(values: Array) -> Estimate:
     z = _quantile(len(values))
     centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * math.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return Estimate(mean, error, max(0.0, centre - half), min(1.0, centre + half))
+    return IntervalEstimate(mean, error, max(0.0, centre - half), min(1.0, centre + half))
 
 
-def gain(values: Array, baseline: Array) -> Estimate:
+def gain(values: Array, baseline: Array) -> IntervalEstimate:
     """Return the mean difference of two accuracies with Student's interval, paired by example and draw."""
     difference = values - baseline
     mean, error = float(np.nanmean(difference)), standard_error(difference)
     half = _quantile(len(values)) * error
-    return Estimate(mean, error, mean - half, mean + half)
+    return IntervalEstimate(mean, error, mean - half, mean + half)
 
 
 def standard_error(values: Array) -> float:

@@ -59,10 +59,10 @@ def _curve(axes: Any, panel: Panel, name: str, colour: str, marker: str) -> None
 
 def additivity_png(table: pa.Table) -> bytes:
     """Draw joint drops against sums of drops, one panel a network, perturbation and level; the line is where they agree."""
-    every_fit = fits(table)
-    figure, axes = _grid(len(every_fit))
+    all_fits = fits(table)
+    figure, axes = _grid(len(all_fits))
     rows = table.to_pylist()
-    for each, fit in zip(axes, every_fit, strict=True):
+    for each, fit in zip(axes, all_fits, strict=True):
         key = (fit.network, fit.perturbation, fit.level)
         pairs = [
             (100 * row["sum_of_drops"], 100 * row["joint_drop"])

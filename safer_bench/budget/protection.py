@@ -8,8 +8,9 @@ import numpy as np
 from safer_bench.budget.baselines import ends
 from safer_bench.budget.entrants import Entrant
 from safer_bench.budget.rules import at_most, protected
-from safer_bench.budget.trials import FIRST_AND_LAST, UNIFORM, Report, Trial
+from safer_bench.budget.trials import FIRST_AND_LAST, UNIFORM, Trial
 from safer_bench.budget.whole import WholeNetwork
+from safer_bench.measurement.progress import OnProgress
 from safer_bench.stream import Stream
 
 Array = np.ndarray
@@ -25,7 +26,7 @@ def shielded(
     budgets: Sequence[float],
     levels: Sequence[float],
     draws: int,
-    report: Report,
+    report: OnProgress,
 ) -> Iterator[Trial]:
     """Yield the trials of protection, level by level, the limits and baselines first.
 
@@ -58,8 +59,8 @@ def shielded(
             faulty = [whole.perturbed(layer, perturbation, level, draw) for layer in whole.network.layers]
             start, n = slice_of(draw, draws, len(whole.network.labels))
             correct[:, draw, start : start + n] = _right(whole, stored, faulty, [each[draw] for each in sets], start, n)
-        for (each, budget), chosen, right in zip(wanted, sets, correct, strict=True):
-            amounts = np.mean(chosen, axis=(0, 1))
+        for (each, budget), protected_sets, right in zip(wanted, sets, correct, strict=True):
+            amounts = np.mean(protected_sets, axis=(0, 1))
             spent = float((amounts * sizes).sum() / sizes.sum())
             yield Trial(each.name, each.track, level, budget, amounts, spent, right)
 
@@ -84,9 +85,9 @@ def _right(
 ) -> Array:
     """Return for each trial the share of its orders that got each of n examples right, ``(n_trials, n)``."""
     known: dict[bytes, Array] = {}
-    for chosen in (chosen for orders in sets for chosen in orders):
-        if chosen.tobytes() not in known:
-            kept = zip(whole.network.layers, stored, faulty, chosen, strict=True)
+    for is_protected in (is_protected for orders in sets for is_protected in orders):
+        if is_protected.tobytes() not in known:
+            kept = zip(whole.network.layers, stored, faulty, is_protected, strict=True)
             weights = {layer.name: without if safe else errors for layer, without, errors, safe in kept}
-            known[chosen.tobytes()] = whole.correct(weights, start, n)
+            known[is_protected.tobytes()] = whole.correct(weights, start, n)
     return np.array([np.mean([known[each.tobytes()] for each in orders], axis=0) for orders in sets])

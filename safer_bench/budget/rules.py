@@ -76,12 +76,12 @@ def protected(scores: Array, sizes: Array, n_protected: int, order: Array) -> Ar
         n_protected: weights that can be protected.
         order: a permutation of the layers, by which ties fall.
     """
-    chosen, left = np.zeros(len(scores), dtype=bool), n_protected
+    is_kept, left = np.zeros(len(scores), dtype=bool), n_protected
     for layer in np.lexsort((order, -scores)):
         if sizes[layer] <= left:
-            chosen[layer] = True
+            is_kept[layer] = True
             left -= int(sizes[layer])
-    return chosen
+    return is_kept
 
 
 def boundary(low: float, high: float, over: Callable[[float], bool]) -> tuple[float, float]:

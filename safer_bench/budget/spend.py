@@ -8,14 +8,16 @@ import pyarrow as pa
 
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT, Entrant, entrants
 from safer_bench.budget.images import budget_network
-from safer_bench.budget.intervals import Estimate, accuracy, gain
+from safer_bench.budget.intervals import IntervalEstimate, accuracy, gain
 from safer_bench.budget.protection import EVERYTHING, NOTHING, shielded
 from safer_bench.budget.tasks import Task
-from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM, Report, Trial, compressed
+from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM, Trial, compressed
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
+from safer_bench.measurement.progress import OnProgress
 from safer_bench.networks.network import Network
 from safer_bench.tables import schema
+from safer_bench.tables.facts import read_facts
 
 DECIDED = 5.0  # standard errors by which the truth's gain has to exceed 0 before shares of it are told
 NAMES = (
@@ -76,7 +78,7 @@ def spend(
     networks: Sequence[Network],
     truth: Mapping[str, pa.Table],
     scores: pa.Table,
-    report: Report = lambda *_: None,
+    report: OnProgress = lambda *_: None,
 ) -> Outcome:
     """Spend budgets on networks by criteria and baselines, and measure what accuracy is left.
 
@@ -96,18 +98,19 @@ def spend(
     if wanted.task.name == "protect" and wanted.draws < 2:
         raise BadInput(f"{wanted.draws} draws; expected at least 2, as intervals are over draws")
     judged = [budget_network(network, wanted.perturbation, truth) for network in networks]
-    who = [entrants(network, wanted.perturbation, truth, scores, wanted.criteria) for network in judged]
+    facts = read_facts(truth)
+    who = [entrants(network, wanted.perturbation, truth, facts, scores, wanted.criteria) for network in judged]
     results, allocations, notes = [], [], []
     for i, (network, each) in enumerate(zip(judged, who, strict=True)):
-        part = lambda step, done, total, i=i: report(step, i + done / total, len(networks))  # noqa: E731
-        part(f"{network.name} unchanged", 0, 1)
-        trials = _trials(wanted, WholeNetwork(network), each, part)
+        report_network = lambda step, done, total, i=i: report(step, i + done / total, len(networks))  # noqa: E731
+        report_network(f"{network.name} unchanged", 0, 1)
+        trials = _trials(wanted, WholeNetwork(network), each, report_network)
         identity = {key: getattr(network, key) for key in ("dataset", "split")} | {"network": network.name}
         identity |= {"task": wanted.task.name, "perturbation": wanted.perturbation}
         results += [identity | row for row in _results(trials)]
         allocations += [identity | row for row in _allocations(trials, network)]
         notes += _notes(wanted, network.name, trials)
-    revision = {"truth_revision": getattr(truth, "revision", None)}
+    revision = {"truth_revision": facts.revision}
     return Outcome(
         schema.build("budget_results", [row | revision for row in results]),
         schema.build("budget_allocations", allocations),
@@ -115,7 +118,7 @@ def spend(
     )
 
 
-def _trials(wanted: Wanted, whole: WholeNetwork, who: Sequence[Entrant], report: Report) -> list[Trial]:
+def _trials(wanted: Wanted, whole: WholeNetwork, who: Sequence[Entrant], report: OnProgress) -> list[Trial]:
     if wanted.task.name != "protect":
         return list(compressed(whole, wanted.task.name, who, wanted.budgets, report))
     levels = [level for level in wanted.levels if level is not None]
@@ -130,9 +133,9 @@ def _results(trials: Sequence[Trial]) -> list[dict[str, Any]]:
             gains[id(trial)] = gain(trial.correct, baseline.correct)
     rows = []
     for trial in trials:
-        found = accuracy(trial.correct)
+        estimate = accuracy(trial.correct)
         row: dict[str, Any] = {"criterion": trial.name, "track": trial.track, "level": trial.level, "budget": trial.budget}
-        row |= {"spent": trial.spent, "accuracy": found.mean, "low": found.low, "high": found.high}
+        row |= {"spent": trial.spent, "accuracy": estimate.mean, "low": estimate.low, "high": estimate.high}
         row |= {"n_examples": trial.correct.shape[1], "draws": trial.correct.shape[0]}
         guided = _find(trials, trial, TRUTH_GUIDED)
         rows.append(row | gain_columns(gains.get(id(trial)), gains[id(guided)] if guided else None))
@@ -144,7 +147,7 @@ def _find(trials: Sequence[Trial], like: Trial, name: str) -> Trial | None:
     return next((t for t in trials if (t.name, t.budget, t.level) == (name, like.budget, like.level)), None)
 
 
-def gain_columns(own: Estimate | None, guided: Estimate | None) -> dict[str, float | None]:
+def gain_columns(own: IntervalEstimate | None, guided: IntervalEstimate | None) -> dict[str, float | None]:
     """Return the columns of a gain over uniform, and its share of the truth's gain where that is decided."""
     if own is None:
         return {}

@@ -117,9 +117,9 @@ def _with_interval(row: Row) -> str:
 
 def markdown(results: pa.Table, task: Task, notes: Sequence[str]) -> str:
     """Return the summary of one task: a sentence and a table for each network and level."""
-    found = panels(results, task)
+    all_panels = panels(results, task)
     lines = [f"# Budget: {task.label(results['perturbation'][0].as_py())}", "", *_introduction(results, task), ""]
-    for panel in found:
+    for panel in all_panels:
         lines += [
             f"## {panel.title} ({panel.dataset}, {panel.split})",
             "",

@@ -1,6 +1,6 @@
 """Allocations, each with what the network then gets right."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,9 @@ from safer_bench.budget import baselines
 from safer_bench.budget.entrants import Entrant
 from safer_bench.budget.rules import at_least, at_most, bits, priorities, pruned_counts
 from safer_bench.budget.whole import WholeNetwork
+from safer_bench.measurement.progress import OnProgress
 
 Array = np.ndarray
-Report = Callable[[str, float, float], None]  # (step, done, total)
 UNIFORM, FIRST_AND_LAST, UNCHANGED = "uniform", "first_and_last", "unchanged"
 FLOAT_BITS = 32
 PRUNE_BASELINES = ("global_magnitude", "lamp", "erk")
@@ -40,7 +40,7 @@ class Trial:
 
 
 def compressed(
-    whole: WholeNetwork, task: str, who: Sequence[Entrant], budgets: Sequence[float], report: Report
+    whole: WholeNetwork, task: str, who: Sequence[Entrant], budgets: Sequence[float], report: OnProgress
 ) -> Iterator[Trial]:
     """Yield the trials of pruning or quantization, budget by budget, what is not changed and the baselines first.
 
@@ -89,17 +89,17 @@ def _pruning(whole: WholeNetwork, who: Sequence[Entrant], budget: float) -> Plan
         ("erk", "blind"): baselines.erk_counts([layer.shape for layer in layers], n),
     }
     counts |= {(each.name, each.track): pruned_counts(priorities(each.scores), sizes, n) for each in who}
-    return [(*key, None if found is None else found / sizes) for key, found in counts.items()]
+    return [(*key, None if pruned is None else pruned / sizes) for key, pruned in counts.items()]
 
 
 def _quantization(whole: WholeNetwork, who: Sequence[Entrant], budget: float) -> Planned:
     sizes = _sizes(whole)
     n = at_most(budget, int(sizes.sum()))
-    found: Planned = [
+    baseline_bits: Planned = [
         (UNIFORM, "blind", bits(np.full(len(sizes), 0.5), sizes, n)),
         (FIRST_AND_LAST, "blind", baselines.bits_between_ends(sizes, n)),
     ]
-    return found + [(each.name, each.track, bits(priorities(each.scores), sizes, n)) for each in who]
+    return baseline_bits + [(each.name, each.track, bits(priorities(each.scores), sizes, n)) for each in who]
 
 
 def _compressed_weights(whole: WholeNetwork, task: str, amounts: Array) -> dict[str, Array]:

@@ -13,9 +13,9 @@ from safer_bench.measurement.answers.arithmetics import CANONICAL, FLOAT32, GROW
 from safer_bench.measurement.answers.canonical import CanonicalModel, check_answers, judge
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER
-from safer_bench.measurement.answers.settle import Bands, Logits, Rung, settle, spreads
+from safer_bench.measurement.answers.settle import Bands, Logits, Rung, error_ranges, settle
 from safer_bench.measurement.answers.tuning import arranged
-from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights as PerturbedWeights
 from safer_bench.networks.layers import Layer
 from safer_bench.networks.network import Network
@@ -47,7 +47,7 @@ class WholeNetwork:
         self._clean = self.canonical.logits(network.images)  # now: later it might be asked for while weights are changed
         with exact_float32():
             float32 = self._float32({}, network.images)(np.arange(len(network.labels)))
-        self._clean_spreads = spreads(float32, self._clean.numpy())
+        self._clean_ranges = error_ranges(float32, self._clean.numpy())
         self._agrees = self._answers_agree()
 
     def perturbed(self, layer: Layer, perturbation: str, level: float, draw: int = 0) -> np.ndarray:
@@ -79,7 +79,7 @@ class WholeNetwork:
     def _settled(self, weights: Weights, images: Tensor, start: int) -> np.ndarray:
         ladder = [Rung(CANONICAL, lambda rows: self.canonical.logits(images[rows]).numpy())]
         if self._is_safe(weights):
-            of_slice = self._clean_spreads[start : start + len(images)]
+            of_slice = self._clean_ranges[start : start + len(images)]
             ladder.insert(0, Rung(FLOAT32, self._float32(weights, images), of_slice))
         with exact_float32():
             return settle(ladder, np.arange(len(images)), Bands(), np.random.default_rng(0))
@@ -98,8 +98,8 @@ class WholeNetwork:
 
         def logits(rows: np.ndarray) -> np.ndarray:
             batches = (arranged(batch, torch.channels_last).to(device) for batch in images[rows].split(BATCH_SIZE))
-            found = [functional_call(self._model, changed, (batch,)).double().cpu() for batch in batches]
-            return torch.cat(found).numpy()
+            by_batch = [functional_call(self._model, changed, (batch,)).double().cpu() for batch in batches]
+            return torch.cat(by_batch).numpy()
 
         return logits
 
@@ -108,4 +108,4 @@ class WholeNetwork:
         clean, images = self._clean.numpy(), self.network.images[:N_TOGETHER]
         largest = float(np.abs(clean[np.isfinite(clean)]).max(initial=0.0))
         apart = np.abs(self.canonical.logits(images[::2]).numpy() - clean[:N_TOGETHER][::2]).max()
-        return bool(apart <= INDEPENDENCE * largest and self._clean_spreads.max() <= AGREEMENT * largest)
+        return bool(apart <= INDEPENDENCE * largest and self._clean_ranges.max() <= AGREEMENT * largest)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from safer_bench.evaluation.boards import Board, BoardRow
+    from safer_bench.evaluation.board import Board, BoardRow
 
 INTERRUPTED = 130
 RECENT = 1800.0  # seconds over which the time left is estimated

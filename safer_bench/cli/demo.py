@@ -1,6 +1,5 @@
 """The command that runs the whole product on the embedded digits: measure, score, pack, load, evaluate, show."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,9 +9,10 @@ import typer
 
 from safer_bench.cli.console import board_text, progress, resumable
 from safer_bench.errors import needs_torch
+from safer_bench.measurement.progress import OnProgress
 
 if TYPE_CHECKING:
-    from safer_bench.evaluation.boards import Board
+    from safer_bench.evaluation.board import Board
 
 PERTURBATIONS = ("gaussian_noise", "int8_bit_flip", "magnitude_prune", "gradient_corruption_l2")
 CRITERIA = (  # the controls and the best known; `score` knows many more
@@ -32,8 +32,6 @@ CRITERIA = (  # the controls and the best known; `score` knows many more
     "spectral_norm",
 )
 DRAWS, EXAMPLES = 4, 100
-
-Report = Callable[[str, float, float], None]  # (step, done, total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def demo(out: Annotated[Path, typer.Option(help="Folder for everything the demo 
     typer.echo(f"\nDataset tree: {made.tree} (load_dataset: {rows})\nLeaderboard:  {made.page}")
 
 
-def run_demo(out: Path, report: Report = lambda *_: None) -> Demo:
+def run_demo(out: Path, report: OnProgress = lambda *_: None) -> Demo:
     """Measure four networks of digits under four perturbations and rank fourteen criteria.
 
     Args:
@@ -78,7 +76,7 @@ def run_demo(out: Path, report: Report = lambda *_: None) -> Demo:
     from safer_bench.evaluation.boards import boards
     from safer_bench.evaluation.evaluate import evaluate
     from safer_bench.evaluation.leaderboard.write import write_leaderboard
-    from safer_bench.measurement.plan import make_protocol
+    from safer_bench.measurement.design import make_protocol
     from safer_bench.measurement.run import measure_into
     from safer_bench.networks.loading import load_network, zoo_networks
     from safer_bench.scoring.write import write_scores

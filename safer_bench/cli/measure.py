@@ -12,10 +12,10 @@ from safer_bench.cli.options import DrawOptions
 from safer_bench.errors import BadInput, needs_torch
 
 if TYPE_CHECKING:
+    from safer_bench.measurement.design import Protocol
     from safer_bench.measurement.forecast import Forecast
     from safer_bench.measurement.pilot import DrawPlan
-    from safer_bench.measurement.plan import Protocol
-    from safer_bench.measurement.run import Report
+    from safer_bench.measurement.progress import OnProgress
     from safer_bench.networks.network import Network
 
 
@@ -63,8 +63,8 @@ def measure(
     """
     with needs_torch():
         from safer_bench.measurement.answers.tuning import tune_allocator
+        from safer_bench.measurement.design import Shard, make_protocol
         from safer_bench.measurement.executors.execute import check_executor
-        from safer_bench.measurement.plan import Shard, make_protocol
         from safer_bench.measurement.run import measure_into
         from safer_bench.networks.loading import load_network
     tune_allocator()
@@ -98,7 +98,7 @@ def _planned(
     wanted: "Protocol",
     out: Path,
     options: DrawOptions,
-    report: "Report",
+    report: "OnProgress",
     *,
     dry_run: bool,
     how: How,
@@ -133,8 +133,8 @@ def _plan_text(plan: "DrawPlan") -> str:
 
 def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, workers: int) -> None:
     """Print what a run will cost."""
+    from safer_bench.measurement.design import check_measurable
     from safer_bench.measurement.forecast import forecast
-    from safer_bench.measurement.plan import check_measurable
 
     for network in networks:
         check_measurable(network, protocol)

@@ -18,8 +18,14 @@ def score(
     criteria: Annotated[list[str], typer.Argument(help="Names of criteria, or FILE.py:FUNC.")],
     out: Annotated[Path, typer.Option(help="Folder of the submission; its last part is its name.")],
     network: Annotated[list[str] | None, typer.Option(help="Networks; by default those of the truth at hand.")] = None,
-    probe_sets: Annotated[
-        int, typer.Option(min=1, help="Disjoint sets of probe examples to average over, with the spread of the scores.")
+    calibration_sets: Annotated[
+        int,
+        typer.Option(
+            "--calibration-sets",
+            "--probe-sets",
+            min=1,
+            help="Disjoint sets of calibration examples to average over, with the spread of the scores.",
+        ),
     ] = 1,
     perturbation: Annotated[
         list[str] | None, typer.Option(help="NAME[:LEVEL,...] for criteria that see it; by default those of that truth.")
@@ -38,7 +44,7 @@ def score(
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
     networks = [load_network(spec) for spec in (network or _default_networks())]
     with progress() as report:
-        write_scores(out, criteria, networks, levels, report, probe_sets)
+        write_scores(out, criteria, networks, levels, report, calibration_sets)
     typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: {_next(out, networks)}")
 
 

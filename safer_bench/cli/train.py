@@ -38,7 +38,7 @@ def train(
 
 
 def _train_one(entry: "ZooNetwork", out: Path | None) -> Path:
-    from safer_bench.networks.training.card import write_card
+    from safer_bench.networks.training.model_card import write_card
     from safer_bench.networks.training.train import train as train_network
     from safer_bench.networks.weights import training_folder
 

@@ -29,7 +29,7 @@ class Criterion:
         source: where it comes from.
         track: ``blind``; ``perturbation_aware``: called once a level, and its levels are averaged as in the area;
             ``level_aware``: called once a level, and each level's score counts for itself.
-        examples: most probe examples it uses; None for the caller's choice.
+        examples: most calibration examples it uses; None for the caller's choice.
         cost: forward-equivalents in terms of N (examples), L (layers) and C (classes), aware ones a level; passes
             over an example or two, which find the layers and what they read, are left out.
         description: one sentence.

@@ -79,8 +79,8 @@ def _entry(attribution: str, reduction: str) -> Criterion:
     reduce, title = REDUCTIONS[reduction]
 
     def score(model: nn.Module, batches: Batches) -> Scores:
-        found = attribute(model, batches)
-        return {name: reduce(values.double().cpu().numpy().ravel()) for name, values in found.items()}
+        attributions = attribute(model, batches)
+        return {name: reduce(values.double().cpu().numpy().ravel()) for name, values in attributions.items()}
 
     return criterion(
         name=f"{attribution}_{reduction}",

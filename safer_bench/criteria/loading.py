@@ -20,6 +20,6 @@ def parse_criterion(spec: str | Criterion | Callable[..., Scores]) -> Criterion:
     """
     if isinstance(spec, str) and not is_file_spec(spec):
         return look_up(criteria(), spec, "criterion")
-    found = load_function(spec) if isinstance(spec, str) else spec
+    function = load_function(spec) if isinstance(spec, str) else spec
     source = spec if isinstance(spec, str) else "a function"
-    return found if isinstance(found, Criterion) else criterion(needs="gradients", source=source)(found)
+    return function if isinstance(function, Criterion) else criterion(needs="gradients", source=source)(function)

@@ -24,12 +24,13 @@ MEASURED_DROPS = tuple(
     criterion(
         name=f"measured_drop_{examples}",
         needs="measurement",
+        # "probe examples" is what calibration examples were called: formulas stand in the published table of criteria
         formula=f"accuracy drop on {examples} probe examples, one draw, float32",
         source="control; Yvinec et al. 2023, arXiv 2308.04753",
         aware=True,
         examples=examples,
         cost="N*(1 + L)",
-        description=f"Accuracy lost on {examples} probe examples when the layer is perturbed once.",
+        description=f"Accuracy lost on {examples} calibration examples when the layer is perturbed once.",
     )(_measured_drop)
     for examples in (32, 128, 512)
 )

@@ -128,8 +128,8 @@ def _outputs(model: nn.Module, batches: Batches) -> Iterator[Recorded]:
     """Yield every application of a weight in passes over the examples."""
     for images, _ in batches:
         with torch.no_grad():
-            found = run_recorded(model, batches, images)[1]
-        yield from ((application, torch.ones(())) for application in found)
+            applications = run_recorded(model, batches, images)[1]
+        yield from ((application, torch.ones(())) for application in applications)
 
 
 def _gradients(model: nn.Module, batches: Batches) -> Iterator[Recorded]:
@@ -154,13 +154,13 @@ def _each_level(
 def _kept(
     model: nn.Module, batches: Batches, make: Callable[[nn.Module, Batches], Iterator[Recorded]]
 ) -> list[Recorded] | None:
-    found, size = [], 0
+    recorded, size = [], 0
     for application, gradient in make(model, batches):
-        found.append((application, gradient))
+        recorded.append((application, gradient))
         size += application.x.nbytes + application.y.nbytes + gradient.nbytes
         if size > KEPT_BYTES:
             return None
-    return found
+    return recorded
 
 
 def _runnable(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> dict[str, Tensor]:

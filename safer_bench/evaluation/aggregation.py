@@ -33,14 +33,16 @@ def family_weights(
         families: family of each network.
         perturbation_families: family of each perturbation.
     """
-    given = set(cells)
-    counted = [i for i, (network, name) in enumerate(cells) if (network, COINCIDE.get(name)) not in given]
-    kinds = {i: (cells[i][0], perturbation_families[cells[i][1]]) for i in counted}
-    variants, kinds_of = Counter(kinds.values()), Counter(network for network, _ in set(kinds.values()))
-    members = Counter(families[network] for network in kinds_of)
+    present = set(cells)
+    counted = [i for i, (network, name) in enumerate(cells) if (network, COINCIDE.get(name)) not in present]
+    group_of = {i: (cells[i][0], perturbation_families[cells[i][1]]) for i in counted}
+    variants, n_groups = Counter(group_of.values()), Counter(network for network, _ in set(group_of.values()))
+    members = Counter(families[network] for network in n_groups)
     names = sorted(members)
     weights = np.zeros((len(names), len(cells)))
-    for place, (network, kind) in kinds.items():
+    for i, (network, perturbation_family) in group_of.items():
         family = families[network]
-        weights[names.index(family), place] = 1.0 / (variants[network, kind] * kinds_of[network] * members[family])
+        weights[names.index(family), i] = 1.0 / (
+            variants[network, perturbation_family] * n_groups[network] * members[family]
+        )
     return weights

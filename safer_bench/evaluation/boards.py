@@ -7,7 +7,7 @@ among them on the validation networks of the same dataset, all corrected togethe
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,123 +15,17 @@ import pyarrow as pa
 
 from safer_bench.errors import BadInput
 from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
-from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals, rank_intervals, simultaneous_intervals
-from safer_bench.evaluation.scope import BoardCell, CellValues, Facts, Scope, cell_values, in_scope, read_facts, reliable
+from safer_bench.evaluation.board import Board, BoardRow, Difference, Entry
+from safer_bench.evaluation.bootstrap import intervals, rank_intervals, simultaneous_intervals
+from safer_bench.evaluation.scope import BoardCell, CellValues, Scope, cell_values, in_scope, reliable
 from safer_bench.registry import look_up, suggestion
 from safer_bench.tables import controls
 from safer_bench.tables.columns import TRACKS
+from safer_bench.tables.facts import TruthFacts, read_facts
 from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray
-Entry = tuple[str, str]  # (criterion, track)
 BASELINE = ("parameters", "blind")
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A criterion's mean minus another's, with the interval that holds for all differences of the board at once.
-
-    The interval is None where the families' differences, or resamples of them, do not spread.
-    """
-
-    value: float
-    interval: tuple[float, float] | None
-
-
-@dataclass(frozen=True, slots=True)
-class BoardRow:
-    """One criterion on one board.
-
-    Attributes:
-        criterion: its name.
-        track: what it sees.
-        value: mean over families; None where it did not score every network and perturbation.
-        by_network: mean over perturbations for each network it scored.
-        by_family: mean over networks for each family it scored.
-        n_undefined: cells without a value (a constant score or truth), counted as 0.
-        n_cells: all cells.
-        limits: least and greatest possible mean of each of these families.
-        interval: 95 % interval of ``value``; None where families are too few, or too nearly alike to support one.
-        ranks: best and worst rank within the track that the data allow; None likewise, and for replicates.
-        against: ``{criterion: difference}``, the declared comparisons; empty likewise.
-    """
-
-    criterion: str
-    track: str
-    value: float | None
-    by_network: dict[str, float]
-    by_family: dict[str, float]
-    limits: tuple[list[float], list[float]]
-    n_undefined: int
-    n_cells: int
-    interval: tuple[float, float] | None = None
-    ranks: tuple[int, int] | None = None
-    against: dict[str, Difference] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Board:
-    """One board: a dataset, a split, a metric, a size class of networks, and the cells of a scope.
-
-    Attributes:
-        dataset, split, metric: what it is about.
-        headline: its networks have ten layers or more.
-        families: family of each network.
-        rows: by track, within it by falling value, unranked ones last.
-        ceiling: what the noise-free truth would reach, averaged like a criterion over the ``ceiling.n_cells`` cells
-            that have one; without a value where these are less than half of the board's.
-        gate: reliability that its cells reach; 0: all.
-        n_cells: networks under perturbations that it averages.
-        n_left_out: those whose reliability is under the gate.
-    """
-
-    dataset: str
-    split: str
-    metric: str
-    headline: bool
-    families: dict[str, str]
-    rows: tuple[BoardRow, ...]
-    ceiling: BoardRow
-    gate: float = 0.0
-    n_cells: int = 0
-    n_left_out: int = 0
-
-    @property
-    def has_intervals(self) -> bool:
-        """Whether there are families enough for intervals and ranks."""
-        return len(set(self.families.values())) >= MIN_FAMILIES
-
-    @property
-    def note(self) -> str:
-        """What the board can and cannot tell."""
-        n_families, n_networks = len(set(self.families.values())), len(self.families)
-        if self.has_intervals:
-            return (
-                f"{n_networks} networks of {n_families} families. Intervals: 95 %, each by itself. Ranks within a track and "
-                f"differences: 95 % for all at once.{self._gated}"
-            )
-        return (
-            f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "
-            f"for an interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of "
-            f"criteria.{self._gated}"
-        )
-
-    @property
-    def ceiling_note(self) -> str:
-        """Which part of the cells the ceiling is of, or why there is none; empty where it is of all."""
-        part = f"{self.ceiling.n_cells} of {self.n_cells} cells"
-        if self.ceiling.value is None:
-            return f"none: {part} have one"
-        return "" if self.ceiling.n_cells == self.n_cells else f"over {part}"
-
-    @property
-    def _gated(self) -> str:
-        if self.gate <= 0.0:
-            return ""
-        return (
-            f" {self.n_left_out} of {self.n_cells + self.n_left_out} cells (network, perturbation) are left out: their "
-            f"reliability is under {self.gate:g} or unknown."
-        )
 
 
 def boards(
@@ -164,9 +58,9 @@ def boards(
         raise BadInput(f"gate {gate:g}: the truth has no table 'cells', which holds reliabilities; give the whole truth")
     facts = read_facts(truth)
     if perturbation is not None:
-        look_up(facts.kinds, perturbation, "perturbation")
-    if perturbation_family is not None and perturbation_family not in facts.kinds.values():
-        known = sorted(set(facts.kinds.values()))
+        look_up(facts.perturbation_families, perturbation, "perturbation")
+    if perturbation_family is not None and perturbation_family not in facts.perturbation_families.values():
+        known = sorted(set(facts.perturbation_families.values()))
         raise BadInput(
             f"no perturbation is of family {perturbation_family!r}.{suggestion(perturbation_family, known)} The families: "
             f"{', '.join(known)}"
@@ -175,7 +69,7 @@ def boards(
     return boards_of(cell_values(results, facts, metric, level_rank), facts, scope)
 
 
-def boards_of(values: CellValues, facts: Facts, scope: Scope) -> tuple[Board, ...]:
+def boards_of(values: CellValues, facts: TruthFacts, scope: Scope) -> tuple[Board, ...]:
     """Return the boards of a scope from values that were read before.
 
     Args:
@@ -186,21 +80,21 @@ def boards_of(values: CellValues, facts: Facts, scope: Scope) -> tuple[Board, ..
     inside = in_scope(facts, scope, values.cells)
     passed = inside & reliable(facts, scope.gate, values.cells)
     groups = [(cell.dataset, cell.split, cell.n_layers >= MIN_LAYERS) for cell in values.cells]
-    found = []
+    made = []
     for key in sorted(set(groups), key=lambda key: (key[0], key[1], not key[2])):
         mine = np.array([group == key for group in groups])
         if (mine & passed).any():
-            found.append(_board(key, values.part(mine & passed), facts, scope, int((mine & inside).sum())))
+            made.append(_board(key, values.part(mine & passed), facts, scope, int((mine & inside).sum())))
     if not scope.statistics:
-        return tuple(found)
-    winners = {board.dataset: _winner(board) for board in found if board.split == "validation" and board.headline}
+        return tuple(made)
+    winners = {board.dataset: _winner(board) for board in made if board.split == "validation" and board.headline}
     return tuple(
         replace(board, rows=_with_intervals(board, winners.get(board.dataset))) if board.has_intervals else board
-        for board in found
+        for board in made
     )
 
 
-def _board(key: tuple[str, str, bool], values: CellValues, facts: Facts, scope: Scope, n_ungated: int) -> Board:
+def _board(key: tuple[str, str, bool], values: CellValues, facts: TruthFacts, scope: Scope, n_ungated: int) -> Board:
     dataset, split, headline = key
     families = {name: facts.families[name] for name in sorted({cell.network for cell in values.cells})}
     by_entry = zip(values.entries, values.values, values.known, values.limits.swapaxes(0, 1), strict=True)
@@ -218,7 +112,9 @@ def _board(key: tuple[str, str, bool], values: CellValues, facts: Facts, scope: 
     )
 
 
-def _row(entry: Entry, values: Array, known: Array, limits: Array, cells: Sequence[BoardCell], facts: Facts) -> BoardRow:
+def _row(
+    entry: Entry, values: Array, known: Array, limits: Array, cells: Sequence[BoardCell], facts: TruthFacts
+) -> BoardRow:
     """Average what a criterion reached in the cells that it scored; arrays are ``(n_cells,)``, limits two of these."""
     pairs = tuple((cell.network, cell.perturbation) for cell, scored in zip(cells, known, strict=True) if scored)
     names, families, by_network, by_family = _weights(pairs, facts)
@@ -238,12 +134,17 @@ def _row(entry: Entry, values: Array, known: Array, limits: Array, cells: Sequen
 
 
 @lru_cache(maxsize=64)
-def _weights(pairs: tuple[tuple[str, str], ...], facts: Facts) -> tuple[list[str], list[str], Array, Array]:
+def _weights(pairs: tuple[tuple[str, str], ...], facts: TruthFacts) -> tuple[list[str], list[str], Array, Array]:
     """Return networks, families, and what each (network, perturbation) weighs in their means."""
     names = sorted({network for network, _ in pairs})
     families = sorted({facts.families[network] for network in names})
     alone = {name: name for name in names}
-    return names, families, family_weights(pairs, alone, facts.kinds), family_weights(pairs, facts.families, facts.kinds)
+    return (
+        names,
+        families,
+        family_weights(pairs, alone, facts.perturbation_families),
+        family_weights(pairs, facts.families, facts.perturbation_families),
+    )
 
 
 def _winner(board: Board) -> Entry | None:
@@ -259,16 +160,16 @@ def _with_intervals(board: Board, winner: Entry | None) -> tuple[BoardRow, ...]:
     if not ranked:
         return board.rows
     ends = _rounded(*intervals(_values(ranked.values()), _limits(ranked.values())))
-    found = {entry: replace(ranked[entry], interval=interval) for entry, interval in zip(ranked, ends, strict=True)}
+    full = {entry: replace(ranked[entry], interval=interval) for entry, interval in zip(ranked, ends, strict=True)}
     for track in TRACKS:
         rivals = [entry for entry in ranked if entry[1] == track and entry[0] not in controls.REPLICATES]
         if rivals:
             best, worst = rank_intervals(_values(ranked[entry] for entry in rivals))
             for entry, ranks in zip(rivals, zip(best.tolist(), worst.tolist(), strict=True), strict=True):
-                found[entry] = replace(found[entry], ranks=ranks)
+                full[entry] = replace(full[entry], ranks=ranks)
     for entry, against in _declared_comparisons(ranked, winner if board.split == "test" else None).items():
-        found[entry] = replace(found[entry], against=against)
-    return tuple(found.get((row.criterion, row.track), row) for row in board.rows)
+        full[entry] = replace(full[entry], against=against)
+    return tuple(full.get((row.criterion, row.track), row) for row in board.rows)
 
 
 def _declared_comparisons(ranked: Mapping[Entry, BoardRow], winner: Entry | None) -> dict[Entry, dict[str, Difference]]:
@@ -284,10 +185,10 @@ def _declared_comparisons(ranked: Mapping[Entry, BoardRow], winner: Entry | None
     differences = _values(first) - _values(second)
     (lowest, highest), (least, most) = _limits(first), _limits(second)
     ends = _rounded(*simultaneous_intervals(differences, (lowest - most, highest - least)))
-    found: dict[Entry, dict[str, Difference]] = {}
+    declared: dict[Entry, dict[str, Difference]] = {}
     for (entry, other), mean, interval in zip(pairs, differences.mean(1).tolist(), ends, strict=True):
-        found.setdefault(entry, {})[other[0]] = Difference(mean, interval)
-    return found
+        declared.setdefault(entry, {})[other[0]] = Difference(mean, interval)
+    return declared
 
 
 def _values(rows: Iterable[BoardRow]) -> Array:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
 from safer_bench.registry import look_up
 from safer_bench.tables import files
 from safer_bench.tables.controls import ADDED
+from safer_bench.tables.facts import read_facts
+from safer_bench.tables.grouping import grouped
 from safer_bench.tables.pictures import encoded, new_figure
 from safer_bench.tables.schema import METRIC_NAMES
 
@@ -90,14 +93,9 @@ def compare(
         UnknownName: a criterion or metric is not in the results.
         BadInput: the two share no network of ten layers or more, or one of them has scores on two tracks.
     """
-    for name, column, kind in (
-        (first, "criterion", "criterion"),
-        (second, "criterion", "criterion"),
-        (metric, "metric", "metric"),
-    ):
-        look_up(dict.fromkeys(results[column].unique().to_pylist()), name, kind)
-    families = {row["network"]: row["family"] for row in truth["networks"].to_pylist()}
-    kinds = {row["perturbation"]: row["perturbation_family"] for row in truth["perturbations"].to_pylist()}
+    for name, column in ((first, "criterion"), (second, "criterion"), (metric, "metric")):
+        look_up(dict.fromkeys(results[column].unique().to_pylist()), name, column)
+    facts = read_facts(truth)
     wanted = (
         (pc.field("summary") == "area")
         & (pc.field("metric") == metric)
@@ -111,32 +109,28 @@ def compare(
         raise BadInput(
             f"{first!r} and {second!r} share no network of {MIN_LAYERS} layers or more under one perturbation by {metric}"
         )
-    found = []
-    for dataset, split in sorted({place[:2] for place in shared}):
-        here = [place for place in shared if place[:2] == (dataset, split)]
-        for name in (ALL, *sorted({place[2] for place in here})):
-            chosen = [place for place in here if name in (ALL, place[2])]
-            values = [[[side[place][name] or 0.0 for place in chosen] for side in sides] for name in COLUMNS]
-            weights = family_weights([(place[3], place[2]) for place in chosen], families, kinds)
-            names = {place[3]: families[place[3]] for place in chosen}
-            found.append(_comparison((dataset, split, name), names, averaged(weights, np.array(values))))
-    return found
+    comparisons = []
+    for (dataset, split), board in grouped(shared, key=itemgetter(slice(2))).items():
+        for name in (ALL, *sorted({cell[2] for cell in board})):
+            cells = [cell for cell in board if name in (ALL, cell[2])]
+            values = [[[side[cell][column] or 0.0 for cell in cells] for side in sides] for column in COLUMNS]
+            pairs = [(network, perturbation) for _, _, perturbation, network in cells]
+            weights = family_weights(pairs, facts.families, facts.perturbation_families)
+            families = {network: facts.families[network] for network, _ in pairs}
+            comparisons.append(_comparison((dataset, split, name), families, averaged(weights, np.array(values))))
+    return comparisons
 
 
 def _side(rows: Sequence[Mapping[str, Any]], name: str) -> dict[tuple[str, str, str, str], Mapping[str, Any]]:
-    """Return the results of one criterion by their place."""
+    """Return the results of one criterion by their cell: (dataset, split, perturbation, network)."""
     own = [row for row in rows if row["criterion"] == name]
     tracks = sorted({row["track"] for row in own})
     if len(tracks) > 1:
         raise BadInput(f"criterion {name!r} has scores on the tracks {' and '.join(tracks)}; give one of them another name")
-    return {_place(row): row for row in own}
+    return {(row["dataset"], row["split"], row["perturbation"], row["network"]): row for row in own}
 
 
-def _place(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    return row["dataset"], row["split"], row["perturbation"], row["network"]
-
-
-def _comparison(place: tuple[str, str, str], networks: Mapping[str, str], means: Array) -> Comparison:
+def _comparison(about: tuple[str, str, str], networks: Mapping[str, str], means: Array) -> Comparison:
     """Return a comparison from the family of each network and means ``(n_columns, 2, n_families)``, families sorted."""
     (first, second), (lowest, least), (highest, most) = means
     differences, interval = first - second, None
@@ -144,7 +138,7 @@ def _comparison(place: tuple[str, str, str], networks: Mapping[str, str], means:
         low, high = intervals(differences[None], ((lowest - most)[None], (highest - least)[None]))
         interval = None if np.isnan(low[0]) else (round(float(low[0]), 6), round(float(high[0]), 6))
     by_name = dict(zip(sorted(set(networks.values())), differences.tolist(), strict=True))
-    return Comparison(*place, len(networks), float(first.mean()), float(second.mean()), by_name, interval)
+    return Comparison(*about, len(networks), float(first.mean()), float(second.mean()), by_name, interval)
 
 
 def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:

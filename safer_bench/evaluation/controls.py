@@ -42,7 +42,7 @@ def size_depth(networks: Mapping[str, Lesson]) -> dict[str, Array]:
 
     Source: Hoerl and Kennard 1970.
     """
-    found = {}
+    scores = {}
     for name, network in networks.items():
         teachers = [
             other
@@ -51,8 +51,8 @@ def size_depth(networks: Mapping[str, Lesson]) -> dict[str, Array]:
         ]
         if teachers:
             slopes = _ridge(teachers)[:, None]
-            found[name] = np.round((slopes * _scaled_ranks(network.facts)).sum(0), DIGITS)
-    return found
+            scores[name] = np.round((slopes * _scaled_ranks(network.facts)).sum(0), DIGITS)
+    return scores
 
 
 def _ridge(networks: Sequence[Lesson]) -> Array:

@@ -11,9 +11,10 @@ from safer_bench.evaluation.controls import Lesson, size_depth
 from safer_bench.evaluation.results import Judged, results_table
 from safer_bench.evaluation.scores import ScoreArrays
 from safer_bench.evaluation.truths import NetworkTruth, network_truths
-from safer_bench.metrics import METRICS, CellTruth
+from safer_bench.judging import METRICS, CellTruth
 from safer_bench.stream import Stream
 from safer_bench.tables import controls, schema, score_table
+from safer_bench.tables.facts import TruthFacts, read_facts
 
 Array = np.ndarray
 EXACT_EXPECTATION = "random"  # this criterion enters with its expectation, 0 for every chance-corrected metric
@@ -39,49 +40,49 @@ def evaluate(truth: Mapping[str, pa.Table], entries: Mapping[str, Mapping[score_
     missing = [name for name in ("networks", "layers", "layer_sensitivity", "cells", "perturbations") if name not in truth]
     if missing:
         raise BadInput(f"the truth has no table {missing[0]!r}; give the whole truth, as load_tree returns it")
+    facts = read_facts(truth)
     if isinstance(entries, pa.Table):
-        score_table.check_table(entries, truth, "scores")
+        score_table.check_table(entries, facts, "scores")
         table = entries
     else:
-        parts = [score_table.from_mapping(name, mapping, truth) for name, mapping in entries.items()]
+        parts = [score_table.from_mapping(name, mapping, facts) for name, mapping in entries.items()]
         table = pa.concat_tables(parts) if parts else schema.build("scores", [])
     taken = sorted(set(table["criterion"].unique().to_pylist()) & set(controls.ADDED))
     if taken:
         raise BadInput(
             f"scores: {taken[0]!r} is the name of a control that evaluation adds; give the criterion another name"
         )
-    networks = network_truths(truth)
-    scores = ScoreArrays(pa.concat_tables([table, _size_depth(networks, truth)]), truth["perturbations"])
-    return results_table(_judged(networks, scores), truth["perturbations"], getattr(truth, "revision", None))
+    networks = network_truths(truth, facts)
+    scores = ScoreArrays(pa.concat_tables([table, _size_depth(networks, facts)]), facts)
+    return results_table(_judged(networks, scores), facts)
 
 
-def _size_depth(networks: Sequence[NetworkTruth], truth: Mapping[str, pa.Table]) -> pa.Table:
+def _size_depth(networks: Sequence[NetworkTruth], facts: TruthFacts) -> pa.Table:
     """Return scores of the control ``size_depth``, of the networks that there is something to learn from for."""
     lessons = {}
     for network in networks:
         areas = [summary == "area" for _, summary, _ in network.cells]
         if any(areas):
-            facts = np.vstack([network.truth.size_and_depth, network.macs])
+            sizes = np.vstack([network.truth.size_and_depth, network.macs])
             about = (network.dataset, network.split, network.family)
-            lessons[network.network] = Lesson(*about, facts, network.truth.values[areas])
-    layers = {network.network: network.layers for network in networks}
+            lessons[network.network] = Lesson(*about, sizes, network.truth.values[areas])
     scores = {
         (name, layer): float(score)
-        for name, found in size_depth(lessons).items()
-        for layer, score in zip(layers[name], found, strict=True)
+        for name, predicted in size_depth(lessons).items()
+        for layer, score in zip(facts.layers[name], predicted, strict=True)
     }
-    return score_table.from_mapping(controls.SIZE_DEPTH, scores, truth) if scores else schema.build("scores", [])
+    return score_table.from_mapping(controls.SIZE_DEPTH, scores, facts) if scores else schema.build("scores", [])
 
 
 def _judged(networks: Sequence[NetworkTruth], scores: ScoreArrays) -> Judged:
     entries = [*scores.entries, *((name, "level_aware") for name in controls.REPLICATES)]
-    parts = [_judge(network, scores, len(entries)) for network in networks]
+    values = [_judge(network, scores, len(entries)) for network in networks]
     empty = np.zeros((len(entries), 0, len(METRICS)))
     return Judged(
         entries,
         networks,
-        np.concatenate([empty, *(part.values for part in parts)], axis=1),
-        np.concatenate([empty > 0, *(part.known for part in parts)], axis=1),
+        np.concatenate([empty, *(each.values for each in values)], axis=1),
+        np.concatenate([empty > 0, *(each.known for each in values)], axis=1),
         np.concatenate([np.zeros((2, 2, 0, len(METRICS))), *(_limits(network.truth) for network in networks)], axis=2),
     )
 
@@ -97,31 +98,31 @@ class _Values:
 def _judge(network: NetworkTruth, scores: ScoreArrays, n_entries: int) -> _Values:
     n_cells, n_layers = network.truth.values.shape
     shape = (n_entries, n_cells, len(METRICS))
-    found = _Values(np.full(shape, np.nan), np.zeros(shape, dtype=bool))
+    reached = _Values(np.full(shape, np.nan), np.zeros(shape, dtype=bool))
     wide = _each(network.truth, np.s_[:, None])  # cells x criteria
     defined = Stream("defined", n_layers).uniform((n_layers,))
-    for places, scored in scores.of_network(network.network, network.layers, network.cells):
-        blind = scores.entries[places[0]][1] == "blind"
-        random = np.array([scores.entries[place][0] == EXACT_EXPECTATION for place in places])[:, None]
+    for members, scored in scores.of_network(network.network, network.layers, network.cells):
+        blind = scores.entries[members[0]][1] == "blind"
+        random = np.array([scores.entries[i][0] == EXACT_EXPECTATION for i in members])[:, None]
         known = np.isfinite(scored).all(-1)[:, None]
-        given = np.where(known & ~random, scored, defined)
+        judged = np.where(known & ~random, scored, defined)
         for i, metric in enumerate(METRICS):
-            values = metric(wide, given).T if blind else metric(network.truth, given)[None]
-            found.values[places, :, i] = np.where(random, 0.0 * values, values)
-        found.known[places] = True if blind else known
-    _judge_replicates(network.truth, found)
-    found.values[~found.known] = np.nan
-    return found
+            values = metric(wide, judged).T if blind else metric(network.truth, judged)[None]
+            reached.values[members, :, i] = np.where(random, 0.0 * values, values)
+        reached.known[members] = True if blind else known
+    _judge_replicates(network.truth, reached)
+    reached.values[~reached.known] = np.nan
+    return reached
 
 
-def _judge_replicates(truth: CellTruth, found: _Values) -> None:
+def _judge_replicates(truth: CellTruth, reached: _Values) -> None:
     """Judge one half of the truth by the other, the last entries, wherever it can be halved."""
     halved = _halved(truth)
     half = replace(_each(truth, halved), values=truth.half_a[halved])
-    for place, sign in enumerate(controls.REPLICATES.values(), start=-len(controls.REPLICATES)):
+    for entry, sign in enumerate(controls.REPLICATES.values(), start=-len(controls.REPLICATES)):
         for i, metric in enumerate(METRICS):
-            found.values[place, halved, i] = metric(half, sign * truth.half_b[halved])
-        found.known[place] = halved[:, None] & ~HALF_IS_KNOWN
+            reached.values[entry, halved, i] = metric(half, sign * truth.half_b[halved])
+        reached.known[entry] = halved[:, None] & ~HALF_IS_KNOWN
 
 
 def _halved(truth: CellTruth) -> Array:
@@ -136,11 +137,11 @@ def _limits(truth: CellTruth) -> Array:
     """
     halved = _halved(truth)
     half = replace(_each(truth, halved), values=truth.half_a[halved])
-    found = np.zeros((2, 2, len(truth.values), len(METRICS)))
+    limits = np.zeros((2, 2, len(truth.values), len(METRICS)))
     for i, metric in enumerate(METRICS):
-        found[0, :, :, i] = metric.limits(truth)
-        found[1, :, halved, i] = np.transpose(metric.limits(half))
-    return found
+        limits[0, :, :, i] = metric.limits(truth)
+        limits[1, :, halved, i] = np.transpose(metric.limits(half))
+    return limits
 
 
 def _each(truth: CellTruth, index) -> CellTruth:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weig
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
 from safer_bench.evaluation.truths import NetworkTruth
 from safer_bench.tables import controls, schema
+from safer_bench.tables.facts import TruthFacts
+from safer_bench.tables.grouping import grouped
 
 Array = np.ndarray
 DIGITS = 9  # the last digits are the machine's
@@ -62,16 +65,14 @@ class FamilyMeans:
     limits: Array
 
 
-def results_table(judged: Judged, perturbations: pa.Table, revision: str | None) -> pa.Table:
+def results_table(judged: Judged, facts: TruthFacts) -> pa.Table:
     """Return the table ``results``, in canonical order; of a criterion of two tracks, one track after the other.
 
     Args:
         judged: what every criterion reached.
-        perturbations: knows the family of each perturbation.
-        revision: of the truth.
+        facts: of the truth.
     """
-    kinds = {row["perturbation"]: row["perturbation_family"] for row in perturbations.to_pylist()}
-    means = family_means(judged, kinds)
+    means = family_means(judged, facts.perturbation_families)
     cells: list[Place] = [
         (each.network, each.dataset, each.split, *cell, len(each.layers)) for each in judged.networks for cell in each.cells
     ]
@@ -85,7 +86,7 @@ def results_table(judged: Judged, perturbations: pa.Table, revision: str | None)
     known = np.concatenate([judged.known, means.known], axis=1)[arranged][:, place, metric]
     entry, pair = np.nonzero(known)
 
-    def chosen(of_cells: Array, of_means: Array) -> pa.Array:
+    def column(of_cells: Array, of_means: Array) -> pa.Array:
         every = np.concatenate([np.broadcast_to(of_cells, judged.values.shape), of_means], axis=1)
         return pa.array(every[by_name[entry], place[pair], metric[pair]], pa.float64(), from_pandas=True)
 
@@ -97,25 +98,25 @@ def results_table(judged: Judged, perturbations: pa.Table, revision: str | None)
         "criterion": _taken([judged.entries[i][0] for i in by_name], entry, pa.string()),
         "track": _taken([judged.entries[i][1] for i in by_name], entry, pa.string()),
         "metric": _taken(schema.METRIC_NAMES, metric[pair], pa.string()),
-        "truth_revision": _taken([revision], 0 * entry, pa.string()),
-        "value": chosen(np.round(judged.values, DIGITS), np.round(means.values, DIGITS)),
-        "low": chosen(np.array(np.nan), means.low),
-        "high": chosen(np.array(np.nan), means.high),
-        "ceiling": chosen(np.where(replicate, np.nan, ceilings), unknown),  # ceilings are of the whole truth
+        "truth_revision": _taken([facts.revision], 0 * entry, pa.string()),
+        "value": column(np.round(judged.values, DIGITS), np.round(means.values, DIGITS)),
+        "low": column(np.array(np.nan), means.low),
+        "high": column(np.array(np.nan), means.high),
+        "ceiling": column(np.where(replicate, np.nan, ceilings), unknown),  # ceilings are of the whole truth
         "lowest": _of_judge(lowest, judged.judges[by_name[entry]], place[pair], metric[pair]),
         "highest": _of_judge(highest, judged.judges[by_name[entry]], place[pair], metric[pair]),
     }
-    kinds_of = schema.TABLES["results"]
+    fields = schema.TABLES["results"]
     for i, name in enumerate(COLUMNS):
-        columns[name] = _taken([at[i] for at in places], place[pair], kinds_of.field(name).type)
-    return pa.table([columns[field.name] for field in kinds_of], schema=kinds_of)
+        columns[name] = _taken([at[i] for at in places], place[pair], fields.field(name).type)
+    return pa.table([columns[field.name] for field in fields], schema=fields)
 
 
 def _key(places: Sequence[Place], place: int, metric: int) -> tuple[Any, ...]:
     """Return where a row belongs among those of its criterion: as ``schema.in_order`` sorts, nulls last."""
     network, _, _, perturbation, summary, level, _ = places[place]
-    given = (network, perturbation, summary, schema.METRIC_NAMES[metric], level)
-    return tuple((value is None, value) for value in given)
+    keys = (network, perturbation, summary, schema.METRIC_NAMES[metric], level)
+    return tuple((value is None, value) for value in keys)
 
 
 def _of_judge(limits: Array, judge: Array, place: Array, metric: Array) -> pa.Array:
@@ -141,43 +142,41 @@ def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> Fa
     """
     families = {network.network: network.family for network in judged.networks}
     places: list[Place] = []
-    found: list[tuple[Array, Array, Array]] = []  # values (n_entries, n_metrics, n_families), known, limits
+    averages: list[tuple[Array, Array, Array]] = []  # values (n_entries, n_metrics, n_families), known, limits
     for place, cells, pairs in _places(judged.networks):
         weights = family_weights(pairs, families, perturbation_families)
         if len(weights) >= MIN_FAMILIES:
             values = averaged(weights, np.swapaxes(np.nan_to_num(judged.values[:, cells]), 1, 2))
             limits = averaged(weights, np.swapaxes(judged.limits[:, :, cells], 2, 3))
-            found.append((values, np.asarray(judged.known[:, cells].all(1)), limits))
+            averages.append((values, np.asarray(judged.known[:, cells].all(1)), limits))
             places.append(place)
     shape = (len(judged.entries), len(places), len(schema.METRIC_NAMES))
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
     means = FamilyMeans(places, value, low, high, np.zeros(shape, dtype=bool), np.zeros((2, 2, *shape[1:])))
-    for n_families in sorted({values.shape[-1] for values, _, _ in found}):
-        chosen = [i for i, (values, _, _) in enumerate(found) if values.shape[-1] == n_families]
-        known = np.stack([found[i][1] for i in chosen], axis=1)
-        values = np.stack([found[i][0] for i in chosen], axis=1)[known]
-        limits = np.stack([found[i][2] for i in chosen], axis=2)  # (judge, end, place, metric, family)
+    for n_families in sorted({values.shape[-1] for values, _, _ in averages}):
+        alike = [i for i, (values, _, _) in enumerate(averages) if values.shape[-1] == n_families]
+        known = np.stack([averages[i][1] for i in alike], axis=1)
+        values = np.stack([averages[i][0] for i in alike], axis=1)[known]
+        limits = np.stack([averages[i][2] for i in alike], axis=2)  # (judge, end, place, metric, family)
         ranges = limits[judged.judges].swapaxes(0, 1)  # (end, entry, place, metric, family)
         ends = (np.round(each, INTERVAL_DIGITS) for each in intervals(values, (ranges[0][known], ranges[1][known])))
         for array, numbers in zip((value, low, high), (values.mean(-1), *ends), strict=True):
-            part = np.full(known.shape, np.nan)
-            part[known] = numbers
-            array[:, chosen] = part
-        means.known[:, chosen] = known
-        means.limits[:, :, chosen] = limits.mean(-1)
+            filled = np.full(known.shape, np.nan)
+            filled[known] = numbers
+            array[:, alike] = filled
+        means.known[:, alike] = known
+        means.limits[:, :, alike] = limits.mean(-1)
     return means
 
 
 def _places(networks: Sequence[NetworkTruth]) -> Iterator[tuple[Place, list[int], list[tuple[str, str]]]]:
     """Yield each mean with the cells that it is over and their (network, perturbation)."""
-    places: dict[Place, list[tuple[int, tuple[str, str]]]] = {}
+    members: list[tuple[Place, int, tuple[str, str]]] = []
     cells = [(network, *cell) for network in networks for cell in network.cells]
     for i, (network, perturbation, summary, level) in enumerate(cells):
-        if len(network.layers) < MIN_LAYERS:
-            continue
-        found: list[Place] = [(None, network.dataset, network.split, perturbation, summary, level, None)]
-        found += [(None, network.dataset, network.split, None, "area", None, None)] if summary == "area" else []
-        for place in found:
-            places.setdefault(place, []).append((i, (network.network, perturbation)))
-    for place, members in places.items():
-        yield place, [i for i, _ in members], [pair for _, pair in members]
+        if len(network.layers) >= MIN_LAYERS:
+            of_one = [(perturbation, summary, level), *([(None, summary, None)] if summary == "area" else [])]
+            for about in of_one:
+                members.append(((None, network.dataset, network.split, *about, None), i, (network.network, perturbation)))
+    for place, averaged_there in grouped(members, key=itemgetter(0)).items():
+        yield place, [i for _, i, _ in averaged_there], [pair for _, _, pair in averaged_there]

@@ -3,7 +3,7 @@
 A cell is a network under a perturbation, in area or at a level.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from operator import or_
@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
+from safer_bench.tables.facts import TruthFacts
 
 Array = np.ndarray
 GATES = (0.0, 0.5, 0.8)  # published boards are repeated at these
@@ -54,45 +55,6 @@ class Scope:
     statistics: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Facts:
-    """What boards need of a truth.
-
-    Attributes:
-        families: family of each network.
-        kinds: family of each perturbation.
-        levels: levels of each perturbation, from mild to severe.
-        reliability: of each cell (network, perturbation, level or None for the area); absent where unknown.
-    """
-
-    families: dict[str, str]
-    kinds: dict[str, str]
-    levels: dict[str, list[float]]
-    reliability: dict[tuple[str, str, float | None], float]
-
-    @property
-    def deepest(self) -> int:
-        """The most levels of a perturbation; 0 where each has one, which is neither mild nor severe."""
-        deepest = max((len(levels) for levels in self.levels.values()), default=0)
-        return deepest if deepest > 1 else 0
-
-
-def read_facts(truth: Mapping[str, pa.Table]) -> Facts:
-    """Return the facts of a truth; its table ``cells`` may be missing where no gate is asked for."""
-    kinds = truth["perturbations"].to_pylist()
-    cells = truth["cells"].to_pylist() if "cells" in truth else []
-    return Facts(
-        {row["network"]: row["family"] for row in truth["networks"].to_pylist()},
-        {row["perturbation"]: row["perturbation_family"] for row in kinds},
-        {row["perturbation"]: row["levels"] for row in kinds},
-        {
-            (row["network"], row["perturbation"], row["level"]): row["reliability"]
-            for row in cells
-            if row["summary"] != "tolerated_level" and row["reliability"] is not None
-        },
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class CellValues:
     """What every criterion reached by one metric in the cells of single networks.
@@ -113,20 +75,20 @@ class CellValues:
     ceilings: Array
     limits: Array
 
-    def part(self, chosen: Array) -> "CellValues":
-        """Return some of the cells, and the criteria that scored any of them; ``chosen`` is ``(n_cells,)``."""
-        entries = np.asarray(self.known[:, chosen].any(axis=1))
+    def part(self, wanted: Array) -> "CellValues":
+        """Return some of the cells, and the criteria that scored any of them; ``wanted`` is ``(n_cells,)``."""
+        entries = np.asarray(self.known[:, wanted].any(axis=1))
         return CellValues(
-            [entry for entry, kept in zip(self.entries, entries, strict=True) if kept],
-            [cell for cell, kept in zip(self.cells, chosen, strict=True) if kept],
-            self.values[np.ix_(entries, chosen)],
-            self.known[np.ix_(entries, chosen)],
-            self.ceilings[chosen],
-            self.limits[:, entries][:, :, chosen],
+            [entry for entry, inside in zip(self.entries, entries, strict=True) if inside],
+            [cell for cell, inside in zip(self.cells, wanted, strict=True) if inside],
+            self.values[np.ix_(entries, wanted)],
+            self.known[np.ix_(entries, wanted)],
+            self.ceilings[wanted],
+            self.limits[:, entries][:, :, wanted],
         )
 
 
-def cell_values(results: pa.Table, facts: Facts, metric: str, level_rank: int | None = None) -> CellValues:
+def cell_values(results: pa.Table, facts: TruthFacts, metric: str, level_rank: int | None = None) -> CellValues:
     """Return the results of single networks by a metric, in area or at the levels of a rank.
 
     Raises:
@@ -158,29 +120,29 @@ def cell_values(results: pa.Table, facts: Facts, metric: str, level_rank: int | 
 
 
 def _distinct(table: pa.Table, names: Sequence[str]) -> tuple[list[tuple[Any, ...]], Array]:
-    """Return the distinct rows of some columns, sorted, and the place of each row among them."""
-    places = pa.array(np.arange(table.num_rows))
-    groups = table.select(names).append_column("row", places).group_by(names).aggregate([("row", "list")])
-    found = list(zip(*(groups[name].to_pylist() for name in names), strict=True))
-    order = sorted(range(len(found)), key=lambda i: tuple((value is None, value) for value in found[i]))
+    """Return the distinct rows of some columns, sorted, and the number of each row among them."""
+    numbers = pa.array(np.arange(table.num_rows))
+    groups = table.select(names).append_column("row", numbers).group_by(names).aggregate([("row", "list")])
+    distinct = list(zip(*(groups[name].to_pylist() for name in names), strict=True))
+    order = sorted(range(len(distinct)), key=lambda i: tuple((value is None, value) for value in distinct[i]))
     rows, index = groups["row_list"].combine_chunks(), np.zeros(table.num_rows, dtype=np.int64)
-    for place, i in enumerate(order):
-        index[rows[i].values.to_numpy()] = place
-    return [found[i] for i in order], index
+    for number, i in enumerate(order):
+        index[rows[i].values.to_numpy()] = number
+    return [distinct[i] for i in order], index
 
 
-def in_scope(facts: Facts, scope: Scope, cells: Sequence[BoardCell]) -> Array:
+def in_scope(facts: TruthFacts, scope: Scope, cells: Sequence[BoardCell]) -> Array:
     """Tell which cells are of a scope's perturbations ``(n_cells,)``; the gate is left to ``reliable``."""
     if scope.perturbation is not None:
-        found = [cell.perturbation == scope.perturbation for cell in cells]
+        inside = [cell.perturbation == scope.perturbation for cell in cells]
     elif scope.perturbation_family is not None:
-        found = [facts.kinds[cell.perturbation] == scope.perturbation_family for cell in cells]
+        inside = [facts.perturbation_families[cell.perturbation] == scope.perturbation_family for cell in cells]
     else:
-        found = [True for _ in cells]
-    return np.array(found, dtype=bool)
+        inside = [True for _ in cells]
+    return np.array(inside, dtype=bool)
 
 
-def reliable(facts: Facts, gate: float, cells: Sequence[BoardCell]) -> Array:
+def reliable(facts: TruthFacts, gate: float, cells: Sequence[BoardCell]) -> Array:
     """Tell which cells' reliability reaches a gate ``(n_cells,)``; one that is unknown reaches none but 0."""
     known = [facts.reliability.get((cell.network, cell.perturbation, cell.level), -1.0) for cell in cells]
-    return np.array([gate <= 0.0 or found >= gate for found in known], dtype=bool)
+    return np.array([gate <= 0.0 or reliability >= gate for reliability in known], dtype=bool)

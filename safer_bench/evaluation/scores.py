@@ -1,4 +1,7 @@
-"""A ``scores`` table as arrays, one row a cell of a network's truth; no I/O."""
+"""A ``scores`` table as arrays, one row a cell of a network's truth; no I/O.
+
+What is judged, what the page ranks and what is given a budget are these arrays.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,6 +11,7 @@ import pyarrow.compute as pc
 
 from safer_bench.evaluation.truths import CellKey
 from safer_bench.tables.columns import TRACKS
+from safer_bench.tables.facts import TruthFacts
 from safer_bench.truth.area import area_of
 
 Array = np.ndarray
@@ -21,19 +25,19 @@ class ScoreArrays:
         entries: (criterion, track) of each criterion, sorted.
     """
 
-    def __init__(self, table: pa.Table, perturbations: pa.Table) -> None:
-        """Encode a checked ``scores`` table; ``perturbations`` knows the levels and how they average to an area."""
-        self.perturbations = {row["perturbation"]: row for row in perturbations.to_pylist()}
+    def __init__(self, table: pa.Table, facts: TruthFacts) -> None:
+        """Encode a checked ``scores`` table; the facts know the levels and how they average to an area."""
+        self._facts = facts
         criteria, tracks = (_coded(table[name]) for name in ("criterion", "track"))
         pairs = criteria[1] * len(TRACKS) + tracks[1]
-        found, entry = np.unique(pairs, return_inverse=True)
-        entries = [(criteria[0][pair // len(TRACKS)], tracks[0][pair % len(TRACKS)]) for pair in found.tolist()]
+        distinct, entry = np.unique(pairs, return_inverse=True)
+        entries = [(criteria[0][pair // len(TRACKS)], tracks[0][pair % len(TRACKS)]) for pair in distinct.tolist()]
         order = sorted(range(len(entries)), key=lambda i: entries[i])
         self.entries: list[Entry] = [entries[i] for i in order]
         self._entry = np.argsort(order)[entry]
         self._networks, self._network = _coded(table["network"])
         self._layers, self._layer = _coded(table["layer"])
-        self._kinds, self._kind = _coded(table["perturbation"])
+        self._perturbations, self._perturbation = _coded(table["perturbation"])
         self._level = np.asarray(table["level"].to_numpy(), dtype=np.float64)
         self._score = np.asarray(table["score"].to_numpy(), dtype=np.float64)
 
@@ -42,7 +46,7 @@ class ScoreArrays:
 
         Args:
             network: its name.
-            layers: its layers ``(n_layers,)``.
+            layers: its layers ``(n_layers,)``; scores of others are left out.
             cells: (perturbation, summary, level) of its truth ``(n_cells,)``.
 
         Yields:
@@ -51,37 +55,52 @@ class ScoreArrays:
         if network not in self._networks:
             return
         rows = np.flatnonzero(self._network == self._networks.index(network))
-        place = {name: i for i, name in enumerate(layers)}
-        layer = np.array([place.get(name, -1) for name in self._layers])[self._layer[rows]]
-        entry, score = self._entry[rows], self._score[rows]
+        position = {name: i for i, name in enumerate(layers)}
+        layer = np.array([position.get(name, -1) for name in self._layers])[self._layer[rows]]
+        rows, layer = rows[layer >= 0], layer[layer >= 0]
+        entry = self._entry[rows]
         blind = np.array([track == "blind" for _, track in self.entries])[entry]
         present, line = np.unique(entry[blind], return_inverse=True)
         scores = np.full((len(present), len(layers)), np.nan)
-        scores[line, layer[blind]] = score[blind]
+        scores[line, layer[blind]] = self._score[rows[blind]]
         if len(present):
             yield present.tolist(), scores
-        for found in np.unique(entry[~blind]).tolist():
-            own = entry == found
-            kinds, levels = self._kind[rows[own]], self._level[rows[own]]
-            yield [found], self._aware(self.entries[found][1], kinds, levels, layer[own], score[own], cells, len(layers))
+        for aware in np.unique(entry[~blind]).tolist():
+            own = entry == aware
+            yield [aware], self._in_cells(self.entries[aware][1], rows[own], layer[own], cells, len(layers))
 
-    def _aware(
-        self, track: str, kinds: Array, levels: Array, layer: Array, score: Array, cells: Sequence[CellKey], n_layers: int
-    ) -> Array:
-        given: dict[tuple[str, float | None], Array] = {}
-        for code in np.unique(kinds).tolist():
-            for level in [None] if track == "perturbation_aware" else np.unique(levels[kinds == code]).tolist():
-                chosen = (kinds == code) & ((levels == level) if level is not None else True)
-                scores = given.setdefault((self._kinds[code], level), np.full(n_layers, np.nan))
-                scores[layer[chosen]] = score[chosen]
-        unknown = np.full(n_layers, np.nan)
+    def _in_cells(self, track: str, rows: Array, layer: Array, cells: Sequence[CellKey], n_layers: int) -> Array:
+        """Return the scores of one aware entry ``(n_cells, n_layers)`` from its rows, the layer of each in ``layer``."""
+        code, unknown = self._perturbation[rows], np.full(n_layers, np.nan)
+        known: dict[tuple[str, float | None], Array] = {}
+        for each in np.unique(code).tolist():
+            name, own = self._perturbations[each], code == each
+            by_level = self._by_level(name, track, rows[own], layer[own], n_layers)
+            known |= {(name, level): scores for level, scores in by_level.items()}
+        levels = [level if track == "level_aware" else None for _, _, level in cells]
+        return np.stack([known.get((name, level), unknown) for (name, _, _), level in zip(cells, levels, strict=True)])
+
+    def _by_level(self, name: str, track: str, rows: Array, layer: Array, n_layers: int) -> dict[float | None, Array]:
+        """Return the scores ``(n_layers,)`` under a perturbation at each level, and at None in area.
+
+        A perturbation-aware entry has the latter alone, as it was given; a level-aware one's levels are averaged.
+        """
         if track == "perturbation_aware":
-            return np.stack([given.get((kind, None), unknown) for kind, _, _ in cells])
-        for kind in {kind for kind, _ in given}:
-            row = self.perturbations[kind]
-            each = np.stack([given.get((kind, level), unknown) for level in row["levels"]])
-            given[kind, None] = area_of(each, row["levels"], row["scale"])
-        return np.stack([given.get((kind, level), unknown) for kind, _, level in cells])
+            return {None: _of_layers(self._score[rows], layer, n_layers)}
+        level = self._level[rows]
+        by_level = {
+            each: _of_layers(self._score[rows[level == each]], layer[level == each], n_layers)
+            for each in np.unique(level).tolist()
+        }
+        levels, unknown = self._facts.levels[name], np.full(n_layers, np.nan)
+        stacked = np.stack([by_level.get(each, unknown) for each in levels])
+        return {**by_level, None: area_of(stacked, levels, self._facts.scales[name])}
+
+
+def _of_layers(scores: Array, layer: Array, n_layers: int) -> Array:
+    placed = np.full(n_layers, np.nan)
+    placed[layer] = scores
+    return placed
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:

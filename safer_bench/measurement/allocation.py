@@ -53,8 +53,8 @@ def allocate(changes: Sequence[Array], weights: Array, slices: Array, reliabilit
         return _mean_spearman(*(layers + errors * random))
 
     path = list(_path(per_draw.mean(1), most))
-    found = path[min(bisect_left(path, reliability, key=expected), len(path) - 1)]
-    return Allocation(tuple(map(int, found)), expected(found))
+    fewest = path[min(bisect_left(path, reliability, key=expected), len(path) - 1)]
+    return Allocation(tuple(map(int, fewest)), expected(fewest))
 
 
 def _path(per_draw: Array, most: int) -> Iterator[Array]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from safer_bench.measurement.design import Design, Protocol, Shard
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, Protocol, Shard
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import schema
@@ -18,13 +18,13 @@ from safer_bench.tables.files import sha256_of
 Array = np.ndarray
 
 
-def request(networks: Sequence[Network], protocol: Protocol, plans: Mapping[str, Plan]) -> dict[str, Any]:
+def request(networks: Sequence[Network], protocol: Protocol, designs: Mapping[str, Design]) -> dict[str, Any]:
     """Return what identifies a run: two runs with equal requests measure the same integers.
 
     Args:
         networks: that are measured.
         protocol: what is measured of each.
-        plans: of the networks, by name.
+        designs: of the networks, by name.
     """
     digests = {item.name: {"weights": item.weights_sha256, "inputs": item.inputs_sha256} for item in networks}
     levels = {entry.name: list(chosen) for entry, chosen in protocol.perturbations}
@@ -35,7 +35,7 @@ def request(networks: Sequence[Network], protocol: Protocol, plans: Mapping[str,
         "draws": protocol.draws,
         "first_draw": protocol.first_draw,
         "examples": protocol.n_examples,
-        "slices": {name: plan.slices for name, plan in plans.items()},
+        "slices": {name: design.slices for name, design in designs.items()},
         "seed": protocol.seed,
         "sources": sources,
     }

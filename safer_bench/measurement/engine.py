@@ -12,9 +12,9 @@ from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.measurement.answers.tuning import Pace
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.fast_answers import FastAnswers
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Probe
 from safer_bench.measurement.rows import Row, make_row
 from safer_bench.networks.layers import Layer
 from safer_bench.networks.network import Network

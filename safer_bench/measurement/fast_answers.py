@@ -16,9 +16,9 @@ from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import AGREEMENT, ReplayedNetwork
-from safer_bench.measurement.answers.settle import Bands, Rung, settle, spreads
+from safer_bench.measurement.answers.settle import Bands, Rung, error_ranges, settle
 from safer_bench.measurement.answers.trace import CannotReplayError
-from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights
 from safer_bench.networks.layers import Layer
 from safer_bench.perturbations.perturbation import Perturbed
@@ -26,10 +26,10 @@ from safer_bench.perturbations.perturbation import Perturbed
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """The unperturbed network on some examples: canonical answers, and the spread of each arithmetic's error ``(n,)``."""
+    """The unperturbed network on some examples: canonical answers, and the range of each arithmetic's error ``(n,)``."""
 
     answers: Answers
-    spreads: dict[str, np.ndarray]
+    error_ranges: dict[str, np.ndarray]
 
 
 class FastAnswers:
@@ -62,11 +62,11 @@ class FastAnswers:
         """
         start, n_examples = probes[0].example_start, probes[0].n_examples
         pieces = _pieces(start, n_examples, self._image_bytes + replay.bytes_per_example)
-        for _, cell in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
-            same = list(cell)
+        for _, group in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
+            same = list(group)
             weights = [self.weights.perturbed(probe) for probe in same]
-            found = [self._settle_cell(replay, same[0], weights, *piece) for piece in pieces]
-            for perturbed, parts in zip(weights, zip(*found, strict=True), strict=True):
+            by_piece = [self._settle_condition(replay, same[0], weights, *piece) for piece in pieces]
+            for perturbed, parts in zip(weights, zip(*by_piece, strict=True), strict=True):
                 yield perturbed, _join(parts)
 
     @property
@@ -81,14 +81,14 @@ class FastAnswers:
         """
         if (start, n_examples) not in self._clean:
             images, labels = self.network.examples(start, n_examples)
-            kept, found = self.replayed.clean_pass(images), {}
+            kept, ranges = self.replayed.clean_pass(images), {}
             canonical = self._canonical_logits(start, n_examples)
             with exact_float32():
-                found["float32"] = spreads(float32 := _array(kept.logits()), canonical.numpy())
-                _refuse_others(found["float32"], canonical.numpy())
+                ranges["float32"] = error_ranges(float32 := _array(kept.logits()), canonical.numpy())
+                _refuse_others(ranges["float32"], canonical.numpy())
                 if self.replayed.narrow:
-                    found["bfloat16"] = spreads(_array(kept.logits(torch.bfloat16)), float32)
-            self._clean[start, n_examples] = Clean(judge(canonical, labels), found)
+                    ranges["bfloat16"] = error_ranges(_array(kept.logits(torch.bfloat16)), float32)
+            self._clean[start, n_examples] = Clean(judge(canonical, labels), ranges)
         return self._clean[start, n_examples]
 
     def _canonical_logits(self, start: int, n_examples: int) -> Tensor:
@@ -100,7 +100,7 @@ class FastAnswers:
         self._canonical[start, n_examples] = logits
         return logits
 
-    def _settle_cell(
+    def _settle_condition(
         self, replay: LayerReplay, probe: Probe, weights: Sequence[Perturbed], start: int, n_examples: int
     ) -> list[Answers]:
         """Answer on some examples; the draws of one level share their error bands."""
@@ -130,7 +130,7 @@ class FastAnswers:
         if not np.abs(perturbed.weight).max() <= GROWTH * np.abs(self.network.weight(layer)).max():  # true for NaN too
             return [Rung(CANONICAL, canonical)]
         kept, weight = self._pass(start, n_examples), self.replayed.on_device(torch.from_numpy(perturbed.weight))
-        clean = self._clean_piece(start, n_examples).spreads
+        clean = self._clean_piece(start, n_examples).error_ranges
 
         def float32(rows: np.ndarray) -> np.ndarray:
             if len(rows) == n_examples:

@@ -1,4 +1,4 @@
-"""Float64 gradients of the mean loss on parts of the probe set, made reproducible by thresholding and rounding."""
+"""Float64 gradients of the mean loss on parts of the calibration examples; thresholds and rounding make them repeatable."""
 
 from copy import deepcopy
 from functools import cached_property
@@ -14,8 +14,8 @@ N_PARTS = 20
 THRESHOLD = 1e-6  # of a layer's largest entry: below it, the sign of an entry may be rounding
 
 
-class ProbeGradients:
-    """Gradients by draw: draw d uses the d-th of 20 equal parts of the probe set (d modulo 20)."""
+class CalibrationGradients:
+    """Gradients by draw: draw d uses the d-th of 20 equal parts of the calibration examples (d modulo 20)."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -29,7 +29,7 @@ class ProbeGradients:
         """Return the gradient of the mean loss with respect to a layer's weight: float64 holding float32 values.
 
         Raises:
-            BadInput: the network has no probe examples.
+            BadInput: the network has no calibration examples.
         """
         part = draw % N_PARTS
         if part not in self._by_part:
@@ -38,7 +38,7 @@ class ProbeGradients:
 
     @torch.enable_grad()
     def _compute(self, part: int) -> dict[str, np.ndarray]:
-        images, labels = self.network.probe
+        images, labels = self.network.calibration
         size = len(labels) // N_PARTS
         images, labels = images[part * size : (part + 1) * size], labels[part * size : (part + 1) * size]
         self._model.zero_grad()

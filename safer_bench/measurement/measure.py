@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from safer_bench.measurement.design import Design, check_measurable, make_protocol
 from safer_bench.measurement.executors.execute import execute
-from safer_bench.measurement.plan import Plan, check_measurable, make_protocol
 from safer_bench.measurement.work import Worker, job_of
 from safer_bench.networks.network import Network, require_network
 from safer_bench.perturbations.perturbation import Perturbation
@@ -49,8 +49,8 @@ def measure(
     protocol = make_protocol(specs, draws, examples, seed)
     check_measurable(network, protocol)
     job = job_of([network], protocol, fast=fast)
-    units = [Unit(network.name, start, layer.index) for start, layer in Plan(network, protocol).places()]
-    found = execute(job, units, Worker(job, [network]), workers, executor)
-    table = pa.concat_tables(files.read_parquet(measured.part) for measured in found)
+    units = [Unit(network.name, start, layer.index) for start, layer in Design(network, protocol).places()]
+    finished = execute(job, units, Worker(job, [network]), workers, executor)
+    table = pa.concat_tables(files.read_parquet(measured.part) for measured in finished)
     wanted = schema.TABLES["layer_drops"]
     return schema.in_order(table.select(wanted.names).cast(wanted))

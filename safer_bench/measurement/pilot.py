@@ -9,9 +9,10 @@ from typing import Any
 from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement import describe
 from safer_bench.measurement.allocation import STEP, allocate
+from safer_bench.measurement.design import Protocol, make_protocol
 from safer_bench.measurement.gradients import N_PARTS
-from safer_bench.measurement.plan import Protocol, make_protocol
-from safer_bench.measurement.run import Report, measure_into
+from safer_bench.measurement.progress import OnProgress
+from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import files
@@ -87,7 +88,7 @@ def make_plan(
     wanted: Protocol,
     reliability: float,
     max_draws: int,
-    report: Report = lambda *_: None,
+    report: OnProgress = lambda *_: None,
     **how: Any,
 ) -> DrawPlan:
     """Measure a pilot into ``folder/pilot`` and write the plan that follows from it into ``folder/plan.json``.
@@ -110,19 +111,19 @@ def make_plan(
     """
     path = folder / "plan.json"
     if path.is_file():
-        found = DrawPlan.read(path)
-        if (found.reliability, found.max_draws) != (reliability, max_draws):
+        plan = DrawPlan.read(path)
+        if (plan.reliability, plan.max_draws) != (reliability, max_draws):
             raise BadInput(
-                f"{path}: made for reliability {found.reliability:g} by at most {found.max_draws} draws; use a new folder"
+                f"{path}: made for reliability {plan.reliability:g} by at most {plan.max_draws} draws; use a new folder"
             )
-        return found
+        return plan
     RunFolder(folder).refuse_foreign()
     protocol = pilot_protocol(wanted.specs, reliability, max_draws, wanted.n_examples, wanted.seed)
     if any(not entry.deterministic for entry, _ in protocol.perturbations):
         measure_into(folder / "pilot", networks, protocol, report, **how)
-    made = _plan_from(RunFolder(folder / "pilot"), networks, protocol, reliability, max_draws)
-    made.write(path)
-    return made
+    plan = _plan_from(RunFolder(folder / "pilot"), networks, protocol, reliability, max_draws)
+    plan.write(path)
+    return plan
 
 
 def pilot_protocol(
@@ -158,8 +159,8 @@ def _plan_from(
     if pilot.path.is_dir():  # not where all perturbations are deterministic
         for cell in cells_of(pilot.probes(), pilot.table("networks"), pilot.table("perturbations")):
             weights = area_weights(cell.levels, cell.scale) / cell.above_chance
-            found = allocate(cell.changes, weights, cell.slices, reliability, max_draws)
+            allocation = allocate(cell.changes, weights, cell.slices, reliability, max_draws)
             network, perturbation = cell.identity["network"], cell.identity["perturbation"]
-            draws[network][perturbation] = list(found.draws)
-            expected[network][perturbation] = round(found.expected, 4)
+            draws[network][perturbation] = list(allocation.draws)
+            expected[network][perturbation] = round(allocation.expected, 4)
     return DrawPlan(reliability, max_draws, draws, expected, {key: request[key] for key in SAME})

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from safer_bench.measurement.answers.canonical import Answers, CanonicalModel
-from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Row, Weights, make_row
 from safer_bench.networks.network import Network
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from safer_bench.errors import MissingData, UnknownName
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Probe
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import perturbations
@@ -47,12 +47,12 @@ def remeasure(
         Verdicts, network by network; ``absent`` where weights, images or a perturbation are not on this machine.
     """
     engines: dict[str, PlainEngine | Verdict] = {}
-    given = {network.name: network for network in own}
+    own_by_name = {network.name: network for network in own}
     entries = {**perturbations(), **{entry.name: entry for entry in own_perturbations}}
     for row in sorted(rows, key=lambda row: (row["network"], row["layer_index"])):
         name = row["network"]
         if name not in engines:
-            engines[name] = _engine(row, given.get(name), networks[name], seed)
+            engines[name] = _engine(row, own_by_name.get(name), networks[name], seed)
         engine = engines[name]
         yield Verdict(row, engine.outcome, engine.detail) if isinstance(engine, Verdict) else _compare(row, engine, entries)
 

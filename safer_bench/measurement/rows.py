@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from safer_bench.measurement.answers.canonical import Answers
-from safer_bench.measurement.gradients import ProbeGradients
-from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.design import Probe
+from safer_bench.measurement.gradients import CalibrationGradients
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import LayerFacts, Perturbed
 from safer_bench.stream import Stream
@@ -19,7 +19,7 @@ class Weights:
 
     def __init__(self, network: Network, seed: int) -> None:
         self.network, self.seed = network, seed
-        self.gradients = ProbeGradients(network)
+        self.gradients = CalibrationGradients(network)
 
     def perturbed(self, probe: Probe) -> Perturbed:
         """Return the perturbed weight of a probe: a function of seed, names, level and draw alone.

@@ -1,28 +1,27 @@
 """Measures networks into a run folder: durable, resumable, by one process or many, whole or one share of it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement import describe
+from safer_bench.measurement.design import Design, Protocol, Shard, check_measurable
 from safer_bench.measurement.executors.execute import check_executor, execute
-from safer_bench.measurement.plan import Plan, Protocol, Shard, check_measurable
+from safer_bench.measurement.progress import OnProgress
 from safer_bench.measurement.run_log import logging_to
 from safer_bench.measurement.work import Worker, job_of
 from safer_bench.networks.layers import Layer
 from safer_bench.networks.network import Network
 from safer_bench.truth.run_folder import RunFolder, Unit
 
-Report = Callable[[str, float, float], None]  # (what is done, work done, work in all)
-
 
 def measure_into(
     folder: Path,
     networks: Sequence[Network],
     protocol: Protocol,
-    report: Report = lambda *_: None,
+    report: OnProgress = lambda *_: None,
     *,
     fast: bool = False,
     workers: int = 1,
@@ -54,19 +53,19 @@ def measure_into(
         raise BadInput(f"two networks have one name: {', '.join(names)}; name yours with Network(..., name=...)")
     for network in networks:
         check_measurable(network, protocol)
-    plans = {network.name: Plan(network, protocol) for network in networks}
+    designs = {network.name: Design(network, protocol) for network in networks}
     job = job_of(networks, protocol, fast=fast)
     run, here = RunFolder(folder), Worker(job, networks)
     clean = lambda network: describe.correct(here.engine(network.name), shard)  # noqa: E731
     with ExitStack() as stack:
         stack.enter_context(run.locked())
         run.open(
-            describe.request(networks, protocol, plans) | share_of(plans, shard),
+            describe.request(networks, protocol, designs) | share_of(designs, shard),
             lambda: describe.tables(networks, protocol, clean),
         )
         log = stack.enter_context(logging_to(folder / "log.txt"))
         log.info("%d networks, %d workers (%s), %s", len(networks), workers, executor, "fast" if fast else "not fast")
-        work = {unit: plans[unit.network].work(unit.example_start, _layer(plans, unit)) for unit in run.units()}
+        work = {unit: designs[unit.network].work(unit.example_start, _layer(designs, unit)) for unit in run.units()}
         finished = run.parts()
         log.info("%d of %d parts are there and intact", len(finished), len(work))
         total, done = sum(work.values()), sum(work[unit] for unit in finished)
@@ -75,28 +74,28 @@ def measure_into(
         started, measuring = time.perf_counter(), 0.0
         for measured in execute(job, waiting, here, workers, executor):
             run.write(measured.unit, measured.part)
-            log.measured(measured, _layer(plans, measured.unit).name)
+            log.measured(measured, _layer(designs, measured.unit).name)
             measuring += measured.seconds
             done += work[measured.unit]
-            report(f"{measured.unit.network} {_layer(plans, measured.unit).name}", done, total)
+            report(f"{measured.unit.network} {_layer(designs, measured.unit).name}", done, total)
         seconds = time.perf_counter() - started
         log.info("%d parts in %.2f s; workers were measuring for %.2f s", len(waiting), seconds, measuring)
-        return sum(plans[unit.network].n_probes(unit.example_start) for unit in work)
+        return sum(designs[unit.network].n_probes(unit.example_start) for unit in work)
 
 
-def share_of(plans: dict[str, Plan], shard: Shard | None) -> dict[str, object]:
+def share_of(designs: dict[str, Design], shard: Shard | None) -> dict[str, object]:
     """Return what a request says of a shard: its number, and of each network the first and last (exclusive) of its units.
 
     A share is a stretch of consecutive units, since least is computed again there, and all have about as much work.
     """
     if shard is None:
         return {}
-    total = sum(plan.work(*place) for plan in plans.values() for place in plan.places())
+    total = sum(design.work(*place) for design in designs.values() for place in design.places())
     share, before = {}, 0.0
-    for name, plan in plans.items():
+    for name, design in designs.items():
         mine = []
-        for number, place in enumerate(plan.places()):
-            work = plan.work(*place)
+        for number, place in enumerate(design.places()):
+            work = design.work(*place)
             if int((before + work / 2) / total * shard.of) == shard.number - 1:
                 mine.append(number)
             before += work
@@ -104,5 +103,5 @@ def share_of(plans: dict[str, Plan], shard: Shard | None) -> dict[str, object]:
     return {"shard": [shard.number, shard.of], "share": share}
 
 
-def _layer(plans: dict[str, Plan], unit: Unit) -> Layer:
-    return plans[unit.network].network.layers[unit.layer_index]
+def _layer(designs: dict[str, Design], unit: Unit) -> Layer:
+    return designs[unit.network].network.layers[unit.layer_index]

@@ -25,8 +25,8 @@ class RunLog(logging.LoggerAdapter[logging.Logger]):
     def measured(self, measured: Measured, layer: str) -> None:
         """Write the line of a finished unit, and why something was measured by whole passes."""
         where = f"{measured.unit.network} {layer}, examples from {measured.unit.example_start}"
-        for place, reason in measured.reasons.items():
-            self.info("%s: by whole passes: %s", f"{measured.unit.network} {place}".strip(), reason)
+        for of_layer, reason in measured.reasons.items():
+            self.info("%s: by whole passes: %s", f"{measured.unit.network} {of_layer}".strip(), reason)
         settled = ", ".join(f"{name} {count}" for name, count in sorted(measured.settled.items()))
         self.info("%s: %.2f s, %d bytes; settled: %s", where, measured.seconds, len(measured.part), settled or "-")
 

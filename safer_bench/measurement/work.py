@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from safer_bench.errors import BadInput
+from safer_bench.measurement.design import Design, Protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, Protocol
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network
 from safer_bench.truth.run_folder import Unit, part_of
@@ -68,7 +68,7 @@ class Worker:
         self.job = job
         self._loaded = {network.name: network for network in networks}
         self._engines: dict[str, Engine] = {}
-        self._plan: Plan | None = None  # of the network at work
+        self._design: Design | None = None  # of the network at work
         self._told: set[tuple[str, str]] = set()  # networks and layers whose reason for whole passes was given
 
     def measure(self, unit: Unit) -> Measured:
@@ -79,12 +79,12 @@ class Worker:
         """
         started = time.perf_counter()
         engine = self.engine(unit.network)
-        if self._plan is None or self._plan.network is not engine.network:
-            if self._plan is not None:
-                del self._engines[self._plan.network.name]  # units come network by network: frees the last one
-            self._plan = Plan(engine.network, self.job.protocol)
+        if self._design is None or self._design.network is not engine.network:
+            if self._design is not None:
+                del self._engines[self._design.network.name]  # units come network by network: frees the last one
+            self._design = Design(engine.network, self.job.protocol)
         settled = engine.settled.copy()
-        work = self._plan.unit(unit.example_start, engine.network.layers[unit.layer_index])
+        work = self._design.unit(unit.example_start, engine.network.layers[unit.layer_index])
         part = part_of(list(engine.measure(work.probes)))
         new = {layer: text for layer, text in engine.reasons.items() if (unit.network, layer) not in self._told}
         self._told |= {(unit.network, layer) for layer in new}

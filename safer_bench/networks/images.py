@@ -1,4 +1,4 @@
-"""The images of each dataset and their fixed parts: fit, tune, probe (criteria), evaluation (truth), budget."""
+"""The images of each dataset and their fixed parts: fit, tune, calibration (criteria), evaluation (truth), budget."""
 
 import gzip
 import os
@@ -11,9 +11,8 @@ import numpy as np
 import torch
 
 from safer_bench.errors import BadInput, MissingData, text_of
+from safer_bench.networks.network import Examples
 from safer_bench.stream import Stream
-
-Part = tuple[torch.Tensor, torch.Tensor]  # images (n, channels, height, width) float32; labels (n,) int64
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 HUB_ID = "zalando-datasets/fashion_mnist"
@@ -32,24 +31,24 @@ SOURCES = {
 def part_indices(dataset: str) -> dict[str, np.ndarray]:
     """Return the fixed indices of each part.
 
-    ``digits`` counts the 1,797 images of ``load_digits``; the parts ``fit``, ``tune`` and ``probe`` of ``fashion_mnist``
-    count its 60,000 training images, ``evaluation`` and ``budget`` its 10,000 test images.
+    ``digits`` counts the 1,797 images of ``load_digits``; the parts ``fit``, ``tune`` and ``calibration`` of
+    ``fashion_mnist`` count its 60,000 training images, ``evaluation`` and ``budget`` its 10,000 test images.
     """
     if dataset == "digits":
         order = Stream("digits", "parts").permutation(1797)
-        return {"fit": order[:677], "probe": order[677:1197], "evaluation": order[1197:]}
+        return {"fit": order[:677], "calibration": order[677:1197], "evaluation": order[1197:]}
     order = Stream("fashion_mnist", "parts").permutation(60_000)
-    parts = {"fit": order[:55_000], "tune": order[55_000:57_500], "probe": order[57_500:]}
+    parts = {"fit": order[:55_000], "tune": order[55_000:57_500], "calibration": order[57_500:]}
     return parts | {"evaluation": np.arange(7_500), "budget": np.arange(7_500, 10_000)}
 
 
 @cache
-def load_part(dataset: str, part: str) -> Part:
+def load_part(dataset: str, part: str) -> Examples:
     """Return images and labels of one part of a dataset.
 
     Args:
         dataset: ``digits`` or ``fashion_mnist``.
-        part: ``fit``, ``tune``, ``probe``, ``evaluation`` or ``budget`` (digits: fit, probe, evaluation).
+        part: ``fit``, ``tune``, ``calibration``, ``evaluation`` or ``budget`` (digits: fit, calibration, evaluation).
 
     Returns:
         float32 images ``(n, 1, height, width)``, standardised, and int64 labels ``(n,)``.
@@ -59,8 +58,8 @@ def load_part(dataset: str, part: str) -> Part:
         BadInput: a file of images is damaged.
     """
     images, labels = READERS[dataset]("test" if part in {"evaluation", "budget"} else "train")
-    chosen = part_indices(dataset)[part]
-    return torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen])
+    indices = part_indices(dataset)[part]
+    return torch.from_numpy(images[indices]), torch.from_numpy(labels[indices])
 
 
 def _standardise(pixels: np.ndarray, scale: float, mean: float, deviation: float) -> np.ndarray:

@@ -18,7 +18,7 @@ CONVOLUTIONS = {"convolution", "_convolution"}
 MATRIX_PRODUCTS = {"addmm", "mm", "bmm", "linear", "matmul", "mkldnn_linear"}
 
 
-Found = tuple[str, nn.Module, nn.Parameter]  # name of the parameter, its module, itself
+Candidate = tuple[str, nn.Module, nn.Parameter]  # name of the parameter, its module, itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Layer:
     parameter: str
 
 
-def candidate_weights(model: nn.Module) -> Iterator[Found]:
+def candidate_weights(model: nn.Module) -> Iterator[Candidate]:
     """Yield (parameter name, owning module, parameter) of each weight that counts as a layer; a tied one once."""
     seen: set[int] = set()
     for path, module in model.named_modules():
@@ -126,29 +126,31 @@ def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]
         BadInput: a weight that is computed at every pass, or two weights in one storage.
     """
     _refuse_recomputed(model)
-    found = list(candidate_weights(model))
-    _refuse_shared_storage(found)
-    use = _uses(model, images, found)
-    fixed = _position_embeddings(model, images, found, use)
-    found = [each for each in found if each[0] not in fixed]
+    candidates = list(candidate_weights(model))
+    _refuse_shared_storage(candidates)
+    use = _uses(model, images, candidates)
+    fixed = _position_embeddings(model, images, candidates, use)
+    candidates = [each for each in candidates if each[0] not in fixed]
     position = {name: index for index, name in enumerate(name for name in use.order if name not in fixed)}
-    layers = [_layer(name, module, p, position.get(name, -1), use.macs[name]) for name, module, p in found]
+    layers = [_layer(name, module, p, position.get(name, -1), use.macs[name]) for name, module, p in candidates]
     return tuple(sorted(layers, key=lambda layer: (layer.index < 0, layer.index)))
 
 
-def _uses(model: nn.Module, images: torch.Tensor, found: Sequence[Found]) -> _FirstUse:
-    storages = {parameter.untyped_storage().data_ptr(): name for name, _, parameter in found}
+def _uses(model: nn.Module, images: torch.Tensor, candidates: Sequence[Candidate]) -> _FirstUse:
+    storages = {parameter.untyped_storage().data_ptr(): name for name, _, parameter in candidates}
     with torch.no_grad(), no_fast_path(), _FirstUse(storages) as use:  # fused attention would hide what reads a weight
         model(images)
     return use
 
 
-def _position_embeddings(model: nn.Module, images: torch.Tensor, found: Sequence[Found], one: _FirstUse) -> set[str]:
+def _position_embeddings(
+    model: nn.Module, images: torch.Tensor, candidates: Sequence[Candidate], one: _FirstUse
+) -> set[str]:
     """Return the embeddings that are only looked up, and return no more for two examples than for one."""
-    asked = {name for name, _, _ in found if one.looked_up[name] and not one.macs[name]}
+    asked = {name for name, _, _ in candidates if one.looked_up[name] and not one.macs[name]}
     if not asked:
         return set()
-    two = _uses(model, torch.cat([images, images]), found)
+    two = _uses(model, torch.cat([images, images]), candidates)
     return {name for name in asked if two.looked_up[name] == one.looked_up[name]}
 
 
@@ -162,9 +164,9 @@ def _refuse_recomputed(model: nn.Module) -> None:
             )
 
 
-def _refuse_shared_storage(found: Sequence[Found]) -> None:
+def _refuse_shared_storage(candidates: Sequence[Candidate]) -> None:
     names: dict[int, str] = {}
-    for name, _, parameter in found:
+    for name, _, parameter in candidates:
         other = names.setdefault(parameter.untyped_storage().data_ptr(), name)
         if other != name:
             raise BadInput(

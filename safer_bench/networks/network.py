@@ -1,7 +1,8 @@
-"""A trained network with its evaluation and probe images."""
+"""A trained network with its evaluation and calibration images."""
 
 import hashlib
 import re
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -17,7 +18,8 @@ from safer_bench.tables.columns import NAME
 
 SURELY_SHUFFLED = 20  # so many labels in random order are hardly ever sorted
 N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
-Part = tuple[torch.Tensor, torch.Tensor]
+Examples = tuple[torch.Tensor, torch.Tensor]  # images (n, ...) float32, labels (n,) int64
+_FORMER = "a probe is a measurement, and the former name goes with the next version"
 
 
 class Network:
@@ -29,14 +31,16 @@ class Network:
             random order: a probe sees consecutive ones.
         labels: int64 ``(n,)``, classes counted from 0.
         name: unique name; names the network in every table and in the perturbations' random streams.
-        probe: images and labels for criteria and gradients, disjoint from the evaluation examples; without them
-            criteria need examples of their own and gradient perturbations are refused.
+        calibration: images and labels that criteria and gradients may see, disjoint from the evaluation examples; without
+            them criteria need examples of their own and gradient perturbations are refused.
         dataset, family, split, licence, source: where the network stands in the zoo; ``own`` for a user's network.
+        probe: the former name of ``calibration``, taken with a warning for one more version.
 
     Raises:
         BadInput: a name that cannot name files, a model in training mode, of other parameters than float32, or one that
             does not turn one image and three into logits, images and labels that do not match, labels out of range,
-            examples in the order of their classes, non-finite images, or evaluation examples as probe examples.
+            examples in the order of their classes, non-finite images, or evaluation examples as
+            calibration examples.
     """
 
     def __init__(
@@ -46,12 +50,13 @@ class Network:
         labels: Any,
         *,
         name: str = "own",
-        probe: tuple[Any, Any] | None = None,
+        calibration: tuple[Any, Any] | None = None,
         dataset: str = "own",
         family: str = "own",
         split: str = "test",
         licence: str = "",
         source: str = "",
+        probe: tuple[Any, Any] | None = None,
     ) -> None:
         if not re.fullmatch(NAME, name):
             raise BadInput(f"network name {name!r}; expected letters, digits, '_', '-' and '.', as it names files")
@@ -59,8 +64,9 @@ class Network:
         self.licence, self.source = licence, source
         self.spec: str | None = None  # what load_network made it of, so that another process can
         self.model = _checked_model(model, name)
-        self.evaluation = _checked_part(images, labels, f"{name}, evaluation")
-        self._probe = None if probe is None else _checked_probe(probe, self.evaluation, name)
+        self.evaluation = _checked_examples(images, labels, f"{name}, evaluation")
+        calibration = _calibration_of(calibration, probe, name)
+        self._calibration = None if calibration is None else _checked_calibration(calibration, self.evaluation, name)
         self.n_classes = self._count_classes()
 
     def __repr__(self) -> str:
@@ -77,15 +83,23 @@ class Network:
         return self.evaluation[1]
 
     @property
-    def probe(self) -> Part:
-        """Probe images and labels.
+    def calibration(self) -> Examples:
+        """Calibration images and labels.
 
         Raises:
-            BadInput: the network was made without probe examples.
+            BadInput: the network was made without calibration examples.
         """
-        if self._probe is None:
-            raise BadInput(f"network {self.name!r} has no probe examples; give Network(..., probe=(images, labels))")
-        return self._probe
+        if self._calibration is None:
+            raise BadInput(
+                f"network {self.name!r} has no calibration examples; give Network(..., calibration=(images, labels))"
+            )
+        return self._calibration
+
+    @property
+    def probe(self) -> Examples:
+        """The former name of ``calibration``."""
+        warnings.warn(f"Network.probe is called Network.calibration now: {_FORMER}", FutureWarning, stacklevel=2)
+        return self.calibration
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -114,9 +128,9 @@ class Network:
                 f"network {self.name!r}: {n_classes} logits of one image alone, {of_several} of each of several; "
                 "expected as many, one for each class"
             )
-        for part in (self.evaluation, self._probe):
-            if part is not None and not 0 <= int(part[1].min()) <= int(part[1].max()) < n_classes:
-                low, high = int(part[1].min()), int(part[1].max())
+        for _, labels in self._all_examples():
+            low, high = int(labels.min()), int(labels.max())
+            if not 0 <= low <= high < n_classes:
                 raise BadInput(f"network {self.name!r}: labels from {low} to {high}; expected 0 to {n_classes - 1}")
         return n_classes
 
@@ -131,8 +145,8 @@ class Network:
             said = text_of(error, typed=True)
             raise BadInput(f"network {self.name!r}: running {what} raised {said:.300}") from error
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(images):
-            found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise BadInput(f"network {self.name!r}: {what} gave {found}; expected logits ({len(images)}, n_classes)")
+            answer = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected logits ({len(images)}, n_classes)")
         return int(logits.shape[1])
 
     @cached_property
@@ -146,12 +160,15 @@ class Network:
 
     @cached_property
     def inputs_sha256(self) -> str:
-        """SHA-256 over evaluation and probe examples."""
+        """SHA-256 over evaluation and calibration examples."""
         digest = hashlib.sha256()
-        for part in [self.evaluation] + ([self._probe] if self._probe else []):
-            for tensor in part:
+        for examples in self._all_examples():
+            for tensor in examples:
                 digest.update(f"{tensor.dtype}|{tuple(tensor.shape)}|".encode() + tensor.numpy().tobytes())
         return digest.hexdigest()
+
+    def _all_examples(self) -> list[Examples]:
+        return [self.evaluation] + ([self._calibration] if self._calibration else [])
 
     def layer(self, name: str) -> Layer:
         """Return the layer called ``name``.
@@ -165,7 +182,7 @@ class Network:
         near = suggestion(name, [layer.name for layer in self.layers])
         raise BadInput(f"network {self.name!r} has no layer {name!r}.{near}")
 
-    def examples(self, start: int, n: int) -> Part:
+    def examples(self, start: int, n: int) -> Examples:
         """Return n evaluation images and labels from number ``start`` on."""
         return self.images[start : start + n], self.labels[start : start + n]
 
@@ -190,7 +207,7 @@ def _checked_model(model: Any, name: str) -> nn.Module:
     return model
 
 
-def _checked_part(images: Any, labels: Any, where: str) -> Part:
+def _checked_examples(images: Any, labels: Any, where: str) -> Examples:
     images, labels = _as_tensor(images), _as_tensor(labels)
     if not images.dtype.is_floating_point:
         raise BadInput(f"network {where}: images are {images.dtype}; expected floating point")
@@ -208,15 +225,25 @@ def _checked_part(images: Any, labels: Any, where: str) -> Part:
     return images.float().cpu(), labels.cpu()
 
 
-def _checked_probe(probe: Any, evaluation: Part, name: str) -> Part:
-    if not isinstance(probe, tuple | list) or len(probe) != 2:
-        raise BadInput(f"network {name}, probe: a {type(probe).__name__}; expected (images, labels)")
-    images, labels = _checked_part(probe[0], probe[1], f"{name}, probe")
+def _calibration_of(calibration: Any, probe: Any, name: str) -> Any:
+    """Return what was given under the name of today or, with a warning, under the former one."""
+    if probe is None:
+        return calibration
+    if calibration is not None:
+        raise BadInput(f"network {name!r}: both calibration= and probe=, its former name; give calibration= alone")
+    warnings.warn(f"Network(..., probe=) is called calibration= now: {_FORMER}", FutureWarning, stacklevel=3)
+    return probe
+
+
+def _checked_calibration(calibration: Any, evaluation: Examples, name: str) -> Examples:
+    if not isinstance(calibration, tuple | list) or len(calibration) != 2:
+        raise BadInput(f"network {name}, calibration: a {type(calibration).__name__}; expected (images, labels)")
+    images, labels = _checked_examples(calibration[0], calibration[1], f"{name}, calibration")
     n_both = min(len(images), len(evaluation[0]))
     if images.shape[1:] == evaluation[0].shape[1:] and torch.equal(images[:n_both], evaluation[0][:n_both]):
         raise BadInput(
-            f"network {name}, probe: these are evaluation examples, so that criteria would see what they are judged by; "
-            "give others of the same kind"
+            f"network {name}, calibration: these are evaluation examples, so that criteria would see what they are judged "
+            "by; give others of the same kind"
         )
     return images, labels
 

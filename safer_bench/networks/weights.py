@@ -57,12 +57,12 @@ def load_weights_file(path: Path, model: nn.Module, recipe_sha256: str | None) -
     mend = f"train it again: safer-bench train {path.stem}"
     try:
         with safe_open(path, framework="pt") as file:
-            found = (file.metadata() or {}).get("recipe_sha256")
+            trained_by = (file.metadata() or {}).get("recipe_sha256")
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a mapping
     except SafetensorError as error:
         raise BadInput(f"{path}: damaged ({text_of(error)}); {mend}") from error
-    if recipe_sha256 and found != recipe_sha256:
-        raise BadInput(f"{path}: trained by recipe {str(found)[:16]}, expected {recipe_sha256[:16]}; {mend}")
+    if recipe_sha256 and trained_by != recipe_sha256:
+        raise BadInput(f"{path}: trained by recipe {str(trained_by)[:16]}, expected {recipe_sha256[:16]}; {mend}")
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

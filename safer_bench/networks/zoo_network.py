@@ -121,7 +121,7 @@ class ZooNetwork:
             model,
             *load_part(self.dataset, "evaluation"),
             name=self.name,
-            probe=load_part(self.dataset, "probe"),
+            calibration=load_part(self.dataset, "calibration"),
             dataset=self.dataset,
             family=self.family,
             split=self.split,

@@ -1,4 +1,4 @@
-"""The first-order worst case of a bounded norm, from gradients of the loss on probe examples."""
+"""The first-order worst case of a bounded norm, from gradients of the loss on calibration examples."""
 
 import math
 
@@ -75,7 +75,7 @@ def gradient_corruption_linf_topk(weight: Array, level: float, rng: Stream, *, g
 
 def top_k(gradient: Array) -> Array:
     """Return the gradient with all but the k entries of largest magnitude set to 0; ties fall to the lowest flat index."""
-    chosen = np.argsort(-np.abs(gradient).ravel(), kind="stable")[: n_corrupted(gradient.size)]
+    entries = np.argsort(-np.abs(gradient).ravel(), kind="stable")[: n_corrupted(gradient.size)]
     kept = np.zeros(gradient.size)
-    kept[chosen] = gradient.ravel()[chosen]
+    kept[entries] = gradient.ravel()[entries]
     return kept.reshape(gradient.shape)

@@ -97,9 +97,9 @@ class Perturbation:
         for level in levels:
             fits = low <= level <= high and math.isfinite(level) and (self.scale == "linear" or level > 0)
             if not fits or (self.whole and level != int(level)):
-                kind = "whole number" if self.whole else "positive number" if self.scale == "log10" else "number"
+                expected = "whole number" if self.whole else "positive number" if self.scale == "log10" else "number"
                 limits = f"from {low:g}" + (f" to {high:g}" if math.isfinite(high) else " on")
-                raise BadInput(f"perturbation {self.name!r}: level {level:g}; expected a {kind} {limits}")
+                raise BadInput(f"perturbation {self.name!r}: level {level:g}; expected a {expected} {limits}")
         if len(set(levels)) < len(levels):
             raise BadInput(f"perturbation {self.name!r}: a level is given twice: {', '.join(f'{x:g}' for x in levels)}")
         return tuple(sorted(levels, reverse=self.direction == "decreasing"))
@@ -116,15 +116,15 @@ class Perturbation:
         Raises:
             BadInput: the function raised, or returned another shape or type.
         """
-        given = weight.astype(np.float64)
-        given.setflags(write=False)
+        original = weight.astype(np.float64)
+        original.setflags(write=False)
         try:
-            result = self.function(given, level, rng, **{key: needs[key] for key in self.needs})
+            result = self.function(original, level, rng, **{key: needs[key] for key in self.needs})
         except (Exception, SystemExit) as error:
             raise BadInput(f"perturbation {self.name!r} at level {level}: {error_text(error)}") from error
         if not isinstance(result, np.ndarray) or result.shape != weight.shape or result.dtype != np.float64:
-            found = f"{getattr(result, 'dtype', type(result).__name__)} {getattr(result, 'shape', '')}"
-            raise BadInput(f"perturbation {self.name!r} returned {found}; expected float64 {weight.shape}")
+            returned = f"{getattr(result, 'dtype', type(result).__name__)} {getattr(result, 'shape', '')}"
+            raise BadInput(f"perturbation {self.name!r} returned {returned}; expected float64 {weight.shape}")
         with np.errstate(over="ignore"):
             rounded = np.ascontiguousarray(result.astype("<f4"))
         changed = int(np.count_nonzero(rounded.view(np.uint32) != np.ascontiguousarray(weight).view(np.uint32)))

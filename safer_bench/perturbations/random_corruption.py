@@ -46,9 +46,9 @@ def random_corruption_linf(weight: Array, level: float, rng: Stream) -> Array:
 )
 def random_corruption_l2_randk(weight: Array, level: float, rng: Stream) -> Array:
     """Move a random 1 % of weights by ``level`` x norm2(W) in a random direction."""
-    chosen = rng.permutation(weight.size)[: n_corrupted(weight.size)]
-    z = rng.normal(chosen.shape)
-    return _moved(weight, chosen, level * norm(weight, 2) * z / norm(z, 2))
+    entries = rng.permutation(weight.size)[: n_corrupted(weight.size)]
+    z = rng.normal(entries.shape)
+    return _moved(weight, entries, level * norm(weight, 2) * z / norm(z, 2))
 
 
 @perturbation(
@@ -61,11 +61,11 @@ def random_corruption_l2_randk(weight: Array, level: float, rng: Stream) -> Arra
 )
 def random_corruption_linf_randk(weight: Array, level: float, rng: Stream) -> Array:
     """Move a random 1 % of weights by ``level`` x max abs(W), up or down at random."""
-    chosen = rng.permutation(weight.size)[: n_corrupted(weight.size)]
-    return _moved(weight, chosen, level * norm(weight, math.inf) * rng.signs(chosen.shape))
+    entries = rng.permutation(weight.size)[: n_corrupted(weight.size)]
+    return _moved(weight, entries, level * norm(weight, math.inf) * rng.signs(entries.shape))
 
 
-def _moved(weight: Array, chosen: Array, moves: Array) -> Array:
+def _moved(weight: Array, entries: Array, moves: Array) -> Array:
     result = weight.flatten()
-    result[chosen] += moves
+    result[entries] += moves
     return result.reshape(weight.shape)

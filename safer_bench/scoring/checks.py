@@ -30,18 +30,18 @@ def count_hooks(model: nn.Module) -> int:
     return sum(len(getattr(module, kind)) for module in model.modules() for kind in kinds)
 
 
-def checked(found: Any, names: list[str], where: str) -> dict[str, float]:
+def checked(returned: Any, names: list[str], where: str) -> dict[str, float]:
     """Return one finite score a layer, in the order of ``names``.
 
     Raises:
-        BadInput: something else was found.
+        BadInput: something else was returned.
     """
-    if not isinstance(found, dict) or set(found) != set(names):
-        given = set(found) if isinstance(found, dict) else set()
-        detail = f"; missing {sorted(set(names) - given)[:3]}, unknown {sorted(map(str, given - set(names)))[:3]}"
+    if not isinstance(returned, dict) or set(returned) != set(names):
+        scored = set(returned) if isinstance(returned, dict) else set()
+        detail = f"; missing {sorted(set(names) - scored)[:3]}, unknown {sorted(map(str, scored - set(names)))[:3]}"
         raise BadInput(f"{where}: expected one score for each of the {len(names)} layers{detail}")
     try:
-        scores = {name: float(found[name]) for name in names}
+        scores = {name: float(returned[name]) for name in names}
     except (TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"{where}: a score is no number ({text_of(error)})") from error
     bad = [name for name, value in scores.items() if not math.isfinite(value)]

@@ -28,9 +28,9 @@ def score(
     Args:
         spec: name of a criterion, ``FILE.py:FUNC``, or the function itself.
         network: the network; its model is not changed.
-        images, labels: examples to use instead of the network's probe examples.
+        images, labels: examples to use instead of the network's calibration examples.
         batch_size: examples a pass; scores do not depend on it.
-        examples: number of probe examples.
+        examples: number of calibration examples.
         perturbation: ``NAME[:LEVEL,...]`` or the entry, for criteria that see the perturbation.
 
     Returns:
@@ -42,13 +42,13 @@ def score(
     """
     require_network(network)
     entry = parse_criterion(spec)
-    part = None if images is None or labels is None else (images, labels)
-    if (part is None and images is not labels) or (part and len(part[0]) != len(part[1])):
+    own_examples = None if images is None or labels is None else (images, labels)
+    if (own_examples is None and images is not labels) or (own_examples and len(own_examples[0]) != len(own_examples[1])):
         raise BadInput("images and labels: expected both, as many of each, or neither")
-    sweep = Sweep(network, batch_size=batch_size, examples=examples, part=part)
+    sweep = Sweep(network, batch_size=batch_size, examples=examples, own_examples=own_examples)
     if not entry.aware:
         return sweep.scores(entry)
     if perturbation is None:
         raise BadInput(f"criterion {entry.name!r} sees the perturbation; give perturbation=NAME")
-    chosen, levels = parse_perturbation(perturbation)
-    return average([sweep.scores(entry, chosen, level) for level in levels], chosen, levels)
+    perturbation_entry, levels = parse_perturbation(perturbation)
+    return average([sweep.scores(entry, perturbation_entry, level) for level in levels], perturbation_entry, levels)

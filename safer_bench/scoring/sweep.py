@@ -15,7 +15,7 @@ from safer_bench.criteria.passes.gradients import mean_gradients
 from safer_bench.criteria.passes.layers import Batches
 from safer_bench.criteria.passes.shared import Shared
 from safer_bench.errors import BadInput
-from safer_bench.networks.network import Network
+from safer_bench.networks.network import Examples, Network
 from safer_bench.perturbations.perturbation import LayerFacts, Perturbation
 from safer_bench.registry import error_text
 from safer_bench.scoring.checks import check_untouched, checked, count_hooks, torch_as_it_was
@@ -38,7 +38,7 @@ class Scored:
 
 def average(each: Sequence[dict[str, float]], perturbation: Perturbation, levels: tuple[float, ...]) -> dict[str, float]:
     """Average an aware criterion over levels, as the area does."""
-    averages = area_of(np.array([[found[layer] for layer in each[0]] for found in each]), levels, perturbation.scale)
+    averages = area_of(np.array([[scores[layer] for layer in each[0]] for scores in each]), levels, perturbation.scale)
     return dict(zip(each[0], averages.tolist(), strict=True))
 
 
@@ -48,11 +48,11 @@ class Sweep:
     Built-in criteria work on one copy of the model; any other gets a copy of its own and shares nothing.
 
     Args:
-        network: the network, with probe examples unless ``part`` is given.
+        network: the network, with calibration examples unless ``own_examples`` is given.
         batch_size: examples a pass; scores do not depend on it.
-        examples: number of probe examples.
-        part: images and labels to use, all of them, instead of probe examples.
-        first: the first probe example; disjoint sets of them tell how far scores depend on the choice.
+        examples: number of calibration examples.
+        own_examples: images and labels to use, all of them, instead of calibration examples.
+        first: the first calibration example; disjoint sets of them tell how far scores depend on the choice.
         suffixes: of the same network, if another sweep has some.
     """
 
@@ -62,14 +62,14 @@ class Sweep:
         *,
         batch_size: int = 64,
         examples: int = EXAMPLES,
-        part: tuple[Tensor, Tensor] | None = None,
+        own_examples: Examples | None = None,
         first: int = 0,
         suffixes: Suffixes | None = None,
     ) -> None:
         self.network, self.batch_size, self.examples, self._first = network, batch_size, examples, first
         self._names = [layer.name for layer in network.layers]  # found before any clock runs
-        self._all_given = part is not None
-        self._images, self._labels = (tensor.to(network.device) for tensor in part or network.probe)
+        self._all_given = own_examples is not None
+        self._images, self._labels = (tensor.to(network.device) for tensor in own_examples or network.calibration)
         self.suffixes = suffixes or Suffixes(network.model, self._images)
         self._meter = Meter()
         self._start()
@@ -120,12 +120,12 @@ class Sweep:
         if not entry.aware:
             yield None, None, self.scores(entry)
             return
-        for perturbation, chosen in levels:
-            each = [self.scores(entry, perturbation, level) for level in chosen]
+        for perturbation, its_levels in levels:
+            each = [self.scores(entry, perturbation, level) for level in its_levels]
             if entry.track == "level_aware":
-                yield from ((perturbation.name, level, found) for level, found in zip(chosen, each, strict=True))
+                yield from ((perturbation.name, level, scores) for level, scores in zip(its_levels, each, strict=True))
             else:
-                yield perturbation.name, None, average(each, perturbation, chosen)
+                yield perturbation.name, None, average(each, perturbation, its_levels)
 
     def scores(self, entry: Criterion, perturbation: Perturbation | None = None, level: float = 0.0) -> dict[str, float]:
         """Run a criterion once and check what it returns.
@@ -142,9 +142,9 @@ class Sweep:
         model = self._model if built_in else self._copy()
         n_hooks = count_hooks(model)
         try:
-            found = self._call(entry, model, perturbation, level, share=built_in, where=where)
+            returned = self._call(entry, model, perturbation, level, share=built_in, where=where)
             check_untouched(model, n_hooks, self.network.model, where)
-            return checked(found, self._names, where)
+            return checked(returned, self._names, where)
         except BaseException:
             if built_in:
                 self._start()  # whatever it left behind
@@ -181,10 +181,10 @@ class Sweep:
         return min(entry.examples, self.examples) if entry.of_examples else entry.examples
 
     def _take(self, limit: int) -> Batches:
-        """Return the probe examples that a criterion sees, or all of the given ones, in batches on the model's device."""
+        """Return the calibration examples a criterion sees, or all of the given ones, in batches on the model's device."""
         if limit not in self._batches:
-            chosen = slice(None) if self._all_given else slice(self._first, self._first + limit)
-            parts = (tensor[chosen].split(self.batch_size) for tensor in (self._images, self._labels))
+            rows = slice(None) if self._all_given else slice(self._first, self._first + limit)
+            parts = (tensor[rows].split(self.batch_size) for tensor in (self._images, self._labels))
             self._batches[limit] = list(zip(*parts, strict=True))
         return self._batches[limit]
 

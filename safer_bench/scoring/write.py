@@ -1,6 +1,6 @@
 """Criteria over networks -> a submission's folder; and the same again, to see whether its scores are what its code gives."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from safer_bench.criteria.criterion import Criterion
 from safer_bench.criteria.loading import criteria, parse_criterion
 from safer_bench.dataset.submissions.submission import Submission, SubmissionCard, write_submission
 from safer_bench.errors import BadInput
+from safer_bench.measurement.progress import OnProgress
 from safer_bench.networks.network import Network
 from safer_bench.registry import is_file_spec
 from safer_bench.scoring.suffixes import Suffixes
@@ -19,26 +20,24 @@ from safer_bench.tables import files, schema
 from safer_bench.tables.controls import ADDED
 from safer_bench.tables.score_table import alike
 
-Report = Callable[[str, int, int], None]
-
 
 def write_scores(
     out: Path,
     specs: Sequence[str],
     networks: Sequence[Network],
     levels: Levels,
-    report: Report = lambda *_: None,
-    probe_sets: int = 1,
+    report: OnProgress = lambda *_: None,
+    calibration_sets: int = 1,
 ) -> None:
     """Score networks by criteria and write a submission: scores, costs and card.
 
     Args:
         out: its folder; its last part is the submission's name.
         specs: names of criteria, or ``FILE.py:FUNC``; such a file is copied into the folder.
-        networks: networks with probe examples.
+        networks: networks with calibration examples.
         levels: the perturbations that aware criteria are asked about.
         report: called with (step, done, total).
-        probe_sets: disjoint sets of probe examples that scores from examples are averaged over; costs are of all of them.
+        calibration_sets: disjoint sets of calibration examples that scores are averaged over; costs are of all of them.
 
     Raises:
         UnknownName: no criterion has that name.
@@ -47,26 +46,26 @@ def write_scores(
     """
     entries = [parse_criterion(spec) for spec in specs]
     code = _code(specs, entries, networks)
-    _card(out.resolve().name, entries, networks, code, levels, probe_sets)
+    _card(out.resolve().name, entries, networks, code, levels, calibration_sets)
     files.check_writable(out)
     rows, costs, refused = list[dict[str, Any]](), list[dict[str, Any]](), list[str]()
     done, total = 0, len(entries) * len(networks)
     for network in networks:
-        sweeps = probe_sweeps(network, probe_sets)
+        sweeps = calibration_sweeps(network, calibration_sets)
         for entry in entries:
             report(f"scoring {network.name} {entry.name}", done, total)
             done += 1
             try:
-                found, cost = _over_sets(sweeps, entry, levels)
+                new_rows, cost = _over_sets(sweeps, entry, levels)
             except BadInput as error:
                 refused.append(str(error))
                 continue
-            rows += [row | {"dataset": network.dataset, "split": network.split} for row in found]
+            rows += [row | {"dataset": network.dataset, "split": network.split} for row in new_rows]
             costs.append(cost)
     scored = {row["criterion"] for row in costs}
     if scored:
         kept = [entry for entry in entries if entry.name in scored]
-        card = _card(out.resolve().name, kept, networks, code, levels, probe_sets)
+        card = _card(out.resolve().name, kept, networks, code, levels, calibration_sets)
         write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
         for path in set(code.values()):
             files.write_bytes(out / path.name, path.read_bytes())
@@ -88,9 +87,9 @@ def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence
     _check_once("criterion", [entry.name for entry in entries])
     _check_once("network", [network.name for network in networks])
     pairs = zip(specs, entries, strict=True)
-    found = {entry.name: Path(spec.rpartition(":")[0]) for spec, entry in pairs if is_file_spec(spec)}
-    _check_once("file", [path.name for path in {path.resolve() for path in found.values()}])
-    return found
+    file_of = {entry.name: Path(spec.rpartition(":")[0]) for spec, entry in pairs if is_file_spec(spec)}
+    _check_once("file", [path.name for path in {path.resolve() for path in file_of.values()}])
+    return file_of
 
 
 def _check_own_name(spec: str, name: str) -> None:
@@ -106,29 +105,31 @@ def _check_once(kind: str, names: Sequence[str]) -> None:
         raise BadInput(f"two {kind} arguments are called {repeated[0]!r}; a submission holds each name once")
 
 
-def probe_sweeps(network: Network, n_sets: int) -> list[Sweep]:
-    """Return a sweep over each of ``n_sets`` disjoint sets of a network's probe examples, of 512 where there are as many.
+def calibration_sweeps(network: Network, n_sets: int) -> list[Sweep]:
+    """Return a sweep over each of ``n_sets`` disjoint sets of calibration examples, of 512 where there are as many.
 
     Raises:
-        BadInput: fewer probe examples than sets.
+        BadInput: fewer calibration examples than sets.
     """
-    size = min(EXAMPLES, len(network.probe[1]) // n_sets)
+    size = min(EXAMPLES, len(network.calibration[1]) // n_sets)
     if size == 0:
-        raise BadInput(f"network {network.name!r}: {len(network.probe[1])} probe examples; expected {n_sets} sets of them")
-    suffixes = Suffixes(network.model, network.probe[0])
+        raise BadInput(
+            f"network {network.name!r}: {len(network.calibration[1])} calibration examples; expected {n_sets} sets of them"
+        )
+    suffixes = Suffixes(network.model, network.calibration[0])
     return [Sweep(network, examples=size, first=i * size, suffixes=suffixes) for i in range(n_sets)]
 
 
 def _over_sets(sweeps: Sequence[Sweep], entry: Criterion, levels: Levels) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return a criterion's rows, means over the sets where it sees examples, with their spread; and what all that cost."""
-    found = [sweep.scored(entry, levels) for sweep in sweeps[: len(sweeps) if entry.of_examples else 1]]
-    scores = np.array([[row["score"] for row in each.rows] for each in found])
-    spreads = scores.std(axis=0, ddof=1).tolist() if len(found) > 1 else [None] * scores.shape[1]
-    columns = zip(found[0].rows, scores.mean(axis=0).tolist(), spreads, strict=True)
-    cost = found[0].cost | {
-        "seconds": sum(each.cost["seconds"] for each in found),
-        "memory": max(each.cost["memory"] for each in found),
-        "forward_equivalents": sum(each.cost["forward_equivalents"] for each in found),
+    scored = [sweep.scored(entry, levels) for sweep in sweeps[: len(sweeps) if entry.of_examples else 1]]
+    scores = np.array([[row["score"] for row in each.rows] for each in scored])
+    spreads = scores.std(axis=0, ddof=1).tolist() if len(scored) > 1 else [None] * scores.shape[1]
+    columns = zip(scored[0].rows, scores.mean(axis=0).tolist(), spreads, strict=True)
+    cost = scored[0].cost | {
+        "seconds": sum(each.cost["seconds"] for each in scored),
+        "memory": max(each.cost["memory"] for each in scored),
+        "forward_equivalents": sum(each.cost["forward_equivalents"] for each in scored),
     }
     return [row | {"score": mean, "spread": spread} for row, mean, spread in columns], cost
 
@@ -139,7 +140,7 @@ def _card(
     networks: Sequence[Network],
     code: Mapping[str, Path],
     levels: Levels,
-    probe_sets: int,
+    calibration_sets: int,
 ) -> SubmissionCard:
     facts = ("name", "track", "needs", "formula", "source")
     criteria = [{fact: getattr(entry, fact) for fact in facts} for entry in entries]
@@ -147,22 +148,22 @@ def _card(
         if item["name"] in code:
             item["code"] = f"{code[item['name']].name}:{item['name']}"
             item["source"] = item["source"].rpartition("/")[2]  # a path says nothing elsewhere
-    found = {
+    fields = {
         "name": name,
         "criteria": criteria,
         "weights": {network.name: network.weights_sha256 for network in networks},
         "levels": {each.name: list(values) for each, values in levels} if any(entry.aware for entry in entries) else {},
-        "probe_sets": probe_sets,
+        "calibration_sets": calibration_sets,
     }
     try:
-        return SubmissionCard.model_validate(found)
+        return SubmissionCard.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}") from error
 
 
 def recompute(
-    folder: Path, submission: Submission, networks: Sequence[Network], levels: Levels, report: Report = lambda *_: None
+    folder: Path, submission: Submission, networks: Sequence[Network], levels: Levels, report: OnProgress = lambda *_: None
 ) -> list[str]:
     """Score again what can be: criteria that come with code, and built-in ones. Runs that code.
 
@@ -189,32 +190,32 @@ def recompute(
     for name, entry in entries.items():
         if entry.track != tracks[name]:
             raise BadInput(f"{folder}: the code of {name!r} is of track {entry.track}, submission.yaml says {tracks[name]}")
-    given: dict[tuple[str, str], dict[tuple[Any, ...], float]] = {}
+    submitted: dict[tuple[str, str], dict[tuple[Any, ...], float]] = {}
     for row in submission.scores.to_pylist():
-        place = (row["perturbation"], row["level"], row["layer"])
-        given.setdefault((row["criterion"], row["network"]), {})[place] = row["score"]
-    tasks = [(network, [name for name in entries if (name, network.name) in given]) for network in networks]
+        key = (row["perturbation"], row["level"], row["layer"])
+        submitted.setdefault((row["criterion"], row["network"]), {})[key] = row["score"]
+    tasks = [(network, [name for name in entries if (name, network.name) in submitted]) for network in networks]
     done, total = 0, sum(len(names) for _, names in tasks)
     for network, names in tasks:
-        sweeps = probe_sweeps(network, submission.card.probe_sets)
+        sweeps = calibration_sweeps(network, submission.card.calibration_sets)
         for name in names:
             report(f"scoring {network.name} {name}", done, total)
             done += 1
-            found, _ = _over_sets(sweeps, entries[name], _asked(given[name, network.name], levels))
-            again = {(row["perturbation"], row["level"], row["layer"]): row["score"] for row in found}
-            _compare(again, given[name, network.name], f"{folder}: criterion {name!r} on network {network.name!r}")
+            rows, _ = _over_sets(sweeps, entries[name], _asked(submitted[name, network.name], levels))
+            again = {(row["perturbation"], row["level"], row["layer"]): row["score"] for row in rows}
+            _compare(again, submitted[name, network.name], f"{folder}: criterion {name!r} on network {network.name!r}")
     return list(dict.fromkeys(name for _, names in tasks for name in names))
 
 
-def _asked(given: Mapping[tuple[Any, ...], float], levels: Levels) -> Levels:
+def _asked(submitted: Mapping[tuple[Any, ...], float], levels: Levels) -> Levels:
     """Return the perturbations that a submission scores, with all their levels."""
-    named = {perturbation for perturbation, _, _ in given}
+    named = {perturbation for perturbation, _, _ in submitted}
     return [(perturbation, each) for perturbation, each in levels if perturbation.name in named]
 
 
-def _compare(found: Mapping[tuple[Any, ...], float], given: Mapping[tuple[Any, ...], float], where: str) -> None:
-    largest = max(map(abs, given.values()))
-    for place, score in given.items():
-        if not alike(score, found[place], largest):
-            at = ", ".join(str(part) for part in place if part is not None)
-            raise BadInput(f"{where}: {at}: submitted {score:g}, computed again {found[place]:g}")
+def _compare(recomputed: Mapping[tuple[Any, ...], float], submitted: Mapping[tuple[Any, ...], float], where: str) -> None:
+    largest = max(map(abs, submitted.values()))
+    for key, score in submitted.items():
+        if not alike(score, recomputed[key], largest):
+            at = ", ".join(str(part) for part in key if part is not None)
+            raise BadInput(f"{where}: {at}: submitted {score:g}, computed again {recomputed[key]:g}")

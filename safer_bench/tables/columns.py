@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-from safer_bench.metrics import METRICS
+from safer_bench.judging import METRICS
 
 VERSION = "1"  # raised when a column of a published table changes
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"  # of a network, a criterion, a submission
@@ -41,6 +41,7 @@ GIVEN = _column("perturbation", STRING, "what layers get: all of them, or those 
 BUDGET = _column("budget", F64, "global sparsity, mean bits, or share of the weights protected", "the task's own")
 BIT_ERROR_RATE = _column("level", F64, "bit-error rate of what is not protected; null for other tasks", "bit-error rate")
 REVISION = _column("truth_revision", STRING, "content hash of the truth, 16 hex digits")
+# Descriptions are metadata inside published files and keep their bytes: "probe examples" there are calibration examples.
 PROBE = (NETWORK, DATASET, SPLIT, LAYER, PERTURBATION, LEVEL, DRAW)
 
 TABLES: dict[str, pa.Schema] = {

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -12,17 +13,19 @@ from safer_bench.errors import BadInput
 from safer_bench.registry import suggestion
 from safer_bench.tables import schema
 from safer_bench.tables.columns import TRACKS
+from safer_bench.tables.facts import TruthFacts
 
 Key = tuple[Any, ...]  # (network, layer[, perturbation[, level]])
 PLACE = ("criterion", "track", "network", "layer", "perturbation", "level")
+NAMES = pa.schema([("network", pa.string()), ("layer", pa.string())])
 OWN = "the tree's own scores"
 TOLERANCE, FLOOR = 1e-3, 1e-6  # of a score, and of the largest of its network: the last digits are the machine's
 
 
-def from_mapping(name: str, scores: Mapping[Key, float], truth: Mapping[str, pa.Table]) -> pa.Table:
+def from_mapping(name: str, scores: Mapping[Key, float], facts: TruthFacts) -> pa.Table:
     """Return a ``scores`` table of one criterion from ``{(network, layer[, perturbation[, level]]): score}``.
 
-    The track follows from the length of the keys; ``truth`` holds the tables ``layers`` and ``perturbations``.
+    The track follows from the length of the keys; the facts are those of the truth.
 
     Raises:
         BadInput: keys of mixed or wrong length, or rows that ``check`` refuses.
@@ -37,8 +40,8 @@ def from_mapping(name: str, scores: Mapping[Key, float], truth: Mapping[str, pa.
         {"criterion": name, "track": track, "score": _plain(value)} | dict(zip(columns, key, strict=False))
         for key, value in scores.items()
     ]
-    check(rows, truth, f"scores {name!r}")
-    return complete(rows, truth["layers"])
+    check(rows, facts, f"scores {name!r}")
+    return complete(rows, facts)
 
 
 def _plain(value: Any) -> Any:
@@ -46,10 +49,9 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def complete(rows: Iterable[Mapping[str, Any]], layers: pa.Table) -> pa.Table:
-    """Return checked rows as a ``scores`` table, with dataset and split filled in from the ``layers`` table."""
-    facts = {row["network"]: row for row in layers.to_pylist()}
-    filled = [{**row, "dataset": facts[row["network"]]["dataset"], "split": facts[row["network"]]["split"]} for row in rows]
+def complete(rows: Iterable[Mapping[str, Any]], facts: TruthFacts) -> pa.Table:
+    """Return checked rows as a ``scores`` table, with dataset and split of each network filled in."""
+    filled = [{**row, "dataset": facts.datasets[row["network"]], "split": facts.splits[row["network"]]} for row in rows]
     return schema.build("scores", filled)
 
 
@@ -67,85 +69,96 @@ def agreed(sources: Iterable[tuple[str, list[dict[str, Any]]]]) -> list[dict[str
     Raises:
         BadInput: two places give different scores.
     """
-    found: dict[Key, tuple[dict[str, Any], str]] = {}
+    kept: dict[Key, tuple[dict[str, Any], str]] = {}
     largest: dict[tuple[str, str], float] = {}
     for where, rows in sources:
         for row in rows:
-            first, first_where = found.setdefault(tuple(row[name] for name in PLACE), (row, where))
+            first, first_where = kept.setdefault(tuple(row[name] for name in PLACE), (row, where))
             of = (row["criterion"], row["network"])
             largest[of] = max(largest.get(of, 0.0), abs(first["score"]))
             if not alike(first["score"], row["score"], largest[of]):
                 raise BadInput(
                     f"criterion {row['criterion']!r} scores {row['layer']!r} of {row['network']!r} {first['score']:g} in "
                     f"{first_where} and {row['score']:g} in {where}; if these are two criteria, rename the "
-                    "function of one and score it again; if it is one, score it by as many --probe-sets in both"
+                    "function of one and score it again; if it is one, score it by as many --calibration-sets in both"
                 )
-    return [row for row, _ in found.values()]
+    return [row for row, _ in kept.values()]
 
 
-def check_table(table: pa.Table, truth: Mapping[str, pa.Table], where: str) -> None:
+def check_table(table: pa.Table, facts: TruthFacts, where: str) -> None:
     """Refuse a ``scores`` table as ``check`` refuses rows; fast where there is nothing to refuse.
 
     Raises:
         BadInput: see ``check``.
     """
-    if not _is_in_order(table, truth):
-        check(table.to_pylist(), truth, where)
+    if not _is_in_order(table, facts):
+        check(table.to_pylist(), facts, where)
 
 
-def _is_in_order(table: pa.Table, truth: Mapping[str, pa.Table]) -> bool:
+def _is_in_order(table: pa.Table, facts: TruthFacts) -> bool:
     """Tell, by columns, whether every row passes all that ``check`` asks; False where only rows can tell."""
     if table["score"].null_count or not pc.all(pc.is_finite(table["score"])).as_py():
         return table.num_rows == 0
     keys = ["track", "criterion", "network", "perturbation", "level"]
-    names = pa.table({"network": truth["layers"]["network"], "layer": truth["layers"]["layer"]})
+    pairs = [(network, layer) for network, layers in facts.layers.items() for layer in layers]
+    names = pa.table({"network": [network for network, _ in pairs], "layer": [layer for _, layer in pairs]}, schema=NAMES)
     if table.join(names, ["network", "layer"], join_type="left anti").num_rows:
         return False
     if table.group_by([*keys[1:], "layer"]).aggregate([([], "count_all")]).num_rows != table.num_rows:
         return False
-    n_layers = Counter(names["network"].to_pylist())
-    levels = {row["perturbation"]: row["levels"] for row in truth["perturbations"].to_pylist()}
-    found: dict[Key, set[float]] = {}
-    for row in table.group_by(keys).aggregate([([], "count_all")]).to_pylist():
-        given = (row["perturbation"] is not None) + (row["level"] is not None)
-        if row["track"] not in TRACKS or TRACKS.index(row["track"]) != given or row["count_all"] != n_layers[row["network"]]:
-            return False
-        if given and row["perturbation"] not in levels:
-            return False
-        if given == 2:
-            found.setdefault((row["criterion"], row["network"], row["perturbation"]), set()).add(row["level"])
-    return all(given == set(levels[key[-1]]) for key, given in found.items())
+    cells = table.group_by(keys).aggregate([([], "count_all")]).to_pylist()
+    return all(_is_whole(row, facts) for row in cells) and all(
+        scored == set(facts.levels[perturbation])
+        for (_, _, perturbation), scored in _levels_scored(itemgetter(*keys[1:])(row) for row in cells).items()
+    )
 
 
-def check(rows: Sequence[Mapping[str, Any]], truth: Mapping[str, pa.Table], where: str) -> None:
+def _is_whole(row: Mapping[str, Any], facts: TruthFacts) -> bool:
+    """Tell whether a criterion's cell, ``count_all`` scores, names what its track asks for and has every layer."""
+    n_named = (row["perturbation"] is not None) + (row["level"] is not None)
+    return (
+        row["track"] in TRACKS
+        and TRACKS.index(row["track"]) == n_named
+        and row["count_all"] == len(facts.layers[row["network"]])
+        and (row["perturbation"] in facts.levels if n_named else True)
+    )
+
+
+def _levels_scored(cells: Iterable[tuple[str, str, str, float | None]]) -> dict[tuple[str, str, str], set[float]]:
+    """Return the levels of each (criterion, network, perturbation), from these and a level; None is no level."""
+    scored: dict[tuple[str, str, str], set[float]] = {}
+    for *cell, level in cells:
+        if level is not None:
+            scored.setdefault((cell[0], cell[1], cell[2]), set()).add(level)
+    return scored
+
+
+def check(rows: Sequence[Mapping[str, Any]], facts: TruthFacts, where: str) -> None:
     """Refuse scores that are not finite or do not name every layer of their networks exactly once.
 
     Args:
         rows: with the keys criterion, track, network, layer, score, and for aware tracks perturbation and level.
-        truth: holds the tables ``layers`` and ``perturbations``.
+        facts: of the truth.
         where: what the message begins with; the row's number, counted from 1 without a header, follows.
 
     Raises:
         BadInput: the first offending row: unknown network, layer, perturbation or level, duplicate, text, NaN or infinite
             score, or a missing layer or level.
     """
-    known: dict[str, dict[str, None]] = {}  # a list would make 100,000 layers a matter of minutes
-    for row in truth["layers"].to_pylist():
-        known.setdefault(row["network"], {})[row["layer"]] = None
-    levels = {row["perturbation"]: row["levels"] for row in truth["perturbations"].to_pylist()}
+    known = {name: dict.fromkeys(layers) for name, layers in facts.layers.items()}  # to look 100,000 up takes no minutes
     seen: dict[Key, int] = {}
     for number, row in enumerate(rows, start=1):
         place = f"{where}, row {number}"
         _check_names(row, known, place)
         _check_value(row["score"], place)
         _check_track(row, place)
-        _check_perturbation(row, levels, place)
+        _check_perturbation(row, facts.levels, place)
         key = _key(row)
         if key in seen:
             raise BadInput(f"{place}: layer {row['layer']!r} of {row['network']!r} was scored in row {seen[key]} already")
         seen[key] = number
     _check_complete(seen, known, where)
-    _check_levels(seen, levels, where)
+    _check_levels(seen, facts.levels, where)
 
 
 def _key(row: Mapping[str, Any]) -> Key:
@@ -173,8 +186,8 @@ def _check_track(row: Mapping[str, Any], place: str) -> None:
     if row["track"] not in TRACKS:
         raise BadInput(f"{place}: track {row['track']!r}; expected one of {', '.join(TRACKS)}")
     depth = TRACKS.index(row["track"])
-    given = sum(row.get(key) is not None for key in ("perturbation", "level"))
-    if given != depth or (depth >= 1 and row.get("perturbation") is None):
+    n_named = sum(row.get(key) is not None for key in ("perturbation", "level"))
+    if n_named != depth or (depth >= 1 and row.get("perturbation") is None):
         wanted = ("neither perturbation nor level", "a perturbation and no level", "a perturbation and a level")[depth]
         raise BadInput(f"{place}: a {row['track']} score has {wanted}")
 
@@ -190,12 +203,8 @@ def _check_perturbation(row: Mapping[str, Any], levels: Mapping[str, list[float]
 
 def _check_levels(seen: Mapping[Key, int], levels: Mapping[str, list[float]], where: str) -> None:
     """Refuse a level-aware criterion that scores some levels of a perturbation only: it would have no area."""
-    given: dict[Key, set[float]] = {}
-    for criterion, network, perturbation, level, _ in seen:
-        if level is not None:
-            given.setdefault((criterion, network, perturbation), set()).add(level)
-    for (criterion, network, perturbation), found in given.items():
-        missing = sorted(set(levels[perturbation]) - found)
+    for (criterion, network, perturbation), scored in _levels_scored(key[:-1] for key in seen).items():
+        missing = sorted(set(levels[perturbation]) - scored)
         if missing:
             raise BadInput(
                 f"{where}: criterion {criterion!r} does not score level {missing[0]} of {perturbation!r} on {network!r}"

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench.errors import BadInput
+from safer_bench.tables.facts import by_first_use
 
 Array = np.ndarray
 Row = dict[str, Any]
@@ -47,24 +48,24 @@ def cells_of(probes: pa.Table, networks: pa.Table, perturbations: pa.Table) -> I
     network_rows = {row["network"]: row for row in networks.to_pylist()}
     perturbation_rows = {row["perturbation"]: row for row in perturbations.to_pylist()}
     probes = probes.combine_chunks()
-    for (network, perturbation), chosen in _groups(probes, ["network", "perturbation"]):
-        yield _cell(probes.take(chosen), network_rows[network], perturbation_rows[perturbation])
+    for (network, perturbation), rows in _groups(probes, ["network", "perturbation"]):
+        yield _cell(probes.take(rows), network_rows[network], perturbation_rows[perturbation])
 
 
 def size_and_depth(layers: pa.Table) -> dict[str, Array]:
     """Return parameters and position of each layer ``(2, n_layers)`` of each network, layers in order of first use."""
-    found: dict[str, list[tuple[int, int]]] = {}
-    for row in layers.to_pylist():
-        found.setdefault(row["network"], []).append((row["layer_index"], row["parameters"]))
-    return {name: np.array([(size, place) for place, size in sorted(pairs)], dtype=float).T for name, pairs in found.items()}
+    return {
+        name: np.array([(row["parameters"], row["layer_index"]) for row in rows], dtype=float).T
+        for name, rows in by_first_use(layers.to_pylist()).items()
+    }
 
 
 def _groups(table: pa.Table, keys: list[str]) -> Iterator[tuple[tuple[str, ...], pa.Array]]:
     """Yield the values of the key columns, and the rows that have them, in order of first appearance."""
     rows = table.select(keys).append_column("row", pa.array(np.arange(table.num_rows)))
-    found = rows.group_by(keys, use_threads=False).aggregate([("row", "list")])
-    for *values, chosen in zip(*(found[name].combine_chunks() for name in [*keys, "row_list"]), strict=True):
-        yield tuple(value.as_py() for value in values), chosen.values
+    groups = rows.group_by(keys, use_threads=False).aggregate([("row", "list")])
+    for *values, members in zip(*(groups[name].combine_chunks() for name in [*keys, "row_list"]), strict=True):
+        yield tuple(value.as_py() for value in values), members.values
 
 
 def _cell(rows: pa.Table, network: Row, perturbation: Row) -> Cell:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from safer_bench.tables import files
+from safer_bench.tables.grouping import grouped
 from safer_bench.tables.pictures import encoded, new_figure
 from safer_bench.truth.area import area_weights
 from safer_bench.truth.cells import Cell, cells_of
@@ -69,11 +70,10 @@ def fragility(run: RunFolder) -> list[Fragility]:
     Raises:
         BadInput: the run is not finished, or a network has no accuracy to lose.
     """
-    by_network: dict[str, list[Cell]] = {}
-    for cell in cells_of(run.probes(), run.table("networks"), run.table("perturbations")):
-        by_network.setdefault(cell.identity["network"], []).append(cell)
+    cells = cells_of(run.probes(), run.table("networks"), run.table("perturbations"))
+    networks = grouped(cells, key=lambda cell: cell.identity["network"])
     counts = {(row["network"], row["layer"]): row["parameters"] for row in run.table("layers").to_pylist()}
-    return [_fragility(name, cells, counts) for name, cells in by_network.items()]
+    return [_fragility(name, of_one, counts) for name, of_one in networks.items()]
 
 
 def _fragility(network: str, cells: list[Cell], counts: dict[tuple[str, str], int]) -> Fragility:
@@ -95,15 +95,14 @@ def _estimate(cells: list[Cell]) -> Estimate:
     """Return the mean area over cells; the errors of random and deterministic ones, which share examples, add up at most."""
     n_layers = len(cells[0].layers)
     values, errors = np.zeros(n_layers), np.zeros(n_layers)
-    for kind in (False, True):
-        chosen = [cell for cell in cells if cell.deterministic == kind]
-        if chosen:
-            changes = [level for cell in chosen for level in cell.changes]
-            weights = np.concatenate([area_weights(cell.levels, cell.scale) / cell.above_chance for cell in chosen]) / len(
-                cells
-            )
-            slices = max((cell.slices for cell in chosen), key=len)
-            errors = errors + standard_errors(changes, weights, slices, deterministic=kind)
+    for deterministic in (False, True):
+        alike = [cell for cell in cells if cell.deterministic == deterministic]
+        if alike:
+            changes = [level for cell in alike for level in cell.changes]
+            shares = [area_weights(cell.levels, cell.scale) / cell.above_chance for cell in alike]
+            weights = np.concatenate(shares) / len(cells)
+            slices = max((cell.slices for cell in alike), key=len)
+            errors = errors + standard_errors(changes, weights, slices, deterministic=deterministic)
             values = values + np.sum([w * level.mean((0, 2)) for w, level in zip(weights, changes, strict=True)], axis=0)
     draws = [len(level) for cell in cells if not cell.deterministic for level in cell.changes]
     return Estimate(values, errors, min(draws) - 1 if draws else np.inf)

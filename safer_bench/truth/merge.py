@@ -46,8 +46,8 @@ def parts_by_network(folders: Sequence[RunFolder]) -> dict[str, list[list[Path]]
         BadInput: a run is not finished.
     """
     finished = [folder.finished() for folder in folders]
-    names = sorted({network for found in finished for network in found})
-    return {network: [found[network] for found in finished if network in found] for network in names}
+    names = sorted({network for networks in finished for network in networks})
+    return {network: [networks[network] for networks in finished if network in networks] for network in names}
 
 
 def merged_probes(parts: Sequence[Sequence[Path]]) -> pa.Table:
@@ -70,7 +70,7 @@ def _as_before(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _contradiction(name: str, rows: list[dict[str, object]], column: str, key: Sequence[str]) -> BadInput:
-    where = ", ".join(str(rows[0][part]) for part in key)
+    where = ", ".join(str(rows[0][column_of_key]) for column_of_key in key)
     return BadInput(
         f"the run folders contradict each other in {name}: {where}: {column} is {rows[0][column]} and {rows[1][column]}; "
         "measure both by the same protocol, or pack them apart"

@@ -29,7 +29,7 @@ def probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) -
     """
     parts = parts_by_network(folders)
     known = {name: tables[name] for name in KEYS}
-    found: dict[str, list[pa.Table]] = {}
+    by_table: dict[str, list[pa.Table]] = {}
     with ExitStack() as stack:
         run: Callable[..., Iterable[dict[str, pa.Table]]] = map
         if sum(path.stat().st_size for of_one in parts.values() for each in of_one for path in each) > SMALL_BYTES:
@@ -40,12 +40,12 @@ def probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) -
                 by_name = made.pop("by_name")
                 made |= {name: _columns(by_name, name) for name in ("losses", "outcomes")}
                 for name, table in made.items():
-                    found.setdefault(name, []).append(table)
+                    by_table.setdefault(name, []).append(table)
         except BrokenProcessPool as error:
             raise BadInput(
                 "a process that packs died (killed? out of memory?); pack on fewer processors: taskset"
             ) from error
-    return {name: schema.in_order(pa.concat_tables(parts)) for name, parts in found.items()}
+    return {name: schema.in_order(pa.concat_tables(parts)) for name, parts in by_table.items()}
 
 
 def _of_network(parts: Sequence[Sequence[Path]], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from safer_bench.metrics import METRICS, ROUNDING, CellTruth, spearman
+from safer_bench.judging import METRICS, CellTruth
+from safer_bench.metrics import ROUNDING, spearman
 from safer_bench.stream import Stream
 
 Array = np.ndarray
@@ -33,8 +34,8 @@ def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_spl
     draws = np.zeros((2, n_splits, max(counts)))
     examples = np.ones((2, n_splits, n_examples), dtype=np.float32)
     for split in range(n_splits):
-        for half, chosen in enumerate(_halved(n_units, stream)):
-            draws[half, split] = np.isin(unit_of, chosen)
+        for half, members in enumerate(_halved(n_units, stream)):
+            draws[half, split] = np.isin(unit_of, members)
         if not by_slice:
             examples[0, split, stream.permutation(n_examples)[n_examples // 2 :]] = 0.0
             examples[1, split] -= examples[0, split]
@@ -68,10 +69,10 @@ def _halved(counts: Sequence[int], stream: Stream) -> tuple[Array, Array]:
     """Return two halves of draws or slices such that each of the first ``counts`` is halved; a single one is in both."""
     first, second, start = [], [], 0
     for stop in counts:
-        chosen = start + stream.permutation(stop - start)
-        half = len(chosen) // 2
-        first.append(chosen[:half] if stop > 1 else chosen)
-        second.append(chosen[half:])
+        shuffled = start + stream.permutation(stop - start)
+        half = len(shuffled) // 2
+        first.append(shuffled[:half] if stop > 1 else shuffled)
+        second.append(shuffled[half:])
         start = stop
     return np.concatenate(first), np.concatenate(second)
 

@@ -18,6 +18,8 @@ import pyarrow as pa
 
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema
+from safer_bench.tables.facts import by_first_use
+from safer_bench.tables.grouping import grouped
 
 PROTOCOL = 1  # raised only when counts can change
 TABLES = ("networks", "layers", "perturbations")
@@ -107,12 +109,12 @@ class RunFolder:
         return item.name in own or item.name.startswith(".")
 
     def _check_same(self, wanted: Mapping[str, Any]) -> None:
-        found = self.request()
-        if "slices" not in found:
+        there = self.request()
+        if "slices" not in there:
             raise BadInput(f"{self.path}: laid out by an earlier version; measure again in a new folder")
-        differing = [key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key)]
+        differing = [key for key in sorted({*there, *wanted}) if there.get(key) != wanted.get(key)]
         if differing:
-            old, new = (_short(request.get(differing[0])) for request in (found, wanted))
+            old, new = (_short(request.get(differing[0])) for request in (there, wanted))
             raise BadInput(
                 f"{self.path}: belongs to a run with another {differing[0]} ({old}, now {new}); use a new folder, or repeat "
                 "the first command to finish it"
@@ -129,14 +131,14 @@ class RunFolder:
     def _facts(self) -> dict[str, Any]:
         path = self.path / "run.json"
         try:
-            found = json.loads(path.read_text())
+            facts = json.loads(path.read_text())
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BadInput(f"{self.path}: no run folder (it has no run.json); make one: safer-bench measure") from error
         except ValueError as error:
             raise BadInput(f"{path}: damaged ({text_of(error)}); measure again in a new folder") from error
-        if not isinstance(found, dict) or set(found) != {"request", "tables"}:
+        if not isinstance(facts, dict) or set(facts) != {"request", "tables"}:
             raise BadInput(f"{path}: damaged (it lacks request or tables); measure again in a new folder")
-        return found
+        return facts
 
     def _table_is_intact(self, name: str) -> bool:
         path = self.path / f"{name}.parquet"
@@ -156,8 +158,8 @@ class RunFolder:
     def parts(self) -> dict[Unit, Path]:
         """Return the intact part of every unit that has one; a damaged part counts as not there."""
         by_stem = {(path.parent.name, path.name.split(".")[0]): path for path in self._part_files()}
-        found = {unit: by_stem.get((unit.network, unit.stem)) for unit in self.units()}
-        return {unit: path for unit, path in found.items() if path is not None and _is_intact(path)}
+        by_unit = {unit: by_stem.get((unit.network, unit.stem)) for unit in self.units()}
+        return {unit: path for unit, path in by_unit.items() if path is not None and _is_intact(path)}
 
     def _part_files(self) -> Iterator[Path]:
         yield from (self.path / "parts").glob("*/*.????????????????.parquet")
@@ -180,15 +182,14 @@ class RunFolder:
         request = self.request()
         if "slices" not in request:
             raise BadInput(f"{self.path}: laid out by an earlier version; measure again in a new folder")
-        layers: dict[str, list[int]] = {}
-        for row in self.table("layers").select(["network", "layer_index"]).to_pylist():
-            layers.setdefault(row["network"], []).append(row["layer_index"])
-        found = []
+        layers = by_first_use(self.table("layers").select(["network", "layer_index"]).to_pylist())
+        units = []
         for network, slices in request["slices"].items():
-            every = [Unit(network, start, index) for start, _ in slices for index in sorted(layers[network])]
+            indices = [row["layer_index"] for row in layers[network]]
+            every = [Unit(network, start, index) for start, _ in slices for index in indices]
             first, last = request["share"][network] if "share" in request else (0, len(every))
-            found += every[first:last]
-        return found
+            units += every[first:last]
+        return units
 
     def probes(self) -> pa.Table:
         """Return all parts as one table.
@@ -210,10 +211,8 @@ class RunFolder:
                 f"{self.path}: {len(units) - len(parts)} of {len(units)} parts are missing or damaged; "
                 "finish the run by repeating its measure command"
             )
-        found: dict[str, list[Path]] = {}
-        for unit, path in parts.items():
-            found.setdefault(unit.network, []).append(path)
-        return found
+        networks = grouped(parts.items(), key=lambda part: part[0].network)
+        return {network: [path for _, path in of_one] for network, of_one in networks.items()}
 
 
 def read_parts(paths: Sequence[Path]) -> pa.Table:

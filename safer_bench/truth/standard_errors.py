@@ -101,10 +101,10 @@ class StandardErrors:
 
     def _over_levels(self, covariance: Callable[[int, int], Array | float]) -> Array:
         """Return covariances of sums over draws as those of means over them; symmetric."""
-        found = np.zeros((len(self._counts), len(self._counts), self._changes[0].shape[1]))
+        covariances = np.zeros((len(self._counts), len(self._counts), self._changes[0].shape[1]))
         for i, j in combinations_with_replacement(range(len(self._counts)), 2):
-            found[i, j] = found[j, i] = covariance(i, j) / (self._counts[i] * self._counts[j])
-        return found
+            covariances[i, j] = covariances[j, i] = covariance(i, j) / (self._counts[i] * self._counts[j])
+        return covariances
 
 
 def _squared(weights: Array, covariance: Array) -> Array:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from safer_bench.metrics import CellTruth
+from safer_bench.judging import CellTruth
 from safer_bench.stream import Stream
 from safer_bench.tables import schema
 from safer_bench.truth.area import area_weights, tolerated_level

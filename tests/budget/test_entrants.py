@@ -6,6 +6,7 @@ import pytest
 from safer_bench.budget.entrants import entrants
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
+from safer_bench.tables.facts import read_facts
 
 LAYERS = ("conv", "hidden", "head")
 
@@ -42,7 +43,7 @@ TRUTH = {
 
 
 def found(tiny, perturbation="quantize", wanted=()):
-    return {each.name: each for each in entrants(tiny, perturbation, TRUTH, SCORES, wanted)}
+    return {each.name: each for each in entrants(tiny, perturbation, TRUTH, read_facts(TRUTH), SCORES, wanted)}
 
 
 def test_scores_are_those_of_the_network_and_the_perturbation(tiny):
@@ -53,6 +54,13 @@ def test_scores_are_those_of_the_network_and_the_perturbation(tiny):
     assert who["truth_guided"].scores.tolist() == [0.1, 0.3, 0.2]
     assert np.allclose(who["truth_per_weight"].scores, [0.1 / 27, 0.3 / 384, 0.2 / 24])
     assert [each.track for each in who.values()][:4] == ["level_aware", "perturbation_aware", "blind", "blind"]
+
+
+def test_scores_of_layers_that_the_network_lacks_are_no_layers_of_it(tiny):
+    foreign = [row | {"layer": "zone", "score": 99.0} for row in rows("snip", "blind", (1, 2, 3))[:1]]
+    scores = schema.build("scores", [*rows("snip", "blind", (1, 2, 3)), *foreign])
+    [snip] = [each for each in entrants(tiny, "quantize", TRUTH, read_facts(TRUTH), scores) if each.name == "snip"]
+    assert snip.scores.tolist() == [1.0, 2.0, 3.0]
 
 
 def test_levels_are_averaged_as_in_the_area(tiny):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from safer_bench.budget.intervals import Estimate, accuracy, gain, standard_error
+from safer_bench.budget.intervals import IntervalEstimate, accuracy, gain, standard_error
 from safer_bench.budget.spend import DECIDED, gain_columns
 
 
@@ -64,12 +64,12 @@ def test_gains_are_paired():
     assert found.standard_error == pytest.approx(np.sqrt(0.02 * 0.98 / 499))
     assert found.low > 0 > accuracy(better).low - accuracy(easy).high
     assert (found.high + found.low) / 2 == pytest.approx(0.02)
-    assert gain(easy, easy) == Estimate(0.0, 0.0, 0.0, 0.0)
+    assert gain(easy, easy) == IntervalEstimate(0.0, 0.0, 0.0, 0.0)
 
 
 def test_shares_of_the_truths_gain_are_told_where_it_exceeds_five_standard_errors():
-    own = Estimate(0.03, 0.02, -0.01, 0.07)
-    share = lambda mean, error: gain_columns(own, Estimate(mean, error, 0.0, 1.0))["truth_guided_share"]  # noqa: E731
+    own = IntervalEstimate(0.03, 0.02, -0.01, 0.07)
+    share = lambda mean, error: gain_columns(own, IntervalEstimate(mean, error, 0.0, 1.0))["truth_guided_share"]  # noqa: E731
     assert DECIDED == 5.0
     assert share(0.06, 0.0119) == 0.5
     assert share(0.06, 0.012) is None

@@ -9,7 +9,7 @@ from safer_bench.budget import whole as whole_module
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
 from safer_bench.measurement.answers.canonical import CanonicalModel
-from safer_bench.measurement.plan import Probe
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network

@@ -2,6 +2,7 @@
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from safer_bench.dataset.tree import load_tree
 from safer_bench.perturbations.loading import parse_perturbation, perturbations
@@ -76,3 +77,10 @@ def test_without_a_truth_scores_are_by_default_of_all_perturbations(monkeypatch,
 
     monkeypatch.chdir(tmp_path)
     assert _default_perturbations() == list(perturbations())
+
+
+@pytest.mark.parametrize("option", ["--calibration-sets", "--probe-sets"])  # the latter is the former name
+def test_scores_are_means_over_sets_of_calibration_examples(cli, tmp_path, option):
+    out = tmp_path / "mine"
+    assert cli("score", "snip", "--network", "digits_mlp", option, "2", "--out", out).code == 0
+    assert yaml.safe_load((out / "submission.yaml").read_text())["calibration_sets"] == 2

@@ -39,13 +39,13 @@ def network_called(name):
 
 @cache
 def swept(name, variant=""):
-    """Return {criterion: {(layer, perturbation, level): score}} on N probe examples, all given; no criterion touches the model."""
+    """Return {criterion: {(layer, perturbation, level): score}} on N calibration examples, all given; no criterion touches the model."""
     network = network_called(name)
-    images, labels = (part[:N].flip(0) if variant == "flipped" else part[:N] for part in network.probe)
+    images, labels = (part[:N].flip(0) if variant == "flipped" else part[:N] for part in network.calibration)
     threads = torch.get_num_threads()
     torch.set_num_threads(2 if variant == "two threads" else threads)
     try:
-        sweep = Sweep(network, batch_size=7 if variant == "small batches" else 64, part=(images, labels))
+        sweep = Sweep(network, batch_size=7 if variant == "small batches" else 64, own_examples=(images, labels))
         found = {entry.name: scores_of(sweep, entry) for entry in ENTRIES}
         assert bits(sweep._model) == bits(network.model)
         assert all(parameter.grad is None for parameter in sweep._model.parameters())
@@ -92,8 +92,8 @@ def test_scores_depend_on_neither_batch_size_nor_row_order_nor_threads(entry, na
 @each
 def test_a_sweep_finds_what_the_criterion_finds_alone(entry):
     network = network_called("volumes")
-    images, labels = (part[:N] for part in network.probe)
-    alone = scores_of(Sweep(network, part=(images, labels)), entry)
+    images, labels = (part[:N] for part in network.calibration)
+    alone = scores_of(Sweep(network, own_examples=(images, labels)), entry)
     assert alone == swept("volumes")[entry.name]
     if entry.track == "blind":
         assert score(entry.name, network, images, labels) == {key[0]: value for key, value in alone.items()}
@@ -104,7 +104,7 @@ def test_no_criterion_touches_the_evaluation_examples(entry):
     """The first evaluation image finds the layers; scores must not change with what the others hold."""
     network = network_called("volumes")
     blank = torch.zeros_like(network.images), torch.zeros_like(network.labels)
-    other = Network(network.model, *blank, name=network.name, probe=network.probe)
+    other = Network(network.model, *blank, name=network.name, calibration=network.calibration)
     assert scores_of(Sweep(other), entry) == swept("volumes")[entry.name]
 
 

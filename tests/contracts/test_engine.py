@@ -30,9 +30,9 @@ from timm.models._efficientnet_builder import decode_arch_def
 from torch import nn
 
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Probe
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
 

@@ -112,9 +112,9 @@ def test_weights_are_those_of_the_recipe_and_the_family_decides_the_split(entry)
 
 @each_trained
 def test_accuracy_on_held_out_images(entry):
-    """On `tune`, never on evaluation images; digits have no such part, and their networks are judged on `probe`."""
+    """On `tune`, never on evaluation images; digits have no such part, and their networks are judged on `calibration`."""
     network = loaded(entry)
-    part = load_part(entry.dataset, "tune" if entry.dataset == "fashion_mnist" else "probe")
+    part = load_part(entry.dataset, "tune" if entry.dataset == "fashion_mnist" else "calibration")
     n = 500 if entry.role == "twin" else len(part[1])  # forty twins would take long
     assert accuracy(network.model, (part[0][:n], part[1][:n])) >= goal(entry)
 

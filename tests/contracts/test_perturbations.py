@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.perturbations.loading import perturbations
 from safer_bench.perturbations.perturbation import LayerFacts
 from safer_bench.stream import Stream
@@ -90,7 +90,7 @@ def engine():
 def test_the_engine_counts_what_the_plain_loop_counts_and_the_worst_level_costs_something(entry, engine):
     """On one tiny network, so that a further perturbation costs little here; that all networks are measured, others test."""
     protocol = make_protocol([f"{entry.name}:{entry.levels[-1]!r}"], draws=2)
-    probes = [probe for unit in Plan(engine.network, protocol).units() for probe in unit.probes]
+    probes = [probe for unit in Design(engine.network, protocol).units() for probe in unit.probes]
     rows, expected = list(engine.measure(probes)), list(engine.plain.measure(probes))
     assert engine.reasons == {}
     for row in expected:

@@ -17,7 +17,7 @@ AWARE = [entry for entry in criteria().values() if entry.aware]
 
 
 def batches_of(network):
-    images, labels = network.probe
+    images, labels = network.calibration
     return [(images[:30], labels[:30]), (images[30:], labels[30:])]
 
 
@@ -57,7 +57,7 @@ def test_weight_changes(tiny, perturb):
 
 
 def test_changes_of_the_networks_output(tiny, perturb):
-    images, labels = tiny.probe
+    images, labels = tiny.calibration
     clean = tiny.model(images).detach().double().numpy()
     for name in LAYERS:
         after = with_weight(tiny.model, name, perturb(name, 0.5), images)
@@ -74,7 +74,7 @@ def test_changes_of_the_networks_output(tiny, perturb):
 
 def test_changes_of_a_layers_own_output(tiny, perturb):
     """One example at a time, each layer called as a module on the input that a hook saw."""
-    images, labels = tiny.probe
+    images, labels = tiny.calibration
     squares, weighed = {name: [] for name in LAYERS}, dict.fromkeys(LAYERS, 0.0)
     for i in range(len(labels)):
         seen = {}
@@ -128,7 +128,7 @@ def test_weights_that_are_no_number_give_a_finite_score(tiny, entry, value):
 def test_logits_that_are_no_number_are_wrong_answers(tiny, value):
     """argmax would take them for the first class."""
     spoilt = {name: np.full(tiny.model.get_submodule(name).weight.shape, value, np.float32) for name in LAYERS}
-    images, labels = tiny.probe
+    images, labels = tiny.calibration
     clean = float((tiny.model(images).argmax(1) == labels).double().mean())
     assert float((labels == 0).double().mean()) > 0
     found = run("measured_drop_512", tiny, lambda name, _: spoilt[name])

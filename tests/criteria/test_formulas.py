@@ -22,7 +22,7 @@ def weights(tiny):
 
 @pytest.fixture
 def gradients(tiny):
-    images, labels = tiny.probe
+    images, labels = tiny.calibration
     loss = F.cross_entropy(tiny.model(images), labels)
     found = torch.autograd.grad(loss, [tiny.model.get_submodule(name).weight for name in LAYERS])
     return dict(zip(LAYERS, (g.double().numpy() for g in found), strict=True))
@@ -82,7 +82,7 @@ def seen_by_hooks(network, images):
 
 
 def test_data_criteria(tiny, weights):
-    images, labels = tiny.probe
+    images, labels = tiny.calibration
     _, seen = seen_by_hooks(tiny, images)
     seen = {name: (x.detach().double().numpy(), y.detach().double().numpy()) for name, (x, y) in seen.items()}
     assert score("activation_energy", tiny) == pytest.approx({n: (y**2).mean() for n, (_, y) in seen.items()})
@@ -105,7 +105,7 @@ def volumes():
 
 
 def test_filters_of_a_transposed_convolution_lie_on_its_second_axis(volumes):
-    images, labels = volumes.probe
+    images, labels = volumes.calibration
     weight = volumes.model.up.weight.requires_grad_(True)
     [gradient] = torch.autograd.grad(F.cross_entropy(volumes.model(images), labels), [weight])
     product = (weight.detach().double() * gradient.double()).numpy()
@@ -118,7 +118,7 @@ def test_filters_of_a_transposed_convolution_lie_on_its_second_axis(volumes):
 
 
 def test_wanda_meets_every_input_of_volumes_and_of_transposed_groups(volumes):
-    images, _ = volumes.probe
+    images, _ = volumes.calibration
     seen = {}
     volumes.model.up.register_forward_pre_hook(lambda _, inputs: seen.update(up=inputs[0].detach().double().numpy().copy()))
     volumes.model(images)
@@ -134,7 +134,7 @@ def test_wanda_meets_every_input_of_volumes_and_of_transposed_groups(volumes):
 
 
 def test_activation_fisher_is_the_mean_squared_norm_of_each_examples_output_gradient(tiny):
-    images, labels = tiny.probe
+    images, labels = tiny.calibration
     totals = dict.fromkeys(LAYERS, 0.0)
     for i in range(len(labels)):
         logits, seen = seen_by_hooks(tiny, images[i : i + 1])
@@ -176,7 +176,7 @@ def test_entries_of_the_grid_under_another_name_are_what_the_grid_would_hold(tin
 
 def test_measured_drop_is_the_accuracy_lost_averaged_over_levels(tiny):
     entry = perturbations()["sign_flip"]
-    images, labels = tiny.probe
+    images, labels = tiny.calibration
     weight = tiny.model.hidden.weight.detach().clone()
     drops = []
     with torch.no_grad():

@@ -236,7 +236,7 @@ def test_lamp_share_is_brute_forces(tiny, decimals):
     threshold = sorted((value for each in lamp.values() for value in each), reverse=True)[n_kept - 1]
     expected = {name: np.mean([value >= threshold for value in each]) for name, each in lamp.items()}
     assert sum(len(lamp[name]) * share for name, share in expected.items()) == n_kept
-    assert score("lamp_share", Network(model, *tiny.evaluation, probe=tiny.probe)) == pytest.approx(expected)
+    assert score("lamp_share", Network(model, *tiny.evaluation, calibration=tiny.calibration)) == pytest.approx(expected)
 
 
 def test_synflow_adds_up_all_paths_of_a_linear_network():

@@ -13,7 +13,7 @@ import torch
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import content_hash, load_tree
 from safer_bench.errors import BadInput
-from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation

@@ -7,6 +7,7 @@ import pytest
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.evaluation.comparison import ALL, compare, plot, rows
 from safer_bench.evaluation.evaluate import evaluate
+from safer_bench.tables.facts import read_facts
 from safer_bench.tables.score_table import from_mapping
 from tests.made_up.truth import KINDS, made_up_scores, made_up_truth
 
@@ -75,8 +76,9 @@ def test_a_criterion_of_two_tracks_is_not_compared_as_a_mixture_of_them():
     """Of two tracks of one name the second once took the first's place, under the perturbations that it had."""
     truth = made_up_truth(7)
     aware = {(*key, "noise"): -value for key, value in made_up_scores(truth, 0.3, 0).items()}
-    parts = [from_mapping("good", scores, truth) for scores in (made_up_scores(truth, 0.3, 0), aware)]
-    results = evaluate(truth, pa.concat_tables([*parts, from_mapping("bad", made_up_scores(truth, 3.0, 1), truth)]))
+    facts = read_facts(truth)
+    parts = [from_mapping("good", scores, facts) for scores in (made_up_scores(truth, 0.3, 0), aware)]
+    results = evaluate(truth, pa.concat_tables([*parts, from_mapping("bad", made_up_scores(truth, 3.0, 1), facts)]))
     with pytest.raises(BadInput) as error:
         compare(results, truth, "good", "bad")
     assert str(error.value) == (

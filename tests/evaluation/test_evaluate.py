@@ -6,7 +6,7 @@ from scipy import stats
 
 import safer_bench as sb
 from safer_bench.errors import BadInput
-from safer_bench.metrics import METRICS
+from safer_bench.judging import METRICS
 from safer_bench.tables import schema
 from safer_bench.tables.controls import ADDED
 from safer_bench.truth.area import area_weights

@@ -8,6 +8,7 @@ import pyarrow as pa
 import safer_bench as sb
 from safer_bench.evaluation.leaderboard.page import BUDGET_COLUMNS
 from safer_bench.tables import schema
+from safer_bench.tables.facts import read_facts
 from tests.made_up.truth import made_up_scores, made_up_truth
 
 HOSTILE = "</script><!--<script>alert(1)</script>|`x`"
@@ -53,7 +54,8 @@ def scores_of(entries, truth):
     """Return the entries as one table of schema ``scores``."""
     from safer_bench.tables.score_table import from_mapping
 
-    return pa.concat_tables([from_mapping(name, entry, truth) for name, entry in entries.items()])
+    facts = read_facts(truth)
+    return pa.concat_tables([from_mapping(name, entry, facts) for name, entry in entries.items()])
 
 
 def costs_of(entries, truth):

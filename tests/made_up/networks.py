@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from safer_bench.networks.network import Network
 
-N_OWN = 24  # evaluation examples of ``own_network``, and as many probe examples
+N_OWN = 24  # evaluation examples of ``own_network``, and as many calibration examples
 
 
 class TinyNet(nn.Module):
@@ -45,7 +45,7 @@ def tiny_network(name: str = "tiny") -> Network:
             bias.zero_()  # else one class wins whatever the weights are
         labels = model(images).argmax(1)
     labels[::5] = (labels[::5] + 1) % 3
-    return Network(model, images[:60], labels[:60], name=name, probe=(images[60:], labels[60:]))
+    return Network(model, images[:60], labels[:60], name=name, calibration=(images[60:], labels[60:]))
 
 
 class Unordered(nn.Module):
@@ -130,4 +130,6 @@ def own_network(kind, shape, n_classes):
     torch.manual_seed(3)
     images, labels = torch.randn(2 * N_OWN, *shape, generator=generator), torch.arange(2 * N_OWN) % n_classes
     model = kind().eval().requires_grad_(False)  # a frozen model is as good as any
-    return Network(model, images[:N_OWN], labels[:N_OWN], name=kind.__name__.lower(), probe=(images[N_OWN:], labels[N_OWN:]))
+    return Network(
+        model, images[:N_OWN], labels[:N_OWN], name=kind.__name__.lower(), calibration=(images[N_OWN:], labels[N_OWN:])
+    )

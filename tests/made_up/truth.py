@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from safer_bench.metrics import CellTruth
+from safer_bench.judging import CellTruth
 from safer_bench.tables import schema
 
 HALF_NOISE = 0.4  # standard error of a simulated drop in half of the draws

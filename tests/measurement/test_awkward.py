@@ -12,11 +12,11 @@ from safer_bench.measurement import fast_answers
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.measurement.answers.tuning import Pace
+from safer_bench.measurement.design import Probe, make_protocol
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.fast_answers import FastAnswers
 from safer_bench.measurement.measure import measure
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Probe, make_protocol
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from safer_bench.measurement import forecast as module
+from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.forecast import forecast
-from safer_bench.measurement.plan import make_protocol
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.loading import load_network
 from tests.made_up.networks import tiny_network

@@ -7,8 +7,8 @@ import pytest
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
+from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.pilot import DrawPlan, make_plan
-from safer_bench.measurement.plan import make_protocol
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.loading import load_network
 from safer_bench.truth.run_folder import RunFolder

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from safer_bench.errors import BadInput
-from safer_bench.measurement.gradients import ProbeGradients
+from safer_bench.measurement.design import Design, make_protocol
+from safer_bench.measurement.gradients import CalibrationGradients
 from safer_bench.measurement.measure import measure
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Plan, make_protocol
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
 
@@ -36,7 +36,7 @@ def test_counts_equal_those_of_a_loop_written_by_hand(tiny):
     engine = PlainEngine(tiny)
     protocol = make_protocol(SPECS, draws=3, n_examples=20)
     n_moved = 0
-    for unit in Plan(tiny, protocol).units():
+    for unit in Design(tiny, protocol).units():
         for probe, row in zip(unit.probes, engine.measure(unit.probes), strict=True):
             weight = engine.weights.perturbed(probe).weight
             expected = count_by_hand(tiny, unit.layer.name, weight, probe.example_start, 20)
@@ -68,9 +68,9 @@ def test_rows_do_not_depend_on_what_else_is_measured(tiny):
     assert alone.equals(among)
 
 
-def test_gradients_are_those_of_the_mean_loss_on_the_draws_part_of_the_probe_set(tiny):
-    gradients = ProbeGradients(tiny)
-    images, labels = tiny.probe  # 40 examples: parts of 2
+def test_gradients_are_those_of_the_mean_loss_on_the_draws_part_of_the_calibration_examples(tiny):
+    gradients = CalibrationGradients(tiny)
+    images, labels = tiny.calibration  # 40 examples: parts of 2
     model = deepcopy(tiny.model).double()
     F.cross_entropy(model(images[6:8].double()), labels[6:8]).backward()
     expected = model.hidden.weight.grad.numpy()
@@ -83,18 +83,18 @@ def test_gradients_are_those_of_the_mean_loss_on_the_draws_part_of_the_probe_set
 
 def test_gradients_do_not_depend_on_what_the_caller_froze_or_switched_off(tiny):
     """A frozen parameter has no gradient of its own, and was once taken for one with gradient zero."""
-    expected = ProbeGradients(tiny).gradient("hidden", 0)
+    expected = CalibrationGradients(tiny).gradient("hidden", 0)
     tiny.model.requires_grad_(False)
     with torch.no_grad():
-        assert np.array_equal(ProbeGradients(tiny).gradient("hidden", 0), expected)
+        assert np.array_equal(CalibrationGradients(tiny).gradient("hidden", 0), expected)
     assert not any(parameter.requires_grad for parameter in tiny.model.parameters())
 
 
-def test_gradient_perturbations_need_probe_examples(tiny):
+def test_gradient_perturbations_need_calibration_examples(tiny):
     bare = Network(tiny.model, tiny.images, tiny.labels, name="bare")
     with pytest.raises(BadInput) as error:
         measure(bare, ["gradient_corruption_l2"])
-    assert str(error.value) == "network 'bare' has no probe examples; give Network(..., probe=(images, labels))"
+    assert str(error.value) == "network 'bare' has no calibration examples; give Network(..., calibration=(images, labels))"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_further_draws_continue_an_earlier_measurement(tiny):
     specs = ["sign_flip:0.5", "quantize:2"]
     engine, rows = PlainEngine(tiny), {}
     for first, draws in ((0, 4), (0, 2), (2, 2)):
-        units = Plan(tiny, make_protocol(specs, draws, 20, first_draw=first)).units()
+        units = Design(tiny, make_protocol(specs, draws, 20, first_draw=first)).units()
         rows[first, draws] = [row for unit in units for row in engine.measure(unit.probes)]
     key = lambda row: (row["perturbation"], row["layer"], row["draw"])  # noqa: E731
     assert sorted(rows[0, 2] + rows[2, 2], key=key) == sorted(rows[0, 4], key=key)

@@ -7,7 +7,7 @@ import pytest
 
 from safer_bench.dataset.pack import pack
 from safer_bench.errors import BadInput
-from safer_bench.measurement.plan import Plan, Shard, make_protocol
+from safer_bench.measurement.design import Design, Shard, make_protocol
 from safer_bench.measurement.run import measure_into, share_of
 from safer_bench.networks.loading import load_network
 from safer_bench.truth.run_folder import RunFolder
@@ -50,10 +50,10 @@ def test_a_shard_does_not_go_on_with_another(tmp_path):
 
 def test_shares_have_about_as_much_work_each():
     network = load_network("digits_resnet")
-    plans = {network.name: Plan(network, make_protocol(["gaussian_noise"], 8, 75))}
-    every = [plans[network.name].work(unit.example_start, unit.layer) for unit in plans[network.name].units()]
+    designs = {network.name: Design(network, make_protocol(["gaussian_noise"], 8, 75))}
+    every = [designs[network.name].work(unit.example_start, unit.layer) for unit in designs[network.name].units()]
     for n_shards in (2, 5):
-        stretches = [share_of(plans, Shard(number, n_shards))["share"][network.name] for number in range(1, n_shards + 1)]
+        stretches = [share_of(designs, Shard(number, n_shards))["share"][network.name] for number in range(1, n_shards + 1)]
         work = [sum(every[first:last]) for first, last in stretches]
         assert max(work) < sum(every) / n_shards + max(every)
         assert [first for first, _ in stretches[1:]] == [last for _, last in stretches[:-1]]

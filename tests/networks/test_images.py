@@ -9,6 +9,7 @@ import torch
 
 from safer_bench.errors import BadInput, MissingData
 from safer_bench.networks import images as images_module
+from safer_bench.networks.training.model_card import PUBLISHED
 from tests.conftest import ROOT
 
 
@@ -33,14 +34,18 @@ def write_idx(path, values):
 
 def test_digits_parts_cover_all_images_once():
     parts = images_module.part_indices("digits")
-    assert {name: len(found) for name, found in parts.items()} == {"fit": 677, "probe": 520, "evaluation": 600}
+    assert {name: len(found) for name, found in parts.items()} == {"fit": 677, "calibration": 520, "evaluation": 600}
     assert sorted(np.concatenate(list(parts.values()))) == list(range(1797))
 
 
 def test_fashion_mnist_parts_cover_all_images_once():
     parts = images_module.part_indices("fashion_mnist")
-    assert {name: len(parts[name]) for name in ("fit", "tune", "probe")} == {"fit": 55_000, "tune": 2_500, "probe": 2_500}
-    assert sorted(np.concatenate([parts[name] for name in ("fit", "tune", "probe")])) == list(range(60_000))
+    assert {name: len(parts[name]) for name in ("fit", "tune", "calibration")} == {
+        "fit": 55_000,
+        "tune": 2_500,
+        "calibration": 2_500,
+    }
+    assert sorted(np.concatenate([parts[name] for name in ("fit", "tune", "calibration")])) == list(range(60_000))
     assert np.array_equal(np.concatenate([parts["evaluation"], parts["budget"]]), np.arange(10_000))
 
 
@@ -48,7 +53,8 @@ def test_the_published_indices_are_those_in_use():
     published = json.loads((ROOT / "data_cards" / "safer-bench-zoo" / "parts.json").read_text())
     for dataset, parts in published.items():
         for part, indices in parts.items():
-            assert indices == images_module.part_indices(dataset)[part].tolist(), (dataset, part)
+            name = {published: ours for ours, published in PUBLISHED.items()}.get(part, part)
+            assert indices == images_module.part_indices(dataset)[name].tolist(), (dataset, part)
     assert set(published["fashion_mnist"]) == {"tune", "probe"}
 
 

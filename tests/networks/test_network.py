@@ -95,14 +95,41 @@ def test_an_unknown_layer_gets_a_near_miss(tiny):
     assert str(error.value) == "network 'tiny' has no layer 'hiden'. Did you mean 'hidden'?"
 
 
-def test_probe_examples_are_a_pair_and_others_than_the_evaluation_ones():
+def test_calibration_examples_are_a_pair_and_others_than_the_evaluation_ones():
     model, images, labels = nn.Linear(2, 2).eval(), torch.randn(6, 2), torch.tensor([0, 1, 0, 1, 1, 0])
-    with pytest.raises(BadInput, match=r"network own, probe: a Tensor; expected \(images, labels\)"):
-        Network(model, images, labels, probe=images)
+    with pytest.raises(BadInput, match=r"network own, calibration: a Tensor; expected \(images, labels\)"):
+        Network(model, images, labels, calibration=images)
     for same in (images, images[:3]):
-        with pytest.raises(BadInput, match="network own, probe: these are evaluation examples"):
-            Network(model, images, labels, probe=(same, labels[: len(same)]))
-    assert len(Network(model, images[:3], labels[:3], probe=(images[3:], labels[3:])).probe[1]) == 3
+        with pytest.raises(BadInput, match="network own, calibration: these are evaluation examples"):
+            Network(model, images, labels, calibration=(same, labels[: len(same)]))
+    assert len(Network(model, images[:3], labels[:3], calibration=(images[3:], labels[3:])).calibration[1]) == 3
+
+
+FORMER = "a probe is a measurement, and the former name goes with the next version"
+
+
+def test_the_former_name_of_calibration_is_taken_with_a_warning(tiny):
+    with pytest.warns(FutureWarning) as warned:
+        former = Network(tiny.model, *tiny.evaluation, probe=tiny.calibration)
+    assert [(str(each.message), each.filename) for each in warned] == [
+        (f"Network(..., probe=) is called calibration= now: {FORMER}", __file__)  # it points at the caller
+    ]
+    assert former.inputs_sha256 == tiny.inputs_sha256
+
+
+def test_the_former_name_of_calibration_answers_with_a_warning(tiny):
+    with pytest.warns(FutureWarning) as warned:
+        former = tiny.probe
+    message = f"Network.probe is called Network.calibration now: {FORMER}"
+    assert [(str(each.message), each.filename) for each in warned] == [(message, __file__)]
+    assert former is tiny.calibration
+
+
+def test_calibration_examples_under_both_names_are_refused(tiny):
+    with pytest.raises(BadInput) as error:
+        Network(tiny.model, *tiny.evaluation, name="twice", calibration=tiny.calibration, probe=tiny.calibration)
+    message = "network 'twice': both calibration= and probe=, its former name; give calibration= alone"
+    assert str(error.value) == message
 
 
 def test_what_is_no_array_is_named():

@@ -157,7 +157,7 @@ def cost(name, network, levels=LEVELS, sweep=None):
 
 
 def test_costs_count_passes_forward_as_one_backward_as_two_and_backward_of_backward_as_four(tiny):
-    """40 probe examples; finding the layers costs one more."""
+    """40 calibration examples; finding the layers costs one more."""
     assert cost("snip", tiny)["forward_equivalents"] == 1 + (1 + 2) * 40
     assert cost("grasp", tiny)["forward_equivalents"] == 1 + (1 + 2) * 40 + (1 + 2 + 4 + 2) * 40
     drop = cost("measured_drop_128", tiny, LEVELS[:1])
@@ -285,10 +285,10 @@ def test_scores_are_written_with_card_and_costs(tiny, tmp_path):
 
 
 def test_scores_from_examples_are_means_over_disjoint_sets_with_their_spread(tiny, tmp_path):
-    write_scores(tmp_path / "mine", ["l2_norm", "snip", "measured_drop_32"], [tiny], LEVELS[:1], probe_sets=3)
+    write_scores(tmp_path / "mine", ["l2_norm", "snip", "measured_drop_32"], [tiny], LEVELS[:1], calibration_sets=3)
     rows = pq.read_table(tmp_path / "mine" / "scores.parquet").to_pylist()
-    size = len(tiny.probe[1]) // 3
-    parts = [tuple(each[i * size : (i + 1) * size] for each in tiny.probe) for i in range(3)]
+    size = len(tiny.calibration[1]) // 3
+    parts = [tuple(each[i * size : (i + 1) * size] for each in tiny.calibration) for i in range(3)]
     each = [score("snip", tiny, *part) for part in parts]
     for row in rows:
         if row["criterion"] == "snip":
@@ -301,16 +301,16 @@ def test_scores_from_examples_are_means_over_disjoint_sets_with_their_spread(tin
         row["criterion"]: row["forward_equivalents"]
         for row in pq.read_table(tmp_path / "mine" / "costs.parquet").to_pylist()
     }
-    alone = [Sweep(tiny, part=part).scored(criteria()["snip"], []).cost["forward_equivalents"] for part in parts]
+    alone = [Sweep(tiny, own_examples=part).scored(criteria()["snip"], []).cost["forward_equivalents"] for part in parts]
     assert (costs["l2_norm"], costs["snip"]) == (1.0, sum(alone))
     drops = {row["layer"]: row["score"] for row in rows if row["criterion"] == "measured_drop_32"}
     assert drops == score("measured_drop_32", tiny, perturbation="sign_flip:0.1,0.5")
-    assert yaml.safe_load((tmp_path / "mine" / "submission.yaml").read_text())["probe_sets"] == 3
+    assert yaml.safe_load((tmp_path / "mine" / "submission.yaml").read_text())["calibration_sets"] == 3
     with pytest.raises(BadInput) as error:
-        write_scores(tmp_path / "many", ["snip"], [tiny], LEVELS, probe_sets=len(tiny.probe[1]) + 1)
+        write_scores(tmp_path / "many", ["snip"], [tiny], LEVELS, calibration_sets=len(tiny.calibration[1]) + 1)
     assert (
         str(error.value)
-        == f"network 'tiny': {len(tiny.probe[1])} probe examples; expected {len(tiny.probe[1]) + 1} sets of them"
+        == f"network 'tiny': {len(tiny.calibration[1])} calibration examples; expected {len(tiny.calibration[1]) + 1} sets of them"
     )
 
 

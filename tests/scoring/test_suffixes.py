@@ -16,14 +16,14 @@ CHANGES = [entry for entry in criteria().values() if entry.aware and "L" in entr
 
 
 def batches_of(network, size):
-    images, labels = network.probe
+    images, labels = network.calibration
     return list(zip(images[:50].split(size), labels[:50].split(size), strict=True))
 
 
 @pytest.mark.parametrize("name", ["digits_resnet", "digits_vit"])
 def test_logits_are_those_of_the_model_with_the_weight_set(name):
     network = load_network(name)
-    suffixes, model = Suffixes(network.model, network.probe[0]), network.model
+    suffixes, model = Suffixes(network.model, network.calibration[0]), network.model
     for size in (50, 7):
         batches = batches_of(network, size)
         images = torch.cat([images for images, _ in batches])
@@ -55,7 +55,7 @@ def test_a_network_that_cannot_be_traced_is_measured_by_whole_passes():
     network = tiny_network()
     network.model = Sometimes(network.model).eval()
     batches = batches_of(network, 20)
-    suffixes = Suffixes(network.model, network.probe[0])
+    suffixes = Suffixes(network.model, network.calibration[0])
     assert suffixes.clean(batches) is None
     assert suffixes.perturbed(batches, "inner.conv", network.model.inner.conv.weight.detach()) is None
 
@@ -78,7 +78,7 @@ def test_scores_and_stated_costs_are_those_of_whole_passes_in_a_few_of_them(entr
 
 def test_what_would_not_fit_into_memory_and_huge_weights_are_left_to_whole_passes(monkeypatch):
     network = load_network("digits_resnet")
-    suffixes, batches, layer = Suffixes(network.model, network.probe[0]), batches_of(network, 50), network.layers[3]
+    suffixes, batches, layer = Suffixes(network.model, network.calibration[0]), batches_of(network, 50), network.layers[3]
     weight = network.model.get_parameter(layer.parameter).detach()
     assert suffixes.perturbed(batches, layer.name, weight) is not None
     for factor in (1e4, float("nan")):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.run import measure_into
 from safer_bench.truth.fragile import Estimate, Fragility, advice, fragility, header, plot, rows
 from safer_bench.truth.run_folder import RunFolder

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from safer_bench.metrics import METRICS, CellTruth, spearman
+from safer_bench.judging import METRICS, CellTruth
+from safer_bench.metrics import spearman
 from safer_bench.stream import Stream
 from safer_bench.truth.reliability import can_be_halved, ceilings, random_halves, shrunken, split_half_reliability
 from tests.made_up.changes import simulate

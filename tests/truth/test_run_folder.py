@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from safer_bench.errors import BadInput
+from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.pilot import make_plan
-from safer_bench.measurement.plan import make_protocol
 from safer_bench.measurement.run import measure_into
 from safer_bench.truth.run_folder import RunFolder, Unit, part_of
 from tests.made_up.networks import tiny_network

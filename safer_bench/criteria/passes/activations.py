@@ -48,7 +48,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.weights = weights
         self.owners = {weight.untyped_storage().data_ptr(): name for name, weight in weights.items()}
-        self.found: list[Application] = []
+        self.applications: list[Application] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -81,7 +81,7 @@ class _Recorder(TorchFunctionMode):
             )
             return result
 
-        self.found.append(Application(name, slots[x_at], y, run))
+        self.applications.append(Application(name, slots[x_at], y, run))
 
 
 def run_recorded(model: nn.Module, batches: Batches, images: Tensor) -> tuple[Tensor, list[Application]]:
@@ -97,12 +97,12 @@ def run_recorded(model: nn.Module, batches: Batches, images: Tensor) -> tuple[Te
     weights = layer_weights(model, batches)
     with _Recorder(weights) as recorder:
         logits = model(images)
-    unseen = set(weights) - {application.layer for application in recorder.found}
+    unseen = set(weights) - {application.layer for application in recorder.applications}
     if unseen:
         raise BadInput(
             f"layer {min(unseen)!r}: no operation applies its weight as it is, so its input and output are unknown"
         )
-    return logits, recorder.found
+    return logits, recorder.applications
 
 
 def laid_out_as(weight: Tensor, values: Tensor) -> Tensor:
@@ -132,11 +132,11 @@ def with_output_gradients(
     model: nn.Module, batches: Batches, images: Tensor, objective: Callable[[Tensor], Tensor]
 ) -> list[tuple[Application, Tensor]]:
     """Return every application with the gradient of ``objective(logits)`` with respect to its output, shaped as y."""
-    logits, found = run_recorded(model, batches, images)
-    gradients = torch.autograd.grad(objective(logits), [application.y for application in found], allow_unused=True)
+    logits, applications = run_recorded(model, batches, images)
+    gradients = torch.autograd.grad(objective(logits), [application.y for application in applications], allow_unused=True)
     return [
         (application, torch.zeros_like(application.y) if gradient is None else gradient)
-        for application, gradient in zip(found, gradients, strict=True)
+        for application, gradient in zip(applications, gradients, strict=True)
     ]
 
 
@@ -171,13 +171,13 @@ def statistics(model: nn.Module, batches: Batches) -> dict[str, Statistics]:
     with torch.no_grad():
         for images, _ in batches:
             for application in run_recorded(model, batches, images)[1]:
-                found, x, y = sums[application.layer], application.x, application.y
+                of_layer, x, y = sums[application.layer], application.x, application.y
                 one_hot = not x.is_floating_point()
                 width = rows[application.layer] if one_hot else 1
-                found[0] += x.numel() * (width - 1) if one_hot else int((x == 0).sum())
-                found[1] += x.numel() * width
-                found[2] += float(y.double().square().sum())
-                found[3] += y.numel()
+                of_layer[0] += x.numel() * (width - 1) if one_hot else int((x == 0).sum())
+                of_layer[1] += x.numel() * width
+                of_layer[2] += float(y.double().square().sum())
+                of_layer[3] += y.numel()
     return {name: Statistics(zeros / entries, energy / size) for name, (zeros, entries, energy, size) in sums.items()}
 
 
@@ -191,9 +191,9 @@ def squared_inputs(model: nn.Module, batches: Batches) -> dict[str, Tensor]:
     totals = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in weights.items()}
     for images, _ in by_example(model, batches):
         with torch.no_grad():
-            found = run_recorded(model, batches, images)[1]
+            applications = run_recorded(model, batches, images)[1]
         spend(3 * len(images))  # each layer once more, forward and backward
-        for application in found:
+        for application in applications:
             weight = laid_out_as(weights[application.layer], weights[application.layer].detach()).requires_grad_(True)
             x = application.x.square() if application.x.is_floating_point() else application.x
             (gradient,) = torch.autograd.grad(application.run(x, weight).sum(), [weight])

@@ -40,12 +40,12 @@ def clean_logits(model: nn.Module, batches: Batches) -> Tensor:
 @shared
 def perturbed_logits(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> dict[str, Tensor]:
     """Return for each layer the logits of all examples, ``(n, n_classes)``, with that layer perturbed; it is restored."""
-    found, shorter = {}, _shorter(model)
+    logits, shorter = {}, _shorter(model)
     perturbed = perturbed_weights(model, batches, perturb, level)
     for name, weight in layer_weights(model, batches).items():
         short = shorter.perturbed(batches, name, perturbed[name]) if shorter else None
-        found[name] = _with_weight(model, batches, weight, perturbed[name]) if short is None else _counted(short)
-    return found
+        logits[name] = _with_weight(model, batches, weight, perturbed[name]) if short is None else _counted(short)
+    return logits
 
 
 def _shorter(model: nn.Module) -> Passes | None:

@@ -30,8 +30,8 @@ def _product(gradients: list[Tensor], weights: list[nn.Parameter], vectors: list
     if not pairs:
         return [torch.zeros_like(w) for w in weights]
     outputs, along = zip(*pairs, strict=True)
-    found = torch.autograd.grad(outputs, weights, along, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(w) if h is None else h for w, h in zip(weights, found, strict=True)]
+    derivatives = torch.autograd.grad(outputs, weights, along, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(w) if h is None else h for w, h in zip(weights, derivatives, strict=True)]
 
 
 def hessian_products(model: nn.Module, batches: Batches, vectors: list[Vectors]) -> list[Vectors]:
@@ -115,11 +115,11 @@ def _largest_eigenvalue(gradients: list[Tensor], weight: nn.Parameter, name: str
         vector = basis[-1].to(weight).reshape(weight.shape)
         image = sum((_product([g], [weight], [vector])[0].double() for g in gradients), torch.zeros(())).flatten().cpu()
         diagonal.append(float(image @ basis[-1]))
-        found, directions = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+        eigenvalues, directions = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
         for _ in range(2):  # twice is enough
             image = image - torch.stack(basis).T @ (torch.stack(basis) @ image)
         beside.append(float(image.norm()))
-        if beside[-1] * abs(directions[-1, -1]) <= TOLERANCE * abs(found[-1]):
+        if beside[-1] * abs(directions[-1, -1]) <= TOLERANCE * abs(eigenvalues[-1]):
             break
         basis.append(image / beside[-1])
-    return float(found[-1])
+    return float(eigenvalues[-1])

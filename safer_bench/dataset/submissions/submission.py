@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema, score_table
 from safer_bench.tables.columns import NAME, Track
 from safer_bench.tables.controls import ADDED
+from safer_bench.tables.facts import read_facts
 
 COLUMNS = ("criterion", "network", "layer", "perturbation", "level", "score", "spread")
 CSV = pyarrow.csv.ConvertOptions(
@@ -61,8 +62,12 @@ class SubmissionCard(BaseModel):
     authors: list[str] = Field(default_factory=list, max_length=100)
     licence: str = Field(default="CC-BY-4.0", max_length=100)
     criteria: list[CriterionCard] = Field(min_length=1, max_length=1000)
-    probe_sets: int = Field(
-        default=1, ge=1, le=100, description="disjoint sets of probe examples that scores are means over"
+    calibration_sets: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        validation_alias=AliasChoices("calibration_sets", "probe_sets"),  # the latter in cards of before
+        description="disjoint sets of calibration examples that scores are means over",
     )
     weights: dict[str, str] = Field(default_factory=dict, description="network -> SHA-256 of the weights scored")
     levels: dict[str, list[float]] = Field(
@@ -102,8 +107,9 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     path, table = _read_scores(folder, card)
     rows = _with_tracks(table, card, path)
     try:
-        score_table.check(rows, truth, str(path))
-        complete = score_table.complete(rows, truth["layers"])
+        facts = read_facts(truth)
+        score_table.check(rows, facts, str(path))
+        complete = score_table.complete(rows, facts)
         _check_own(complete, truth, folder)
     except BadInput as error:
         raise BadSubmission(str(error)) from error

@@ -1,11 +1,14 @@
-"""The page's boards as one flat table, for spreadsheets; no I/O."""
+"""The boards as one flat table, for spreadsheets; no I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from safer_bench.evaluation.leaderboard.page import Page
+from safer_bench.evaluation.board import Board, BoardRow
+from safer_bench.evaluation.leaderboard.numbers import Json, entries_of, group_of
+from safer_bench.evaluation.leaderboard.page import Page, title_of
+from safer_bench.evaluation.results import DIGITS
 from safer_bench.tables import schema
 
 COLUMNS = {
@@ -17,37 +20,48 @@ COLUMNS = {
 
 
 def listing(page: Page) -> pa.Table:
-    """Return a row for each board, metric and criterion: areas, over all perturbations, as the page shows them.
+    """Return a row for each board, metric and criterion: areas, over all perturbations, whatever the reliability.
 
-    Values have three decimals; intervals and ranks are null where families are too few, intervals also where they are too
-    nearly alike. The note says which part of the
-    cells a ceiling is of; null where it is of all.
+    Values have nine decimals, ends of intervals six: what differs beyond is the machine's. Intervals and ranks are null
+    where families are too few, intervals also where they are too nearly alike. The note says which part of the cells a
+    ceiling is of; null where it is of all. Criteria are in the order of the page.
     """
-    rows = [row for board in page.data["boards"] for row in _rows(board, page.data["criteria"])]
+    rows = [
+        row
+        for board in page.boards
+        for metric in schema.METRIC_NAMES
+        if (metric, group_of(board)) in page.areas
+        for row in _rows(page.areas[metric, group_of(board)], board, page.data["criteria"])
+    ]
     return pa.Table.from_pylist(rows, schema=pa.schema(COLUMNS.items()))
 
 
-def _rows(board: dict[str, Any], criteria: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for m, metric in enumerate(schema.METRIC_NAMES):
-        table = board["tables"].get(f"{m}.0.0.0")  # all perturbations, in area, whatever the reliability
-        for i, (criterion, track) in enumerate(board["entries"] if table else []):
-            numbers = {name: _entry(table, key, i) for name, key in (("value", "v"), ("low", "l"), ("high", "h"))}
-            yield {
-                "board": board["title"],
-                "metric": metric,
-                "criterion": criterion,
-                "track": track,
-                "kind": "control" if "control" in criteria[criterion] else "criterion",
-                "scores": criteria[criterion].get("mark"),
-                **{name: None if value is None else value / 1000 for name, value in numbers.items()},
-                "ceiling": table["c"] / 1000 if "c" in table else None,
-                "ceiling_note": table.get("o"),
-                "best_rank": _entry(table, "a", i),
-                "worst_rank": _entry(table, "b", i),
-                "undefined_cells": table.get("u", {}).get(i, 0),
-            }
+def _rows(board: Board, headline: Board, criteria: Mapping[str, Json]) -> Iterator[dict[str, Any]]:
+    """Yield the criteria of the headline board as another metric's board, of the same networks, has them."""
+    by_entry = {(row.criterion, row.track): row for row in board.rows}
+    for criterion, track in entries_of(headline):
+        yield {
+            "board": title_of(board),
+            "metric": board.metric,
+            "criterion": criterion,
+            "track": track,
+            "kind": "control" if "control" in criteria[criterion] else "criterion",
+            "scores": criteria[criterion].get("mark"),
+            "ceiling": _rounded(board.ceiling.value),
+            "ceiling_note": board.ceiling_note or None,
+            **_reached(by_entry.get((criterion, track))),
+        }
 
 
-def _entry(table: dict[str, Any], key: str, i: int) -> int | None:
-    found: int | None = table[key][i] if key in table else None
-    return found
+def _reached(row: BoardRow | None) -> dict[str, float | None]:
+    if row is None:
+        return {"undefined_cells": 0}
+    low, high = row.interval or (None, None)
+    best, worst = row.ranks or (None, None)
+    reached = {"value": row.value, "low": low, "high": high}
+    rounded = {name: _rounded(value) for name, value in reached.items()}
+    return {**rounded, "best_rank": best, "worst_rank": worst, "undefined_cells": row.n_undefined}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS) + 0.0  # no negative zero

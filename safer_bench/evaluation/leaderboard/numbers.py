@@ -3,6 +3,7 @@
 Values are integers in thousandths, null where there is none: a page of 300 criteria has to stay small.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -10,9 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from safer_bench.evaluation.boards import Board, BoardRow, Entry, boards_of
-from safer_bench.evaluation.scope import GATES, CellValues, Facts, Scope, cell_values
+from safer_bench.evaluation.board import Board, BoardRow, Entry
+from safer_bench.evaluation.boards import boards_of
+from safer_bench.evaluation.scope import GATES, CellValues, Scope, cell_values
 from safer_bench.tables import schema
+from safer_bench.tables.facts import TruthFacts
 
 Json = dict[str, Any]
 Group = tuple[str, str, bool]  # (dataset, split, ten layers or more)
@@ -25,12 +28,14 @@ class Tables:
 
     Attributes:
         headline: the boards over all perturbations in area by Spearman, with everything.
+        areas: ``{(metric, group): board}``, the boards over all perturbations in area, ungated, by every metric.
         numbers: ``{group: {key: table}}``; a key is "metric.place.summary.gate", each a position in its list.
         notes: what boards can tell, named by number in the tables.
         places: (perturbation family, perturbation), each or both None: which perturbations a table is of.
     """
 
     headline: tuple[Board, ...]
+    areas: dict[tuple[str, Group], Board]
     numbers: dict[Group, Json]
     notes: list[str]
     places: list[tuple[str | None, str | None]]
@@ -55,14 +60,14 @@ def group_of(board: Board) -> Group:
     return board.dataset, board.split, board.headline
 
 
-def make_places(facts: Facts) -> list[tuple[str | None, str | None]]:
+def make_places(facts: TruthFacts) -> list[tuple[str | None, str | None]]:
     """Return all perturbations, each family, and each perturbation that is not its whole family."""
-    families = sorted(set(facts.kinds.values()))
-    variants = [(kind, name) for name, kind in facts.kinds.items() if list(facts.kinds.values()).count(kind) > 1]
-    return [(None, None), *((family, None) for family in families), *sorted(variants)]
+    members = Counter(facts.perturbation_families.values())
+    variants = [(family, name) for name, family in facts.perturbation_families.items() if members[family] > 1]
+    return [(None, None), *((family, None) for family in sorted(members)), *sorted(variants)]
 
 
-def make_tables(results: pa.Table, facts: Facts) -> Tables:
+def make_tables(results: pa.Table, facts: TruthFacts) -> Tables:
     """Return the numbers of the declared boards, and plain values of many others; the rest is in results.parquet.
 
     Declared, with intervals and ranks: Spearman in area over all perturbations or a family at the three gates, and of single
@@ -71,46 +76,48 @@ def make_tables(results: pa.Table, facts: Facts) -> Tables:
     """
     spearman, *others = schema.METRIC_NAMES
     values = cell_values(results, facts, spearman)
-    found = Tables(boards_of(values, facts, Scope()), {}, [], make_places(facts))
-    for p, (_, perturbation) in enumerate(found.places):
+    tables = Tables(boards_of(values, facts, Scope()), {}, {}, [], make_places(facts))
+    for p, (_, perturbation) in enumerate(tables.places):
         gates = len(GATES) if perturbation is None else 1
-        _add_gates(found, values, facts, f"0.{p}.0", Scope(spearman, *found.places[p]), gates)
+        _add_gates(tables, values, facts, f"0.{p}.0", Scope(spearman, *tables.places[p]), gates)
     for m, metric in enumerate(others, start=1):
-        _add_summary(found, cell_values(results, facts, metric), facts, f"{m}.{{}}.0", Scope(metric))
+        _add_summary(tables, cell_values(results, facts, metric), facts, f"{m}.{{}}.0", Scope(metric))
     for rank in range(1, 1 + facts.deepest):
         at_rank = cell_values(results, facts, spearman, rank)
-        _add_summary(found, at_rank, facts, f"0.{{}}.{rank}", Scope(spearman, level_rank=rank))
-    return found
+        _add_summary(tables, at_rank, facts, f"0.{{}}.{rank}", Scope(spearman, level_rank=rank))
+    return tables
 
 
-def _add_summary(found: Tables, values: CellValues, facts: Facts, key: str, scope: Scope) -> None:
+def _add_summary(tables: Tables, values: CellValues, facts: TruthFacts, key: str, scope: Scope) -> None:
     """Add all perturbations with everything, and families with values alone; ``key`` has a gap for the place."""
-    for p, (family, perturbation) in enumerate(found.places):
+    for p, (family, perturbation) in enumerate(tables.places):
         if family is None:
-            _add_gates(found, values, facts, key.format(p), scope, len(GATES))
+            _add_gates(tables, values, facts, key.format(p), scope, len(GATES))
         elif perturbation is None:
             only = replace(scope, perturbation_family=family, statistics=False)
-            _add_gates(found, values, facts, key.format(p), only, 1)
+            _add_gates(tables, values, facts, key.format(p), only, 1)
 
 
-def _add_gates(found: Tables, values: CellValues, facts: Facts, key: str, scope: Scope, n_gates: int) -> None:
+def _add_gates(tables: Tables, values: CellValues, facts: TruthFacts, key: str, scope: Scope, n_gates: int) -> None:
     for g, gate in enumerate(GATES[:n_gates]):
         gated = replace(scope, gate=gate)
-        made = found.headline if gated == Scope() else boards_of(values, facts, gated)
-        _add(found, f"{key}.{g}", made, networks=scope.perturbation_family is None and scope.level_rank is None and g == 0)
+        boards = tables.headline if gated == Scope() else boards_of(values, facts, gated)
+        _add(tables, f"{key}.{g}", boards, whole=gated == Scope(scope.metric))
 
 
-def _add(found: Tables, key: str, made: Sequence[Board], *, networks: bool = False) -> None:
-    entries = {group_of(board): entries_of(board) for board in found.headline}
-    for board in made:
+def _add(tables: Tables, key: str, boards: Sequence[Board], *, whole: bool) -> None:
+    """Add boards of a scope; ``whole``: over all perturbations in area, ungated."""
+    entries = {group_of(board): entries_of(board) for board in tables.headline}
+    for board in boards:
         group = group_of(board)
         if group in entries:  # all groups but those without any area
-            if board.note not in found.notes:
-                found.notes.append(board.note)
-            table = _table(board, entries[group], found.notes.index(board.note))
-            if networks:
+            if board.note not in tables.notes:
+                tables.notes.append(board.note)
+            table = _table(board, entries[group], tables.notes.index(board.note))
+            if whole:
+                tables.areas[board.metric, group] = board
                 table["n"] = _by_network(board, entries[group])
-            found.numbers.setdefault(group, {})[key] = table
+            tables.numbers.setdefault(group, {})[key] = table
 
 
 def entries_of(board: Board) -> list[Entry]:
@@ -150,7 +157,7 @@ def _by_network(board: Board, entries: Sequence[Entry]) -> list[list[int | None]
     return [[thousandths(of.get(name)) for name in board.families] for of in means]
 
 
-def make_cells(values: CellValues, facts: Facts, board: Board) -> list[list[int | str | None]]:
+def make_cells(values: CellValues, facts: TruthFacts, board: Board) -> list[list[int | str | None]]:
     """Return each criterion's values on a board: networks x perturbations, one network after another.
 
     Args:
@@ -159,9 +166,11 @@ def make_cells(values: CellValues, facts: Facts, board: Board) -> list[list[int 
         board: names the criteria and the networks.
     """
     columns = {(cell.network, cell.perturbation): i for i, cell in enumerate(values.cells)}
-    wanted = [columns.get((network, perturbation)) for network in board.families for perturbation in facts.kinds]
-    places = {entry: i for i, entry in enumerate(values.entries)}
-    rows = [places[entry] for entry in entries_of(board)]
+    wanted = [
+        columns.get((network, perturbation)) for network in board.families for perturbation in facts.perturbation_families
+    ]
+    row_of = {entry: i for i, entry in enumerate(values.entries)}
+    rows = [row_of[entry] for entry in entries_of(board)]
     return [[None if column is None else _shown(values, row, column) for column in wanted] for row in rows]
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from safer_bench.errors import BadInput
-from safer_bench.evaluation.boards import Board
+from safer_bench.evaluation.board import Board
 from safer_bench.evaluation.leaderboard import panels
 from safer_bench.evaluation.leaderboard.numbers import (
+    Group,
     Json,
     Tables,
     entries_of,
@@ -19,9 +20,10 @@ from safer_bench.evaluation.leaderboard.numbers import (
     make_tables,
     thousandths,
 )
-from safer_bench.evaluation.scope import GATES, LEVEL_RANKS, Facts, cell_values, read_facts
-from safer_bench.metrics import METRICS
+from safer_bench.evaluation.scope import GATES, LEVEL_RANKS, cell_values
+from safer_bench.judging import METRICS
 from safer_bench.tables import controls, schema
+from safer_bench.tables.facts import TruthFacts, read_facts
 
 MARKS = ("recomputed", "reported")
 BUDGET_COLUMNS = (
@@ -58,9 +60,10 @@ class Extras:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page before it is rendered: boards for the template, ``data`` for the script."""
+    """A page before it is rendered: boards for the template, those by every metric for the list, data for the script."""
 
     boards: tuple[Board, ...]
+    areas: Mapping[tuple[str, Group], Board]
     data: Json
 
 
@@ -74,30 +77,29 @@ def make_page(results: pa.Table, truth: Mapping[str, pa.Table], extras: Extras) 
     """
     facts = read_facts(truth)
     tables = make_tables(results, facts)
-    perturbations = list(facts.kinds)
     data: Json = {
-        "revision": getattr(truth, "revision", ""),
+        "revision": facts.revision or "",
         "metrics": [[metric.name, metric.description] for metric in METRICS],
         "places": tables.places,
         "summaries": ["area over levels", *_level_names(facts)],
         "gates": GATES,
         "notes": tables.notes,
-        "perturbations": perturbations,
-        "kinds": list(facts.kinds.values()),
+        "perturbations": list(facts.perturbation_families),
+        "kinds": list(facts.perturbation_families.values()),
         "criteria": _criteria(tables, truth, extras),
         "boards": _boards(results, facts, tables, extras),
-        "truth": panels.true_areas(truth, perturbations),
+        "truth": panels.true_areas(truth, facts),
     }
     if extras.scores is not None:
         ranked = list(dict.fromkeys(entry for board in tables.headline for entry in entries_of(board)))
         data["scored"] = ranked
-        data["scores"], data["unshown"] = panels.score_ranks(extras.scores, truth, ranked)
+        data["scores"], data["unshown"] = panels.score_ranks(extras.scores, facts, ranked)
     if extras.budget is not None and extras.budget.num_rows:
         data["budget"] = panels.budget_rows(extras.budget.select(BUDGET_COLUMNS))
-    return Page(tables.headline, data)
+    return Page(tables.headline, tables.areas, data)
 
 
-def _level_names(facts: Facts) -> list[str]:
+def _level_names(facts: TruthFacts) -> list[str]:
     names = LEVEL_RANKS if facts.deepest == len(LEVEL_RANKS) else ("",) * facts.deepest
     return [f"level {rank}{f', {name}' if name else ''}" for rank, name in enumerate(names, start=1)]
 
@@ -117,7 +119,7 @@ def _criteria(tables: Tables, truth: Mapping[str, pa.Table], extras: Extras) -> 
     return {name: {key: value for key, value in of.items() if value} for name, of in facts.items()}
 
 
-def _boards(results: pa.Table, facts: Facts, tables: Tables, extras: Extras) -> list[Json]:
+def _boards(results: pa.Table, facts: TruthFacts, tables: Tables, extras: Extras) -> list[Json]:
     values = cell_values(results, facts, schema.METRIC_NAMES[0])
     return [
         {

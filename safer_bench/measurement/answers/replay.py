@@ -31,10 +31,10 @@ class Piece:
         constants: Callable[[fx.Node], Tensor | None],
         dtype: torch.dtype = F32,
     ) -> None:
-        given = set(inputs)
-        needed = _needed(outputs, lambda node: node in given or is_size(node) or constants(node) is not None)
+        input_nodes = set(inputs)
+        needed = _needed(outputs, lambda node: node in input_nodes or is_size(node) or constants(node) is not None)
         graph, copies = fx.Graph(), {}
-        kept = [node for node in needed if node not in given and constants(node) is not None]
+        kept = [node for node in needed if node not in input_nodes and constants(node) is not None]
         self._sizes = [node for node in needed if is_size(node)]
         for node in [*kept, *self._sizes, *inputs]:
             copies[node] = graph.placeholder(f"{node.name}_")
@@ -192,13 +192,13 @@ def select_examples(node: fx.Node, values: Sequence[Tensor], rows: Sequence[Tens
         values: one a batch.
         rows: of each batch, its chosen examples, int64.
     """
-    found = example_axis(node)
-    if found is None:
+    examples_axis = example_axis(node)
+    if examples_axis is None:
         return values[0]
-    axis, per_example = found
+    axis, per_example = examples_axis
     entries = torch.arange(per_example, device=values[0].device)
-    chosen = [(each[:, None] * per_example + entries).flatten() for each in rows]
-    return torch.cat([value.index_select(axis, each) for value, each in zip(values, chosen, strict=True)], axis)
+    indices = [(each[:, None] * per_example + entries).flatten() for each in rows]
+    return torch.cat([value.index_select(axis, each) for value, each in zip(values, indices, strict=True)], axis)
 
 
 def _needed(outputs: Iterable[fx.Node], stops: Callable[[fx.Node], bool]) -> list[fx.Node]:

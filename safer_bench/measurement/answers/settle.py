@@ -3,9 +3,9 @@
 A ladder of rungs goes from fast to canonical. An example's answer is taken from a rung where its top-two margin exceeds
 the rung's error band: by how much, at most, the differences between its logits may be wrong. Let e = z - c be a rung's
 error on an example, z its logits and c the next rung's. The top class of z is that of c if the margin of z exceeds
-max(e) - min(e), the *spread* of the error. The band is the largest spread on a sample of the probe's examples (some
+max(e) - min(e), the *range* of the error. The band is the largest range on a sample of the probe's examples (some
 at random, some that are worst without perturbation), times a safety factor.
-All other examples, and a random audit, go to the next rung; a spread beyond the band found there
+All other examples, and a random audit, go to the next rung; a range beyond the band found there
 widens the band, and all that was settled by the old one is settled again.
 """
 
@@ -25,7 +25,7 @@ class Arithmetic:
 
     Attributes:
         name: names it in bands and statistics.
-        factor: band / largest spread on the sample.
+        factor: band / largest range on the sample.
         n_sample: random examples of the sample.
         n_suspects: examples of the sample whose error is largest without perturbation.
         audit: share of the examples outside the band that go to the next rung all the same.
@@ -47,25 +47,25 @@ class Rung:
     Attributes:
         trust: how far.
         logits: runs it on chosen examples.
-        clean_spreads: spread of each example's error without perturbation, ``(n_examples,)``; None where not known.
+        clean_ranges: range of each example's error without perturbation, ``(n_examples,)``; None where not known.
     """
 
     trust: Arithmetic
     logits: Logits
-    clean_spreads: np.ndarray | None = None
+    clean_ranges: np.ndarray | None = None
 
     def sample(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return which rows ``(n,)`` are sampled: the worst without perturbation, and some at random."""
-        chosen = np.zeros(len(rows), dtype=bool)
-        chosen[random.permutation(len(rows))[: self.trust.n_sample]] = True
-        if self.clean_spreads is not None:
-            chosen[np.argsort(-self.clean_spreads[rows])[: self.trust.n_suspects]] = True
-        return chosen
+        sampled = np.zeros(len(rows), dtype=bool)
+        sampled[random.permutation(len(rows))[: self.trust.n_sample]] = True
+        if self.clean_ranges is not None:
+            sampled[np.argsort(-self.clean_ranges[rows])[: self.trust.n_suspects]] = True
+        return sampled
 
     def band(self, largest: float) -> float:
-        """Return the band for the largest spread of the sample."""
-        if self.trust.at_least_clean and self.clean_spreads is not None:
-            largest = max(largest, float(self.clean_spreads[np.isfinite(self.clean_spreads)].max(initial=0.0)))
+        """Return the band for the largest range of the sample."""
+        if self.trust.at_least_clean and self.clean_ranges is not None:
+            largest = max(largest, float(self.clean_ranges[np.isfinite(self.clean_ranges)].max(initial=0.0)))
         return self.trust.factor * largest
 
 
@@ -100,17 +100,17 @@ def settle(ladder: Sequence[Rung], rows: np.ndarray, bands: Bands, random: np.ra
     logits = here.logits(rows)
     settled = np.full(len(rows), not above)
     better = logits.copy()
-    chosen = random.random(len(rows)) < here.trust.audit
+    to_check = random.random(len(rows)) < here.trust.audit
     if above and name not in bands.widths:
-        chosen |= here.sample(rows, random)
-        _raise(above, rows, better, chosen, bands, random)
-        settled |= chosen
-        bands.widths[name] = here.band(largest_spread(logits[settled], better[settled]))
-    while above and (doubtful := (chosen | in_doubt(logits, bands.widths[name])) & ~settled).any():
+        to_check |= here.sample(rows, random)
+        _raise(above, rows, better, to_check, bands, random)
+        settled |= to_check
+        bands.widths[name] = here.band(largest_range(logits[settled], better[settled]))
+    while above and (doubtful := (to_check | in_doubt(logits, bands.widths[name])) & ~settled).any():
         _raise(above, rows, better, doubtful, bands, random)
         settled |= doubtful
         known = settled & np.isfinite(logits).all(1)
-        if known.any() and (largest := largest_spread(logits[known], better[known])) > bands.widths[name]:
+        if known.any() and (largest := largest_range(logits[known], better[known])) > bands.widths[name]:
             bands.widths[name] = max(largest, here.band(largest))
             bands.n_widened += 1
     bands.n_settled[name] += len(rows) if not above else int(np.count_nonzero(~settled))
@@ -147,16 +147,16 @@ def margins(logits: np.ndarray) -> np.ndarray:
         return np.asarray(top[:, 0] - top[:, 1])
 
 
-def spreads(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
+def error_ranges(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
     """Return by how much, at most, differences between the logits of an example are wrong: ``(n,)``, inf where unknown."""
     with np.errstate(invalid="ignore"):
         error = logits - better
-        found = np.asarray(error.max(1) - error.min(1))
-    return np.where(np.isfinite(found), found, np.inf)
+        ranges = np.asarray(error.max(1) - error.min(1))
+    return np.where(np.isfinite(ranges), ranges, np.inf)
 
 
-def largest_spread(logits: np.ndarray, better: np.ndarray) -> float:
-    """Return the largest spread of the error over examples.
+def largest_range(logits: np.ndarray, better: np.ndarray) -> float:
+    """Return the largest range of the error over examples.
 
     Examples whose fast logits are not finite are always in doubt and tell nothing; a finite one that should not have
     been makes the band infinite, and so does a sample that tells nothing.
@@ -164,4 +164,4 @@ def largest_spread(logits: np.ndarray, better: np.ndarray) -> float:
     finite = np.isfinite(logits).all(1)
     if not finite.any() or not np.isfinite(better[finite]).all():
         return float("inf")
-    return float(spreads(logits[finite], better[finite]).max())
+    return float(error_ranges(logits[finite], better[finite]).max())

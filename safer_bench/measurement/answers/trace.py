@@ -174,8 +174,8 @@ def _refuse_operations(nodes: Iterable[fx.Node]) -> None:
 def _never_drops(node: fx.Node) -> bool:
     """Tell whether an operation with dropout, such as attention or an LSTM, drops nothing."""
     arguments = {item.name: item.default_value for item in node.target._schema.arguments}  # type: ignore[union-attr]
-    given = arguments | dict(zip(arguments, node.args, strict=False)) | dict(node.kwargs)
-    return given.get("dropout_p", given.get("dropout")) == 0.0 or given.get("train") is False
+    values = arguments | dict(zip(arguments, node.args, strict=False)) | dict(node.kwargs)
+    return values.get("dropout_p", values.get("dropout")) == 0.0 or values.get("train") is False
 
 
 def _refuse_jumps(traced: Traced) -> None:
@@ -199,8 +199,8 @@ def _jumps(node: fx.Node, moving: set[fx.Node]) -> bool:
     if _name(node) in JUMPS:
         return True
     value = node.meta.get("val")
-    given = [used.meta.get("val") for used in node.all_input_nodes if used in moving]
-    if not isinstance(value, Tensor) or all(isinstance(item, Tensor) and not _is_real(item) for item in given):
+    moving_values = [used.meta.get("val") for used in node.all_input_nodes if used in moving]
+    if not isinstance(value, Tensor) or all(isinstance(item, Tensor) and not _is_real(item) for item in moving_values):
         return False
     return not _is_real(value) or value.dtype.itemsize < torch.float32.itemsize
 

@@ -27,24 +27,24 @@ def final_accuracies(folder: Path, entries: Sequence[ZooNetwork]) -> dict[str, d
         BadInput: its weights are damaged or belong to another recipe, or the file of accuracies is damaged.
     """
     path = folder / FILE
-    known, found = _known(path), {}
+    known, accuracies = _known(path), {}
     for entry in entries:
         digest = files.sha256_of((folder / f"{entry.name}.safetensors").read_bytes())
         kept = known.get(entry.name, {})
-        found[entry.name] = (
+        accuracies[entry.name] = (
             kept if kept.get("weights_sha256") == digest else _measured(entry, folder) | {"weights_sha256": digest}
         )
-    if found != known:
-        files.write_text(path, json.dumps(found, indent=1, sort_keys=True) + "\n")
-    return found
+    if accuracies != known:
+        files.write_text(path, json.dumps(accuracies, indent=1, sort_keys=True) + "\n")
+    return accuracies
 
 
 def _known(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        found: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
+        accuracies: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
     except ValueError as error:
         raise BadInput(f"{path}: damaged ({text_of(error)}); remove it to have every accuracy measured again") from error
-    return found
+    return accuracies
 
 
 def _measured(entry: ZooNetwork, folder: Path) -> dict[str, Any]:

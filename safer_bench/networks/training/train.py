@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from safer_bench.errors import BadInput
 from safer_bench.networks import weights
-from safer_bench.networks.images import Part, load_part
+from safer_bench.networks.images import load_part
+from safer_bench.networks.network import Examples
 from safer_bench.networks.training.corruption import mix_gradients
 from safer_bench.networks.zoo_network import Recipe, ZooNetwork
 from safer_bench.tables import files
@@ -25,7 +26,7 @@ WARM_UP = 0.2  # share of the steps in which the learning rate rises
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One finished epoch: mean training loss, accuracy on ``tune`` (digits: on ``probe``), seconds since the start."""
+    """One finished epoch: mean training loss, accuracy on ``tune`` (digits: on ``calibration``), seconds since the start."""
 
     epoch: int
     loss: float
@@ -70,7 +71,7 @@ class _Run:
         self.model = entry.build().to(memory_format=torch.channels_last)
         self.optimizer = _optimizer(self.model, recipe)
         self.fit = load_part(entry.dataset, "fit")
-        self.held_out = load_part(entry.dataset, "probe" if entry.dataset == "digits" else "tune")
+        self.held_out = load_part(entry.dataset, "calibration" if entry.dataset == "digits" else "tune")
         self.epoch, self.log = 0, []  # type: int, list[Progress]
         if checkpoint.is_file():
             self._restore()
@@ -150,12 +151,12 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=recipe.peak_rate)
 
 
-def _batches(part: Part, recipe: Recipe, generator: torch.Generator) -> Iterator[Part]:
-    images, labels = part
+def _batches(fit: Examples, recipe: Recipe, generator: torch.Generator) -> Iterator[Examples]:
+    images, labels = fit
     order = torch.randperm(len(labels), generator=generator)
     for start in range(0, len(order) - recipe.batch_size + 1, recipe.batch_size):
-        chosen = order[start : start + recipe.batch_size]
-        yield augment(images[chosen], recipe, generator), labels[chosen]
+        rows = order[start : start + recipe.batch_size]
+        yield augment(images[rows], recipe, generator), labels[rows]
 
 
 def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
@@ -172,9 +173,9 @@ def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, part: Part, batch_size: int = 250) -> float:
+def accuracy(model: nn.Module, examples: Examples, batch_size: int = 250) -> float:
     """Return the share of examples that the model, set to evaluation mode, gets right."""
     model.eval()
-    batches = zip(part[0].split(batch_size), part[1].split(batch_size), strict=True)
+    batches = zip(*(tensor.split(batch_size) for tensor in examples), strict=True)
     right = sum(int((model(images).argmax(1) == labels).sum()) for images, labels in batches)
-    return right / len(part[1])
+    return right / len(examples[1])

@@ -10,7 +10,7 @@ import pytest
 from safer_bench.dataset.documents.responsible import statements
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import load_tree
-from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.run import measure_into
 from tests.made_up.networks import tiny_network
 

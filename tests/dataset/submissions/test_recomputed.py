@@ -12,7 +12,7 @@ from safer_bench.dataset.submissions.gather import gather
 from safer_bench.dataset.submissions.recomputed import RECORD, record
 from safer_bench.dataset.submissions.submission import read_submission
 from safer_bench.errors import BadInput
-from safer_bench.measurement.plan import make_protocol
+from safer_bench.measurement.design import make_protocol
 from safer_bench.networks.loading import load_network
 from safer_bench.scoring.write import recompute, write_scores
 from safer_bench.tables import schema

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from safer_bench.dataset.submissions.gather import gather, submission_folders
-from safer_bench.dataset.submissions.submission import BadSubmission, read_submission
+from safer_bench.dataset.submissions.submission import BadSubmission, SubmissionCard, read_submission
 from safer_bench.errors import BadInput
 from safer_bench.evaluation.evaluate import evaluate
 from safer_bench.tables import schema, score_table
@@ -163,6 +163,12 @@ def test_bad_cards_are_named(write, small_tree, card, message):
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize("name", ["calibration_sets", "probe_sets"])
+def test_cards_of_before_call_sets_of_calibration_examples_probe_sets(name):
+    card = SubmissionCard.model_validate({"name": "mine", "criteria": [{"name": "x"}], name: 3})
+    assert card.calibration_sets == 3
+
+
 def test_what_is_no_yaml_is_named(write, small_tree):
     with pytest.raises(BadSubmission, match=r"submission.yaml: no YAML: while parsing a flow sequence"):
         read(write(card="name: [mine"), small_tree)
@@ -262,7 +268,7 @@ def test_a_criterion_with_other_scores_than_the_trees_own_is_refused(write, smal
         read(folder, small_tree)
     assert re.sub(r"'digits_mlp' [\d.]+ in", "'digits_mlp' ... in", str(error.value)) == (
         f"criterion 'l2_norm' scores 'head' of 'digits_mlp' ... in the tree's own scores and 9 in {folder}; if these are two "
-        "criteria, rename the function of one and score it again; if it is one, score it by as many --probe-sets in both"
+        "criteria, rename the function of one and score it again; if it is one, score it by as many --calibration-sets in both"
     )
 
 

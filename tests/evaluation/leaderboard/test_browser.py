@@ -65,7 +65,10 @@ def test_every_column_sorts_both_ways_and_says_so(visit):
         first, order = direction(page, key), names(page)
         page.click(f"[data-sort='{key}']")
         assert {first, direction(page, key)} == {"ascending", "descending"}, key
-        if key not in ("track", "ranks"):  # with ties, which stay in the order of the board
+        if key == "interval":  # "aware" is perfect in every family, which supports none: last, either way
+            assert (order[-1], names(page)[-1]) == ("aware", "aware")
+            assert names(page)[:-1] == order[-2::-1]
+        elif key not in ("track", "ranks"):  # with ties, which stay in the order of the board
             assert names(page) == order[::-1], key
         assert page.locator("th[aria-sort='ascending'], th[aria-sort='descending']").count() == 1
     page.click("[data-sort='name']")
@@ -196,7 +199,15 @@ def test_the_downloaded_table_is_the_one_that_is_shown(visit, tmp_path):
     assert [row["criterion"] for row in rows] == sorted((row["criterion"] for row in rows), key=str.lower)
     assert HOSTILE in [row["criterion"] for row in rows]
     assert {row["board"] for row in rows} == {"made, test"}
-    assert all(float(row["low"]) <= float(row["mean"]) <= float(row["high"]) for row in rows if row["mean"])
+    assert all(float(row["low"]) <= float(row["mean"]) <= float(row["high"]) for row in rows if row["low"])
+    assert {row["criterion"] for row in rows if not row["low"]} == {"aware", "part"}
+
+
+def test_a_mean_without_an_interval_has_a_dash_and_the_page_says_why(visit):
+    page = visit()
+    aware = page.locator("#board tr", has=page.get_by_role("button", name="aware", exact=True)).first
+    assert aware.locator("> *").all_inner_texts()[3] == "\u2013"
+    assert "a dash: the families are too nearly alike for one" in page.locator(".legend").first.inner_text()
 
 
 def test_a_strangers_name_is_text(visit):

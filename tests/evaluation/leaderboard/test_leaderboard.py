@@ -56,7 +56,9 @@ def test_the_spreadsheet_lists_the_boards_by_every_metric(full_page):
             for row in board.rows:
                 found = listed[row.criterion]
                 assert (found["value"] is None) == (row.value is None)
-                assert row.value is None or found["value"] == pytest.approx(row.value, abs=0.0011)
+                assert row.value is None or found["value"] == round(row.value, 9)
+                assert (found["low"], found["high"]) == (row.interval or (None, None))
+                assert found["ceiling"] == (None if board.ceiling.value is None else round(board.ceiling.value, 9))
                 assert (found["best_rank"], found["worst_rank"]) == (row.ranks or (None, None))
                 assert found["undefined_cells"] == row.n_undefined
                 assert (found["ceiling_note"] or "") == board.ceiling_note

@@ -5,11 +5,15 @@ import json
 import pyarrow.compute as pc
 import pytest
 
+import safer_bench as sb
 from safer_bench.evaluation.boards import boards
 from safer_bench.evaluation.leaderboard.numbers import thousandths
 from safer_bench.evaluation.leaderboard.page import Extras, make_page, script_json
 from safer_bench.evaluation.leaderboard.panels import mean_costs, score_ranks, true_areas
+from safer_bench.metrics import spearman
 from safer_bench.tables import schema
+from safer_bench.tables.facts import read_facts
+from safer_bench.tables.score_table import from_mapping
 from tests.made_up.boards import HOSTILE, everything
 
 
@@ -98,20 +102,21 @@ def test_cells_tell_undefined_from_not_scored(data):
 
 def test_true_areas_are_in_order_of_first_use():
     truth, _, _ = everything()
-    found = true_areas(truth, ["noise"])["test0a"]
+    facts = read_facts(truth)
+    found, noise = true_areas(truth, facts)["test0a"], list(facts.levels).index("noise")
     assert found["layers"] == [f"layer{i}" for i in range(12)]
     wanted = {
         row["layer"]: thousandths(row["value"])
         for row in truth["layer_sensitivity"].to_pylist()
         if (row["network"], row["perturbation"], row["summary"]) == ("test0a", "noise", "area")
     }
-    assert dict(zip(found["layers"], found["areas"][0], strict=True)) == wanted
-    assert found["reliability"] == [300]
+    assert dict(zip(found["layers"], found["areas"][noise], strict=True)) == wanted
+    assert found["reliability"][noise] == 300
 
 
 def test_scores_become_ranks_within_a_network_ties_at_their_mean():
     truth, _, extras = everything()
-    found, left_out = score_ranks(extras["scores"], truth, [("constant", "blind"), ("parameters", "blind")])
+    found, left_out = score_ranks(extras["scores"], read_facts(truth), [("constant", "blind"), ("parameters", "blind")])
     assert found["test0a"]["0"] == {"all": [6.5] * 12}
     assert sorted(found["test0a"]["1"]["all"]) == list(range(1, 13))
     assert left_out == []
@@ -123,8 +128,8 @@ def test_scores_of_any_size_are_ranked(factor, entry):
     truth, _, extras = everything()
     plain = extras["scores"].filter(pc.field("criterion") == entry[0]).to_pylist()
     scaled = schema.build("scores", [row | {"score": row["score"] * factor} for row in plain])
-    found, _ = score_ranks(scaled, truth, [entry])
-    assert found == score_ranks(extras["scores"], truth, [entry])[0]
+    found, _ = score_ranks(scaled, read_facts(truth), [entry])
+    assert found == score_ranks(extras["scores"], read_facts(truth), [entry])[0]
 
 
 def test_layers_that_are_tied_at_every_level_are_tied_in_rank():
@@ -136,7 +141,7 @@ def test_layers_that_are_tied_at_every_level_are_tied_in_rank():
         for level in (1.0, 2.0)
     ]
     rows[::2] = rows[::2][::-1]
-    found, _ = score_ranks(schema.build("scores", rows), truth, [("a", "level_aware")])
+    found, _ = score_ranks(schema.build("scores", rows), read_facts(truth), [("a", "level_aware")])
     assert found["test0a"]["0"] == {"0": [6.5] * 12}
 
 
@@ -151,13 +156,41 @@ def test_levels_are_averaged_as_in_the_area_before_ranking():
         for level, slope in ((1.0, -9.0), (2.0, 2.0), (10.0, 2.0))
     ]
     truth = truth | {"perturbations": schema.build("perturbations", kinds)}
-    found, _ = score_ranks(schema.build("scores", rows), truth, [("a", "level_aware")])
+    found, _ = score_ranks(schema.build("scores", rows), read_facts(truth), [("a", "level_aware")])
     assert found["test0a"]["0"] == {"0": list(range(1, 13))}
+
+
+@pytest.mark.parametrize("track", ["perturbation_aware", "level_aware"])
+def test_the_page_ranks_what_the_judge_ranks_to_the_last_digit(track):
+    """0.5 and 0.5 + 2e-13 were tied on the page, and not for the judge, where levels are not averaged."""
+    truth, _, _ = everything()
+    keys = [("noise",)] if track == "perturbation_aware" else [("noise", level) for level in (1.0, 2.0)]
+    nearly = (0.5, 0.5 + 2e-13, 0.1)
+    scores = {
+        (row["network"], row["layer"], *key): nearly[row["layer_index"] % 3] + row["layer_index"] // 3
+        for row in truth["layers"].to_pylist()
+        for key in keys
+    }
+    facts = read_facts(truth)
+    table = from_mapping("a", scores, facts)
+    results = sb.evaluate(truth, table)
+    page = make_page(results, truth, Extras(scores=table)).data
+    position = str(page["scored"].index(("a", track)))
+    judged = results.filter((pc.field("criterion") == "a") & (pc.field("metric") == "spearman")).to_pylist()
+    judged = {row["network"]: row["value"] for row in judged if (row["perturbation"], row["summary"]) == ("noise", "area")}
+    areas = truth["layer_sensitivity"].filter((pc.field("perturbation") == "noise") & (pc.field("summary") == "area"))
+    for network, layers in facts.layers.items():
+        [ranks] = page["scores"][network][position].values()
+        true = {row["layer"]: row["value"] for row in areas.to_pylist() if row["network"] == network}
+        assert judged[network] == pytest.approx(spearman(truth=[true[name] for name in layers], scores=ranks), abs=1e-9)
+        assert (ranks == sorted(set(ranks), key=ranks.index)) == (track == "perturbation_aware")
 
 
 def test_aware_scores_over_the_limit_are_left_out_and_named():
     truth, _, extras = everything()
-    found, left_out = score_ranks(extras["scores"], truth, [("aware", "perturbation_aware"), ("good", "blind")], limit=100)
+    found, left_out = score_ranks(
+        extras["scores"], read_facts(truth), [("aware", "perturbation_aware"), ("good", "blind")], limit=100
+    )
     assert left_out == ["aware"]
     assert set(found["test0a"]) == {"1"}
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.answers.tuning import Pace
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Probe
 from safer_bench.measurement.rows import Weights
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network

@@ -8,10 +8,10 @@ from torch import nn
 from safer_bench.measurement import fast_answers
 from safer_bench.measurement.answers import settle as settle_module
 from safer_bench.measurement.answers.canonical import NO_CLASS, judge
-from safer_bench.measurement.answers.settle import Arithmetic, Bands, Rung, in_doubt, largest_spread, settle
+from safer_bench.measurement.answers.settle import Arithmetic, Bands, Rung, in_doubt, largest_range, settle
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plain import PlainEngine
-from safer_bench.measurement.plan import Probe
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
 
@@ -206,11 +206,11 @@ def test_a_margin_must_exceed_the_band():
     assert in_doubt(1e9 + logits[:1], 0.0).tolist() == [True]
 
 
-def test_the_spread_is_the_largest_error_in_a_difference_of_two_logits():
+def test_the_range_is_the_largest_error_in_a_difference_of_two_logits():
     exact = np.zeros((3, 3))
     error = np.array([[1.0, 1.0, 1.0], [0.0, -1.0, 2.0], [0.5, 0.0, 0.0]])
-    assert largest_spread(exact + error, exact) == 3.0
-    assert largest_spread(exact[:0], exact[:0]) == np.inf
+    assert largest_range(exact + error, exact) == 3.0
+    assert largest_range(exact[:0], exact[:0]) == np.inf
 
 
 class Coarse(nn.Module):
@@ -255,7 +255,7 @@ def counts(rows):
 
 def test_a_networks_counts_are_wrong_where_the_band_is_too_small(coarse, probes, expected, monkeypatch):
     """What doubt and audit find would widen it; here both are made blind."""
-    monkeypatch.setattr(settle_module, "largest_spread", lambda logits, better: 0.0)
+    monkeypatch.setattr(settle_module, "largest_range", lambda logits, better: 0.0)
     monkeypatch.setattr(fast_answers, "FLOAT32", Arithmetic("float32", factor=1.0, n_sample=4, audit=0.01))
     engine = Engine(coarse)
     wrong = [found != right for found, right in zip(counts(engine.measure(probes)), expected, strict=True)]
@@ -284,7 +284,7 @@ def test_draws_before_the_one_that_widened_the_band_are_settled_again(coarse, pr
     def blind_at_first(ladder, rows, bands, random):
         with monkeypatch.context() as patch:
             if not bands.n_settled:
-                patch.setattr(settle_module, "largest_spread", lambda logits, better: 0.0)
+                patch.setattr(settle_module, "largest_range", lambda logits, better: 0.0)
             return settle(ladder, rows, bands, random)
 
     engine = Engine(coarse)

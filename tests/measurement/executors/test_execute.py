@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from safer_bench.errors import BadInput, UnknownName
+from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.executors import process
 from safer_bench.measurement.executors.lanes import Lanes
 from safer_bench.measurement.measure import measure
-from safer_bench.measurement.plan import make_protocol
 from safer_bench.measurement.run import measure_into
 from safer_bench.measurement.work import Worker, job_of
 from safer_bench.networks.loading import load_network

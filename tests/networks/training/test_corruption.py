@@ -92,7 +92,7 @@ def trained(corruption, folder):
     recipe = replace(DIGITS.recipe, epochs=30, corruption=corruption)
     path = train(replace(DIGITS, recipe=recipe), folder)
     model = weights.load_weights_file(path, DIGITS.build(), recipe.sha256)
-    held_out = load_part("digits", "probe")
+    held_out = load_part("digits", "calibration")
     indicator = score("corruption_indicator_l2", Network(model, *held_out), *held_out)
     return sum(indicator.values()) / len(indicator), accuracy(model, held_out)
 

@@ -12,7 +12,7 @@ from safer_bench.errors import BadInput, MissingData
 from safer_bench.networks import weights
 from safer_bench.networks.loading import untrained_networks, zoo_networks
 from safer_bench.networks.training import final
-from safer_bench.networks.training.card import write_card
+from safer_bench.networks.training.model_card import write_card
 from safer_bench.networks.training.train import accuracy, augment, learning_rate, train
 from tests.conftest import ROOT
 

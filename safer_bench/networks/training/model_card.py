@@ -14,6 +14,9 @@ from safer_bench.networks.weights import n_parameters
 from safer_bench.networks.zoo_network import ZooNetwork
 from safer_bench.tables import files
 
+# What parts.json, which is published and keeps its bytes, and the text below call a part of another name here.
+PUBLISHED = {"calibration": "probe"}
+
 HEAD = """---
 license: apache-2.0
 library_name: safer-bench
@@ -62,10 +65,16 @@ def write_card(folder: Path) -> None:
     rows = {role: [_row(entry, folder, accuracies) for entry in entries if entry.role == role] for role in ("zoo", "twin")}
     twins = TWINS + HEADER + "".join(rows["twin"]) if rows["twin"] else ""
     files.write_text(folder / "README.md", HEAD + HEADER + "".join(rows["zoo"]) + twins)
-    parts = {dataset: {part: found.tolist() for part, found in part_indices(dataset).items()} for dataset in SOURCES}
-    for part in ("fit", "evaluation", "budget"):  # fit is the rest of the training images, the others are ranges
-        parts["fashion_mnist"].pop(part)
-    files.write_text(folder / "parts.json", json.dumps(parts) + "\n")
+    files.write_text(folder / "parts.json", json.dumps({dataset: _published_parts(dataset) for dataset in SOURCES}) + "\n")
+
+
+def _published_parts(dataset: str) -> dict[str, list[int]]:
+    """Return the indices of a dataset's parts by their published names."""
+    parts = {PUBLISHED.get(part, part): indices.tolist() for part, indices in part_indices(dataset).items()}
+    if dataset == "fashion_mnist":
+        for part in ("fit", "evaluation", "budget"):  # fit is the rest of the training images, the others are ranges
+            parts.pop(part)
+    return parts
 
 
 def _row(entry: ZooNetwork, folder: Path, accuracies: dict[str, dict[str, Any]]) -> str:

@@ -96,16 +96,16 @@ def make_protocol(
         UnknownName: no perturbation has that name.
         BadInput: levels that are no numbers, a perturbation named twice, fewer than one draw.
     """
-    chosen_specs = tuple(map(_spec, specs or perturbations()))
-    chosen = tuple(parse_perturbation(spec) for spec in chosen_specs)
-    names = [entry.name for entry, _ in chosen]
+    readable = tuple(map(_spec, specs or perturbations()))
+    parsed = tuple(parse_perturbation(spec) for spec in readable)
+    names = [entry.name for entry, _ in parsed]
     if len(set(names)) < len(names):
         raise BadInput(f"a perturbation is named twice: {', '.join(names)}; give all its levels at once")
     if isinstance(draws, int) and draws < 1:
         raise BadInput(f"{draws} draws; expected at least one")
     if first_draw < 0:
         raise BadInput(f"first draw {first_draw}; draws are counted from 0")
-    return Protocol(chosen_specs, chosen, draws, n_examples, seed, first_draw)
+    return Protocol(readable, parsed, draws, n_examples, seed, first_draw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +122,10 @@ class Shard:
         Raises:
             BadInput: another form, or a number that is not from 1 to n.
         """
-        found = re.fullmatch(r"(\d+)/(\d+)", text)
-        if not found or not 1 <= int(found[1]) <= int(found[2]):
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        if not match or not 1 <= int(match[1]) <= int(match[2]):
             raise BadInput(f"shard {text!r}; expected i/n with i from 1 to n, such as 1/4")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     def stretch(self, n: int) -> tuple[int, int]:
         """Return first and last (exclusive) of this share of n things."""
@@ -141,7 +141,7 @@ class WorkUnit:
     probes: tuple[Probe, ...]
 
 
-class Plan:
+class Design:
     """The work units of one network, slice by slice and layer by layer: the order in which least is computed again.
 
     Args:
@@ -154,17 +154,17 @@ class Plan:
 
     def __init__(self, network: Network, protocol: Protocol) -> None:
         self.network = network
-        self._cells: dict[tuple[int, int], list[tuple[Perturbation, float, int]]] = {}
+        self._conditions: dict[tuple[int, int], list[tuple[Perturbation, float, int]]] = {}
         for entry, levels in protocol.perturbations:
             for level in levels:
                 for draw in protocol.draws_of(network.name, entry, level):
-                    self._cells.setdefault(protocol.slice_of(network, draw), []).append((entry, level, draw))
-        self.slices = sorted(self._cells)
+                    self._conditions.setdefault(protocol.slice_of(network, draw), []).append((entry, level, draw))
+        self.slices = sorted(self._conditions)
         self._sizes = dict(self.slices)
 
     def n_probes(self, start: int) -> int:
         """Return the number of probes of each unit on a slice."""
-        return len(self._cells[start, self._sizes[start]])
+        return len(self._conditions[start, self._sizes[start]])
 
     def places(self) -> Iterator[tuple[int, Layer]]:
         """Yield (first example, layer) of each unit in order, without its probes."""
@@ -177,8 +177,8 @@ class Plan:
     def unit(self, start: int, layer: Layer) -> WorkUnit:
         """Return one unit."""
         n_examples = self._sizes[start]
-        cells = self._cells[start, n_examples]
-        return WorkUnit(layer, start, tuple(Probe(layer, *cell, start, n_examples) for cell in cells))
+        conditions = self._conditions[start, n_examples]
+        return WorkUnit(layer, start, tuple(Probe(layer, *condition, start, n_examples) for condition in conditions))
 
     def work(self, start: int, layer: Layer) -> float:
         """Return how much work a unit is, in multiply-accumulates: its probes run the layer and all that follow.
@@ -194,14 +194,14 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
     """Refuse what could not be measured, before anything is.
 
     Raises:
-        BadInput: no layers, no probes, more examples or draws than there are, no probe examples for gradients, a model that
-            fails in float64, or one that answers the same images differently each time.
+        BadInput: no layers, no probes, more examples or draws than there are, no calibration examples for gradients, a
+            model that fails in float64, or one that answers the same images differently each time.
     """
     if not network.layers:
         raise BadInput(
             f"network {network.name!r} has no layers: no weight of a convolution, linear layer or embedding is used"
         )
-    if not Plan(network, protocol).slices:
+    if not Design(network, protocol).slices:
         raise BadInput("nothing to measure: further draws of deterministic perturbations would repeat the first")
     check_answers(network)
     stops = [
@@ -213,6 +213,9 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
     if not stops:
         return
     if max(stops) > N_PARTS:
-        raise BadInput(f"gradient perturbations have {N_PARTS} different draws, one for each part of the probe examples")
-    if len(network.probe[1]) < N_PARTS:
-        raise BadInput(f"network {network.name!r}: {len(network.probe[1])} probe examples, expected at least {N_PARTS}")
+        raise BadInput(
+            f"gradient perturbations have {N_PARTS} different draws, one for each part of the calibration examples"
+        )
+    n_calibration = len(network.calibration[1])
+    if n_calibration < N_PARTS:
+        raise BadInput(f"network {network.name!r}: {n_calibration} calibration examples, expected at least {N_PARTS}")

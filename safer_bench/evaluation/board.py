@@ -1,0 +1,114 @@
+"""What a board is: its rows, and what it can and cannot tell in words; no I/O."""
+
+from dataclasses import dataclass, field
+
+from safer_bench.evaluation.bootstrap import MIN_FAMILIES
+
+Entry = tuple[str, str]  # (criterion, track)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A criterion's mean minus another's, with the interval that holds for all differences of the board at once.
+
+    The interval is None where the families' differences, or resamples of them, do not spread.
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRow:
+    """One criterion on one board.
+
+    Attributes:
+        criterion: its name.
+        track: what it sees.
+        value: mean over families; None where it did not score every network and perturbation.
+        by_network: mean over perturbations for each network it scored.
+        by_family: mean over networks for each family it scored.
+        n_undefined: cells without a value (a constant score or truth), counted as 0.
+        n_cells: all cells.
+        limits: least and greatest possible mean of each of these families.
+        interval: 95 % interval of ``value``; None where families are too few, or too nearly alike to support one.
+        ranks: best and worst rank within the track that the data allow; None likewise, and for replicates.
+        against: ``{criterion: difference}``, the declared comparisons; empty likewise.
+    """
+
+    criterion: str
+    track: str
+    value: float | None
+    by_network: dict[str, float]
+    by_family: dict[str, float]
+    limits: tuple[list[float], list[float]]
+    n_undefined: int
+    n_cells: int
+    interval: tuple[float, float] | None = None
+    ranks: tuple[int, int] | None = None
+    against: dict[str, Difference] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One board: a dataset, a split, a metric, a size class of networks, and the cells of a scope.
+
+    Attributes:
+        dataset, split, metric: what it is about.
+        headline: its networks have ten layers or more.
+        families: family of each network.
+        rows: by track, within it by falling value, unranked ones last.
+        ceiling: what the noise-free truth would reach, averaged like a criterion over the ``ceiling.n_cells`` cells
+            that have one; without a value where these are less than half of the board's.
+        gate: reliability that its cells reach; 0: all.
+        n_cells: networks under perturbations that it averages.
+        n_left_out: those whose reliability is under the gate.
+    """
+
+    dataset: str
+    split: str
+    metric: str
+    headline: bool
+    families: dict[str, str]
+    rows: tuple[BoardRow, ...]
+    ceiling: BoardRow
+    gate: float = 0.0
+    n_cells: int = 0
+    n_left_out: int = 0
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether there are families enough for intervals and ranks."""
+        return len(set(self.families.values())) >= MIN_FAMILIES
+
+    @property
+    def note(self) -> str:
+        """What the board can and cannot tell."""
+        n_families, n_networks = len(set(self.families.values())), len(self.families)
+        if self.has_intervals:
+            return (
+                f"{n_networks} networks of {n_families} families. Intervals: 95 %, each by itself. Ranks within a track and "
+                f"differences: 95 % for all at once.{self._gated}"
+            )
+        return (
+            f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "
+            f"for an interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of "
+            f"criteria.{self._gated}"
+        )
+
+    @property
+    def ceiling_note(self) -> str:
+        """Which part of the cells the ceiling is of, or why there is none; empty where it is of all."""
+        part = f"{self.ceiling.n_cells} of {self.n_cells} cells"
+        if self.ceiling.value is None:
+            return f"none: {part} have one"
+        return "" if self.ceiling.n_cells == self.n_cells else f"over {part}"
+
+    @property
+    def _gated(self) -> str:
+        if self.gate <= 0.0:
+            return ""
+        return (
+            f" {self.n_left_out} of {self.n_cells + self.n_left_out} cells (network, perturbation) are left out: their "
+            f"reliability is under {self.gate:g} or unknown."
+        )
