@@ -52,6 +52,12 @@ def test_a_criterion_that_scores_only_some_networks_is_shown_last_and_not_ranked
     assert [(row.criterion, row.value) for row in board.rows] == [("mine", -0.5), ("part", None)]
 
 
+def test_rows_fall_by_value_a_mean_of_zero_among_them_and_equals_by_name():
+    values = {"zero": 0.0, "little": 0.03, "under": -0.03, "also_zero": 0.0}
+    board = boards(pa.concat_tables([results(everywhere(value), name) for name, value in values.items()]), TRUTH)[0]
+    assert [row.criterion for row in board.rows] == ["little", "also_zero", "zero", "under"]
+
+
 def test_a_criterion_that_scores_only_some_perturbations_is_not_ranked():
     part = results({key: 1.0 for key in everywhere(1.0) if key[1] == "noise"}, "part")
     board = boards(pa.concat_tables([results(everywhere(-0.5)), part]), TRUTH)[0]
