@@ -51,6 +51,11 @@ def test_standard_errors_of_levels_that_differ_in_draws(design):
     assert np.sqrt(np.mean(squared, axis=0)) == pytest.approx(np.std(found, axis=0), rel=0.2)
 
 
+def test_two_draws_of_examples_of_their_own_have_half_of_their_difference_as_error():
+    level = np.array([[[1, 1, 1, 0]], [[0, -1, 1, 0]]], np.int8)  # means 3/4 and 0
+    assert standard_errors([level], np.ones(1), np.array([0, 4]), deterministic=False) == pytest.approx([3 / 8], abs=1e-12)
+
+
 def test_a_level_of_weight_zero_does_not_count():
     (changes,), slices = simulate(np.random.default_rng(6), 4, 50, shared=True)
     alone = standard_errors([changes], np.ones(1), slices, deterministic=False)
