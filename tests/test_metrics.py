@@ -64,6 +64,14 @@ def test_overlap_is_undefined_above_half_of_the_layers():
     assert isnan(chance_corrected_overlap(truth=np.arange(5.0), scores=np.arange(5.0), k=3))
 
 
+def test_half_of_the_layers_still_have_an_overlap():
+    """Five of ten: four hits are (0.8 - 0.5) / (1 - 0.5)."""
+    scores = np.array([0, 1, 2, 3, 9, 4, 5, 6, 7, 8.0])
+    assert chance_corrected_overlap(truth=np.arange(10.0), scores=scores, k=5) == pytest.approx(0.6)
+    half = np.arange(10.0)
+    assert protected_gain(half_a=half, half_b=half, errors=np.full(10, 1e-3), scores=half, k=5) == pytest.approx(1.0)
+
+
 def test_lists_are_as_good_as_arrays():
     truth, scores = [0.1, 0.4, 0.3], [1, 3, 2]
     assert spearman(truth=truth, scores=scores) == 1.0
@@ -161,6 +169,35 @@ def test_what_is_given_explains_itself_in_full():
     given = np.stack([np.arange(12.0), np.arange(12.0)[::-1] ** 2])
     assert isnan(partial_spearman(truth=np.sin(np.arange(12.0)), scores=np.exp(given[0]), given=given))
     assert isnan(partial_spearman(truth=np.arange(4.0), scores=np.array([2.0, 1, 4, 3]), given=given[:, :4]))
+
+
+def test_what_several_given_explain_together_is_undefined_though_rounding_leaves_a_rest():
+    """Four groups of layers by three indicators of them, whatever order the groups come in."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        group = np.repeat(np.arange(4), [4, 5, 7, 9])[rng.permutation(25)]
+        given = np.array([group == each for each in range(3)], dtype=float)
+        explained, free = rng.permutation(4)[group].astype(float), rng.normal(size=25)
+        assert isnan(partial_spearman(truth=free, scores=explained, given=given))
+        assert isnan(partial_spearman(truth=explained, scores=explained, given=given))
+
+
+def test_layers_of_equal_size_are_as_if_their_size_were_not_given():
+    truth, scores, depth = np.random.default_rng(2).normal(size=(3, 12))
+    expected = partial_spearman(truth=truth, scores=scores, given=depth[None])
+    for given in (np.stack([np.ones(12), depth]), np.stack([depth, np.ones(12)])):
+        assert partial_spearman(truth=truth, scores=scores, given=given) == pytest.approx(expected)
+
+
+def test_the_truth_itself_has_partial_one_and_too_few_layers_none():
+    """With two given, four layers leave one degree of freedom, in which all is 1 or -1."""
+    truth, *given = np.random.default_rng(3).normal(size=(3, 12))
+    for sign in (1.0, -1.0):
+        assert partial_spearman(truth=truth, scores=sign * truth, given=given) == pytest.approx(sign)
+    five = np.array([[1.0, 2, 3, 4, 5], [2, 1, 5, 3, 4]])
+    assert np.isfinite(partial_spearman(truth=np.array([5.0, 1, 2, 4, 3]), scores=np.array([1.0, 3, 2, 5, 4]), given=five))
+    four = np.array([[1.0, 2, 3, 4], [2, 1, 3, 4]])
+    assert isnan(partial_spearman(truth=np.array([4.0, 1, 2, 3]), scores=np.array([1.0, 3, 2, 4]), given=four))
 
 
 @pytest.mark.parametrize("n_given", [1, 2, 3])

@@ -73,6 +73,14 @@ def test_a_fit_tells_correlation_slope_and_what_the_sums_explain():
     assert (noisy.network, noisy.perturbation, noisy.level, noisy.n_sets) == ("net", "quantize", 4.0, 50)
 
 
+def test_sets_that_lose_alike_have_no_fit_and_those_that_gain_have_one():
+    total = -np.random.default_rng(4).random(50)  # noise may help: a drop below 0
+    (gains,) = made(total, 0.5 * total)
+    assert (gains.correlation, gains.slope) == pytest.approx((1.0, 0.5))
+    (alike,) = made(total, np.full(50, -0.1))
+    assert np.isnan([alike.correlation, alike.slope, alike.explained]).all()
+
+
 def test_where_nothing_is_lost_there_is_no_fit():
     (flat,) = made(np.zeros(50), np.zeros(50))
     assert np.isnan([flat.correlation, flat.slope, flat.explained]).all()

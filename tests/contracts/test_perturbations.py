@@ -66,6 +66,11 @@ def test_every_level_changes_something(entry):
 
 
 @each
+def test_its_own_levels_can_be_asked_for_and_come_mild_to_severe(entry):
+    assert entry.ordered(entry.levels[::-1]) == entry.levels
+
+
+@each
 def test_weights_are_pinned_to_the_bit(entry):
     """Another digest here means other weights in the truth: raise the protocol number and measure everything again."""
     golden = json.loads(GOLDEN.read_text())

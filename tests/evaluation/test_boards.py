@@ -52,6 +52,12 @@ def test_a_criterion_that_scores_only_some_networks_is_shown_last_and_not_ranked
     assert [(row.criterion, row.value) for row in board.rows] == [("mine", -0.5), ("part", None)]
 
 
+def test_rows_fall_by_value_a_mean_of_zero_among_them_and_equals_by_name():
+    values = {"zero": 0.0, "little": 0.03, "under": -0.03, "also_zero": 0.0}
+    board = boards(pa.concat_tables([results(everywhere(value), name) for name, value in values.items()]), TRUTH)[0]
+    assert [row.criterion for row in board.rows] == ["little", "also_zero", "zero", "under"]
+
+
 def test_a_criterion_that_scores_only_some_perturbations_is_not_ranked():
     part = results({key: 1.0 for key in everywhere(1.0) if key[1] == "noise"}, "part")
     board = boards(pa.concat_tables([results(everywhere(-0.5)), part]), TRUTH)[0]
@@ -212,6 +218,21 @@ def test_a_gate_leaves_out_cells_and_says_how_many():
     )
     assert boards(found, truth, gate=0.95) == ()
     assert boards(found, truth)[0].n_left_out == 0
+
+
+def test_a_cell_at_the_gate_itself_passes_it_and_no_gate_above_zero_lets_the_unknown_pass():
+    truth = scoped_truth({("a1", "noise", None): 0.5, ("b1", "noise", None): 0.0})
+    found = results({(network, "noise"): 0.1 for network in NETWORKS})
+    assert [boards(found, truth, gate=gate)[0].n_left_out for gate in (0.0, 0.01, 0.5)] == [0, 2, 2]
+    assert boards(found, truth, gate=0.5)[0].families == {"a1": "a"}
+
+
+def test_perturbations_of_one_level_each_have_no_rank_of_levels():
+    single = [row | {"levels": [1.0]} for row in TRUTH["perturbations"].to_pylist()]
+    truth = TRUTH | {"perturbations": schema.build("perturbations", single)}
+    with pytest.raises(BadInput) as error:
+        boards(results(everywhere(0.5)), truth, level_rank=1)
+    assert str(error.value) == "level rank 1; expected 1, the mildest, to 0"
 
 
 def test_a_gate_at_levels_looks_at_the_levels_own_reliability():

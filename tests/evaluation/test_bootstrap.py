@@ -124,6 +124,16 @@ def test_families_that_are_all_alike_have_no_interval_and_zeros_are_known():
     assert np.isnan(intervals(values)[0][2]), "a third of the resamples leave the only other family out"
 
 
+@pytest.mark.parametrize("function", [intervals, simultaneous_intervals])
+def test_equal_values_below_zero_tell_no_more_than_those_above(function):
+    """The mean of seven times -0.1 is another number by its last bit."""
+    assert np.mean([-0.1] * 7) != -0.1
+    values = np.array([[-0.1] * 7, [-0.3] * 7, [-0.7] * 7])
+    for row in values:
+        assert np.isnan(function(row[None])).all()
+        assert np.isnan(function(-row[None])).all()
+
+
 def test_equal_criteria_share_their_ranks():
     same = np.random.default_rng(0).normal(size=7)
     best, worst = rank_intervals(np.stack([same, same + 1e-15, same]))

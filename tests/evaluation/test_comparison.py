@@ -46,6 +46,11 @@ def test_pairing_narrows_the_interval_of_criteria_that_agree():
     assert widths[0] < widths[1] / 2
 
 
+def test_six_families_are_enough_for_intervals():
+    found = compare(*results_of(6), "good", "bad")
+    assert all(len(each.by_family) == 6 and each.interval is not None for each in found)
+
+
 def test_five_families_have_differences_without_intervals():
     found = compare(*results_of(5), "good", "bad")
     assert {each.interval for each in found} == {None}

@@ -8,6 +8,7 @@ from safer_bench.metrics import spearman
 from safer_bench.stream import Stream
 from safer_bench.truth.area import area_weights
 from safer_bench.truth.reliability import random_halves, split_half_reliability
+from safer_bench.truth.standard_errors import standard_errors
 
 WEIGHTS = area_weights(np.array([0.01, 0.03, 0.1, 0.3, 1.0]), "log10")
 N_EXAMPLES, MOST = 16, 64
@@ -75,6 +76,25 @@ def test_noise_of_examples_that_all_draws_share_is_told_and_not_drawn_away():
     found = allocate(changes, np.ones(1), np.zeros(4, int), 0.95, 10)
     assert found.draws == (10,)
     assert found.expected < 0.8
+
+
+def test_twice_the_pilots_draws_promise_half_of_the_noise_of_draws_and_all_of_the_examples():
+    """Layers as far apart as measured, less the noise; two measurements with the errors that remain, simulated anew."""
+    rng, n_layers, weights = np.random.default_rng(8), 12, np.array([0.3, 0.7])
+    shared, luck = rng.normal(0, 0.3, (n_layers, N_EXAMPLES)), rng.normal(0, 0.2, (2, 4, n_layers, 1))
+    changes = list(
+        np.linspace(0.0, 0.9, n_layers)[:, None] + shared + luck + rng.normal(0, 0.1, (2, 4, n_layers, N_EXAMPLES))
+    )
+    means = sum(weight * level.mean((0, 2)) for weight, level in zip(weights, changes, strict=True))
+    noise = standard_errors(changes, weights, np.zeros(4, int), deterministic=False) ** 2
+    of_draws = sum(weight**2 * level.mean(2).var(0, ddof=1) for weight, level in zip(weights, changes, strict=True)) / 4
+    left = of_draws / 2 + np.maximum(noise - of_draws, 0.0)
+    layers = means * np.sqrt(1.0 - np.mean(noise) / means.var(ddof=1))
+    measured = layers + np.sqrt(left) * rng.normal(size=(2, 4000, n_layers))
+    expected = np.mean(spearman(truth=measured[0], scores=measured[1]))
+    found = allocate(changes, weights, np.zeros(4, int), 0.999, 8)
+    assert found.draws == (8, 8)
+    assert found.expected == pytest.approx(expected, abs=0.01)
 
 
 def test_layers_that_do_not_differ_get_the_most_draws_and_no_promise():

@@ -30,6 +30,17 @@ def test_halves_share_neither_draws_nor_examples():
     assert set((a[:, 0, 0] > 0).astype(int) + (b[:, 0, 0] > 0)) == {1}
 
 
+@pytest.mark.parametrize("n_draws", [1, 4])
+def test_halves_of_the_same_examples_are_means_over_their_own_draws_and_examples(n_draws):
+    """A half that also held the other's examples would agree with it by itself."""
+    ones = np.ones((n_draws, 1, 10), np.int8)
+    assert all(np.all(half == 1.0) for half in random_halves([ones], np.zeros(n_draws, int), Stream("t"), 20))
+    level = np.random.default_rng(0).integers(-1, 2, (1, 3, 10), np.int8).repeat(n_draws, 0)  # draws that are alike
+    a, b = random_halves([level], np.zeros(n_draws, int), Stream("t"), 20)
+    assert a + b == pytest.approx(np.broadcast_to(2 * level.mean((0, 2)), a.shape))
+    assert len(np.unique(a[:, 0, 0])) > 1
+
+
 def test_slices_that_several_draws_saw_are_halved_whole():
     """Halving draws and examples both once left each half a quarter of what there was."""
     changes = [np.ones((6, 1, 10), np.int8) * (10 ** np.array([0, 1, 2, 0, 1, 2]))[:, None, None].astype(np.int8)]

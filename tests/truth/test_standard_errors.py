@@ -1,5 +1,7 @@
 """Standard errors, against the spread of measurements simulated again, and against each other."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,20 @@ def test_standard_errors_are_the_spread_over_new_draws_and_new_examples(shared):
     true = np.std([changes[0].mean((0, 2)) for changes, _ in runs], axis=0)
     squared = [standard_errors(changes, np.ones(1), slices, deterministic=False) ** 2 for changes, slices in runs]
     assert np.sqrt(np.mean(squared, axis=0)) == pytest.approx(true, rel=0.12)
+
+
+def test_a_crossed_table_has_the_error_of_its_analysis_of_variance_by_hand():
+    """Three draws of the same four examples, in twelfths: draws 26, examples 3, rest 30, with 2, 3 and 6 degrees of freedom.
+
+    Mean squares 13/12, 1/12 and 5/12; the mean's variance is (13/12 + 1/12 - 5/12) / 12 = 1/16 (Searle, Casella, McCulloch
+    1992, chapter 4).
+    """
+    table = np.array([[1, 1, 1, 1], [1, 0, 0, -1], [0, 1, 1, 1]], np.int8)
+    rows, columns, cells = (Fraction(int((table.sum(axis) ** 2).sum()), n) for axis, n in ((1, 4), (0, 3), ((), 1)))
+    mean = Fraction(7**2, 12)
+    assert [rows - mean, columns - mean, cells - rows - columns + mean] == [Fraction(n, 12) for n in (26, 3, 30)]
+    errors = standard_errors([table[:, None]], np.ones(1), np.zeros(3, int), deterministic=False)
+    assert errors == pytest.approx([1 / 4], abs=1e-12)
 
 
 @pytest.mark.parametrize("design", ["shared", "apart", "slices"])
@@ -35,12 +51,37 @@ def test_standard_errors_of_levels_that_differ_in_draws(design):
     assert np.sqrt(np.mean(squared, axis=0)) == pytest.approx(np.std(found, axis=0), rel=0.2)
 
 
+def test_two_draws_of_examples_of_their_own_have_half_of_their_difference_as_error():
+    level = np.array([[[1, 1, 1, 0]], [[0, -1, 1, 0]]], np.int8)  # means 3/4 and 0
+    assert standard_errors([level], np.ones(1), np.array([0, 4]), deterministic=False) == pytest.approx([3 / 8], abs=1e-12)
+
+
 def test_a_level_of_weight_zero_does_not_count():
     (changes,), slices = simulate(np.random.default_rng(6), 4, 50, shared=True)
     alone = standard_errors([changes], np.ones(1), slices, deterministic=False)
     beside = standard_errors([changes, changes[:1]], np.array([1.0, 0.0]), slices, deterministic=False)
     assert np.array_equal(alone, beside)
     assert np.isfinite(alone).all()
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_level_that_changes_nothing_adds_no_error_and_takes_none_away(deterministic):
+    (changes,), slices = simulate(np.random.default_rng(7), 1 if deterministic else 4, 50, shared=True)
+    alone = standard_errors([changes], np.ones(1), slices, deterministic=deterministic)
+    halved = StandardErrors([0 * changes, changes], slices, deterministic=deterministic).of(np.array([0.5, 0.5]))
+    assert halved == pytest.approx(alone / 2, rel=1e-9)
+    assert (alone > 0.01).all()
+    assert not StandardErrors([0 * changes], slices, deterministic=deterministic).of(np.ones(1)).any()
+
+
+@pytest.mark.parametrize("slices", [np.zeros(8, int), np.arange(8) % 4, np.arange(8)])
+def test_a_level_beside_that_has_too_few_draws_does_not_touch_the_error_of_another(slices):
+    """Levels differ in draws: one with two on many slices saw each of them once or never."""
+    level = np.random.default_rng(9).integers(-1, 2, (8, 3, 30), np.int8)
+    alone = standard_errors([level], np.ones(1), slices, deterministic=False)
+    for n_draws in (1, 2):
+        beside = StandardErrors([level, level[:n_draws]], slices, deterministic=False)
+        assert beside.of(np.array([1.0, 0.0])) == pytest.approx(alone, rel=1e-9)
 
 
 def test_a_deterministic_perturbation_has_a_standard_error_too():
