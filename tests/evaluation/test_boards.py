@@ -120,6 +120,23 @@ def test_with_families_enough_rows_have_intervals_ranks_and_declared_comparisons
     )
 
 
+def test_the_winner_is_the_best_on_validation_whatever_its_name_and_families_keep_their_values():
+    names = [f"{split}{i}" for split in ("test", "validation") for i in range(7)]
+    families = [{"network": name, "family": f"family {name}", "dataset": "d"} for name in names]
+    truth = TRUTH | {"networks": schema.build("networks", families)}
+    quality = {"a": -0.4, "m": -0.24, "z": -0.1}  # means -0.27, -0.11 and 0.03; "zero" ranks nothing
+    values = {criterion: {name: base + 0.01 * int(name[-1]) ** 2 for name in names} for criterion, base in quality.items()}
+    values["zero"] = dict.fromkeys(names, 0.0)
+    tables = [
+        results({(name, "noise"): found[name] for name in names if name.startswith(split)}, criterion, split=split)
+        for split in ("test", "validation")
+        for criterion, found in values.items()
+    ]
+    test, _ = boards(pa.concat_tables(tables), truth)
+    assert {row.criterion: list(row.against) for row in test.rows} == {"a": ["z"], "m": ["z"], "zero": ["z"], "z": []}
+    assert test.rows[0].by_family == pytest.approx({f"family test{i}": -0.1 + 0.01 * i**2 for i in range(7)})
+
+
 def test_with_five_families_there_is_no_interval_rank_or_comparison():
     truth, found = two_splits(5)
     for board in boards(found, truth):

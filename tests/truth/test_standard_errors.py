@@ -84,6 +84,13 @@ def test_a_level_beside_that_has_too_few_draws_does_not_touch_the_error_of_anoth
         assert beside.of(np.array([1.0, 0.0])) == pytest.approx(alone, rel=1e-9)
 
 
+def test_slices_that_a_level_has_no_draw_of_add_nothing_to_its_error():
+    level = np.random.default_rng(10).integers(-1, 2, (4, 3, 30), np.int8)
+    both = StandardErrors([level, level[:2]], np.array([0, 0, 1, 1]), deterministic=False)
+    alone = standard_errors([level[:2]], np.ones(1), np.zeros(2, int), deterministic=False)
+    assert both.of(np.array([0.0, 1.0])) == pytest.approx(alone, rel=1e-9)
+
+
 def test_a_deterministic_perturbation_has_a_standard_error_too():
     changes, slices = simulate(np.random.default_rng(2), 1, 400, shared=True)
     share = changes[0].mean((0, 2))
@@ -93,7 +100,9 @@ def test_a_deterministic_perturbation_has_a_standard_error_too():
 
 def test_one_draw_of_a_random_perturbation_cannot_tell_its_error():
     changes, slices = simulate(np.random.default_rng(3), 1, 50, shared=True)
-    assert np.isnan(standard_errors(changes, np.ones(1), slices, deterministic=False)).all()
+    errors = standard_errors(changes, np.ones(1), slices, deterministic=False)
+    assert errors.shape == LAYERS.shape
+    assert np.isnan(errors).all()
 
 
 @pytest.mark.parametrize("slices", [np.zeros(10, int), np.arange(10) * 60, np.arange(10) % 2 * 60])
