@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from safer_bench.metrics import CellTruth
+from safer_bench.judging import CellTruth
 from safer_bench.truth.summarise import _cell_facts
 
 
