@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from safer_bench.errors import BadInput, SaferBenchError, UnknownName, text_of
 
 E = TypeVar("E")
+Track = Literal["blind", "perturbation_aware", "level_aware"]  # what a criterion sees; here, as criteria may read no table
+TRACKS: tuple[Track, ...] = get_args(Track)
 
 
 @cache

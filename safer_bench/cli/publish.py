@@ -11,7 +11,7 @@ from safer_bench.cli.console import resumable
 from safer_bench.errors import HubUnreachable
 
 if TYPE_CHECKING:
-    from safer_bench.dataset.hub.publishing import Plan
+    from safer_bench.dataset.hub.publishing import Changes
     from safer_bench.dataset.release import Release
 
 
@@ -43,22 +43,22 @@ def publish(
 
 
 def _show_changes(release: "Release", repo_id: str, tag: str | None, *, into_existing: bool) -> None:
-    from safer_bench.dataset.hub.publishing import Plan, make_plan
+    from safer_bench.dataset.hub.publishing import Changes, find_changes
 
     try:
-        plan = make_plan(release, repo_id, tag, into_existing=into_existing)
+        changes = find_changes(release, repo_id, tag, into_existing=into_existing)
     except HubUnreachable as error:
         typer.echo(f"Not compared with {repo_id}: {error}. All that would be there afterwards:", err=True)
-        plan = Plan(None, release.names)
-    for line in _change_lines(plan, repo_id, tag):
+        changes = Changes(None, release.names)
+    for line in _change_lines(changes, repo_id, tag):
         typer.echo(line)
 
 
-def _change_lines(plan: "Plan", repo_id: str, tag: str | None) -> list[str]:
-    kinds = {"add": plan.added, "change": plan.changed, "remove": plan.removed}
+def _change_lines(changes: "Changes", repo_id: str, tag: str | None) -> list[str]:
+    kinds = {"add": changes.added, "change": changes.changed, "remove": changes.removed}
     lines = [f"{kind} {name}" for kind, names in kinds.items() for name in names]
-    if plan.clean:
+    if changes.clean:
         lines.append(f"{repo_id} holds these very files")
     if tag:
-        lines.append(f"tag {tag} is there and names them" if plan.tagged else f"tag {tag}")
+        lines.append(f"tag {tag} is there and names them" if changes.tagged else f"tag {tag}")
     return [*lines, "Nothing was changed."]

@@ -8,11 +8,11 @@ from torch import nn
 
 from safer_bench.criteria.passes.layers import Batches
 from safer_bench.errors import BadInput
+from safer_bench.registry import TRACKS
 
 Scores = dict[str, float]
 
 NEEDS = ("weights", "data", "labels", "gradients", "hessian", "measurement")
-TRACKS = ("blind", "perturbation_aware", "level_aware")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,8 @@ from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weig
 from safer_bench.evaluation.board import Board, BoardRow, Difference, Entry
 from safer_bench.evaluation.bootstrap import intervals, rank_intervals, simultaneous_intervals
 from safer_bench.evaluation.scope import BoardCell, CellValues, Scope, cell_values, in_scope, reliable
-from safer_bench.registry import look_up, suggestion
+from safer_bench.registry import TRACKS, look_up, suggestion
 from safer_bench.tables import controls
-from safer_bench.tables.columns import TRACKS
 from safer_bench.tables.facts import TruthFacts, read_facts
 from safer_bench.tables.schema import METRIC_NAMES
 

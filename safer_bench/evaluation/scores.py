@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.evaluation.truths import CellKey
-from safer_bench.tables.columns import TRACKS
+from safer_bench.registry import TRACKS
 from safer_bench.tables.facts import TruthFacts
 from safer_bench.truth.area import area_of
 

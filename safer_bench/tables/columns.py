@@ -1,15 +1,11 @@
 """The published tables: Arrow schemas whose columns carry description and unit in their metadata."""
 
-from typing import Literal, get_args
-
 import pyarrow as pa
 
 from safer_bench.judging import METRICS
 
 VERSION = "1"  # raised when a column of a published table changes
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"  # of a network, a criterion, a submission
-Track = Literal["blind", "perturbation_aware", "level_aware"]  # what a criterion sees
-TRACKS: tuple[Track, ...] = get_args(Track)
 
 STRING, I32, I64, F32, F64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
 

@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
-from safer_bench.registry import suggestion
+from safer_bench.registry import TRACKS, suggestion
 from safer_bench.tables import schema
-from safer_bench.tables.columns import TRACKS
 from safer_bench.tables.facts import TruthFacts
 
 Key = tuple[Any, ...]  # (network, layer[, perturbation[, level]])

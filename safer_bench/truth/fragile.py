@@ -21,7 +21,7 @@ MARKERS = "osD^vP*X<>hdp8H"  # one a perturbation, from the first again where th
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class AreaEstimates:
     """Areas ``(n_layers,)`` and their standard errors; nan where one draw cannot tell.
 
     ``freedom`` is that of the errors: draws less one, those of the level with the fewest; infinite where none is random.
@@ -54,8 +54,8 @@ class Fragility:
     network: str
     layers: tuple[str, ...]
     parameters: Array
-    overall: Estimate
-    by_perturbation: dict[str, Estimate]
+    overall: AreaEstimates
+    by_perturbation: dict[str, AreaEstimates]
 
     @property
     def to_protect(self) -> int:
@@ -81,7 +81,7 @@ def _fragility(network: str, cells: list[Cell], counts: dict[tuple[str, str], in
     overall = _estimate(cells)
     order = np.argsort(-overall.values, kind="stable")
     layers = tuple(cells[0].layers[i] for i in order)
-    sort = lambda estimate: Estimate(estimate.values[order], estimate.errors[order], estimate.freedom)  # noqa: E731
+    sort = lambda estimate: AreaEstimates(estimate.values[order], estimate.errors[order], estimate.freedom)  # noqa: E731
     return Fragility(
         network,
         layers,
@@ -91,7 +91,7 @@ def _fragility(network: str, cells: list[Cell], counts: dict[tuple[str, str], in
     )
 
 
-def _estimate(cells: list[Cell]) -> Estimate:
+def _estimate(cells: list[Cell]) -> AreaEstimates:
     """Return the mean area over cells; the errors of random and deterministic ones, which share examples, add up at most."""
     n_layers = len(cells[0].layers)
     values, errors = np.zeros(n_layers), np.zeros(n_layers)
@@ -105,7 +105,7 @@ def _estimate(cells: list[Cell]) -> Estimate:
             errors = errors + standard_errors(changes, weights, slices, deterministic=deterministic)
             values = values + np.sum([w * level.mean((0, 2)) for w, level in zip(weights, changes, strict=True)], axis=0)
     draws = [len(level) for cell in cells if not cell.deterministic for level in cell.changes]
-    return Estimate(values, errors, min(draws) - 1 if draws else np.inf)
+    return AreaEstimates(values, errors, min(draws) - 1 if draws else np.inf)
 
 
 def header(found: Fragility) -> list[str]:
@@ -123,7 +123,7 @@ def rows(found: Fragility, n: int = MOST_SHOWN) -> list[list[str]]:
     ]
 
 
-def _with_interval(estimate: Estimate, i: int) -> str:
+def _with_interval(estimate: AreaEstimates, i: int) -> str:
     interval = f" ± {estimate.halfwidths[i]:.3f}" if np.isfinite(estimate.errors[i]) else ""
     return f"{estimate.values[i]:.3f}{interval}"
 
@@ -161,7 +161,7 @@ def plot(found: Fragility, path: Path, n: int = MOST_SHOWN) -> None:
     files.write_bytes(path, encoded(figure, path.suffix))
 
 
-def _draw_estimate(axes: Any, estimate: Estimate, n: int, offset: float, **style: str) -> None:
+def _draw_estimate(axes: Any, estimate: AreaEstimates, n: int, offset: float, **style: str) -> None:
     """Draw one perturbation's values of the first n layers beside their lines."""
     values, widths = estimate.values[:n], np.nan_to_num(estimate.halfwidths[:n])
     axes.errorbar(values, np.arange(len(values)) + offset, xerr=widths, markersize=4, lw=1, **style)

@@ -6,15 +6,14 @@ from functools import cache
 import pytest
 import torch
 
-from safer_bench.criteria.criterion import TRACKS
 from safer_bench.criteria.grid import ATTRIBUTIONS, NAMED, REDUCTIONS
 from safer_bench.criteria.loading import criteria
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.registry import TRACKS
 from safer_bench.scoring.score import score
 from safer_bench.scoring.sweep import Sweep
-from safer_bench.tables import columns
 from tests.made_up.networks import N_OWN as N
 from tests.made_up.networks import Attention, Encoder, Positions, Unordered, Volumes, own_network
 
@@ -114,11 +113,6 @@ def test_facts_are_complete(entry):
         assert fact
     assert entry.track in TRACKS
     assert entry.description.endswith(".")
-
-
-def test_tracks_are_those_of_the_tables():
-    """A criterion may read no table, so that their names stand in two places."""
-    assert TRACKS == columns.TRACKS
 
 
 def test_the_grid_is_whole_and_lists_nothing_twice():

@@ -5,7 +5,7 @@ import pytest
 
 from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.run import measure_into
-from safer_bench.truth.fragile import Estimate, Fragility, advice, fragility, header, plot, rows
+from safer_bench.truth.fragile import AreaEstimates, Fragility, advice, fragility, header, plot, rows
 from safer_bench.truth.run_folder import RunFolder
 from tests.made_up.networks import tiny_network
 
@@ -50,7 +50,7 @@ def test_intervals_are_students_and_missing_where_one_draw_cannot_tell(found, tm
 
 def made(values, parameters):
     values = np.array(values)
-    estimate = Estimate(values, np.full(len(values), 0.01), 3)
+    estimate = AreaEstimates(values, np.full(len(values), 0.01), 3)
     names = tuple(f"layer{i}" for i in range(len(values)))
     return Fragility("net", names, np.array(parameters), estimate, {"noise": estimate})
 

@@ -20,7 +20,7 @@ Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Changes:
     """What publishing would change: ``head`` is the last commit of a repository that is there, ``tagged`` the tag's."""
 
     head: str | None
@@ -35,7 +35,7 @@ class Plan:
         return self.head is not None and not (self.added or self.changed or self.removed)
 
 
-def make_plan(release: Release, repo_id: str, tag: str | None = None, *, into_existing: bool = False) -> Plan:
+def find_changes(release: Release, repo_id: str, tag: str | None = None, *, into_existing: bool = False) -> Changes:
     """Compare a checked folder with a repository; nothing is written.
 
     Args:
@@ -51,7 +51,7 @@ def make_plan(release: Release, repo_id: str, tag: str | None = None, *, into_ex
     """
     _check_names(repo_id, tag)
     with told(f"look at {repo_id}"):
-        return _make_plan(open_api(), release, repo_id, tag, into_existing=into_existing)
+        return _changes_of(open_api(), release, repo_id, tag, into_existing=into_existing)
 
 
 def _check_names(repo_id: str, tag: str | None) -> None:
@@ -61,14 +61,14 @@ def _check_names(repo_id: str, tag: str | None) -> None:
         raise BadInput(f"tag {tag!r}; expected vX.Y.Z, such as v1.0.0 (a tag never moves)")
 
 
-def _make_plan(api: "HfApi", release: Release, repo_id: str, tag: str | None, *, into_existing: bool) -> Plan:
+def _changes_of(api: "HfApi", release: Release, repo_id: str, tag: str | None, *, into_existing: bool) -> Changes:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
         head = str(api.repo_info(repo_id, repo_type=release.repo_type, revision="main").sha)
         refs = api.list_repo_refs(repo_id, repo_type=release.repo_type)
     except RepositoryNotFoundError:
-        return Plan(None, release.names)
+        return Changes(None, release.names)
     ours = release.digests()
     tagged = next((ref.target_commit for ref in refs.tags if ref.name == tag), None)
     if tagged and _differences(ours, _listing(api, repo_id, release.repo_type, tagged)) != ((), (), ()):
@@ -82,7 +82,7 @@ def _make_plan(api: "HfApi", release: Release, repo_id: str, tag: str | None, *,
             f"{repo_id}: holds {min(theirs)}, which `publish` did not put there; name another repository, or replace what "
             "it holds with --into-existing (with --dry-run first: it lists what would be removed)"
         )
-    return Plan(head, *_differences(ours, theirs), tagged)
+    return Changes(head, *_differences(ours, theirs), tagged)
 
 
 def _listing(api: "HfApi", repo_id: str, repo_type: str, revision: str) -> dict[str, str]:
@@ -136,42 +136,42 @@ def publish(
         The commit that holds the files.
 
     Raises:
-        HubUnreachable, HubError, BadInput: as ``make_plan``; the Hub did not take the files, or holds others now.
+        HubUnreachable, HubError, BadInput: as ``find_changes``; the Hub did not take the files, or holds others now.
     """
     _check_names(repo_id, tag)
 
     def once() -> str:
         api = open_api()
-        look = lambda: _make_plan(api, release, repo_id, tag, into_existing=into_existing)  # noqa: E731
-        plan = look()
-        if plan.head is None:
+        look = lambda: _changes_of(api, release, repo_id, tag, into_existing=into_existing)  # noqa: E731
+        changes = look()
+        if changes.head is None:
             api.create_repo(repo_id, repo_type=release.repo_type, private=private, exist_ok=True)
-            plan = look()
-        if plan.tagged:
-            return plan.tagged
-        if not plan.clean:
-            _commit(api, release, repo_id, plan, f"Publish {tag or release.folder.name}")
-            plan = look()
-        if not plan.clean:
-            odd = min(plan.added + plan.changed + plan.removed)
+            changes = look()
+        if changes.tagged:
+            return changes.tagged
+        if not changes.clean:
+            _commit(api, release, repo_id, changes, f"Publish {tag or release.folder.name}")
+            changes = look()
+        if not changes.clean:
+            odd = min(changes.added + changes.changed + changes.removed)
             raise HubError(f"{repo_id}: after the commit {odd} is not as in {release.folder}; nothing was tagged")
         if tag:
-            api.create_tag(repo_id, tag=tag, revision=plan.head, repo_type=release.repo_type)
-        return str(plan.head)
+            api.create_tag(repo_id, tag=tag, revision=changes.head, repo_type=release.repo_type)
+        return str(changes.head)
 
     return persist(f"publish to {repo_id}", once)
 
 
-def _commit(api: "HfApi", release: Release, repo_id: str, plan: Plan, title: str) -> None:
+def _commit(api: "HfApi", release: Release, repo_id: str, changes: Changes, title: str) -> None:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     api.create_commit(
         repo_id,
         repo_type=release.repo_type,
         operations=[
-            *(CommitOperationAdd(name, release.folder / name) for name in plan.added + plan.changed),
-            *(CommitOperationDelete(name, is_folder=False) for name in plan.removed),
+            *(CommitOperationAdd(name, release.folder / name) for name in changes.added + changes.changed),
+            *(CommitOperationDelete(name, is_folder=False) for name in changes.removed),
         ],
         commit_message=title,
-        parent_commit=plan.head,
+        parent_commit=changes.head,
     )

@@ -17,8 +17,9 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from safer_bench.errors import BadInput, text_of
+from safer_bench.registry import Track
 from safer_bench.tables import files, schema, score_table
-from safer_bench.tables.columns import NAME, Track
+from safer_bench.tables.columns import NAME
 from safer_bench.tables.controls import ADDED
 from safer_bench.tables.facts import read_facts
 
