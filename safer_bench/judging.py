@@ -57,9 +57,17 @@ class Metric:
         return self.function(truth, scores)
 
 
-def _of_correlations(truth: CellTruth) -> tuple[Array, Array]:
-    ones = np.ones(truth.values.shape[:-1])
-    return -ones, ones
+def _correlation(name: str, description: str, function: Callable[[CellTruth, Array], Any]) -> Metric:
+    def limits(truth: CellTruth) -> tuple[Array, Array]:
+        ones = _ones_where_defined(function, truth)
+        return 0.0 - ones, ones
+
+    return Metric(name, description, function, limits)
+
+
+def _ones_where_defined(function: Callable[[CellTruth, Array], Any], truth: CellTruth) -> Array:
+    """Return 1 for each truth that can be compared with itself, 0 for one that is constant, say ``(...)``."""
+    return np.isfinite(function(truth, truth.values)).astype(np.float64)
 
 
 def _overlap(name: str, description: str, k_of: Callable[[int], int]) -> Metric:
@@ -67,9 +75,10 @@ def _overlap(name: str, description: str, k_of: Callable[[int], int]) -> Metric:
         return chance_corrected_overlap(truth=truth.values, scores=scores, k=k_of(scores.shape[-1]))
 
     def limits(truth: CellTruth) -> tuple[Array, Array]:
-        n_layers, ones = truth.values.shape[-1], np.ones(truth.values.shape[:-1])
-        share = k_of(n_layers) / n_layers
-        return (-share / (1.0 - share) * ones, ones) if share <= 0.5 else (0.0 * ones, 0.0 * ones)
+        share, ones = k_of(truth.values.shape[-1]) / truth.values.shape[-1], _ones_where_defined(overlap, truth)
+        return (
+            (0.0 - share / (1.0 - share) * ones, ones) if share <= 0.5 else (ones, ones)
+        )  # 0: of so few layers there is none
 
     return Metric(name, description, overlap, limits)
 
@@ -115,8 +124,8 @@ def _kendall(truth: CellTruth, scores: Array) -> Any:
 
 
 METRICS = (
-    Metric("spearman", "Spearman's rank correlation", _spearman, _of_correlations),
-    Metric("kendall_tau_b", "Kendall's tau-b", _kendall, _of_correlations),
+    _correlation("spearman", "Spearman's rank correlation", _spearman),
+    _correlation("kendall_tau_b", "Kendall's tau-b", _kendall),
     _overlap_at(1),
     _overlap_at(3),
     _overlap_at(5),
@@ -124,7 +133,5 @@ METRICS = (
     Metric("ndcg_gain", "NDCG above that of a random order", _ndcg, _best_and_worst(_ndcg, lambda truth: truth.values)),
     _protected_gain_at(1),
     _protected_gain_at(3),
-    Metric(
-        "partial_spearman", "Spearman's rank correlation given the layers' sizes and positions", _partial, _of_correlations
-    ),
+    _correlation("partial_spearman", "Spearman's rank correlation given the layers' sizes and positions", _partial),
 )

@@ -222,7 +222,7 @@ def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array
     with np.errstate(divide="ignore", invalid="ignore"):
         gain = _dot(_top_probability(scores, k) - share, mean) / best
     least = ROUNDING * np.max(np.abs(mean), axis=-1)
-    return _where(defined & (best > least) & (best >= 2.0 * error), gain)
+    return _where(defined & (best > least) & (best >= 2.0 * error * (1.0 - ROUNDING)), gain)
 
 
 @_of_arrays

@@ -4,10 +4,12 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 
 
 def start_worker() -> None:
-    """Leave Ctrl-C to the parent, who ends its workers, and end when it does, however that is."""
+    """Leave Ctrl-C, and warnings of former names, to the parent, who ends its workers; end when it does, however that is."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import permutations
 from math import isnan
 
@@ -81,3 +82,12 @@ def test_limits_of_a_stack_are_those_of_each_truth():
                 *(getattr(truth, name)[i] for name in ("values", "half_a", "half_b", "errors")), truth.size_and_depth
             )
             assert stacked[:, i] == pytest.approx(np.array(metric.limits(one))), metric.name
+
+
+def test_limits_are_zero_where_no_scores_have_a_value():
+    """A constant truth, and for partial correlations one that size and depth explain in full."""
+    constant, explained = cell(np.ones(12)), cell(np.arange(12.0))
+    explained = replace(explained, size_and_depth=np.stack([np.arange(12.0), np.random.default_rng(0).random(12)]))
+    for metric in METRICS:
+        assert metric.limits(constant) == (0.0, 0.0), metric.name
+        assert (metric.limits(explained) == (0.0, 0.0)) == (metric.name == "partial_spearman"), metric.name

@@ -1,5 +1,7 @@
 """The contract of imports can fail: on a file that stands in no line of it, and on a way back."""
 
+import ast
+import configparser
 import shutil
 import subprocess
 import sys
@@ -60,3 +62,35 @@ def test_what_breaks_the_law_is_named(house, name, line, message):
     code, out = linted(house)
     assert code == 1
     assert message in out
+
+
+def public_names_taken(path):
+    """Return what a file takes from the package's face, whose names are found late and are no arrow for import-linter."""
+    taken = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            taken += [alias.name for alias in node.names if alias.name in ("safer_bench", "importlib")]
+        elif isinstance(node, ast.ImportFrom) and node.module in ("safer_bench", "importlib"):
+            taken += [alias.name for alias in node.names]
+    return taken
+
+
+def test_no_room_takes_public_names_past_the_law(tmp_path):
+    """`import safer_bench as sb` in a criterion would reach the truth, and no contract sees it."""
+    package = ROOT / "safer_bench"
+    allowed = {package / "__init__.py": ["import_module"], package / "registry.py": ["importlib"]}
+    for path in package.rglob("*.py"):
+        assert public_names_taken(path) == allowed.get(path, []), path
+    for line in ("import safer_bench as sb", "from safer_bench import load_truth", "from importlib import import_module"):
+        (tmp_path / "lamp.py").write_text(f"def f():\n    {line}\n")
+        assert len(public_names_taken(tmp_path / "lamp.py")) == 1
+
+
+def test_the_light_contract_names_every_room_that_says_it_is_light():
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    named = set(contracts["importlinter:contract:light"]["source_modules"].split())
+    package = ROOT / "safer_bench"
+    ground = {path.stem for path in package.glob("*.py")} - {"__init__", "catalogue"}
+    folders = {init.parent.name for init in package.glob("*/__init__.py") if "Light:" in init.read_text()} - {"cli"}
+    assert named == {f"safer_bench.{name}" for name in ground | folders}

@@ -227,3 +227,11 @@ def test_discounts_are_those_of_every_library_but_for_rounding():
     discounts = 1.0 / np.log2(np.arange(2, 8))
     expected = 1.0 - truth.sum() * discounts.mean() / (truth * discounts).sum()
     assert ndcg_gain(truth=truth, scores=truth) == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("size", [0.1, 0.2, 0.3, 0.6, 0.7])
+def test_a_best_choice_of_exactly_two_errors_counts_whatever_its_size(size):
+    half = np.array([size, 0.0, 0.0, 0.0])
+    top = np.array([0.75, 0.25, 0.25, 0.25])
+    errors = np.full(4, 0.75 * size / 2 / np.sqrt((top**2).sum()))
+    assert protected_gain(half_a=half, half_b=half, errors=errors, scores=half, k=1) == pytest.approx(1.0)

@@ -35,7 +35,7 @@ class Fit:
     Attributes:
         network, perturbation, level: where.
         n_sets: number of sets.
-        correlation: Pearson's, of joint drop and sum; nan where one of them is constant.
+        correlation: Pearson's, of joint drop and sum; this and what follows are nan where one of them is constant.
         slope: of the joint drop on the sum, by least squares.
         explained: share of the variance of joint drops that the sums account for as they are; below 0 where the mean
             joint drop would do better.
@@ -149,9 +149,10 @@ def fits(table: pa.Table) -> list[Fit]:
 def _fit(pairs: Array) -> tuple[float, float, float]:
     """Return correlation, slope and explained share of (sum, joint drop), ``(2, n_sets)``."""
     total, joint = pairs
-    if any(np.ptp(drops) <= ROUNDING * np.max(np.abs(drops)) for drops in pairs):
+    if any(np.ptp(drops) <= ROUNDING for drops in pairs):  # one answer of a million would be more
         return float("nan"), float("nan"), float("nan")
     variance = joint.var()
     covariance = np.mean((total - total.mean()) * (joint - joint.mean()))
+    correlation = np.clip(covariance / np.sqrt(variance * total.var()), -1.0, 1.0)
     explained = 1.0 - np.mean((joint - total) ** 2) / variance
-    return float(covariance / np.sqrt(variance * total.var())), float(covariance / total.var()), float(explained)
+    return float(correlation), float(covariance / total.var()), float(explained)

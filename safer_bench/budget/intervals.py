@@ -37,11 +37,16 @@ def accuracy(values: Array) -> IntervalEstimate:
 
 
 def gain(values: Array, baseline: Array) -> IntervalEstimate:
-    """Return the mean difference of two accuracies with Student's interval, paired by example and draw."""
+    """Return the mean difference of two accuracies with Student's interval, paired by example and draw.
+
+    Ends beyond -1 and 1 are cut off. A gain that is the same in every example, or balanced in each, tells no spread: its
+    ends are nan, unless nothing differs at all.
+    """
     difference = values - baseline
     mean, error = float(np.nanmean(difference)), standard_error(difference)
-    half = _quantile(len(values)) * error
-    return IntervalEstimate(mean, error, mean - half, mean + half)
+    half = _quantile(len(values)) * error if error > 0 or not np.nan_to_num(difference).any() else math.nan
+    low, high = (float(np.clip(end, -1.0, 1.0)) for end in (mean - half, mean + half))
+    return IntervalEstimate(mean, error, low, high)
 
 
 def standard_error(values: Array) -> float:

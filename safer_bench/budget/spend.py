@@ -1,5 +1,6 @@
 """Spends budgets on networks by criteria and baselines, and measures what accuracy is left."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -154,7 +155,8 @@ def gain_columns(own: IntervalEstimate | None, guided: IntervalEstimate | None) 
     share = None
     if guided is not None and guided.mean > DECIDED * guided.standard_error:
         share = own.mean / guided.mean
-    return {"gain": own.mean, "gain_low": own.low, "gain_high": own.high, "truth_guided_share": share}
+    ends = (None, None) if math.isnan(own.low) else (own.low, own.high)
+    return {"gain": own.mean, "gain_low": ends[0], "gain_high": ends[1], "truth_guided_share": share}
 
 
 def _allocations(trials: Sequence[Trial], network: Network) -> list[dict[str, Any]]:

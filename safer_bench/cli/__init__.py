@@ -64,12 +64,17 @@ def main() -> None:
             raise
         from safer_bench.tables.files import unwritable
 
-        sys.stderr.write(f"Error: {unwritable(full.filename or 'a temporary or cached file', full)}\n")
+        sys.stderr.write(f"Error: {unwritable(full.filename or 'the output, or a temporary or cached file', full)}\n")
         raise SystemExit(2) from None
 
 
 def _full_disk(error: BaseException | None) -> OSError | None:
     """Return the refusal behind the error of a library that writes, such as into the Hub's cache; our own files tell it."""
-    while error is not None and not (isinstance(error, OSError) and error.errno in FULL):
+    while error is not None and not (isinstance(error, OSError) and _is_full(error)):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _is_full(error: OSError) -> bool:
+    """Tell a full disk, also as Python's tempfile tells it where no folder for temporary files takes any."""
+    return error.errno in FULL or "No usable temporary directory" in str(error)

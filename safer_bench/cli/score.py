@@ -24,6 +24,7 @@ def score(
             "--calibration-sets",
             "--probe-sets",
             min=1,
+            max=100,
             help="Disjoint sets of calibration examples to average over, with the spread of the scores.",
         ),
     ] = 1,

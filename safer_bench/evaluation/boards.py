@@ -149,7 +149,7 @@ def _weights(pairs: tuple[tuple[str, str], ...], facts: TruthFacts) -> tuple[lis
 def _winner(board: Board) -> Entry | None:
     """Return the highest criterion of a board that is no control; the first by name among equals."""
     ranked = [row for row in board.rows if row.value is not None and row.criterion not in controls.CONTROLS]
-    best = min(ranked, key=lambda row: (-(row.value or 0.0), row.criterion), default=None)
+    best = min(ranked, key=lambda row: (-round(row.value or 0.0, 9), row.criterion), default=None)
     return (best.criterion, best.track) if best else None
 
 
@@ -158,7 +158,7 @@ def _with_intervals(board: Board, winner: Entry | None) -> tuple[BoardRow, ...]:
     ranked = {(row.criterion, row.track): row for row in board.rows if row.value is not None}
     if not ranked:
         return board.rows
-    ends = _rounded(*intervals(_values(ranked.values()), _limits(ranked.values())))
+    ends = _pairs(*intervals(_values(ranked.values()), _limits(ranked.values())))
     full = {entry: replace(ranked[entry], interval=interval) for entry, interval in zip(ranked, ends, strict=True)}
     for track in TRACKS:
         rivals = [entry for entry in ranked if entry[1] == track and entry[0] not in controls.REPLICATES]
@@ -183,7 +183,7 @@ def _declared_comparisons(ranked: Mapping[Entry, BoardRow], winner: Entry | None
     first, second = ([ranked[pair[side]] for pair in pairs] for side in (0, 1))
     differences = _values(first) - _values(second)
     (lowest, highest), (least, most) = _limits(first), _limits(second)
-    ends = _rounded(*simultaneous_intervals(differences, (lowest - most, highest - least)))
+    ends = _pairs(*simultaneous_intervals(differences, (lowest - most, highest - least)))
     declared: dict[Entry, dict[str, Difference]] = {}
     for (entry, other), mean, interval in zip(pairs, differences.mean(1).tolist(), ends, strict=True):
         declared.setdefault(entry, {})[other[0]] = Difference(mean, interval)
@@ -201,7 +201,6 @@ def _limits(rows: Iterable[BoardRow]) -> tuple[Array, Array]:
     return lowest, highest
 
 
-def _rounded(low: Array, high: Array) -> list[tuple[float, float] | None]:
-    """Return the ends of intervals to six digits; None where there is none."""
-    pairs = zip(low.tolist(), high.tolist(), strict=True)
-    return [None if math.isnan(start) else (round(start, 6), round(end, 6)) for start, end in pairs]
+def _pairs(low: Array, high: Array) -> list[tuple[float, float] | None]:
+    """Return the ends of intervals; None where there is none."""
+    return [None if math.isnan(pair[0]) else pair for pair in zip(low.tolist(), high.tolist(), strict=True)]

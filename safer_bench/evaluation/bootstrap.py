@@ -7,7 +7,7 @@ give equal results. Coverage, error rates and cost are measured in docs/statisti
 
 **No spread.** Values that differ by rounding alone, relative to their size, are equal. A row of equal values, and one that
 more than 5 % of the resamples find without spread, has no interval by this method: its ends are nan. Only a row of zeros
-(a criterion that ranks nothing, a difference of equals) is known without one: its ends are 0.
+(a criterion that ranks nothing) is known without one: its ends are 0.
 
 **The same bits everywhere.** Values are brought to a grid of 2^-40 of their size, squares to one of 2^-46: sums of them are
 exact in float64, whatever the order in which a processor's matrix library takes them.
@@ -26,8 +26,9 @@ MIN_FAMILIES = 6  # fewer: per-network values, no interval, no ranking
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 DIGITS = 12  # smaller differences are rounding errors of the averages
+INTERVAL_DIGITS, LIMIT_DIGITS = 6, 9  # of ends and of ranges, as they are published
 _BLOCK = 4  # rows of 10,000 resamples that stay in a core's cache, too few for a matrix library to wake its threads
-_GRID, _GRID_OF_SQUARES = 2.0**40, 2.0**46  # sums over up to 128 families stay under 2^53 steps
+_GRID, _GRID_OF_SQUARES = 2.0**40, 2.0**46  # sums over families stay under 2^53 steps; of over 100 the latter is coarser
 _NO_SPREAD = 1e-12  # variance of a resample, in units of the largest square of its row, that the grid alone can make
 
 
@@ -38,11 +39,12 @@ def intervals(
 
     Studentised cluster bootstrap: families are drawn with replacement, and the interval is the mean plus or minus the
     95 % quantile of |t*| times the standard error. The symmetric form covers better with few families than equal tails.
-    Where values have a range, ends beyond the mean of the families' ranges are cut off: the true mean is not there. A row
-    whose families are all at the same end of their ranges shows no spread, whatever the ranges are: nan.
+    Where values have ranges, ends are rounded to ``INTERVAL_DIGITS`` and cut off at the least and the greatest value that
+    any of the families allows. (Not at the mean of their ranges: the true mean is of other families too, with other ranges.)
+    A row whose families are all at the same end of their ranges shows no spread: nan.
 
     Args:
-        values: ``(n_rows, n_families)``, any unit.
+        values: ``(n_rows, n_families)``, of order 1: what differs by less than 10^-12 is equal.
         ranges: least and greatest possible values, each as ``values``; by default there are none.
         seed: of the resamples.
         n_resamples: how many.
@@ -71,7 +73,8 @@ def _squared_t(units: Array, counts: Array) -> Array:
     infinite where a resample has another mean and no spread, 0 where it has the same.
     """
     quantiles, n = np.zeros(len(units)), len(counts)
-    squares = np.rint(units**2 * _GRID_OF_SQUARES) / _GRID_OF_SQUARES
+    grid = min(_GRID_OF_SQUARES, 2.0 ** (53 - n.bit_length()))
+    squares = np.rint(units**2 * grid) / grid
     memory = np.empty((2, min(_BLOCK, len(units)), counts.shape[1]))  # taken once: new pages cost as much as the sums
     for start in range(0, len(units), _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -91,13 +94,14 @@ def _squared_t(units: Array, counts: Array) -> Array:
 
 
 def _within(values: Array, ranges: tuple[Array, Array], low: Array, high: Array) -> tuple[Array, Array]:
-    """Return the ends cut off where the mean cannot be; nan where all families are at the same end of their ranges."""
+    """Return rounded ends, cut off beyond all families' ranges; nan where all families are at the same end of theirs."""
     lowest, highest = (np.broadcast_to(each, values.shape) for each in ranges)
     near = ROUNDING * (highest - lowest)
     at_an_end = np.all(values <= lowest + near, axis=1) | np.all(values >= highest - near, axis=1)
-    unknown = at_an_end & np.any(highest > lowest, axis=1)
-    cut = (np.clip(end, lowest.mean(1), highest.mean(1)) for end in (low, high))
-    first, last = (np.where(unknown, np.nan, end) for end in cut)
+    fixed = np.all(highest <= lowest, axis=1)
+    least, greatest = np.round(lowest.min(1), LIMIT_DIGITS), np.round(highest.max(1), LIMIT_DIGITS)
+    cut = (np.clip(np.round(end, INTERVAL_DIGITS), least, greatest) + 0.0 for end in (low, high))
+    first, last = (np.where(fixed, values.mean(1), np.where(at_an_end, np.nan, end)) for end in cut)
     return first, last
 
 

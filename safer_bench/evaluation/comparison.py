@@ -136,7 +136,7 @@ def _comparison(about: tuple[str, str, str], networks: Mapping[str, str], means:
     differences, interval = first - second, None
     if len(differences) >= MIN_FAMILIES:
         low, high = intervals(differences[None], ((lowest - most)[None], (highest - least)[None]))
-        interval = None if np.isnan(low[0]) else (round(float(low[0]), 6), round(float(high[0]), 6))
+        interval = None if np.isnan(low[0]) or not differences.any() else (float(low[0]), float(high[0]))
     by_name = dict(zip(sorted(set(networks.values())), differences.tolist(), strict=True))
     return Comparison(*about, len(networks), float(first.mean()), float(second.mean()), by_name, interval)
 

@@ -9,15 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
-from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
+from safer_bench.evaluation.bootstrap import LIMIT_DIGITS, MIN_FAMILIES, intervals
 from safer_bench.evaluation.truths import NetworkTruth
 from safer_bench.tables import controls, schema
 from safer_bench.tables.facts import TruthFacts
 from safer_bench.tables.grouping import grouped
 
 Array = np.ndarray
-DIGITS = 9  # the last digits are the machine's
-INTERVAL_DIGITS = 6
 COLUMNS = ("network", "dataset", "split", "perturbation", "summary", "level", "n_layers")
 Place = tuple[str | None, str, str, str | None, str, float | None, int | None]  # the columns above; means have no network
 
@@ -54,7 +52,7 @@ class FamilyMeans:
         places: where.
         values, low, high: ``(n_entries, n_places, n_metrics)``, and the ends of their intervals; nan where there is none.
         known: likewise, which of them there are.
-        limits: of each metric ``(whole or half, least or greatest, n_places, n_metrics)``.
+        limits: of each metric ``(whole or half, least or greatest, n_places, n_metrics)``: those of any of the families.
     """
 
     places: list[Place]
@@ -99,7 +97,9 @@ def results_table(judged: Judged, facts: TruthFacts) -> pa.Table:
         "track": _taken([judged.entries[i][1] for i in by_name], entry, pa.string()),
         "metric": _taken(schema.METRIC_NAMES, metric[pair], pa.string()),
         "truth_revision": _taken([facts.revision], 0 * entry, pa.string()),
-        "value": column(np.round(judged.values, DIGITS), np.round(means.values, DIGITS)),
+        "value": column(
+            np.round(judged.values, LIMIT_DIGITS) + 0.0, np.round(means.values, LIMIT_DIGITS) + 0.0
+        ),  # no negative zero
         "low": column(np.array(np.nan), means.low),
         "high": column(np.array(np.nan), means.high),
         "ceiling": column(np.where(replicate, np.nan, ceilings), unknown),  # ceilings are of the whole truth
@@ -121,7 +121,7 @@ def _key(places: Sequence[Place], place: int, metric: int) -> tuple[Any, ...]:
 
 def _of_judge(limits: Array, judge: Array, place: Array, metric: Array) -> pa.Array:
     """Return the limit of each row from those of all judges, places and metrics."""
-    return pa.array(np.round(limits, DIGITS)[judge, place, metric], pa.float64())
+    return pa.array((np.round(limits, LIMIT_DIGITS) + 0.0)[judge, place, metric], pa.float64())
 
 
 def _taken(values: Sequence[Any], index: Array, kind: pa.DataType) -> pa.Array:
@@ -159,13 +159,13 @@ def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> Fa
         values = np.stack([averages[i][0] for i in alike], axis=1)[known]
         limits = np.stack([averages[i][2] for i in alike], axis=2)  # (judge, end, place, metric, family)
         ranges = limits[judged.judges].swapaxes(0, 1)  # (end, entry, place, metric, family)
-        ends = (np.round(each, INTERVAL_DIGITS) for each in intervals(values, (ranges[0][known], ranges[1][known])))
+        ends = intervals(values, (ranges[0][known], ranges[1][known]))
         for array, numbers in zip((value, low, high), (values.mean(-1), *ends), strict=True):
             filled = np.full(known.shape, np.nan)
             filled[known] = numbers
             array[:, alike] = filled
         means.known[:, alike] = known
-        means.limits[:, :, alike] = limits.mean(-1)
+        means.limits[:, :, alike] = np.stack([limits[:, 0].min(-1), limits[:, 1].max(-1)], axis=1)
     return means
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import rankdata
 
+from safer_bench.metrics import ROUNDING
 from safer_bench.stream import Stream
 from safer_bench.truth.reliability import MIN_DRAWS, shrunken
 from safer_bench.truth.standard_errors import standard_errors
@@ -43,7 +44,7 @@ def allocate(changes: Sequence[Array], weights: Array, slices: Array, reliabilit
     """
     area = np.sum([w * level.mean((0, 2)) for w, level in zip(weights, changes, strict=True)], axis=0)
     noise = standard_errors(changes, weights, slices, deterministic=False) ** 2
-    per_draw = np.array([w**2 * level.mean(-1).var(0, ddof=1) for w, level in zip(weights, changes, strict=True)])
+    per_draw = np.array([w**2 * _variance(level.mean(-1)) for w, level in zip(weights, changes, strict=True)])
     of_draws = np.sum([of_level / len(level) for of_level, level in zip(per_draw, changes, strict=True)], axis=0)
     shared = np.maximum(0.0, noise - of_draws) if len(np.unique(slices)) == 1 else np.zeros_like(noise)
     layers, random = shrunken(area, np.sqrt(noise)), Stream("allocation").normal((2, N_SIMULATED, len(area)))
@@ -55,6 +56,12 @@ def allocate(changes: Sequence[Array], weights: Array, slices: Array, reliabilit
     path = list(_path(per_draw.mean(1), most))
     fewest = path[min(bisect_left(path, reliability, key=expected), len(path) - 1)]
     return Allocation(tuple(map(int, fewest)), expected(fewest))
+
+
+def _variance(of_draws: Array) -> Array:
+    """Return the variance ``(n_layers,)`` of drops ``(n_draws, n_layers)``; 0 where they differ by rounding alone."""
+    equal = np.ptp(of_draws, axis=0) <= ROUNDING * np.max(np.abs(of_draws), axis=0)
+    return np.where(equal, 0.0, of_draws.var(0, ddof=1))
 
 
 def _path(per_draw: Array, most: int) -> Iterator[Array]:

@@ -12,6 +12,7 @@ from safer_bench.criteria.loading import criteria, parse_criterion
 from safer_bench.dataset.submissions.submission import Submission, SubmissionCard, write_submission
 from safer_bench.errors import BadInput
 from safer_bench.measurement.progress import OnProgress
+from safer_bench.metrics import ROUNDING
 from safer_bench.networks.network import Network
 from safer_bench.registry import is_file_spec
 from safer_bench.scoring.suffixes import Suffixes
@@ -120,11 +121,17 @@ def calibration_sweeps(network: Network, n_sets: int) -> list[Sweep]:
     return [Sweep(network, examples=size, first=i * size, suffixes=suffixes) for i in range(n_sets)]
 
 
+def _spreads(scores: np.ndarray) -> list[float]:
+    """Return the standard deviation over sets of scores ``(n_sets, n_rows)``; 0 where they differ by rounding alone."""
+    equal = np.ptp(scores, axis=0) <= ROUNDING * np.max(np.abs(scores), axis=0)
+    return np.where(equal, 0.0, scores.std(axis=0, ddof=1)).tolist()
+
+
 def _over_sets(sweeps: Sequence[Sweep], entry: Criterion, levels: Levels) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Return a criterion's rows, means over the sets where it sees examples, with their spread; and what all that cost."""
     scored = [sweep.scored(entry, levels) for sweep in sweeps[: len(sweeps) if entry.of_examples else 1]]
     scores = np.array([[row["score"] for row in each.rows] for each in scored])
-    spreads = scores.std(axis=0, ddof=1).tolist() if len(scored) > 1 else [None] * scores.shape[1]
+    spreads = _spreads(scores) if len(scored) > 1 else [None] * scores.shape[1]
     columns = zip(scored[0].rows, scores.mean(axis=0).tolist(), spreads, strict=True)
     cost = scored[0].cost | {
         "seconds": sum(each.cost["seconds"] for each in scored),

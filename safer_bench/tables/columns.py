@@ -220,8 +220,8 @@ TABLES: dict[str, pa.Schema] = {
         ),
         _column("high", F64, "upper end of that interval; null likewise"),
         _column("ceiling", F64, "what the noise-free truth would reach"),
-        _column("lowest", F64, "the least that any scores reach there: 0 where the metric is undefined for all"),
-        _column("highest", F64, "the most that any scores reach there: 0 where the metric is undefined for all"),
+        _column("lowest", F64, "the least that any scores reach there, of a mean in any family; 0 where undefined for all"),
+        _column("highest", F64, "the most that any scores reach there, of a mean in any family; 0 where undefined for all"),
         _column("n_layers", I32, "number of layers ranked; null for means"),
         REVISION,
     ),
@@ -238,7 +238,7 @@ TABLES: dict[str, pa.Schema] = {
         _column("n_examples", I32, "examples that the truth did not use", "examples"),
         _column("draws", I32, "draws of the bit errors; 1 where nothing is random"),
         _column("gain", F64, "accuracy minus that of uniform, paired by example and draw", "share of examples"),
-        _column("gain_low", F64, "lower end of its 95 % interval", "share of examples"),
+        _column("gain_low", F64, "lower end of its 95 % interval; null where examples tell no spread", "share of examples"),
         _column("gain_high", F64, "upper end of its 95 % interval", "share of examples"),
         _column(
             "truth_guided_share", F64, "gain / gain of truth_guided; null where the latter is not over 5 standard errors"

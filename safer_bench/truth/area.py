@@ -5,6 +5,8 @@ from decimal import Decimal
 
 import numpy as np
 
+from safer_bench.metrics import ROUNDING
+
 Array = np.ndarray
 DIGITS = 12  # significant ones; the last are the machine's
 
@@ -70,6 +72,8 @@ def tolerated_level(levels: Array, scale: str, drops: Array, limit: float = 0.01
     i = int(reached[0])
     if i == 0:
         return float(levels[0]), True
+    if drops[i] <= limit * (1.0 + ROUNDING):  # there to the digit, whatever interpolation and power leave
+        return float(levels[i]), False
     position = axis(levels, scale)
     share = (limit - drops[i - 1]) / (drops[i] - drops[i - 1])
     found = position[i - 1] + share * (position[i] - position[i - 1])

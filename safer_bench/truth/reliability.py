@@ -16,6 +16,7 @@ from safer_bench.stream import Stream
 
 Array = np.ndarray
 MIN_DRAWS = 4
+DIGITS = 12  # of a reliability: the last are rounding errors, which decide nothing at a gate
 
 
 def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_splits: int) -> tuple[Array, Array]:
@@ -93,7 +94,7 @@ def split_half_reliability(half_a: Array, half_b: Array) -> float:
     if not np.all(np.isfinite(half_a)):
         return float("nan")
     r = float(np.mean(np.nan_to_num(spearman(truth=half_a, scores=half_b))))
-    return max(0.0, 2.0 * r / (1.0 + r)) if r > -1.0 else 0.0
+    return max(0.0, round(2.0 * r / (1.0 + r), DIGITS)) if r > -1.0 else 0.0
 
 
 def shrunken(values: Array, errors: Array) -> Array:
@@ -106,8 +107,8 @@ def shrunken(values: Array, errors: Array) -> Array:
     """
     if np.ptp(values) <= ROUNDING * np.max(np.abs(values)):
         return np.full_like(values, values.mean())
-    keep = max(0.0, 1.0 - float(np.mean(errors**2)) / float(values.var(ddof=1)))
-    return values.mean() + np.sqrt(keep) * (values - values.mean())
+    keep = 1.0 - float(np.mean(errors**2)) / float(values.var(ddof=1))
+    return values.mean() + np.sqrt(keep if keep > ROUNDING else 0.0) * (values - values.mean())
 
 
 def ceilings(truth: CellTruth, stream: Stream, n_draws: int = 200) -> dict[str, float]:

@@ -137,7 +137,7 @@ def _crossed_covariance(a: _Seen, b: _Seen) -> Array:
     both = a.first(n_draws), b.first(n_draws)
     of_draws = _covariance(both[0].of_draws, both[1].of_draws, 0)
     of_examples = _covariance(both[0].of_examples, both[1].of_examples, -1)
-    rest = np.einsum("dle,dle->l", both[0].changes, both[1].changes) - (
+    rest = np.sum(both[0].changes * both[1].changes, axis=(0, 2), dtype=np.float64) - (
         (n_examples * (n_draws - 1)) * of_draws
         + (n_draws * (n_examples - 1)) * of_examples
         + (n_examples * n_draws) * both[0].of_draws.mean(0) * both[1].of_draws.mean(0)

@@ -96,3 +96,11 @@ def test_drops_that_differ_by_rounding_alone_have_no_fit():
     for total, joint in ((np.arange(50.0), 0.3 + noise), (0.3 + noise, np.arange(50.0))):
         (found,) = made(total, joint)
         assert np.isnan([found.correlation, found.slope, found.explained]).all()
+
+
+def test_proportional_drops_correlate_at_one_and_no_more_and_sums_that_cancel_tell_nothing():
+    total = np.array([0.41, 0.14, 0.97, 0.53, 0.81])
+    (fitted,) = made(total, 3 * total)
+    assert fitted.correlation == 1.0
+    (cancelled,) = made(np.array([0.0, 0.1 + 0.2 - 0.3, 0.0]), np.array([0.1, 0.3, 0.2]))
+    assert np.isnan(cancelled.correlation)

@@ -88,3 +88,14 @@ def test_an_error_that_is_none_is_not_what_rounding_leaves_of_it():
         assert standard_error(same) == 0.0
         assert accuracy(same).high - accuracy(same).low > 0.1
     assert standard_error(values) > 0.01
+
+
+def test_gains_stay_between_minus_one_and_one_and_without_spread_there_is_no_interval():
+    wide = gain(np.array([[1.0, 1, 1, 1], [0, 0, 0, 1]]), np.zeros((2, 4)))
+    assert (wide.low, wide.high) == (-1.0, 1.0)
+    for values in (np.ones((1, 5)), np.array([[1.0, 0], [0, 1]])):
+        alike = gain(values, np.zeros_like(values))
+        assert np.isnan([alike.low, alike.high]).all()
+        assert gain_columns(alike, None)["gain_low"] is None
+    same = gain(np.ones((2, 5)), np.ones((2, 5)))
+    assert (same.low, same.high) == (0.0, 0.0)

@@ -88,7 +88,7 @@ def test_train(cli, tmp_path, n_bytes, name):
     ("error", "said"),
     [
         (OSError(28, "No space left on device", "/cache/data"), "/cache/data: cannot be written (No space left on device)"),
-        (OSError(122, "Disk quota exceeded"), "a temporary or cached file: cannot be written (Disk quota exceeded)"),
+        (OSError(122, "Disk quota exceeded"), "the output, or a temporary or cached file: cannot be written (Disk quota exceeded)"),
     ],
 )
 def test_what_a_library_cannot_write_is_told_alike(cli, monkeypatch, error, said):
@@ -104,7 +104,7 @@ def test_what_a_library_cannot_write_is_told_alike(cli, monkeypatch, error, said
 def test_the_demo_tells_of_the_cache_that_it_reads_its_tree_through(cli, small_tree, monkeypatch):
     module = sys.modules["safer_bench.cli.demo"]  # the package has the command under this name
     monkeypatch.setattr(module, "run_demo", lambda *_: _count_rows(small_tree.path))
-    assert refused(cli, 1_000, "demo") == "a temporary or cached file"
+    assert refused(cli, 1_000, "demo") == "the output, or a temporary or cached file"
 
 
 def test_any_other_error_of_the_system_keeps_its_traceback(cli, monkeypatch):

@@ -56,3 +56,12 @@ def test_what_cancels_is_zero():
     scores = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 0.0], [-1.0, 0.0]])
     assert (weights[:, None] * scores).sum(0)[0] != 0.0
     assert area_of(scores, levels, "linear").tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("levels", [[510.0, 1900.0, 6000.0, 12000.0, 23000.0], [0.18, 0.2, 0.3, 0.37, 3.7]])
+@pytest.mark.parametrize("place", [1, 2, 3, 4])
+def test_a_level_at_which_the_drop_is_one_point_is_that_level_to_the_bit(levels, place):
+    """Interpolated on the logarithm and raised again, it came out as 23000.00000000001, beyond all levels."""
+    drops = np.zeros(5)
+    drops[place:] = 0.01
+    assert tolerated_level(np.array(levels), "log10", drops) == (levels[place], False)

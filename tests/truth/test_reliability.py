@@ -179,3 +179,18 @@ def test_values_that_differ_by_rounding_alone_are_one_value():
     for values in (equal, np.full(12, 0.3), np.zeros(12)):
         assert set(ceilings(measured(values, 0.0), Stream("test")).values()) == {0.0}
         assert split_half_reliability(values[None], values[None]) in (0.0, 1.0)
+
+
+def test_noise_that_explains_all_of_the_variance_leaves_no_ranking_whatever_the_order_of_layers():
+    """1 - 1 came out as 2e-16, and the layers it set apart had ceilings of their own."""
+    rng = np.random.default_rng(0)
+    for n in range(4, 40, 2):
+        values = np.repeat([0.1, 0.0], n // 2)[rng.permutation(n)]
+        errors = np.full(n, np.sqrt(values.var(ddof=1)))
+        assert len(set(shrunken(values, errors))) == 1
+
+
+def test_a_reliability_of_exactly_four_fifths_is_not_below_it():
+    ranks, others = np.arange(8.0), np.array([0.0, 1, 2, 4, 7, 6, 5, 3])
+    assert spearman(truth=ranks, scores=others) == pytest.approx(2 / 3)
+    assert split_half_reliability(np.tile(ranks, (50, 1)), np.tile(others, (50, 1))) == 0.8

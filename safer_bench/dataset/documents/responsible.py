@@ -27,7 +27,7 @@ COLLECTION = (
 NOT_FOLDED = "Layers are never folded with their batch norm."
 PREPROCESSING = (
     "Images are those of the source datasets, standardised; "
-    "criteria see probe images only, the truth is of evaluation images, and networks were trained on neither."
+    "criteria see calibration images only, the truth is of evaluation images, and networks were trained on neither."
 )
 MISSING = (
     "A null level belongs to a summary over levels; a null standard error, half or reliability means too few "

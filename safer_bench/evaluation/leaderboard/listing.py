@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 
 from safer_bench.evaluation.board import Board, BoardRow
+from safer_bench.evaluation.bootstrap import LIMIT_DIGITS
 from safer_bench.evaluation.leaderboard.numbers import Json, entries_of, group_of
 from safer_bench.evaluation.leaderboard.page import Page, title_of
-from safer_bench.evaluation.results import DIGITS
 from safer_bench.tables import schema
 
 COLUMNS = {
@@ -64,4 +64,4 @@ def _reached(row: BoardRow | None) -> dict[str, float | None]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, DIGITS) + 0.0  # no negative zero
+    return None if value is None else round(value, LIMIT_DIGITS) + 0.0  # no negative zero

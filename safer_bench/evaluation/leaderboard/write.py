@@ -53,14 +53,16 @@ def write_leaderboard(
     )
     files.make_folder(out)
     page = make_page(results, truth, extras)
-    files.write_bytes(
-        out / "results.parquet", files.parquet_bytes(results.sort_by([(name, "ascending") for name in BY_CELL]))
-    )
-    files.write_text(out / "leaderboard.md", render_markdown(page))
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(listing(page), sink)
-    files.write_bytes(out / "leaderboard.csv", sink.getvalue().to_pybytes())
-    files.write_text(out / "leaderboard.html", render_html(page))
+    made = {  # all of them before any is written
+        "results.parquet": files.parquet_bytes(results.sort_by([(name, "ascending") for name in BY_CELL])),
+        "leaderboard.md": render_markdown(page).encode(),
+        "leaderboard.csv": sink.getvalue().to_pybytes(),
+        "leaderboard.html": render_html(page).encode(),
+    }
+    for name, data in made.items():
+        files.write_bytes(out / name, data)
     return out / "leaderboard.html"
 
 
