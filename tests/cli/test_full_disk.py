@@ -88,7 +88,10 @@ def test_train(cli, tmp_path, n_bytes, name):
     ("error", "said"),
     [
         (OSError(28, "No space left on device", "/cache/data"), "/cache/data: cannot be written (No space left on device)"),
-        (OSError(122, "Disk quota exceeded"), "the output, or a temporary or cached file: cannot be written (Disk quota exceeded)"),
+        (
+            OSError(122, "Disk quota exceeded"),
+            "the output, or a temporary or cached file: cannot be written (Disk quota exceeded)",
+        ),
     ],
 )
 def test_what_a_library_cannot_write_is_told_alike(cli, monkeypatch, error, said):
