@@ -12,7 +12,8 @@ test: $(READY) fashion-mnist chromium  ## the default tests
 	$(BIN)/python -m pytest -q -n 2 -m "not long"
 
 test-long: $(READY) fashion-mnist chromium  ## the tests of more than 20 seconds
-	$(BIN)/python -m pytest -q -m long
+	$(BIN)/python -m pytest -q -n 2 -m long tests/test_processors.py
+	$(BIN)/python -m pytest -q -m long --ignore tests/test_processors.py  # one by one, since some take the time
 
 lint: $(READY)  ## style, types, what may import what, and the form of submissions
 	$(BIN)/ruff check .
