@@ -76,9 +76,9 @@ def _overlap(name: str, description: str, k_of: Callable[[int], int]) -> Metric:
 
     def limits(truth: CellTruth) -> tuple[Array, Array]:
         share, ones = k_of(truth.values.shape[-1]) / truth.values.shape[-1], _ones_where_defined(overlap, truth)
-        return (
-            (0.0 - share / (1.0 - share) * ones, ones) if share <= 0.5 else (ones, ones)
-        )  # 0: of so few layers there is none
+        if share > 0.5:  # of so few layers there is no overlap, and the ones are zeros
+            return ones, ones
+        return 0.0 - share / (1.0 - share) * ones, ones
 
     return Metric(name, description, overlap, limits)
 

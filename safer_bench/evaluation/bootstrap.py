@@ -7,7 +7,7 @@ give equal results. Coverage, error rates and cost are measured in docs/statisti
 
 **No spread.** Values that differ by rounding alone, relative to their size, are equal. A row of equal values, and one that
 more than 5 % of the resamples find without spread, has no interval by this method: its ends are nan. Only a row of zeros
-(a criterion that ranks nothing) is known without one: its ends are 0.
+(a criterion that ranks nothing, a difference of equals) is known without one: its ends are 0.
 
 **The same bits everywhere.** Values are brought to a grid of 2^-40 of their size, squares to one of 2^-46: sums of them are
 exact in float64, whatever the order in which a processor's matrix library takes them.
