@@ -1,6 +1,7 @@
 """Which entry of which parameter lies where in memory: in views, in copies, and in what is computed entry by entry."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -137,7 +138,7 @@ class Entries:
             return known[level] if level < len(known) else torch.zeros_like(tensor, dtype=torch.int64)
 
         deepest = max(len(self.levels(tensor)) for tensor in held)
-        levels = [tree_map_only(Tensor, lambda tensor, k=k: numbers_of(tensor, k), given) for k in range(deepest)]
+        levels = [tree_map_only(Tensor, partial(numbers_of, level=level), given) for level in range(deepest)]
         return [func(**level) for level in levels]
 
     def _write(self, tensor: Tensor, levels: Sequence[Tensor], sources: Iterable[Tensor]) -> None:

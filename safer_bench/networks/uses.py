@@ -135,9 +135,7 @@ class Uses(TorchDispatchMode):
             if name not in self.order:
                 self.order.append(name)
 
-    def _note_uses(
-        self, func: Any, given: dict[str, Any], held: Sequence[Tensor], result: Any, *, of_images: bool
-    ) -> None:
+    def _note_uses(self, func: Any, given: dict[str, Any], held: Sequence[Tensor], result: Any, *, of_images: bool) -> None:
         operation = func.overloadpacket.__name__
         applied = []
         for application in self._applications(operation.removesuffix("_"), given, result):

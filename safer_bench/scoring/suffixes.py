@@ -3,6 +3,7 @@
 They are the model's own up to rounding.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -46,7 +47,8 @@ class Suffixes:
     def clean(self, batches: Batches) -> Tensor | None:
         """Return the unperturbed logits ``(n, n_classes)``; None where whole passes are needed."""
         with exact_float32():
-            return self._pass(self._replayed, batches).logits() if self._replayed else None
+            replayed = self._replayed
+            return None if replayed is None else self._tried(lambda: self._pass(replayed, batches).logits())
 
     def perturbed(self, batches: Batches, layer: str, weight: Tensor) -> Tensor | None:
         """Return the logits ``(n, n_classes)`` with a layer's weight replaced; None where whole passes are needed.
@@ -55,12 +57,19 @@ class Suffixes:
         that float32 overflows, which a folded batch norm would do elsewhere than the model.
         """
         with exact_float32():
-            if self._replayed is None:
+            replayed = self._replayed
+            replay = None if replayed is None else self._replay(replayed, layer)
+            if replayed is None or replay is None or self._is_beyond(replayed, replay, batches, layer, weight):
                 return None
-            replay = self._replay(self._replayed, layer)
-            if replay is None or self._is_beyond(self._replayed, replay, batches, layer, weight):
-                return None
-            return self._pass(self._replayed, batches).run(replay, self._replayed.on_device(weight))
+            return self._tried(lambda: self._pass(replayed, batches).run(replay, replayed.on_device(weight)))
+
+    def _tried(self, logits: Callable[[], Tensor]) -> Tensor | None:
+        """Return logits, or None from the first failure of a replay on: whole passes may well work."""
+        try:
+            return logits()
+        except Exception:
+            self._replayed = None
+            return None
 
     @cached_property
     def _replayed(self) -> ReplayedNetwork | None:
