@@ -14,10 +14,11 @@ from safer_bench.networks.recomputed import LAYER_MODULES, refuse_recomputed
 from safer_bench.networks.uses import ELEMENTWISE, FIXED, Use, Uses
 
 NEVER_READ = "never read"
+NOT_DENSE = "not dense, or without entries"
 LEFT_OUT = {  # way to be read -> why it makes no layer; the first that fits
     FIXED: "the same rows for every example (positions)",
     "other": "neither multiplied, convolved nor looked up",
-    ELEMENTWISE: "only added, joined or scaled elementwise",
+    ELEMENTWISE: "meets the examples entry by entry only (added, joined or scaled)",
 }
 Parameters = dict[str, nn.Parameter]
 
@@ -147,6 +148,8 @@ def _watched(model: nn.Module, images: Tensor, parameters: Mapping[str, nn.Param
 
 
 def _reason(name: str, uses: Uses) -> str:
+    if name not in uses.of:
+        return NOT_DENSE
     if name not in uses.order:
         return NEVER_READ
     ways = uses.of[name].otherwise

@@ -1,5 +1,7 @@
 """Criteria from files, what is refused, and what a submission folder holds."""
 
+import threading
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -179,6 +181,16 @@ def test_given_examples_may_be_arrays_of_any_precision_and_may_require_gradients
 def test_given_examples_that_are_none_of_the_network_are_one_message(tiny, images, labels, message):
     with pytest.raises(BadInput, match=message):
         score("snip", tiny, images, labels)
+
+
+def test_a_model_that_cannot_be_copied_is_one_message():
+    model, images = torch.nn.Linear(4, 3).eval(), torch.randn(6, 4)
+    model.lock = threading.Lock()
+    network = Network(model, images[:3], torch.arange(3), calibration=(images[3:], torch.arange(3)))
+    with pytest.raises(
+        BadInput, match=r"network 'own': copying its model raised TypeError: .*; expected one that copy.deepcopy"
+    ):
+        score("l2_norm", network)
 
 
 def test_a_submissions_name_is_checked_before_anything_is_scored(tiny, tmp_path):
