@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
+import torch
+
+from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement.answers.canonical import Answers, CanonicalModel
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Row, Weights, make_row
@@ -21,13 +24,25 @@ class PlainEngine:
         """Yield one row a probe, with the columns of layer_drops, losses and outcomes.
 
         Raises:
-            BadInput: a perturbation failed.
+            BadInput: a perturbation failed, or the model did with a perturbed weight.
         """
         for probe in probes:
-            perturbed = self.weights.perturbed(probe)
+            perturbed, clean = self.weights.perturbed(probe), self.clean(probe.example_start, probe.n_examples)
             with self.model.weight_set(probe.layer, perturbed.weight):
-                after = self.model.answers(*self.network.examples(probe.example_start, probe.n_examples))
-            yield make_row(self.network, probe, perturbed, self.clean(probe.example_start, probe.n_examples), after)
+                after = self._after(probe, clean)
+            yield make_row(self.network, probe, perturbed, clean, after)
+
+    def _after(self, probe: Probe, clean: Answers) -> Answers:
+        try:
+            return self.model.answers(*self.network.examples(probe.example_start, probe.n_examples), clean)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            raise BadInput(
+                f"network {self.network.name!r}: with layer {probe.layer.name!r} perturbed by {probe.perturbation.name} at "
+                f"level {probe.level:g}, forward raised {text_of(error, typed=True):.300}; it must answer with any weights, "
+                "by NaN if need be: take assertions and checks of values out of forward"
+            ) from error
 
     def clean(self, start: int, n_examples: int) -> Answers:
         """Return the unperturbed network's answers on a slice of the evaluation examples; computed once."""

@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 from torch.export.graph_signature import InputKind, OutputKind
 
-from safer_bench.errors import text_of
+from safer_bench.errors import SaferBenchError, text_of
 from safer_bench.measurement.answers.tuning import arranged
 from safer_bench.networks.layers import Layer, no_fast_path
 
@@ -49,8 +50,28 @@ REARRANGE = {
 } | {*("clone", "expand", "alias", "unbind", "getitem", "t", "_to_copy", "abs", "neg")}
 
 
+AS_TRACED = {"view", "_unsafe_view"}  # work in the memory format that was traced; reshape works in any
+BY_LAYOUT = {"as_strided", "as_strided_copy", "as_strided_scatter"}  # mean something else in another memory format
+
+
 class CannotReplayError(Exception):
     """Why a model or a layer has to be measured by whole forward passes."""
+
+
+@contextmanager
+def whatever_fails() -> Iterator[None]:
+    """Turn what a stranger's model makes fail in replay into the reason for whole passes, which may well work.
+
+    Not so where memory is short: whole passes need some too, and whoever asked for too much should hear of it.
+    """
+    try:
+        yield
+    except (CannotReplayError, SaferBenchError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "can't allocate memory" in str(error):  # torch's on CPUs is a plain RuntimeError
+            raise
+        raise CannotReplayError(f"replay raised {text_of(error, typed=True):.200}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +148,7 @@ def trace(
             numbers; the message is the tracer's own.
     """
     model = _copied(model, memory_format)
-    examples = images[torch.arange(N_TRACED, device=images.device) % len(images)]
+    examples = images[torch.arange(N_TRACED, device=images.device) % len(images)].contiguous()
     n = torch.export.Dim("n", min=2)
     try:
         with torch.no_grad(), no_fast_path(), warnings.catch_warnings():
@@ -169,6 +190,8 @@ def _refuse_operations(nodes: Iterable[fx.Node]) -> None:
                 raise CannotReplayError(f"the model draws random numbers ({node.target})")
         elif node.op not in ("placeholder", "output") and getattr(node.target, "__module__", "") != "_operator":
             raise CannotReplayError(f"the model uses {node.target}, which cannot be taken apart")
+        if _name(node) in BY_LAYOUT:
+            raise CannotReplayError(f"the model reads memory by its layout ({node.target})")
 
 
 def _never_drops(node: fx.Node) -> bool:
@@ -233,4 +256,7 @@ def _read(program: torch.export.ExportedProgram) -> Traced:
     if images is None or len(logits) != 1:
         raise CannotReplayError("the traced model does not map images to one tensor of logits")
     output.args = (logits[0],)
+    for node in program.graph.nodes:
+        if node.op == "call_function" and _name(node) in AS_TRACED and node.target._overloadname == "default":
+            node.target = torch.ops.aten.reshape.default
     return Traced(program.graph, images, logits[0], tensors)

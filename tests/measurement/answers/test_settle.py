@@ -281,11 +281,11 @@ def test_a_factor_below_one_ends_too(coarse, probes, expected, monkeypatch):
 def test_draws_before_the_one_that_widened_the_band_are_settled_again(coarse, probes, expected, monkeypatch):
     """The first draw of each level finds no error, the second does."""
 
-    def blind_at_first(ladder, rows, bands, random):
+    def blind_at_first(ladder, rows, bands, random, masked):
         with monkeypatch.context() as patch:
             if not bands.n_settled:
                 patch.setattr(settle_module, "largest_range", lambda logits, better: 0.0)
-            return settle(ladder, rows, bands, random)
+            return settle(ladder, rows, bands, random, masked)
 
     engine = Engine(coarse)
     engine.clean(0, 300)
