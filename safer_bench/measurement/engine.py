@@ -81,8 +81,8 @@ class Engine:
         if n_without and not self._told:
             self._told = True
             logger.warning(
-                "network %r answers %d of its %d evaluation examples from number %d on by NaN or infinite logits: they count "
-                "as wrong, unperturbed and perturbed",
+                "network %r answers %d of its %d evaluation examples from number %d on by NaN or infinite logits: they "
+                "count as wrong",
                 self.network.name,
                 n_without,
                 n_examples,

@@ -29,23 +29,28 @@ class PlainEngine:
         for probe in probes:
             perturbed, clean = self.weights.perturbed(probe), self.clean(probe.example_start, probe.n_examples)
             with self.model.weight_set(probe.layer, perturbed.weight):
-                after = self._after(probe, clean)
+                after = self._answers(probe.example_start, probe.n_examples, clean, probe)
             yield make_row(self.network, probe, perturbed, clean, after)
 
-    def _after(self, probe: Probe, clean: Answers) -> Answers:
+    def clean(self, start: int, n_examples: int) -> Answers:
+        """Return the unperturbed network's answers on a slice of the evaluation examples; computed once.
+
+        Raises:
+            BadInput: the model fails on one of them.
+        """
+        if (start, n_examples) not in self._clean:
+            self._clean[start, n_examples] = self._answers(start, n_examples)
+        return self._clean[start, n_examples]
+
+    def _answers(self, start: int, n: int, clean: Answers | None = None, probe: Probe | None = None) -> Answers:
         try:
-            return self.model.answers(*self.network.examples(probe.example_start, probe.n_examples), clean)
+            return self.model.answers(*self.network.examples(start, n), clean)
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
+            which = f"{probe.layer.name!r} perturbed by {probe.perturbation.name}:{probe.level:g}" if probe else "unperturbed"
             raise BadInput(
-                f"network {self.network.name!r}: with layer {probe.layer.name!r} perturbed by {probe.perturbation.name} at "
-                f"level {probe.level:g}, forward raised {text_of(error, typed=True):.300}; it must answer with any weights, "
-                "by NaN if need be: take assertions and checks of values out of forward"
+                f"network {self.network.name!r}, {which}: some of the {n} examples from number {start} on made forward raise "
+                f"{text_of(error, typed=True):.300}; it must answer any of them with any weights, if need be by NaN: take "
+                "checks of values out of forward"
             ) from error
-
-    def clean(self, start: int, n_examples: int) -> Answers:
-        """Return the unperturbed network's answers on a slice of the evaluation examples; computed once."""
-        if (start, n_examples) not in self._clean:
-            self._clean[start, n_examples] = self.model.answers(*self.network.examples(start, n_examples))
-        return self._clean[start, n_examples]

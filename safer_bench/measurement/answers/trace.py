@@ -147,7 +147,7 @@ def trace(
         CannotReplayError: the computation depends on values (control flow), mixes examples, keeps state, or draws random
             numbers; the message is the tracer's own.
     """
-    model = _copied(model, memory_format)
+    model = deepcopy(model)
     examples = images[torch.arange(N_TRACED, device=images.device) % len(images)].contiguous()
     n = torch.export.Dim("n", min=2)
     try:
@@ -162,19 +162,18 @@ def trace(
         raise CannotReplayError(f"torch.export: {text:.200}") from error
     _refuse_state(program)
     _refuse_operations(program.graph.nodes)
+    _arrange(model, memory_format)  # only now: the model's own code may view what its convolutions return
     traced = _read(program)
     _refuse_jumps(traced)
     return model, traced
 
 
-def _copied(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
-    """Return a copy whose convolutions' weights have a memory format; other tensors may be read in their own."""
-    model = deepcopy(model)
+def _arrange(model: nn.Module, memory_format: torch.memory_format) -> None:
+    """Give the convolutions' weights a memory format; other tensors may be read in their own."""
     for module in model.modules():
         if isinstance(module, nn.modules.conv._ConvNd):
             for weight in module.parameters(recurse=False):
                 weight.data = arranged(weight.data, memory_format)
-    return model
 
 
 def _refuse_state(program: torch.export.ExportedProgram) -> None:
