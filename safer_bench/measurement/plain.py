@@ -48,9 +48,9 @@ class PlainEngine:
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            which = f"{probe.layer.name!r} perturbed by {probe.perturbation.name}:{probe.level:g}" if probe else "unperturbed"
+            how = f"{probe.layer.name!r} perturbed by {probe.perturbation.name}:{probe.level:g}" if probe else "unperturbed"
             raise BadInput(
-                f"network {self.network.name!r}, {which}: some of the {n} examples from number {start} on made forward raise "
-                f"{text_of(error, typed=True):.300}; it must answer any of them with any weights, if need be by NaN: take "
+                f"network {self.network.name!r}, {how}: forward raised {text_of(error, typed=True):.300} on some of the {n} "
+                f"examples from number {start} on; it must answer any of them with any weights, if need be by NaN: take "
                 "checks of values out of forward"
             ) from error

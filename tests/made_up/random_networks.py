@@ -206,7 +206,13 @@ def _linear(x: Tensor, choose: Choose) -> nn.Module:
 
 
 def _of_images(x: Tensor, choose: Choose) -> nn.Module:
-    made = [nn.PixelShuffle(2), nn.PixelUnshuffle(2), nn.Unfold(2, stride=2), nn.ChannelShuffle(2), nn.Upsample(scale_factor=2)]
+    made = [
+        nn.PixelShuffle(2),
+        nn.PixelUnshuffle(2),
+        nn.Unfold(2, stride=2),
+        nn.ChannelShuffle(2),
+        nn.Upsample(scale_factor=2),
+    ]
     return choose([*made, nn.ReflectionPad2d(1), nn.ZeroPad2d(1), nn.Upsample(size=5, mode="bilinear"), nn.LPPool2d(2, 2)])
 
 
@@ -266,7 +272,6 @@ ODD: dict[str, Callable[[], nn.Module]] = {
     "data": _odd(lambda x: x.data.clone()),
     "complex": _odd(lambda x: torch.fft.ifft(torch.fft.fft(x)).real),
     "sorted": _odd(lambda x: x.sort(-1)[0]),
-    "number of a tensor": _odd(lambda x: x * x.abs().max().item()),
 }
 PLAIN = [_convolution, _convolution, _norm, _activation, _linear]
 RANKS = {_convolution: (3, 4, 5), _transposed: (3, 4, 5), _pool: (3, 4, 5), _of_images: (4,), _attention: (3,)}
