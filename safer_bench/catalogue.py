@@ -105,7 +105,7 @@ def _criterion_facts(entry: Any) -> dict[str, Any]:
 def _network_facts(entry: Any) -> dict[str, Any]:
     from safer_bench.networks.layers import candidate_weights
 
-    weights = [(name, tuple(weight.shape)) for name, _, weight in candidate_weights(entry.build())]
+    weights = [(name, tuple(weight.shape)) for name, weight in candidate_weights(entry.build())]
     facts = {"dataset": entry.dataset, "family": entry.family, "split": entry.split, "n_layers": len(weights)}
     shapes = {name.removesuffix(".weight"): "x".join(map(str, shape)) for name, shape in weights}
     return facts | {f"layer {name}": shape for name, shape in shapes.items()}

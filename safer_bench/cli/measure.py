@@ -86,8 +86,9 @@ def measure(
             return
         total = measure_into(out, networks, protocol, report, shard=share, **how)
     for item in networks:
-        if item.unused_layers:
-            typer.echo(f"{item.name}: never read, hence not measured: {', '.join(item.unused_layers)}", err=True)
+        if item.left_out:
+            left_out = ", ".join(f"{name} ({reason})" for name, reason in item.left_out.items())
+            typer.echo(f"{item.name}: not measured: {left_out}", err=True)
     if share is None:
         _show_fragile(out)
     typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out}{' and all other shards' * bool(share)} --out TREE")

@@ -1,24 +1,24 @@
 """The layers of a model: which weights they are, in which order a pass first uses them, and what work they do."""
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
+from safer_bench.networks.recomputed import LAYER_MODULES, refuse_recomputed
+from safer_bench.networks.uses import ELEMENTWISE, FIXED, Use, Uses
 
-LAYER_MODULES = (nn.modules.conv._ConvNd, nn.Linear, nn.Embedding)
-CONVOLUTIONS = {"convolution", "_convolution"}
-MATRIX_PRODUCTS = {"addmm", "mm", "bmm", "linear", "matmul", "mkldnn_linear"}
-
-
-Candidate = tuple[str, nn.Module, nn.Parameter]  # name of the parameter, its module, itself
+NEVER_READ = "never read"
+LEFT_OUT = {  # way to be read -> why it makes no layer; the first that fits
+    FIXED: "the same rows for every example (positions)",
+    "other": "neither multiplied, convolved nor looked up",
+    ELEMENTWISE: "only added, joined or scaled elementwise",
+}
+Parameters = dict[str, nn.Parameter]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Layer:
     Attributes:
         name: dotted path of the owning module, or of the parameter where a module owns several weights.
         index: order of first use in the clean pass.
-        kind: class name of the owning module, such as ``Conv2d``.
+        kind: class name of the module that owns the weight, such as ``Conv2d``.
         shape: shape of the weight.
         output_axis: axis of the weight that runs over its outputs.
         fan_in: number of weights that feed one output.
@@ -48,56 +48,30 @@ class Layer:
     parameter: str
 
 
-def candidate_weights(model: nn.Module) -> Iterator[Candidate]:
-    """Yield (parameter name, owning module, parameter) of each weight that counts as a layer; a tied one once."""
-    seen: set[int] = set()
-    for path, module in model.named_modules():
-        for key, parameter in module.named_parameters(recurse=False):
-            in_projection = isinstance(module, nn.MultiheadAttention) and key.endswith("proj_weight")
-            owns = (isinstance(module, LAYER_MODULES) and key == "weight") or in_projection
-            if owns and parameter.ndim >= 2 and id(parameter) not in seen:
-                seen.add(id(parameter))
-                yield f"{path}.{key}" if path else key, module, parameter
-
-
-class _FirstUse(TorchDispatchMode):
-    """Notes when an operation first reads each weight's storage, and what is done with it.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one pass tells of a model's weights.
 
     Attributes:
-        order: names of the weights, as they are first read.
-        macs: multiply-accumulates done with each.
-        looked_up: entries that lookups in each returned.
+        layers: in order of first use by any operation, not of their modules' calls.
+        left_out: name of each other parameter of two dimensions or more -> why it is no layer.
     """
 
-    def __init__(self, weights: dict[int, str]) -> None:
-        super().__init__()
-        self.weights = weights  # storage -> name
-        self.order: list[str] = []
-        self.macs: Counter[str] = Counter()
-        self.looked_up: Counter[str] = Counter()
+    layers: tuple[Layer, ...]
+    left_out: dict[str, str]
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves((args, kwargs)):
-            if isinstance(tensor, torch.Tensor):
-                self._note(func, tensor, args, result)
-        return result
 
-    def _note(self, func: Any, tensor: torch.Tensor, args: Any, result: Any) -> None:
-        name = self.weights.get(tensor.untyped_storage().data_ptr())
-        if name is None:
-            return
-        if name not in self.order:
-            self.order.append(name)
-        operation = func.overloadpacket.__name__
-        if operation in CONVOLUTIONS:  # each output meets a filter; transposed: each input meets all entries of its channel
-            meeting = args[0] if args[6] else result
-            self.macs[name] += meeting.numel() * tensor.numel() // tensor.shape[0]
-        elif operation in MATRIX_PRODUCTS:
-            left = args[1] if operation == "addmm" else args[0]
-            self.macs[name] += result.numel() * left.shape[-1]
-        elif operation == "embedding":
-            self.looked_up[name] += result.numel()
+def candidate_weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield (parameter name, parameter) of each weight of torch's modules that may be a layer, without a pass.
+
+    Of the zoo's networks these are the layers; a tied one comes once.
+    """
+    owners = dict(model.named_modules())
+    for name, parameter in model.named_parameters():
+        path, _, key = name.rpartition(".")
+        in_projection = isinstance(owners[path], nn.MultiheadAttention) and key.endswith("proj_weight")
+        if in_projection or (isinstance(owners[path], LAYER_MODULES) and key == "weight"):
+            yield name, parameter
 
 
 @contextmanager
@@ -111,90 +85,99 @@ def no_fast_path() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(enabled)
 
 
-def discover_layers(model: nn.Module, images: torch.Tensor) -> tuple[Layer, ...]:
-    """Find the layers of a model by one clean pass over one example.
+@contextmanager
+def taken_apart() -> Iterator[None]:
+    """Make fused attention and recurrent layers come as their single operations within the block, on any machine."""
+    enabled = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False
+    try:
+        with no_fast_path(), sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        torch.backends.mkldnn.enabled = enabled
+
+
+def discover_layers(model: nn.Module, images: Tensor) -> tuple[Layer, ...]:
+    """Return the layers of a model as ``look_through`` finds them."""
+    return look_through(model, images).layers
+
+
+def look_through(model: nn.Module, images: Tensor) -> Found:
+    """Find the layers of a model by what a clean pass over one example does with its parameters.
+
+    A layer is every floating-point parameter of two dimensions or more that the pass multiplies or convolves, or in which
+    the example chooses what is looked up; a tied one is one layer under its first name.
 
     Args:
         model: in evaluation mode.
         images: one example, ``(1, ...)``.
 
-    Returns:
-        Layers in order of first use by any operation (not of their modules' calls); weights never read come last,
-        with index -1. Position embeddings, from which all examples take the same rows, are none.
-
     Raises:
-        BadInput: a weight that is computed at every pass, or two weights in one storage.
+        BadInput: a weight that is computed at every pass, two weights in one place of memory, or a pass that fails.
     """
-    _refuse_recomputed(model)
-    candidates = list(candidate_weights(model))
-    _refuse_shared_storage(candidates)
-    use = _uses(model, images, candidates)
-    fixed = _position_embeddings(model, images, candidates, use)
-    candidates = [each for each in candidates if each[0] not in fixed]
-    position = {name: index for index, name in enumerate(name for name in use.order if name not in fixed)}
-    layers = [_layer(name, module, p, position.get(name, -1), use.macs[name]) for name, module, p in candidates]
-    return tuple(sorted(layers, key=lambda layer: (layer.index < 0, layer.index)))
+    refuse_recomputed(model)
+    parameters = {name: p for name, p in model.named_parameters() if p.ndim >= 2 and p.is_floating_point()}
+    dense = {name: p for name, p in parameters.items() if p.layout == torch.strided and p.numel()}
+    _refuse_shared_memory(dense)
+    uses = _watched(model, images, dense)
+    used = [name for name in uses.order if uses.of[name].output_axis is not None]
+    layers = tuple(_layer(model, name, parameters[name], index, uses.of[name]) for index, name in enumerate(used))
+    left_out = {layer_name(model, name): _reason(name, uses) for name in parameters if name not in used}
+    return Found(layers, left_out)
 
 
-def _uses(model: nn.Module, images: torch.Tensor, candidates: Sequence[Candidate]) -> _FirstUse:
-    storages = {parameter.untyped_storage().data_ptr(): name for name, _, parameter in candidates}
-    with torch.no_grad(), no_fast_path(), _FirstUse(storages) as use:  # fused attention would hide what reads a weight
-        model(images)
-    return use
+def _watched(model: nn.Module, images: Tensor, parameters: Mapping[str, nn.Parameter]) -> Uses:
+    try:
+        with torch.no_grad(), taken_apart(), Uses(parameters, images) as uses:
+            model(images)
+    except Exception as error:
+        said = text_of(error, typed=True)
+        raise BadInput(f"a pass over one example that looks for the layers raised {said:.300}") from error
+    return uses
 
 
-def _position_embeddings(
-    model: nn.Module, images: torch.Tensor, candidates: Sequence[Candidate], one: _FirstUse
-) -> set[str]:
-    """Return the embeddings that are only looked up, and return no more for two examples than for one."""
-    asked = {name for name, _, _ in candidates if one.looked_up[name] and not one.macs[name]}
-    if not asked:
-        return set()
-    two = _uses(model, torch.cat([images, images]), candidates)
-    return {name for name in asked if two.looked_up[name] == one.looked_up[name]}
+def _reason(name: str, uses: Uses) -> str:
+    if name not in uses.order:
+        return NEVER_READ
+    ways = uses.of[name].otherwise
+    if FIXED in ways:
+        return LEFT_OUT[FIXED]
+    return LEFT_OUT[ELEMENTWISE if ways == {ELEMENTWISE} else "other"]
 
 
-def _refuse_recomputed(model: nn.Module) -> None:
-    for path, module in model.named_modules():
-        if isinstance(module, LAYER_MODULES) and module._parameters.get("weight") is None:
+def layer_name(model: nn.Module, parameter: str) -> str:
+    """Return what a layer is called whose weight has some name: its module's path, or where that has several its own."""
+    path, _, key = parameter.rpartition(".")
+    if key == "weight" and path:
+        return path
+    packed = isinstance(model.get_submodule(path), nn.MultiheadAttention)
+    return parameter.removesuffix("_weight") if packed else parameter
+
+
+def _refuse_shared_memory(parameters: Mapping[str, nn.Parameter]) -> None:
+    """Refuse parameters that overlap; recurrent layers on a GPU lie side by side in one storage."""
+    last: dict[int, tuple[int, str]] = {}
+    for name, parameter in sorted(parameters.items(), key=lambda item: item[1].data_ptr()):
+        storage = parameter.untyped_storage().data_ptr()
+        end, other = last.get(storage, (0, ""))
+        if parameter.data_ptr() < end:
             raise BadInput(
-                f"layer {path or type(module).__name__!r}: its weight is computed from other parameters at every pass (as "
-                "by weight_norm or spectral_norm), so that there is none to perturb; make it a parameter first: "
-                "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight')"
-            )
-
-
-def _refuse_shared_storage(candidates: Sequence[Candidate]) -> None:
-    names: dict[int, str] = {}
-    for name, _, parameter in candidates:
-        other = names.setdefault(parameter.untyped_storage().data_ptr(), name)
-        if other != name:
-            raise BadInput(
-                f"weights {other} and {name} lie in one storage, where they cannot be told apart; give each its own: "
+                f"weights {other} and {name} lie in one place of memory, where they cannot be told apart; give each its own: "
                 "for p in model.parameters(): p.data = p.data.clone()"
             )
+        reach = sum((size - 1) * stride for size, stride in zip(parameter.shape, parameter.stride(), strict=True)) + 1
+        last[storage] = (parameter.data_ptr() + reach * parameter.element_size(), name)
 
 
-def _output_axis(module: nn.Module) -> int:
-    return 1 if isinstance(module, nn.modules.conv._ConvTransposeNd | nn.Embedding) else 0
-
-
-def _groups_sharing(module: nn.Module) -> int:
-    """Return how many groups of outputs the output axis stands for: a transposed convolution's is of one group alone."""
-    return module.groups if isinstance(module, nn.modules.conv._ConvTransposeNd) else 1
-
-
-def _layer(name: str, module: nn.Module, parameter: nn.Parameter, index: int, macs: int) -> Layer:
-    axis = _output_axis(module)
-    path = name.removesuffix("_weight").removesuffix(".weight")
+def _layer(model: nn.Module, name: str, parameter: nn.Parameter, index: int, use: Use) -> Layer:
     return Layer(
-        name=path,
+        name=layer_name(model, name),
         index=index,
-        kind=type(module).__name__,
+        kind=type(model.get_submodule(name.rpartition(".")[0])).__name__,
         shape=tuple(parameter.shape),
-        output_axis=axis,
-        fan_in=parameter.numel() // int(parameter.shape[axis]) // _groups_sharing(module),
+        output_axis=int(use.output_axis or 0),
+        fan_in=use.fan_in,
         parameters=parameter.numel(),
-        macs=macs,
+        macs=use.macs,
         parameter=name,
     )

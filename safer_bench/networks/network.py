@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from safer_bench.errors import BadInput, text_of
-from safer_bench.networks.layers import Layer, discover_layers
+from safer_bench.networks.layers import NEVER_READ, Found, Layer, look_through
 from safer_bench.registry import suggestion
 from safer_bench.tables.columns import NAME
 
@@ -104,16 +104,21 @@ class Network:
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The layers in order of first use; a weight that the clean pass never reads is in ``unused_layers``."""
-        return tuple(layer for layer in self._discovered if layer.index >= 0)
+        return self._found.layers
 
     @cached_property
     def unused_layers(self) -> tuple[str, ...]:
         """Names of weights that the clean pass never reads (it may use a cached copy): they are not measured."""
-        return tuple(layer.name for layer in self._discovered if layer.index < 0)
+        return tuple(name for name, reason in self.left_out.items() if reason == NEVER_READ)
 
     @cached_property
-    def _discovered(self) -> tuple[Layer, ...]:
-        return discover_layers(self.model, self.images[:1].clone().to(self.device))  # the model may work in place
+    def left_out(self) -> dict[str, str]:
+        """Name of each parameter of two dimensions or more that is no layer -> why it is not measured."""
+        return self._found.left_out
+
+    @cached_property
+    def _found(self) -> Found:
+        return look_through(self.model, self.images[:1].clone().to(self.device))  # the model may work in place
 
     @cached_property
     def device(self) -> torch.device:

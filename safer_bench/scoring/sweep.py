@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from safer_bench.criteria.criterion import Criterion
 from safer_bench.criteria.loading import criteria
+from safer_bench.criteria.passes.apart import hidden_taken_apart
 from safer_bench.criteria.passes.cost import Meter
 from safer_bench.criteria.passes.gradients import mean_gradients
 from safer_bench.criteria.passes.layers import Batches
@@ -163,7 +164,7 @@ class Sweep:
         """Call a criterion; where it shares, take what its twin of another track has found."""
         limit = self._limit(entry)
         try:
-            with torch_as_it_was():
+            with torch_as_it_was(), hidden_taken_apart(model):
                 aware = self._aware(perturbation, limit, level)
                 if share:
                     key = (entry.function, limit, *aware)

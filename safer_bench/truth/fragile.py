@@ -46,14 +46,14 @@ class Fragility:
     Attributes:
         network: its name.
         layers: names.
-        parameters: weights of each layer ``(n_layers,)``.
+        shares: of each layer in all parameters of the network, biases and what is no layer too ``(n_layers,)``.
         overall: mean of the areas over perturbations.
         by_perturbation: area under each.
     """
 
     network: str
     layers: tuple[str, ...]
-    parameters: Array
+    shares: Array
     overall: AreaEstimates
     by_perturbation: dict[str, AreaEstimates]
 
@@ -72,11 +72,13 @@ def fragility(run: RunFolder) -> list[Fragility]:
     """
     cells = cells_of(run.probes(), run.table("networks"), run.table("perturbations"))
     networks = grouped(cells, key=lambda cell: cell.identity["network"])
-    counts = {(row["network"], row["layer"]): row["parameters"] for row in run.table("layers").to_pylist()}
-    return [_fragility(name, of_one, counts) for name, of_one in networks.items()]
+    totals = {row["network"]: row["parameters"] for row in run.table("networks").to_pylist()}
+    layers = run.table("layers").to_pylist()
+    shares = {(row["network"], row["layer"]): row["parameters"] / totals[row["network"]] for row in layers}
+    return [_fragility(name, of_one, shares) for name, of_one in networks.items()]
 
 
-def _fragility(network: str, cells: list[Cell], counts: dict[tuple[str, str], int]) -> Fragility:
+def _fragility(network: str, cells: list[Cell], shares: dict[tuple[str, str], float]) -> Fragility:
     estimates = {cell.identity["perturbation"]: _estimate([cell]) for cell in cells}
     overall = _estimate(cells)
     order = np.argsort(-overall.values, kind="stable")
@@ -85,7 +87,7 @@ def _fragility(network: str, cells: list[Cell], counts: dict[tuple[str, str], in
     return Fragility(
         network,
         layers,
-        np.array([counts[network, layer] for layer in layers]),
+        np.array([shares[network, layer] for layer in layers]),
         sort(overall),
         {name: sort(estimate) for name, estimate in estimates.items()},
     )
@@ -110,15 +112,14 @@ def _estimate(cells: list[Cell]) -> AreaEstimates:
 
 def header(found: Fragility) -> list[str]:
     """Return the columns of ``rows``."""
-    return ["layer", "weights", "mean", *found.by_perturbation]
+    return ["layer", "parameters", "mean", *found.by_perturbation]
 
 
 def rows(found: Fragility, n: int = MOST_SHOWN) -> list[list[str]]:
-    """Return the n most fragile layers as text: share of the weights, areas with the half-widths of their 95 % intervals."""
-    share = found.parameters / found.parameters.sum()
+    """Return the n most fragile layers as text: share of all parameters, areas with half-widths of 95 % intervals."""
     columns = [found.overall, *found.by_perturbation.values()]
     return [
-        [layer, f"{share[i]:.1%}", *(_with_interval(column, i) for column in columns)]
+        [layer, f"{found.shares[i]:.1%}", *(_with_interval(column, i) for column in columns)]
         for i, layer in enumerate(found.layers[:n])
     ]
 
@@ -133,9 +134,9 @@ def advice(found: Fragility) -> str:
     n = found.to_protect
     if n == 0:
         return f"{found.network}: no layer lost accuracy at these levels; measure more severe ones."
-    share = found.parameters[:n].sum() / found.parameters.sum()
+    share = found.shares[:n].sum()
     return (
-        f"Protect first: {', '.join(found.layers[:n])} ({n} of {len(found.layers)} layers, {share:.1%} of their weights): "
+        f"Protect first: {', '.join(found.layers[:n])} ({n} of {len(found.layers)} layers, {share:.1%} of all parameters): "
         "half of what all layers lose."
     )
 

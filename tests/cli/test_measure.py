@@ -112,8 +112,8 @@ def test_a_run_ends_with_its_most_fragile_layers_and_their_plot(cli, tmp_path):
     words = ("--perturbation", "gaussian_noise:1,4", "--perturbation", "quantize:3,2", "--draws", 2, "--examples", 50)
     lines = cli("measure", "--network", "digits_mlp", *words, "--out", run).out.splitlines()
     assert lines[2:4] == ["digits_mlp", next(line for line in lines if line.startswith("layer "))]
-    assert lines[3].split() == ["layer", "weights", "mean", "gaussian_noise", "quantize"]
-    assert re.fullmatch(r"hidden\.\d\.0 +10\.9% +0\.\d{3} ± \d\.\d{3} +0\.\d{3} ± \d\.\d{3} +0\.\d{3} ± 0\.\d{3}", lines[5])
+    assert lines[3].split() == ["layer", "parameters", "mean", "gaussian_noise", "quantize"]
+    assert re.fullmatch(r"hidden\.\d\.0 +10\.6% +0\.\d{3} ± \d\.\d{3} +0\.\d{3} ± \d\.\d{3} +0\.\d{3} ± 0\.\d{3}", lines[5])
     assert any(line.startswith("Protect first: hidden.") for line in lines)
     assert {path.name for path in run.glob("fragile-*")} == {"fragile-digits_mlp.png", "fragile-digits_mlp.svg"}
 

@@ -48,24 +48,30 @@ def test_intervals_are_students_and_missing_where_one_draw_cannot_tell(found, tm
     assert "±" not in "".join(cell for row in rows(alone) for cell in row)
 
 
-def made(values, parameters):
+def test_shares_are_of_all_parameters_of_the_network_also_of_those_that_are_no_layers(found):
+    shares = dict(zip(found[1].layers, found[1].shares, strict=True))
+    everything = 3 * 9 + 3 + 48 * 8 + 8 + 8 * 3 + 3
+    assert shares == pytest.approx({"conv": 27 / everything, "hidden": 384 / everything, "head": 24 / everything})
+
+
+def made(values, shares):
     values = np.array(values)
     estimate = AreaEstimates(values, np.full(len(values), 0.01), 3)
     names = tuple(f"layer{i}" for i in range(len(values)))
-    return Fragility("net", names, np.array(parameters), estimate, {"noise": estimate})
+    return Fragility("net", names, np.array(shares), estimate, {"noise": estimate})
 
 
 def test_the_advice_names_the_fewest_layers_that_hold_half_of_what_is_lost():
-    assert advice(made([0.5, 0.3, 0.1, 0.1], [1, 1, 1, 97])) == (
-        "Protect first: layer0 (1 of 4 layers, 1.0% of their weights): half of what all layers lose."
+    assert advice(made([0.5, 0.3, 0.1, 0.1], [0.01, 0.01, 0.01, 0.9])) == (
+        "Protect first: layer0 (1 of 4 layers, 1.0% of all parameters): half of what all layers lose."
     )
-    assert advice(made([0.4, 0.3, 0.2, 0.1], [1, 1, 1, 97])).startswith("Protect first: layer0, layer1 (2 of 4 layers, 2.0%")
+    assert advice(made([0.4, 0.3, 0.2, 0.1], [0.01, 0.01, 0.01, 0.9])).startswith("Protect first: layer0, layer1 (2 of 4 layers, 2.0%")
     assert advice(made([0.0, -0.1], [1, 1])) == ("net: no layer lost accuracy at these levels; measure more severe ones.")
 
 
 def test_the_table_shows_shares_and_intervals():
-    fragile = made([0.5, 0.25], [1, 3])
-    assert header(fragile) == ["layer", "weights", "mean", "noise"]
+    fragile = made([0.5, 0.25], [0.25, 0.5])
+    assert header(fragile) == ["layer", "parameters", "mean", "noise"]
     assert rows(fragile, 1) == [["layer0", "25.0%", "0.500 ± 0.032", "0.500 ± 0.032"]]
 
 

@@ -11,14 +11,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from safer_bench.criteria.passes.apart import take_apart
 from safer_bench.criteria.passes.layers import Batches, count_examples, layer_weights, used_layers
 from safer_bench.criteria.passes.shared import shared, spend
 from safer_bench.errors import BadInput
 from safer_bench.networks.layers import Layer
 
-OPERATIONS = {"linear", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "embedding"} | {
-    f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3)
-}
+ADDING = {"addmm", "baddbmm", "addbmm", "addmv"}  # their first argument is added to the product of the other two
+INDEXING = {"__getitem__", "index_select"}
+OPERATIONS = (
+    {"linear", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "inner", "tensordot", "einsum"}
+    | {"embedding", "embedding_bag", "conv_tbc", *ADDING, *INDEXING}
+    | {f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3)}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +60,29 @@ class _Recorder(TorchFunctionMode):
         if func is F.multi_head_attention_forward:  # its projections are seen from within only
             with patch.object(F, "has_torch_function", lambda _: False), self:
                 return func(*args, **kwargs)
+        with self:  # what it is made of is seen
+            parts = take_apart(func, args, kwargs)
+        if parts is not NotImplemented:
+            return parts
         result = func(*args, **kwargs)
         slots: dict[Any, Any] = dict(enumerate(args)) | kwargs
-        at = next((key for key, value in slots.items() if self._owner(value) is not None), None)
-        if at is None or getattr(func, "__name__", "") not in OPERATIONS:
-            return result
-        self._note(func, slots, at, result)
-        return result.clone()  # whoever works in place must not reach the recorded output
+        places = [at for at, value in slots.items() if self._owner(value) is not None]
+        noted = [self._note(func, slots, at, result) for at in places if getattr(func, "__name__", "") in OPERATIONS]
+        return result.clone() if any(noted) else result  # whoever works in place must not reach the recorded output
 
     def _owner(self, value: Any) -> str | None:
         return self.owners.get(value.untyped_storage().data_ptr()) if isinstance(value, Tensor) else None
 
-    def _note(self, func: Any, slots: dict[Any, Any], at: Any, y: Tensor) -> None:
-        name = self.owners[slots[at].untyped_storage().data_ptr()]
-        inputs = [k for k, value in slots.items() if isinstance(value, Tensor) and k != at and k != "bias"]
-        x_at = inputs[1 if func.__name__ == "addmm" and inputs[0] == 0 else 0]
+    def _note(self, func: Any, slots: dict[Any, Any], at: Any, y: Tensor) -> bool:
+        """Note an application of the weight in one of the slots, if it is one; a single other factor is its input."""
+        name, operation = self.owners[slots[at].untyped_storage().data_ptr()], func.__name__
+        beside = {"bias", 0, "input"} if operation in ADDING else {"bias"}
+        inputs = [k for k, value in slots.items() if isinstance(value, Tensor) and k != at and k not in beside]
+        if not inputs or at in beside or (operation == "einsum" and len(inputs) > 1):
+            return False
+        x_at = inputs[0]
+        if operation in INDEXING and slots[x_at].dtype != torch.int64:
+            return False  # rows chosen by a mask
         view, start = slots[at], self.weights[name].storage_offset()
 
         def run(x: Tensor, weight: Tensor) -> Tensor:
@@ -82,6 +95,7 @@ class _Recorder(TorchFunctionMode):
             return result
 
         self.applications.append(Application(name, slots[x_at], y, run))
+        return True
 
 
 def run_recorded(model: nn.Module, batches: Batches, images: Tensor) -> tuple[Tensor, list[Application]]:
@@ -92,7 +106,7 @@ def run_recorded(model: nn.Module, batches: Batches, images: Tensor) -> tuple[Te
         images: ``(n, ...)``.
 
     Raises:
-        BadInput: a layer's weight is read by no convolution, linear map, matrix product or embedding.
+        BadInput: a layer's weight is read by no convolution, linear map, matrix product or lookup.
     """
     weights = layer_weights(model, batches)
     with _Recorder(weights) as recorder:
@@ -100,7 +114,8 @@ def run_recorded(model: nn.Module, batches: Batches, images: Tensor) -> tuple[Te
     unseen = set(weights) - {application.layer for application in recorder.applications}
     if unseen:
         raise BadInput(
-            f"layer {min(unseen)!r}: no operation applies its weight as it is, so its input and output are unknown"
+            f"layer {min(unseen)!r}: no operation applies its weight as it is (but a copy, or what is computed from it), so "
+            "that its input and output are unknown; criteria of weights, gradients or curvature do without"
         )
     return logits, recorder.applications
 

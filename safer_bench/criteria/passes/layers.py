@@ -15,7 +15,7 @@ Perturb = Callable[[str, float], np.ndarray]  # (layer, level) -> perturbed weig
 @shared
 def used_layers(model: nn.Module, batches: Batches) -> tuple[Layer, ...]:
     """Return the layers in order of first use, found by a pass over one example."""
-    return tuple(layer for layer in discover_layers(model, batches[0][0][:1]) if layer.index >= 0)
+    return discover_layers(model, batches[0][0][:1])
 
 
 def layer_weights(model: nn.Module, batches: Batches) -> dict[str, nn.Parameter]:

@@ -35,7 +35,7 @@ def mix_gradients(model: nn.Module, loss: Callable[[], Tensor], corruption: Corr
         corruption: what is added, and how much it counts.
         generator: of random directions.
     """
-    weights = [weight for _, _, weight in candidate_weights(model)]
+    weights = [weight for _, weight in candidate_weights(model)]
     changes = [corrupting(weight, _gradient(weight), corruption, generator) for weight in weights]
     for parameter in model.parameters():
         parameter.grad = (1 - corruption.mixing) * _gradient(parameter)
