@@ -42,7 +42,7 @@ from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
-from tests.made_up import by_rank, plain_loop
+from tests.made_up import by_rank, plain_loop, weights
 from tests.made_up.random_networks import made_up, of_seed
 
 NARROW = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
@@ -235,6 +235,33 @@ def test_networks_of_any_rank_are_replayed_to_the_counts_of_a_plain_loop(kind, n
     engine = measured_right(network_of_rank(kind, name))
     assert engine.reasons == {}
     assert engine.settled["float32"] > 0
+
+
+BY_WHOLE_PASSES = {  # and why; all others are replayed
+    weights.Cells: "its computation depends on the number of examples in the batch",
+    weights.Gpt: "its computation depends on the number of examples in the batch",
+    weights.Matrices: "its computation depends on the number of examples in the batch",
+    weights.Bags: "it uses an operation that jumps (aten._to_copy.default)",
+}
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("kind", weights.KINDS, ids=lambda kind: kind.__name__)
+@torch.no_grad()
+def test_weights_of_any_module_count_what_a_plain_loop_does(kind):
+    torch.manual_seed(2)
+    model, images = kind().eval(), torch.randn(13, 5, 3)
+    logits = model(images)
+    if hasattr(model, "head"):  # so that answers spread over the classes
+        model.head.weight.div_(logits.std(0)[:, None])
+        model.head.bias.sub_(logits.mean(0)).div_(logits.std(0))
+    labels = model(images).argmax(1)
+    labels[::5] = (labels[::5] + 1) % logits.shape[1]
+    engine = measured_right(Network(model, images, labels, name=kind.__name__))
+    reason = engine.reasons.pop("", "")
+    assert reason.startswith(BY_WHOLE_PASSES.get(kind, ""))
+    assert (not reason) == (kind not in BY_WHOLE_PASSES)
+    assert engine.reasons == {}
 
 
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -85,6 +85,17 @@ class OwnAttention(nn.Module):
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
 
+class Recurrent(nn.Module):
+    """A recurrent layer along the last axis of (n, width, length)."""
+
+    def __init__(self, kind: type[nn.Module], width: int, out: int) -> None:
+        super().__init__()
+        self.inner = kind(width, out, batch_first=True, bidirectional=out % 2 == 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x.transpose(1, 2))[0].transpose(1, 2)
+
+
 class Head(nn.Module):
     """Logits of whatever is left."""
 
@@ -221,6 +232,10 @@ def _attention(x: Tensor, choose: Choose) -> nn.Module:
     return choose([Attention(x.shape[1], heads), OwnAttention(x.shape[1])])
 
 
+def _recurrent(x: Tensor, choose: Choose) -> nn.Module:
+    return Recurrent(choose([nn.LSTM, nn.GRU, nn.RNN]), x.shape[1], choose([3, 4]))
+
+
 def _together(x: Tensor, choose: Choose) -> nn.Module:
     """Return a branch beside its input, or two beside each other."""
     how = choose(["add", "add in place", "gate", "beside"])
@@ -274,8 +289,28 @@ ODD: dict[str, Callable[[], nn.Module]] = {
     "sorted": _odd(lambda x: x.sort(-1)[0]),
 }
 PLAIN = [_convolution, _convolution, _norm, _activation, _linear]
-RANKS = {_convolution: (3, 4, 5), _transposed: (3, 4, 5), _pool: (3, 4, 5), _of_images: (4,), _attention: (3,)}
-KINDS = [*PLAIN, _transposed, _pool, _arrange, _arrange, _combine, _of_images, _of_images, _attention, _together, _together]
+RANKS = {
+    _convolution: (3, 4, 5),
+    _transposed: (3, 4, 5),
+    _pool: (3, 4, 5),
+    _of_images: (4,),
+    _attention: (3,),
+    _recurrent: (3,),
+}
+KINDS = [
+    *PLAIN,
+    _transposed,
+    _pool,
+    _arrange,
+    _arrange,
+    _combine,
+    _of_images,
+    _of_images,
+    _attention,
+    _recurrent,
+    _together,
+    _together,
+]
 
 
 def _piece(x: Tensor, choose: Choose, kinds: Sequence[Any]) -> nn.Module:

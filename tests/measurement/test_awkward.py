@@ -6,29 +6,22 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement import fast_answers
-from safer_bench.measurement.answers import replayed
-from safer_bench.measurement.answers.clean_pass import CleanPass
-from safer_bench.measurement.answers.replay import Replay
-from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.measurement.answers.tuning import Pace
 from safer_bench.measurement.design import Probe, make_protocol
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.fast_answers import FastAnswers
-from safer_bench.measurement.forecast import forecast
 from safer_bench.measurement.measure import measure
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
-from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.perturbations.perturbation import perturbation
+from tests.made_up.measured import N_IMAGES, NARROW, integers, measured_as_expected, network_of, own, probes_of
 from tests.measurement.awkward_models import (
     AGAIN,
-    N_CLASSES,
     PARTLY,
     REPLAYED,
     UNUSED,
@@ -47,72 +40,13 @@ from tests.measurement.awkward_models import (
     Signs,
     TheBatchIsCentred,
     TwoModulesShareAWeight,
-    Vectors,
 )
-
-NARROW = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
-N_IMAGES = 37
-SPECS = ("gaussian_noise:1", "gaussian_noise:1", "random_zero:0.5")
 
 
 @perturbation(levels=(1.0,), scale="linear", unit="-", source="tests")
 def raises(weight, level, rng):
     """Fail."""
     raise ArithmeticError("on purpose")
-
-
-@torch.no_grad()
-def network_of(case):
-    """Return a network of random weights whose answers spread over the classes."""
-    torch.manual_seed(3)
-    model, images = case().eval(), torch.randn(N_IMAGES, *case.image_shape)
-    images = images[images.flatten(1).abs().amax(1).argsort()]  # the first ones are the mildest
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            parameter.normal_(0, 1.5 * parameter[0].numel() ** -0.5)
-    logits = model(images.clone())
-    if logits.shape[1] > 1:
-        model.head.weight.div_(logits.std(0)[:, None])
-        model.head.bias.sub_(logits.mean(0)).div_(logits.std(0))
-    labels = model(images.clone()).argmax(1)
-    labels[::5] = (labels[::5] + 1) % logits.shape[1]
-    return Network(model, images, labels, name=case.__name__)
-
-
-def probes_of(network, start=0, n=N_IMAGES):
-    chosen = [parse_perturbation(spec) for spec in SPECS]
-    return [
-        Probe(layer, entry, levels[0], draw, start, n)
-        for layer in network.layers
-        for draw, (entry, levels) in enumerate(chosen)
-    ]
-
-
-def integers(rows):
-    return [{key: value for key, value in row.items() if key != "loss_increase"} for row in rows]
-
-
-def measured_as_expected(network, probes, reasons, **options):
-    """Measure with the engine, compare with the plain loop and the expected reasons; return the engine."""
-    expected, engine = list(PlainEngine(network).measure(probes)), Engine(network, **options)
-    assert integers(engine.measure(probes)) == integers(expected)
-    assert network.n_classes == 1 or sum(row["predictions_changed"] for row in expected) > len(probes)
-    assert engine.reasons.keys() == reasons.keys()
-    assert all(engine.reasons[name].startswith(reason) for name, reason in reasons.items())
-    return engine
-
-
-def own(caplog):
-    """Return the messages that safer-bench logged; torch.export logs too."""
-    return [record.message for record in caplog.records if record.name.startswith("safer_bench")]
-
-
-@pytest.fixture
-def bfloat16_is_faster(monkeypatch):
-    """Float32 seems to take forever; where the machine has no bfloat16, timing it still fails."""
-    seconds = ReplayedNetwork._time
-    taken = lambda self, dtype: seconds(self, dtype) if dtype == torch.bfloat16 else float("inf")  # noqa: E731
-    monkeypatch.setattr(ReplayedNetwork, "_time", taken)
 
 
 @pytest.fixture(scope="module")
@@ -190,40 +124,6 @@ def test_a_model_that_fails_in_float64_is_named(case, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_network_that_answers_nothing_is_refused_before_anything_is_measured(value, tmp_path):
-    network = network_of(Vectors)
-    network.model.register_forward_hook(lambda *_: torch.full((1, N_CLASSES), value).expand(len(_[2]), -1))
-    with pytest.raises(BadInput) as error:
-        measure_into(tmp_path / "run", [network], make_protocol(["sign_flip:0.5"]))
-    assert str(error.value) == (
-        "network 'Vectors': it answers its first 5 evaluation images by NaN or infinite logits, so that none is right and "
-        "nothing is to lose; look for NaN or infinity in its weights, buffers and images, and for a division by zero or a "
-        "logarithm in forward (a single class may be masked by a logit of -inf)"
-    )
-    assert not (tmp_path / "run").exists()
-
-
-def test_later_examples_without_an_answer_are_wrong_and_said_to_be(caplog):
-    network = network_of(Vectors)
-    network.model.register_forward_hook(lambda _, images, logits: torch.where(images[0][:, :1] > 1.4, torch.nan, logits))
-    n = int((network.images[:, 0] > 1.4).sum())
-    engine = Engine(network)
-    rows = list(engine.measure(probes_of(network)))
-    assert integers(rows) == integers(PlainEngine(network).measure(probes_of(network)))
-    said = f"network 'Vectors' answers {n} of its {N_IMAGES} evaluation examples from number 0 on by NaN or infinite logits"
-    assert [text.startswith(said) for text in own(caplog)].count(True) == 1
-    assert 0 < n < 6
-    assert (engine.clean(0, N_IMAGES).predictions == -1).sum() == n
-
-
-def test_answers_that_are_nan_each_time_are_measured_as_wrong():
-    network = network_of(Vectors)
-    network.model.register_forward_hook(lambda _, images, logits: torch.where(images[0][:, :1] > 0, logits, torch.nan))
-    measured_as_expected(network, probes_of(network), {"": "it answers some images by NaN"})
-    assert all(0 < row["correct_clean"] < N_IMAGES / 2 + 5 for row in measure(network, ["sign_flip:0.5"]).to_pylist())
-
-
 def test_examples_chosen_by_their_values_take_another_way(bfloat16_is_faster):
     network = network_of(ChosenExamplesTakeAnotherWay)
     for fast in (False, True):
@@ -252,123 +152,6 @@ def test_what_is_found_in_the_midst_of_a_layer_leads_to_whole_passes_for_the_res
     monkeypatch.setattr(FastAnswers, "perturbed", two_and_no_more)
     measured_as_expected(network, probes_of(network), {"": "a piece of the slice differs"})
     assert len(own(caplog)) == 1
-
-
-def failing(monkeypatch, owner, name, n_before, error):
-    """Let a function fail from some call on."""
-    whole, calls = getattr(owner, name), []
-
-    def fails(*args, **options):
-        calls.append(name)
-        if len(calls) > n_before:
-            raise error
-        return whole(*args, **options)
-
-    monkeypatch.setattr(owner, name, fails)
-    return calls
-
-
-WHERE_IT_MAY_FAIL = [
-    *((replayed, "trace", 0), (replayed, "fuse", 0), (Replay, "layer", 0), (Replay, "layer", 2), (Replay, "whole", 0)),
-    *((CleanPass, "logits", 0), (CleanPass, "move_to", 1), (CleanPass, "move_to", 12), (Replay, "bridge", 5)),
-    *((CleanPass, "run", 4), (CleanPass, "run", 9), (CleanPass, "run_some", 0), (CleanPass, "run_some", 3)),
-    *((fast_answers, "settle", 0), (fast_answers, "settle", 7), (fast_answers, "error_ranges", 0)),
-]
-
-
-@pytest.mark.parametrize(("owner", "name", "n_before"), WHERE_IT_MAY_FAIL)
-def test_whatever_fails_in_replay_is_a_reason_for_whole_passes(network, owner, name, n_before, monkeypatch, caplog):
-    calls = failing(monkeypatch, owner, name, n_before, RuntimeError("on\npurpose"))
-    probes = probes_of(network)
-    expected, engine = list(PlainEngine(network).measure(probes)), Engine(network)
-    assert integers(engine.measure(probes)) == integers(expected)
-    assert len(calls) > n_before
-    assert set(engine.reasons.values()) == {"replay raised RuntimeError: on purpose"}
-    assert len(own(caplog)) == len(engine.reasons)
-
-
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")])
-def test_memory_that_runs_short_is_said_as_such(network, error, monkeypatch):
-    failing(monkeypatch, CleanPass, "run", 9, error)
-    with pytest.raises(type(error)):
-        list(Engine(network).measure(probes_of(network)))
-
-
-@pytest.mark.parametrize("name", ["move_to", "logits"])
-def test_a_forecast_goes_on_where_replay_fails(network, name, monkeypatch):
-    failing(monkeypatch, CleanPass, name, 1, RuntimeError("on purpose"))
-    assert forecast(network, make_protocol(["random_zero:0.5"])).seconds > 0
-
-
-class ChecksItsValues(Vectors):
-    def middle(self, h):
-        h = super().middle(h)
-        if float(h.abs().max()) > self.limit:
-            raise OverflowError("out of range")
-        return h
-
-
-@pytest.mark.parametrize(("limit", "how"), [(30.0, "'a' perturbed by gaussian_noise:1000"), (1e-3, "unperturbed")])
-def test_a_model_that_fails_under_perturbation_is_named(limit, how):
-    ChecksItsValues.limit = 1e9
-    network = network_of(ChecksItsValues)
-    layer = network.layers[0]
-    ChecksItsValues.limit = limit
-    entry, _ = parse_perturbation("gaussian_noise:1000")
-    for engine in (PlainEngine(network), Engine(network)):
-        with pytest.raises(BadInput) as error:
-            list(engine.measure([Probe(layer, entry, 1000.0, 0, 2, 30)]))
-        assert str(error.value) == (
-            f"network 'ChecksItsValues', {how}: forward raised OverflowError: out of range on some of the 30 examples from "
-            "number 2 on; it must answer any of them with any weights, if need be by NaN: take checks of values out of forward"
-        )
-
-
-@torch.no_grad()
-def masked(value, shape=(3, 6, 6)):
-    """Return a network whose class 2 has a bias of ``value``, and by it alone another for every second image."""
-
-    class Masked(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.head = nn.Conv2d(shape[0], 6, 3), nn.Linear(6, N_CLASSES)
-            self.register_buffer("allowed", torch.tensor([0.0, 0.0, value, 0.0]))
-            self.register_buffer("at_times", torch.tensor([value, 0.0, 0.0, 0.0]))
-
-        def forward(self, x):
-            logits = self.head(torch.relu(self.conv(x)).mean((2, 3))) + self.allowed
-            return torch.where(x[:, 0, 0, :1] > 0, logits + self.at_times, logits)
-
-    torch.manual_seed(5)
-    model, images = Masked().eval(), torch.randn(N_IMAGES, *shape)
-    open_ = model.head(torch.relu(model.conv(images)).mean((2, 3)))
-    model.head.weight.div_(open_.std(0)[:, None])
-    model.head.bias.sub_(open_.mean(0)).div_(open_.std(0))
-    labels = torch.where((logits := model(images)) == value, -1e9, logits).argmax(1)
-    labels[::5] = (labels[::5] + 1) % N_CLASSES
-    return Network(model, images, labels, name="masked")
-
-
-@pytest.mark.parametrize("fast", [False, True])
-def test_a_masked_class_counts_as_one_that_is_far_behind_and_is_replayed(fast, bfloat16_is_faster):
-    closed, behind = masked(float("-inf")), masked(-1e4)
-    engine = measured_as_expected(closed, probes_of(closed), {}, fast=fast)
-    assert integers(engine.measure(probes_of(closed))) == integers(PlainEngine(behind).measure(probes_of(behind)))
-    assert engine.clean(0, N_IMAGES).masked.sum(0).tolist()[1:] == [0, N_IMAGES, 0]
-    assert 0 < engine.clean(0, N_IMAGES).masked[:, 0].sum() < N_IMAGES
-    assert engine.settled[NARROW if fast else "float32"] > len(probes_of(closed)) * N_IMAGES / 3
-    every = engine.measure(probes_of(closed))
-    assert all(np.isfinite(row["loss_increase"]) and row["correct_clean"] > N_IMAGES / 2 for row in every)
-
-
-def test_a_masked_class_in_pieces_some_of_which_mask_none(monkeypatch):
-    network = masked(float("-inf"))
-    network.model.allowed.zero_()
-    order = (network.images[:, 0, 0, 0] > 0).int().argsort()  # first those that mask none
-    network.evaluation = network.images[order], network.labels[order]
-    monkeypatch.setattr(fast_answers, "KEPT_BYTES", 8_000)
-    engine = measured_as_expected(network, probes_of(network), {})
-    assert engine.clean(0, N_IMAGES).masked.any(1).tolist() == (network.images[:, 0, 0, 0] > 0).tolist()
 
 
 def test_images_that_the_model_changes_in_place_stay_as_they_are():

@@ -158,7 +158,10 @@ def trace(
     except Exception as error:  # the tracer raises whatever the model's code meets
         text = text_of(error, typed=True)
         if "Constraints violated" in text:
-            raise CannotReplayError("its computation depends on the number of examples in the batch") from error
+            raise CannotReplayError(
+                "its computation depends on the number of examples in the batch (x.shape[0] in forward can be traced, and "
+                "len(x) cannot)"
+            ) from error
         raise CannotReplayError(f"torch.export: {text:.200}") from error
     _refuse_state(program)
     _refuse_operations(program.graph.nodes)
