@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.func import functional_call
 
 from safer_bench.measurement.answers.arithmetics import CANONICAL, FLOAT32, GROWTH
-from safer_bench.measurement.answers.canonical import CanonicalModel, check_answers, judge
+from safer_bench.measurement.answers.canonical import CanonicalModel, check_answers, judge, masked_classes
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER
-from safer_bench.measurement.answers.settle import Bands, Logits, Rung, error_ranges, settle
+from safer_bench.measurement.answers.settle import Bands, Logits, Rung, comparable, error_ranges, settle
+from safer_bench.measurement.answers.trace import CannotReplayError, whatever_fails
 from safer_bench.measurement.answers.tuning import arranged
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights as PerturbedWeights
@@ -45,10 +46,9 @@ class WholeNetwork:
         self._layers = {layer.name: layer for layer in network.layers}
         self._largest = {layer.name: float(np.abs(network.weight(layer)).max()) for layer in network.layers}
         self._clean = self.canonical.logits(network.images)  # now: later it might be asked for while weights are changed
-        with exact_float32():
-            float32 = self._float32({}, network.images)(np.arange(len(network.labels)))
-        self._clean_ranges = error_ranges(float32, self._clean.numpy())
-        self._agrees = self._answers_agree()
+        self._masked = masked_classes(self._clean)
+        self._memory_format = torch.channels_last
+        self._agrees = self._float32_agrees() or self._float32_agrees(torch.contiguous_format)
 
     def perturbed(self, layer: Layer, perturbation: str, level: float, draw: int = 0) -> np.ndarray:
         """Return a layer's perturbed weight, float32; draws are the same whatever else is changed, and none of the truth's.
@@ -74,7 +74,8 @@ class WholeNetwork:
             for name, weight in weights.items():
                 stack.enter_context(self.canonical.weight_set(self._layers[name], weight))
             logits = self._settled(weights, images, start) if weights else self._clean[start : start + n].numpy()
-        return np.asarray(judge(torch.from_numpy(logits), labels).predictions == labels.numpy())
+        masked = None if self._masked is None else self._masked[start : start + n]
+        return np.asarray(judge(torch.from_numpy(logits), labels, masked).predictions == labels.numpy())
 
     def _settled(self, weights: Weights, images: Tensor, start: int) -> np.ndarray:
         ladder = [Rung(CANONICAL, lambda rows: self.canonical.logits(images[rows]).numpy())]
@@ -82,7 +83,8 @@ class WholeNetwork:
             of_slice = self._clean_ranges[start : start + len(images)]
             ladder.insert(0, Rung(FLOAT32, self._float32(weights, images), of_slice))
         with exact_float32():
-            return settle(ladder, np.arange(len(images)), Bands(), np.random.default_rng(0))
+            masked = None if self._masked is None else self._masked[start : start + len(images)]
+            return settle(ladder, np.arange(len(images)), Bands(), np.random.default_rng(0), masked)
 
     def _is_safe(self, weights: Weights) -> bool:
         """Tell whether float32 can be trusted: weights that grow much, all in all, may overflow and come back finite."""
@@ -97,15 +99,29 @@ class WholeNetwork:
         changed = {self._layers[name].parameter: torch.from_numpy(weight).to(device) for name, weight in weights.items()}
 
         def logits(rows: np.ndarray) -> np.ndarray:
-            batches = (arranged(batch, torch.channels_last).to(device) for batch in images[rows].split(BATCH_SIZE))
+            batches = (arranged(batch, self._memory_format).to(device) for batch in images[rows].split(BATCH_SIZE))
             by_batch = [functional_call(self._model, changed, (batch,)).double().cpu() for batch in batches]
             return torch.cat(by_batch).numpy()
 
         return logits
 
-    def _answers_agree(self) -> bool:
+    def _float32_agrees(self, memory_format: torch.memory_format = torch.channels_last) -> bool:
+        """Run all examples in float32, and tell whether its answers can be trusted."""
+        self._memory_format = memory_format
+        try:
+            with whatever_fails(), exact_float32():
+                float32 = self._float32({}, self.network.images)(np.arange(len(self.network.labels)))
+        except CannotReplayError:  # a view of images in channels_last, for one
+            return False
+        found, expected = (comparable(logits, self._masked) for logits in (float32, self._clean.numpy()))
+        self._clean_ranges = error_ranges(found, expected)
+        return self._answers_agree(expected)
+
+    def _answers_agree(self, clean: np.ndarray) -> bool:
         """Tell whether answers do not depend on others of the batch, and float32's are the canonical ones, rounded."""
-        clean, images = self._clean.numpy(), self.network.images[:N_TOGETHER]
+        images = self.network.images[:N_TOGETHER]
         largest = float(np.abs(clean[np.isfinite(clean)]).max(initial=0.0))
-        apart = np.abs(self.canonical.logits(images[::2]).numpy() - clean[:N_TOGETHER][::2]).max()
+        masked = None if self._masked is None else self._masked[:N_TOGETHER][::2]
+        alone = comparable(self.canonical.logits(images[::2]).numpy(), masked)
+        apart = np.abs(alone - clean[:N_TOGETHER][::2]).max()
         return bool(apart <= INDEPENDENCE * largest and self._clean_ranges.max() <= AGREEMENT * largest)

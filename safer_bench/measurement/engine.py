@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import groupby
 
-from safer_bench.measurement.answers.canonical import Answers
+import numpy as np
+
+from safer_bench.measurement.answers.canonical import NO_CLASS, Answers
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
-from safer_bench.measurement.answers.trace import CannotReplayError
+from safer_bench.measurement.answers.trace import CannotReplayError, whatever_fails
 from safer_bench.measurement.answers.tuning import Pace
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.fast_answers import FastAnswers
@@ -38,6 +40,7 @@ class Engine:
     def __init__(self, network: Network, seed: int = 0, *, fast: bool = False, pace: Pace | None = None) -> None:
         self.network, self.plain = network, PlainEngine(network, seed)
         self.reasons: dict[str, str] = {}
+        self._told = False  # of examples without an answer
         self._fast, self._pace = fast, pace or Pace()
         self._layers: dict[str, LayerReplay | None] = {}
 
@@ -60,9 +63,11 @@ class Engine:
         self, fast_answers: FastAnswers, replay: LayerReplay, probes: list[Probe], clean: Answers
     ) -> Iterator[Row]:
         """Yield the rows of probes of one layer and slice; by whole passes from where replay is found not to do."""
-        n_done = 0
+        n_done, answered = 0, fast_answers.perturbed(replay, probes)
         try:
-            for probe, (perturbed, after) in zip(probes, fast_answers.perturbed(replay, probes), strict=True):
+            for probe in probes:
+                with whatever_fails():
+                    perturbed, after = next(answered)
                 yield make_row(self.network, probe, perturbed, clean, after)
                 n_done += 1
         except CannotReplayError as error:
@@ -71,9 +76,25 @@ class Engine:
 
     def clean(self, start: int, n_examples: int) -> Answers:
         """Return the unperturbed network's answers on a slice of the evaluation examples; computed once."""
+        answers = self._clean(start, n_examples)
+        n_without = int(np.count_nonzero(answers.predictions == NO_CLASS))
+        if n_without and not self._told:
+            self._told = True
+            logger.warning(
+                "network %r answers %d of its %d evaluation examples from number %d on by NaN or infinite logits: they "
+                "count as wrong",
+                self.network.name,
+                n_without,
+                n_examples,
+                start,
+            )
+        return answers
+
+    def _clean(self, start: int, n_examples: int) -> Answers:
         if self.fast_answers is not None:
             try:
-                return self.fast_answers.clean(start, n_examples)
+                with whatever_fails():
+                    return self.fast_answers.clean(start, n_examples)
             except CannotReplayError as error:
                 self._give_up(error)
         return self.plain.clean(start, n_examples)
@@ -89,7 +110,7 @@ class Engine:
             return None
         if layer.name not in self._layers:
             try:
-                with exact_float32():
+                with whatever_fails(), exact_float32():
                     self._layers[layer.name] = self.fast_answers.replayed.layer(layer)
             except CannotReplayError as error:
                 self._layers[layer.name] = None
@@ -100,7 +121,7 @@ class Engine:
     def fast_answers(self) -> FastAnswers | None:
         """Answers by replay; None, with the reason kept, where the whole network is measured by whole passes."""
         try:
-            with exact_float32():
+            with whatever_fails(), exact_float32():
                 replayed = ReplayedNetwork(self.plain.model, self._pace, self._fast)
             return FastAnswers(replayed, self.plain.weights)
         except CannotReplayError as error:

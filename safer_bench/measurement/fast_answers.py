@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from safer_bench.measurement.answers.arithmetics import BFLOAT16, CANONICAL, FLOAT32, GROWTH, KEPT_BYTES
-from safer_bench.measurement.answers.canonical import Answers, judge
+from safer_bench.measurement.answers.canonical import Answers, judge, masked_classes
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import AGREEMENT, ReplayedNetwork
-from safer_bench.measurement.answers.settle import Bands, Rung, error_ranges, settle
+from safer_bench.measurement.answers.settle import Bands, Rung, comparable, error_ranges, settle
 from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights
@@ -82,13 +82,16 @@ class FastAnswers:
         if (start, n_examples) not in self._clean:
             images, labels = self.network.examples(start, n_examples)
             kept, ranges = self.replayed.clean_pass(images), {}
-            canonical = self._canonical_logits(start, n_examples)
+            answers = judge(logits := self._canonical_logits(start, n_examples), labels, masked_classes(logits))
+            canonical = comparable(logits.numpy(), answers.masked)
             with exact_float32():
-                ranges["float32"] = error_ranges(float32 := _array(kept.logits()), canonical.numpy())
-                _refuse_others(ranges["float32"], canonical.numpy())
+                float32 = comparable(_array(kept.logits()), answers.masked)
+                ranges["float32"] = error_ranges(float32, canonical)
+                _refuse_others(ranges["float32"], canonical)
                 if self.replayed.narrow:
-                    ranges["bfloat16"] = error_ranges(_array(kept.logits(torch.bfloat16)), float32)
-            self._clean[start, n_examples] = Clean(judge(canonical, labels), ranges)
+                    bfloat16 = comparable(_array(kept.logits(torch.bfloat16)), answers.masked)
+                    ranges["bfloat16"] = error_ranges(bfloat16, float32)
+            self._clean[start, n_examples] = Clean(answers, ranges)
         return self._clean[start, n_examples]
 
     def _canonical_logits(self, start: int, n_examples: int) -> Tensor:
@@ -106,12 +109,13 @@ class FastAnswers:
         """Answer on some examples; the draws of one level share their error bands."""
         labels, bands = self.network.examples(start, n_examples)[1], Bands()
         answers: list[Answers] = []
+        masked = self._clean_piece(start, n_examples).answers.masked
         random = _random(start, probe.layer.name, probe.perturbation.name, probe.level)
         while len(answers) < len(weights):
             n_widened, ladder = bands.n_widened, self.ladder(replay, probe.layer, weights[len(answers)], start, n_examples)
             with exact_float32():
-                logits = settle(ladder, np.arange(n_examples), bands, random)
-            answers.append(judge(torch.from_numpy(logits), labels))
+                logits = settle(ladder, np.arange(n_examples), bands, random, masked)
+            answers.append(judge(torch.from_numpy(logits), labels, masked))
             if bands.n_widened > n_widened:
                 answers.clear()  # what a band that was too small settled is settled again
                 bands.n_settled.clear()
@@ -174,4 +178,9 @@ def _array(logits: Tensor) -> np.ndarray:
 
 
 def _join(parts: Sequence[Answers]) -> Answers:
-    return Answers(np.concatenate([part.predictions for part in parts]), np.concatenate([part.losses for part in parts]))
+    predictions, losses = (np.concatenate([getattr(part, key) for part in parts]) for key in ("predictions", "losses"))
+    if all(part.masked is None for part in parts):
+        return Answers(predictions, losses)
+    width = next(part.masked.shape[1] for part in parts if part.masked is not None)
+    masks = [np.zeros((len(part.losses), width), bool) if part.masked is None else part.masked for part in parts]
+    return Answers(predictions, losses, np.concatenate(masks))

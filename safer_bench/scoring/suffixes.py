@@ -3,6 +3,7 @@
 They are the model's own up to rounding.
 """
 
+import logging
 from collections.abc import Callable
 from functools import cached_property
 
@@ -17,9 +18,11 @@ from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
-from safer_bench.measurement.answers.trace import CannotReplayError
+from safer_bench.measurement.answers.trace import CannotReplayError, whatever_fails
 from safer_bench.measurement.answers.tuning import Pace
 from safer_bench.networks.network import Network
+
+logger = logging.getLogger(__name__)
 
 
 class Suffixes:
@@ -39,16 +42,13 @@ class Suffixes:
 
     def prepare(self) -> None:
         """Trace and admit all layers: seconds, once."""
-        with exact_float32():
-            if self._replayed is not None:
-                for layer in self._replayed.network.layers:
-                    self._replay(self._replayed, layer.name)
+        if self._replayed is not None:
+            for layer in self._replayed.network.layers:
+                self._replay(self._replayed, layer.name)
 
     def clean(self, batches: Batches) -> Tensor | None:
         """Return the unperturbed logits ``(n, n_classes)``; None where whole passes are needed."""
-        with exact_float32():
-            replayed = self._replayed
-            return None if replayed is None else self._tried(lambda: self._pass(replayed, batches).logits())
+        return self._by_replay(lambda replayed: self._pass(replayed, batches).logits())
 
     def perturbed(self, batches: Batches, layer: str, weight: Tensor) -> Tensor | None:
         """Return the logits ``(n, n_classes)`` with a layer's weight replaced; None where whole passes are needed.
@@ -56,33 +56,42 @@ class Suffixes:
         They are where a replay is not admitted, where what it keeps would not fit into memory, and for weights so large
         that float32 overflows, which a folded batch norm would do elsewhere than the model.
         """
-        with exact_float32():
-            replayed = self._replayed
-            replay = None if replayed is None else self._replay(replayed, layer)
-            if replayed is None or replay is None or self._is_beyond(replayed, replay, batches, layer, weight):
-                return None
-            return self._tried(lambda: self._pass(replayed, batches).run(replay, replayed.on_device(weight)))
 
-    def _tried(self, logits: Callable[[], Tensor]) -> Tensor | None:
-        """Return logits, or None from the first failure of a replay on: whole passes may well work."""
+        def run(replayed: ReplayedNetwork) -> Tensor | None:
+            replay = self._replay(replayed, layer)
+            if replay is None or self._is_beyond(replayed, replay, batches, layer, weight):
+                return None
+            return self._pass(replayed, batches).run(replay, replayed.on_device(weight))
+
+        return self._by_replay(run)
+
+    def _by_replay(self, run: Callable[[ReplayedNetwork], Tensor | None]) -> Tensor | None:
+        """Return what replay gives; None, from now on, where it is found not to do."""
+        if self._replayed is None:
+            return None
         try:
-            return logits()
-        except Exception:
-            self._replayed = None
+            with whatever_fails(), exact_float32():
+                return run(self._replayed)
+        except CannotReplayError as error:
+            self._give_up(error)
+            self._replayed = self._last = None
             return None
 
     @cached_property
     def _replayed(self) -> ReplayedNetwork | None:
         labels = torch.zeros(len(self._images), dtype=torch.int64)  # nothing is judged
         try:
-            return ReplayedNetwork(CanonicalModel(Network(self._model, self._images, labels)), Pace())
-        except CannotReplayError:
+            with whatever_fails(), exact_float32():
+                return ReplayedNetwork(CanonicalModel(Network(self._model, self._images, labels)), Pace())
+        except CannotReplayError as error:
+            self._give_up(error)
             return None
 
     def _replay(self, replayed: ReplayedNetwork, layer: str) -> LayerReplay | None:
         if layer not in self._layers:
             try:
-                self._layers[layer] = replayed.layer(replayed.network.layer(layer))
+                with whatever_fails(), exact_float32():
+                    self._layers[layer] = replayed.layer(replayed.network.layer(layer))
             except CannotReplayError:
                 self._layers[layer] = None
         return self._layers[layer]
@@ -100,3 +109,6 @@ class Suffixes:
             self._last = None  # frees the old one before the new one is made
             self._last = batches, replayed.clean_pass(torch.cat([images for images, _ in batches]))
         return self._last[1]
+
+    def _give_up(self, reason: CannotReplayError) -> None:
+        logger.warning("what criteria change in a network is run by whole forward passes: %s", reason)

@@ -23,7 +23,8 @@ def plain(network, weights, start=0, n=None):
         if layer.name in weights:
             fresh.model.get_parameter(layer.parameter).data.copy_(torch.from_numpy(weights[layer.name]))
     images, labels = network.examples(start, len(network.labels) if n is None else n)
-    return fresh.answers(images, labels).predictions == labels.numpy()
+    clean = CanonicalModel(network).answers(images, labels)
+    return fresh.answers(images, labels, clean).predictions == labels.numpy()
 
 
 def changed(whole, perturbation, level, draw=0):
@@ -139,3 +140,33 @@ def test_answers_that_change_from_time_to_time_are_refused(tiny):
     tiny.model.hidden.register_forward_hook(lambda _module, _images, hidden: nn.functional.dropout(hidden))
     with pytest.raises(BadInput, match="network 'tiny': it answers the same images differently each time"):
         WholeNetwork(tiny)
+
+
+class Views(nn.Module):
+    """Views of colour images, and a class that is ruled out."""
+
+    def __init__(self, bias):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4 * 16, 3)
+        self.register_buffer("bias", torch.tensor([0.0, bias, 0.0]))
+
+    def forward(self, x):
+        x = x.view(x.shape[0], 3, -1).view(x.shape)
+        return self.head(torch.relu(self.conv(x)).view(x.shape[0], -1)) + self.bias
+
+
+def test_views_of_colour_images_and_a_masked_class_are_run_in_float32_too(monkeypatch):
+    found = []
+    for bias in (float("-inf"), -1e3):
+        torch.manual_seed(0)
+        model, images = Views(bias).eval(), torch.randn(60, 3, 6, 6)
+        with torch.no_grad():
+            labels = model(images).argmax(1)
+        network = Network(model, images, labels, name="views")
+        whole = WholeNetwork(network)
+        counts, weights = count_images(monkeypatch, whole), changed(whole, "quantize", 2)
+        found.append(whole.correct(weights))
+        assert np.array_equal(found[-1], plain(network, weights))
+        assert 0 < sum(counts) < 40
+    assert np.array_equal(*found)
+    assert 0 < found[0].sum() < 60

@@ -1,9 +1,14 @@
-"""On every family of networks the engine counts what the plain loop counts, and replays every layer."""
+"""On every family of networks the engine counts what the plain loop counts, and replays every layer.
+
+So it does on networks of each kind for sequences, images and volumes, and on networks made up at random.
+"""
 
 from functools import partial
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from timm.layers import GroupNormAct
 from timm.models import (
     beit,
@@ -29,12 +34,16 @@ from timm.models import (
 from timm.models._efficientnet_builder import decode_arch_def
 from torch import nn
 
+from safer_bench.errors import BadInput
+from safer_bench.measurement.answers.canonical import check_answers
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
+from tests.made_up import by_rank, plain_loop, weights
+from tests.made_up.random_networks import made_up, of_seed
 
 NARROW = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
 N_CLASSES, N_IMAGES = 10, 40
@@ -97,6 +106,7 @@ FAMILIES = {
         mlp_ratios=(2, 2, 2, 2),
     ),
 }
+SPECS = [parse_perturbation(spec) for spec in ("gaussian_noise:1", "random_zero:0.5")]
 LONG = set(FAMILIES) - {"resnet", "resnetv2", "densenet", "efficientnet", "convnext", "vit", "swin", "mlp_mixer"}
 
 
@@ -178,3 +188,104 @@ def test_integers_are_those_of_the_plain_loop_and_every_layer_is_replayed(family
         assert [row["loss_increase"] for row in rows] == pytest.approx(losses, abs=0.05 if fast else 1e-4)
         assert engine.reasons == {}
         assert engine.settled[NARROW if fast else "float32"] > len(probes) * N_IMAGES / (10 if fast else 2)
+
+
+@torch.no_grad()
+def network_of_rank(kind, name):
+    """Return a network of a kind whose answers spread over the classes."""
+    torch.manual_seed(1)
+    shape = by_rank.SHAPES[name]
+    model, images = kind(shape), torch.randn(13, *shape)
+    model(images)  # gives lazy modules their shapes
+    for norm in model.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            norm.running_mean.normal_(0, 0.3)
+            norm.running_var.uniform_(0.5, 2)
+    logits = model.eval()(images)
+    model.head.weight.div_(logits.std(0)[:, None])
+    model.head.bias.sub_(logits.mean(0)).div_(logits.std(0))
+    labels = model(images).argmax(1)
+    labels[::5] = (labels[::5] + 1) % by_rank.N_CLASSES
+    return Network(model, images, labels, name=f"{kind.__name__.lower()}_{len(shape)}")
+
+
+def is_short(kind, name):
+    return name == "colour images" or kind in (by_rank.Views, by_rank.Normed)
+
+
+def measured_right(network):
+    """Measure two draws of each of four layers; compare with the plain loop, written anew; return the engine."""
+    every = [
+        Probe(layer, entry, levels[0], draw, 0, len(network.labels))
+        for layer in network.layers[:4]
+        for draw, (entry, levels) in enumerate(SPECS)
+    ]
+    engine = Engine(network)
+    rows = [{key: row[key] for key in plain_loop.COUNTS} for row in engine.measure(every)]
+    assert rows == [plain_loop.counts(network, probe) for probe in every]
+    return engine
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [pytest.param(*case, marks=() if is_short(*case) else pytest.mark.long) for case in by_rank.CASES],
+    ids=lambda case: getattr(case, "__name__", case),
+)
+def test_networks_of_any_rank_are_replayed_to_the_counts_of_a_plain_loop(kind, name):
+    engine = measured_right(network_of_rank(kind, name))
+    assert engine.reasons == {}
+    assert engine.settled["float32"] > 0
+
+
+BY_WHOLE_PASSES = {  # and why; all others are replayed
+    weights.Cells: "its computation depends on the number of examples in the batch",
+    weights.Gpt: "its computation depends on the number of examples in the batch",
+    weights.Matrices: "its computation depends on the number of examples in the batch",
+    weights.Bags: "it uses an operation that jumps (aten._to_copy.default)",
+}
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("kind", weights.KINDS, ids=lambda kind: kind.__name__)
+@torch.no_grad()
+def test_weights_of_any_module_count_what_a_plain_loop_does(kind):
+    torch.manual_seed(2)
+    model, images = kind().eval(), torch.randn(13, 5, 3)
+    logits = model(images)
+    if hasattr(model, "head"):  # so that answers spread over the classes
+        model.head.weight.div_(logits.std(0)[:, None])
+        model.head.bias.sub_(logits.mean(0)).div_(logits.std(0))
+    labels = model(images).argmax(1)
+    labels[::5] = (labels[::5] + 1) % logits.shape[1]
+    engine = measured_right(Network(model, images, labels, name=kind.__name__))
+    reason = engine.reasons.pop("", "")
+    assert reason.startswith(BY_WHOLE_PASSES.get(kind, ""))
+    assert (not reason) == (kind not in BY_WHOLE_PASSES)
+    assert engine.reasons == {}
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.data(), st.sampled_from([3, 7, 12, 13]))
+def test_networks_made_up_at_random_count_what_a_plain_loop_does(data, n_images):
+    torch.manual_seed(0)
+    measured_right(made_up(lambda options: data.draw(st.sampled_from(options)), n_images))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(0, 300, 100))
+def test_three_hundred_made_up_networks_end_in_the_right_counts_or_one_message(first):
+    """One in five does something odd; what random networks end in is no more than these three."""
+    n_replayed, n_whole, refused = 0, 0, {}
+    for seed in range(first, first + 100):
+        try:
+            network = of_seed(seed)
+            check_answers(network)
+            engine = measured_right(network)
+        except BadInput as error:
+            refused[seed] = str(error)
+            continue
+        n_whole += bool(engine.reasons)
+        n_replayed += not engine.reasons
+    assert all(seed % 5 == 4 and "\n" not in text for seed, text in refused.items()), refused
+    assert n_replayed >= 70
+    assert n_whole >= 5

@@ -9,7 +9,6 @@ import torch
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement import fast_answers
-from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.measurement.answers.tuning import Pace
 from safer_bench.measurement.design import Probe, make_protocol
@@ -19,8 +18,8 @@ from safer_bench.measurement.measure import measure
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
-from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.perturbations.perturbation import perturbation
+from tests.made_up.measured import N_IMAGES, NARROW, integers, measured_as_expected, network_of, own, probes_of
 from tests.measurement.awkward_models import (
     AGAIN,
     PARTLY,
@@ -41,72 +40,13 @@ from tests.measurement.awkward_models import (
     Signs,
     TheBatchIsCentred,
     TwoModulesShareAWeight,
-    Vectors,
 )
-
-NARROW = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
-N_IMAGES = 37
-SPECS = ("gaussian_noise:1", "gaussian_noise:1", "random_zero:0.5")
 
 
 @perturbation(levels=(1.0,), scale="linear", unit="-", source="tests")
 def raises(weight, level, rng):
     """Fail."""
     raise ArithmeticError("on purpose")
-
-
-@torch.no_grad()
-def network_of(case):
-    """Return a network of random weights whose answers spread over the classes."""
-    torch.manual_seed(3)
-    model, images = case().eval(), torch.randn(N_IMAGES, *case.image_shape)
-    images = images[images.flatten(1).abs().amax(1).argsort()]  # the first ones are the mildest
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            parameter.normal_(0, 1.5 * parameter[0].numel() ** -0.5)
-    logits = model(images.clone())
-    if logits.shape[1] > 1:
-        model.head.weight.div_(logits.std(0)[:, None])
-        model.head.bias.sub_(logits.mean(0)).div_(logits.std(0))
-    labels = model(images.clone()).argmax(1)
-    labels[::5] = (labels[::5] + 1) % logits.shape[1]
-    return Network(model, images, labels, name=case.__name__)
-
-
-def probes_of(network, start=0, n=N_IMAGES):
-    chosen = [parse_perturbation(spec) for spec in SPECS]
-    return [
-        Probe(layer, entry, levels[0], draw, start, n)
-        for layer in network.layers
-        for draw, (entry, levels) in enumerate(chosen)
-    ]
-
-
-def integers(rows):
-    return [{key: value for key, value in row.items() if key != "loss_increase"} for row in rows]
-
-
-def measured_as_expected(network, probes, reasons, **options):
-    """Measure with the engine, compare with the plain loop and the expected reasons; return the engine."""
-    expected, engine = list(PlainEngine(network).measure(probes)), Engine(network, **options)
-    assert integers(engine.measure(probes)) == integers(expected)
-    assert network.n_classes == 1 or sum(row["predictions_changed"] for row in expected) > len(probes)
-    assert engine.reasons.keys() == reasons.keys()
-    assert all(engine.reasons[name].startswith(reason) for name, reason in reasons.items())
-    return engine
-
-
-def own(caplog):
-    """Return the messages that safer-bench logged; torch.export logs too."""
-    return [record.message for record in caplog.records if record.name.startswith("safer_bench")]
-
-
-@pytest.fixture
-def bfloat16_is_faster(monkeypatch):
-    """Float32 seems to take forever; where the machine has no bfloat16, timing it still fails."""
-    seconds = ReplayedNetwork._time
-    taken = lambda self, dtype: seconds(self, dtype) if dtype == torch.bfloat16 else float("inf")  # noqa: E731
-    monkeypatch.setattr(ReplayedNetwork, "_time", taken)
 
 
 @pytest.fixture(scope="module")
@@ -182,13 +122,6 @@ def test_a_model_that_fails_in_float64_is_named(case, tmp_path):
         "torch.eye(..., dtype=x.dtype)"
     )
     assert not (tmp_path / "run").exists()
-
-
-def test_answers_that_are_nan_each_time_are_measured_as_wrong():
-    network = network_of(Vectors)
-    network.model.register_forward_hook(lambda _, images, logits: torch.where(images[0][:, :1] > 0, logits, torch.nan))
-    measured_as_expected(network, probes_of(network), {"": "it answers some images by NaN"})
-    assert all(0 < row["correct_clean"] < N_IMAGES / 2 + 5 for row in measure(network, ["sign_flip:0.5"]).to_pylist())
 
 
 def test_examples_chosen_by_their_values_take_another_way(bfloat16_is_faster):

@@ -61,6 +61,30 @@ def test_a_network_that_cannot_be_traced_is_measured_by_whole_passes():
     assert suffixes.perturbed(batches, "inner.conv", network.model.inner.conv.weight.detach()) is None
 
 
+@pytest.mark.parametrize("name", ["run", "move_to", "logits"])
+def test_what_fails_in_the_midst_is_left_to_whole_passes_from_then_on(name, monkeypatch, caplog):
+    network = tiny_network()
+    suffixes, batches = Suffixes(network.model, network.calibration[0]), batches_of(network, 20)
+    weight = network.model.conv.weight.detach()
+    if name != "run":
+        assert suffixes.perturbed(batches, "conv", weight) is not None
+
+    def fails(*_):
+        raise RuntimeError("on purpose")
+
+    suffixes.prepare()
+    monkeypatch.setattr(CleanPass, name, fails)
+    other = batches_of(network, 10)
+    found = suffixes.clean(other) if name == "logits" else suffixes.perturbed(other, "conv", weight)
+    assert found is None
+    monkeypatch.undo()
+    assert suffixes.clean(batches) is suffixes.perturbed(batches, "conv", weight) is None
+    said = [record.message for record in caplog.records if record.name.startswith("safer_bench")]
+    assert said == [
+        "what criteria change in a network is run by whole forward passes: replay raised RuntimeError: on purpose"
+    ]
+
+
 @pytest.mark.parametrize("entry", CHANGES, ids=lambda entry: entry.name)
 def test_scores_and_stated_costs_are_those_of_whole_passes_in_a_few_of_them(entry):
     network, n_passes = load_network("digits_resnet"), []

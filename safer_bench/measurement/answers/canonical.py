@@ -18,7 +18,7 @@ from safer_bench.networks.network import Network
 
 LARGEST = torch.finfo(torch.float32).max
 LOSS_CLIP = 16.0
-NO_CLASS = -1  # prediction of an example whose logits are not all finite
+NO_CLASS = -1  # prediction of an example whose logits are not all finite, masked classes apart
 BATCH_SIZE = 10  # float64 convolutions are unfolded in memory: ResNet-20 takes 2.6 ms an image at 10, 3.1 at 25, 3.7 at 100
 N_CHECKED = 5  # images that have to get the same answers twice
 REPEATED = 1e-6  # by how much their logits may differ: on a GPU sums of the same numbers may be rounded in another order
@@ -26,10 +26,18 @@ REPEATED = 1e-6  # by how much their logits may differ: on a GPU sums of the sam
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a network says of n examples: predicted class (int64 ``(n,)``, -1 for none) and clipped loss ``(n,)``."""
+    """What a network says of n examples.
+
+    Attributes:
+        predictions: class of each, int64 ``(n,)``; -1 for none.
+        losses: clipped, ``(n,)``.
+        masked: the classes that the unperturbed network rules out by a logit of -inf, ``(n, n_classes)``; None where it
+            rules out none. They may be infinite in a perturbed network's answers to the same examples too.
+    """
 
     predictions: np.ndarray
     losses: np.ndarray
+    masked: np.ndarray | None = None
 
 
 class CanonicalModel:
@@ -55,9 +63,16 @@ class CanonicalModel:
                 parameter.copy_(original)
 
     @torch.no_grad()
-    def answers(self, images: Tensor, labels: Tensor) -> Answers:
-        """Return the whole network's answers to images ``(n, ...)`` with labels ``(n,)``."""
-        return judge(self.logits(images), labels)
+    def answers(self, images: Tensor, labels: Tensor, clean: Answers | None = None) -> Answers:
+        """Return the whole network's answers to images ``(n, ...)`` with labels ``(n,)``.
+
+        Args:
+            images: to answer.
+            labels: that judge.
+            clean: the unperturbed network's answers to them; None where this is the unperturbed network.
+        """
+        logits = self.logits(images)
+        return judge(logits, labels, masked_classes(logits) if clean is None else clean.masked)
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
@@ -71,13 +86,14 @@ def check_answers(network: Network) -> None:
     """Refuse a network without canonical answers, by running a few of its images twice.
 
     Raises:
-        BadInput: its model fails in float64, or answers the same images differently each time.
+        BadInput: its model fails in float64, answers the same images differently each time, or answers all of them by
+            NaN or infinity.
     """
     images, labels = network.examples(0, N_CHECKED)
     try:
         model = CanonicalModel(network)
         first, again = model.logits(images), model.logits(images)
-        judge(first, labels)
+        answers = judge(first, labels, masked_classes(first))
     except Exception as error:
         text = text_of(error, typed=True)
         raise BadInput(
@@ -90,17 +106,33 @@ def check_answers(network: Network) -> None:
             f"network {network.name!r}: it answers the same images differently each time; measure one without chance or "
             "memory in forward (dropout without training=self.training?)"
         )
+    if (answers.predictions == NO_CLASS).all():
+        raise BadInput(
+            f"network {network.name!r}: it answers its first {len(labels)} evaluation images by NaN or infinite logits, so "
+            "that none is right and nothing is to lose; look for NaN or infinity in its weights, buffers and images, and "
+            "for a division by zero or a logarithm in forward (a single class may be masked by a logit of -inf)"
+        )
 
 
-def judge(logits: Tensor, labels: Tensor) -> Answers:
+def masked_classes(logits: Tensor) -> np.ndarray | None:
+    """Return which classes the unperturbed network's logits rule out, ``(n, n_classes)``; None where they rule out none."""
+    masked = torch.isneginf(logits).numpy()
+    return masked if masked.any() else None
+
+
+def judge(logits: Tensor, labels: Tensor, masked: np.ndarray | None = None) -> Answers:
     """Turn logits ``(n, n_classes)`` into predictions and clipped losses.
 
-    An example with a non-finite logit has no class and the largest loss; exact ties go to the lowest class index.
+    An example with a non-finite logit has no class and the largest loss; exact ties go to the lowest class index. A class
+    that is masked without perturbation never wins and spoils nothing: its logit may be -inf, as long as another one wins.
     """
-    finite = torch.isfinite(logits).all(1).numpy()
+    allowed = torch.isfinite(logits).numpy()
+    if masked is not None:
+        allowed |= masked & np.isneginf(logits.numpy()) & allowed.any(1, keepdims=True)
+    finite = allowed.all(1)
     losses = F.cross_entropy(logits, labels, reduction="none").clamp(max=LOSS_CLIP).numpy()
     predictions = np.argmax(logits.numpy(), axis=1)
-    return Answers(np.where(finite, predictions, NO_CLASS), np.where(finite, losses, LOSS_CLIP))
+    return Answers(np.where(finite, predictions, NO_CLASS), np.where(finite, losses, LOSS_CLIP), masked)
 
 
 def _limit_output(module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ARG001  signature of a forward hook

@@ -1,14 +1,11 @@
 """A network made ready for replay: traced, fused, and each layer admitted only if its replay agrees with whole passes."""
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from safer_bench.errors import text_of
 from safer_bench.measurement.answers.canonical import CanonicalModel
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.fuse import fuse
@@ -33,20 +30,20 @@ class ReplayedNetwork:
         fast: prepare bfloat16 too, where this machine is faster at it.
 
     Raises:
-        CannotReplayError: the network has to be measured by whole passes.
+        CannotReplayError: the network has to be measured by whole passes. Whatever else a model makes fail, here or later
+            (``trace.whatever_fails``), means so too.
     """
 
     def __init__(self, canonical: CanonicalModel, pace: Pace, fast: bool = False) -> None:
         self.network, self.canonical = canonical.network, canonical
         images, self.memory_format = self.network.images, pace.memory_format
-        with _whatever_fails():
-            self._refuse_dependent_answers()
-            self.model, traced = trace(self.network.model, images[:N_TRIED].to(self.network.device), self.memory_format)
-            self.batch_size = pace.examples_a_batch(traced.largest_bytes)
-            self._read = {layer.name: _weight_nodes(self.model, traced, layer) for layer in self.network.layers}
-            self.replay = Replay(fuse(traced, self.memory_format), (F32, BF16) if fast else (F32,))
-            self._tried = self.clean_pass(images[:N_TRIED])
-            self.narrow = fast and self._is_faster_in_bfloat16()
+        self._refuse_dependent_answers()
+        self.model, traced = trace(self.network.model, images[:N_TRIED].to(self.network.device), self.memory_format)
+        self.batch_size = pace.examples_a_batch(traced.largest_bytes)
+        self._read = {layer.name: _weight_nodes(self.model, traced, layer) for layer in self.network.layers}
+        self.replay = Replay(fuse(traced, self.memory_format), (F32, BF16) if fast else (F32,))
+        self._tried = self.clean_pass(images[:N_TRIED])
+        self.narrow = fast and self._is_faster_in_bfloat16()
 
     def layer(self, layer: Layer) -> LayerReplay:
         """Return the replay of a layer.
@@ -60,14 +57,13 @@ class ReplayedNetwork:
         changed = 1.25 * torch.from_numpy(self.network.weight(layer)).flip(0)
         with self.canonical.weight_set(layer, changed.numpy()):
             expected = self.canonical.logits(self.network.images[:N_TRIED])
-        with _whatever_fails():
-            replay = self.replay.layer(nodes)
-            weight, last = self.on_device(changed), torch.tensor([len(expected) - 1])
-            error = _relative(self._tried.run(replay, weight), expected)
-            if not _relative(self._tried.run_some(replay, weight, last), expected[last]) <= AGREEMENT:
-                replay = dataclasses.replace(replay, selects=False)
-            if self.narrow:
-                self._tried.run(replay, weight, BF16)
+        replay = self.replay.layer(nodes)
+        weight, last = self.on_device(changed), torch.tensor([len(expected) - 1])
+        error = _relative(self._tried.run(replay, weight), expected)
+        if not _relative(self._tried.run_some(replay, weight, last), expected[last]) <= AGREEMENT:
+            replay = dataclasses.replace(replay, selects=False)
+        if self.narrow:
+            self._tried.run(replay, weight, BF16)
         if not error <= AGREEMENT:  # true for NaN
             raise CannotReplayError(f"its replay differs from a whole pass by {error:.1g} of the largest logit")
         return replay
@@ -104,17 +100,6 @@ class ReplayedNetwork:
         """Return the seconds that a batch takes."""
         whole, batch = self.replay.whole(dtype), self.on_device(self.network.images[: self.batch_size])
         return seconds(lambda images: whole([images], len(images)), cast(batch, dtype))
-
-
-@contextmanager
-def _whatever_fails() -> Iterator[None]:
-    """Turn what a stranger's model makes fail in replay into the reason for whole passes, which may well work."""
-    try:
-        yield
-    except CannotReplayError:
-        raise
-    except Exception as error:
-        raise CannotReplayError(f"replay raised {text_of(error, typed=True):.200}") from error
 
 
 def _weight_nodes(model: nn.Module, traced: Traced, layer: Layer) -> tuple[fx.Node, ...] | CannotReplayError:

@@ -84,33 +84,40 @@ class Bands:
     n_settled: Counter[str] = field(default_factory=Counter)
 
 
-def settle(ladder: Sequence[Rung], rows: np.ndarray, bands: Bands, random: np.random.Generator) -> np.ndarray:
-    """Return logits whose top class, where they are finite, is the canonical one.
+def settle(
+    ladder: Sequence[Rung],
+    rows: np.ndarray,
+    bands: Bands,
+    random: np.random.Generator,
+    masked: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return logits whose top class, where they are finite (those of masked classes apart), is the canonical one.
 
     Args:
         ladder: rungs from fast to canonical.
         rows: examples, int64 ``(n,)``.
         bands: estimated here where they are missing.
         random: chooses sample and audit; the answers do not depend on it.
+        masked: classes that are -inf without perturbation, ``(n_examples, n_classes)``; None where none is.
 
     Returns:
         Float64 ``(n, n_classes)``: each example's logits from the rung that settled it.
     """
     here, above, name = ladder[0], ladder[1:], ladder[0].trust.name
-    logits = here.logits(rows)
+    found, masked_here = here.logits(rows), None if masked is None else masked[rows]
+    logits, better = comparable(found, masked_here), found.copy()
     settled = np.full(len(rows), not above)
-    better = logits.copy()
     to_check = random.random(len(rows)) < here.trust.audit
     if above and name not in bands.widths:
         to_check |= here.sample(rows, random)
-        _raise(above, rows, better, to_check, bands, random)
+        _raise(above, rows, better, to_check, bands, random, masked)
         settled |= to_check
-        bands.widths[name] = here.band(largest_range(logits[settled], better[settled]))
+        bands.widths[name] = here.band(largest_range(logits[settled], comparable(better, masked_here)[settled]))
     while above and (doubtful := (to_check | in_doubt(logits, bands.widths[name])) & ~settled).any():
-        _raise(above, rows, better, doubtful, bands, random)
+        _raise(above, rows, better, doubtful, bands, random, masked)
         settled |= doubtful
-        known = settled & np.isfinite(logits).all(1)
-        if known.any() and (largest := largest_range(logits[known], better[known])) > bands.widths[name]:
+        known, checked = settled & np.isfinite(logits).all(1), comparable(better, masked_here)
+        if known.any() and (largest := largest_range(logits[known], checked[known])) > bands.widths[name]:
             bands.widths[name] = max(largest, here.band(largest))
             bands.n_widened += 1
     bands.n_settled[name] += len(rows) if not above else int(np.count_nonzero(~settled))
@@ -124,10 +131,26 @@ def _raise(
     chosen: np.ndarray,
     bands: Bands,
     random: np.random.Generator,
+    masked: np.ndarray | None,
 ) -> None:
     """Replace the logits of chosen examples by those of the rungs above."""
     if chosen.any():
-        logits[chosen] = settle(ladder, rows[chosen], bands, random)
+        logits[chosen] = settle(ladder, rows[chosen], bands, random, masked)
+
+
+def comparable(logits: np.ndarray, masked: np.ndarray | None) -> np.ndarray:
+    """Return logits in which masked classes lie a little below all others, where they would be -inf.
+
+    They change neither margin nor range so. An example one of whose masked classes is not -inf becomes NaN: whether that
+    is so in the next arithmetic too remains to be seen.
+    """
+    if masked is None:
+        return logits
+    ruled_out = masked & np.isneginf(logits)
+    lowest = np.where(ruled_out, np.inf, logits).min(1, keepdims=True)
+    found = np.where(ruled_out, lowest - 1.0, logits)
+    found[(masked & ~ruled_out).any(1)] = np.nan
+    return found
 
 
 def in_doubt(logits: np.ndarray, band: float) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 from torch.export.graph_signature import InputKind, OutputKind
 
-from safer_bench.errors import text_of
+from safer_bench.errors import SaferBenchError, text_of
 from safer_bench.measurement.answers.tuning import arranged
 from safer_bench.networks.layers import Layer, no_fast_path
 
@@ -49,8 +50,28 @@ REARRANGE = {
 } | {*("clone", "expand", "alias", "unbind", "getitem", "t", "_to_copy", "abs", "neg")}
 
 
+AS_TRACED = {"view", "_unsafe_view"}  # work in the memory format that was traced; reshape works in any
+BY_LAYOUT = {"as_strided", "as_strided_copy", "as_strided_scatter"}  # mean something else in another memory format
+
+
 class CannotReplayError(Exception):
     """Why a model or a layer has to be measured by whole forward passes."""
+
+
+@contextmanager
+def whatever_fails() -> Iterator[None]:
+    """Turn what a stranger's model makes fail in replay into the reason for whole passes, which may well work.
+
+    Not so where memory is short: whole passes need some too, and whoever asked for too much should hear of it.
+    """
+    try:
+        yield
+    except (CannotReplayError, SaferBenchError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        if "can't allocate memory" in str(error):  # torch's on CPUs is a plain RuntimeError
+            raise
+        raise CannotReplayError(f"replay raised {text_of(error, typed=True):.200}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +147,8 @@ def trace(
         CannotReplayError: the computation depends on values (control flow), mixes examples, keeps state, or draws random
             numbers; the message is the tracer's own.
     """
-    model = _copied(model, memory_format)
-    examples = images[torch.arange(N_TRACED, device=images.device) % len(images)]
+    model = deepcopy(model)
+    examples = images[torch.arange(N_TRACED, device=images.device) % len(images)].contiguous()
     n = torch.export.Dim("n", min=2)
     try:
         with torch.no_grad(), no_fast_path(), warnings.catch_warnings():
@@ -137,23 +158,25 @@ def trace(
     except Exception as error:  # the tracer raises whatever the model's code meets
         text = text_of(error, typed=True)
         if "Constraints violated" in text:
-            raise CannotReplayError("its computation depends on the number of examples in the batch") from error
+            raise CannotReplayError(
+                "its computation depends on the number of examples in the batch (x.shape[0] in forward can be traced, and "
+                "len(x) cannot)"
+            ) from error
         raise CannotReplayError(f"torch.export: {text:.200}") from error
     _refuse_state(program)
     _refuse_operations(program.graph.nodes)
+    _arrange(model, memory_format)  # only now: the model's own code may view what its convolutions return
     traced = _read(program)
     _refuse_jumps(traced)
     return model, traced
 
 
-def _copied(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
-    """Return a copy whose convolutions' weights have a memory format; other tensors may be read in their own."""
-    model = deepcopy(model)
+def _arrange(model: nn.Module, memory_format: torch.memory_format) -> None:
+    """Give the convolutions' weights a memory format; other tensors may be read in their own."""
     for module in model.modules():
         if isinstance(module, nn.modules.conv._ConvNd):
             for weight in module.parameters(recurse=False):
                 weight.data = arranged(weight.data, memory_format)
-    return model
 
 
 def _refuse_state(program: torch.export.ExportedProgram) -> None:
@@ -169,6 +192,8 @@ def _refuse_operations(nodes: Iterable[fx.Node]) -> None:
                 raise CannotReplayError(f"the model draws random numbers ({node.target})")
         elif node.op not in ("placeholder", "output") and getattr(node.target, "__module__", "") != "_operator":
             raise CannotReplayError(f"the model uses {node.target}, which cannot be taken apart")
+        if _name(node) in BY_LAYOUT:
+            raise CannotReplayError(f"the model reads memory by its layout ({node.target})")
 
 
 def _never_drops(node: fx.Node) -> bool:
@@ -233,4 +258,7 @@ def _read(program: torch.export.ExportedProgram) -> Traced:
     if images is None or len(logits) != 1:
         raise CannotReplayError("the traced model does not map images to one tensor of logits")
     output.args = (logits[0],)
+    for node in program.graph.nodes:
+        if node.op == "call_function" and _name(node) in AS_TRACED and node.target._overloadname == "default":
+            node.target = torch.ops.aten.reshape.default
     return Traced(program.graph, images, logits[0], tensors)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from safer_bench.measurement.answers.canonical import LARGEST, LOSS_CLIP, NO_CLASS, CanonicalModel, judge
+from safer_bench.measurement.answers.canonical import LARGEST, LOSS_CLIP, NO_CLASS, CanonicalModel, judge, masked_classes
 from safer_bench.networks.network import Network
 
 
@@ -57,6 +57,24 @@ def test_arithmetic_has_float64_precision():
 def test_exact_ties_go_to_the_lowest_class_and_non_finite_logits_to_none():
     logits = torch.tensor([[1.0, 2.0, 2.0], [float("inf"), 0.0, 0.0], [float("nan"), 9.0, 0.0]], dtype=torch.float64)
     assert judge(logits, torch.tensor([1, 0, 1])).predictions.tolist() == [1, NO_CLASS, NO_CLASS]
+
+
+def test_a_class_masked_without_perturbation_spoils_nothing_and_never_wins():
+    inf, nan = float("inf"), float("nan")
+    rows = [[0, 2, -inf], [-inf, 2, -inf], [-inf, -inf, -inf], [0, inf, -inf], [0, nan, -inf], [0, 1, 3], [0, 1, inf]]
+    logits, masked = torch.tensor(rows, dtype=torch.float64), np.array([[False, False, True]] * 7)
+    found = judge(logits, torch.tensor([0, 1, 1, 1, 1, 2, 2]), masked)
+    assert found.predictions.tolist() == [1, NO_CLASS, NO_CLASS, NO_CLASS, NO_CLASS, 2, NO_CLASS]  # a class must be masked
+    clipped = [LOSS_CLIP] * 4
+    assert found.losses == pytest.approx([np.log1p(np.exp(2)), *clipped, np.log(np.exp([-3, -2, 0]).sum()), LOSS_CLIP])
+    assert judge(logits[:1], torch.tensor([2]), masked[:1]).losses.tolist() == [LOSS_CLIP]  # the label itself is masked
+    assert judge(logits[:1], torch.tensor([0])).predictions.tolist() == [NO_CLASS]  # none was masked: an overflow
+
+
+def test_masked_are_the_classes_of_minus_infinity_alone():
+    logits = torch.tensor([[0.0, float("-inf")], [float("inf"), float("nan")]])
+    assert masked_classes(logits).tolist() == [[False, True], [False, False]]
+    assert masked_classes(logits[1:]) is None
 
 
 def test_losses_are_clipped():

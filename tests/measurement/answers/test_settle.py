@@ -8,7 +8,7 @@ from torch import nn
 from safer_bench.measurement import fast_answers
 from safer_bench.measurement.answers import settle as settle_module
 from safer_bench.measurement.answers.canonical import NO_CLASS, judge
-from safer_bench.measurement.answers.settle import Arithmetic, Bands, Rung, in_doubt, largest_range, settle
+from safer_bench.measurement.answers.settle import Arithmetic, Bands, Rung, comparable, in_doubt, largest_range, settle
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plain import PlainEngine
@@ -171,6 +171,58 @@ def test_a_sample_of_infinite_logits_tells_nothing_and_everything_goes_up(exact)
     assert bands.n_settled == {"fast": 0, "exact": N}
 
 
+@pytest.fixture
+def masked(exact):
+    """One class of all examples, another of one in three, all but one of one in a hundred."""
+    found = np.zeros_like(exact, dtype=bool)
+    found[:, 3] = found[::3, 0] = True
+    found[::100] = [False, True, True, True, True]
+    exact[found] = -np.inf
+    return found
+
+
+def test_masked_classes_leave_bands_and_answers_as_they_are(exact, masked):
+    behind = np.where(masked, -1e3, exact)
+    expected = answers(behind)
+    found = []
+    for last, off in ((exact, masked), (behind, None)):
+        bands = Bands()
+        ladder = [rung("fast", with_errors(last, 0.01), factor=4.0, n_sample=64), rung("exact", last)]
+        logits = settle(ladder, ALL, bands, np.random.default_rng(0), off)
+        assert np.array_equal(judge(torch.from_numpy(logits), torch.zeros(N, dtype=torch.int64), off).predictions, expected)
+        assert bands.n_settled["fast"] > 0.7 * N
+        found.append(bands.widths["fast"])
+    assert found[0] <= found[1]  # errors of classes that are not masked alone
+
+
+def test_a_masked_class_that_is_finite_in_the_fast_arithmetic_goes_up(exact, masked):
+    fast, bands = exact.copy(), Bands(widths={"fast": 1e-9})
+    fast[10:20, 3] = 99.0
+    ladder = [rung("fast", fast), rung("exact", exact)]
+    logits = settle(ladder, ALL, bands, np.random.default_rng(0), masked)
+    assert np.array_equal(logits, exact)
+    assert 10 <= bands.n_settled["exact"] < 100
+
+
+def test_an_infinite_logit_of_a_class_that_is_not_masked_goes_up(exact, masked):
+    fast, bands = exact.copy(), Bands(widths={"fast": 1e-9})
+    fast[11:20:3, 2] = -np.inf
+    settle([rung("fast", fast), rung("exact", exact)], ALL, bands, np.random.default_rng(0), masked)
+    assert bands.n_settled["exact"] >= 3
+
+
+def test_masked_classes_change_neither_margin_nor_range():
+    inf = np.inf
+    logits, masked = (
+        np.array([[4.0, 7.0, -inf], [4.0, -inf, -inf], [-inf] * 3]),
+        np.array([[0, 0, 1], [0, 1, 1], [1] * 3]) > 0,
+    )
+    assert comparable(logits, masked)[:2].tolist() == [[4, 7, 3], [4, 3, 3]]
+    assert in_doubt(comparable(logits, masked), 2.9).tolist() == [False, True, True]
+    assert largest_range(comparable(np.add(logits, [0.5, 0, 0]), masked)[:1], comparable(logits, masked)[:1]) == 0.5
+    assert comparable(logits, None) is logits
+
+
 def test_exact_ties_go_to_the_lowest_class(exact):
     """In the fast arithmetic the higher class wins by less than the rounding of float32."""
     exact[:, 2] = exact[:, 4] = exact.max(1)
@@ -281,11 +333,11 @@ def test_a_factor_below_one_ends_too(coarse, probes, expected, monkeypatch):
 def test_draws_before_the_one_that_widened_the_band_are_settled_again(coarse, probes, expected, monkeypatch):
     """The first draw of each level finds no error, the second does."""
 
-    def blind_at_first(ladder, rows, bands, random):
+    def blind_at_first(ladder, rows, bands, random, masked):
         with monkeypatch.context() as patch:
             if not bands.n_settled:
                 patch.setattr(settle_module, "largest_range", lambda logits, better: 0.0)
-            return settle(ladder, rows, bands, random)
+            return settle(ladder, rows, bands, random, masked)
 
     engine = Engine(coarse)
     engine.clean(0, 300)
