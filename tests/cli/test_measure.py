@@ -45,11 +45,11 @@ def test_an_empty_output_folder_is_as_good_as_none(cli, tmp_path):
         ("return 3", "{spec}: returned a int; expected a safer_bench.Network"),
         ("return sb.Network(torch.nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long())", "{spec}: the function raised BadInput: network 'own': the model itself is in training mode; call model.eval() first"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.tensor([0, 2]))", "{spec}: the function raised BadInput: network 'own': labels from 0 to 2; expected 0 to 1"),
-        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2).byte(), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network own, evaluation: images are torch.uint8; expected floating point"),
-        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.full((2, 2), torch.nan), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network own, evaluation: the images hold NaN or infinite values"),
+        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2).byte(), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network own, evaluation: images are torch.uint8; expected floating point, scaled as in training: images.float()"),
+        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.full((2, 2), torch.nan), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network own, evaluation: images hold NaN or infinite values"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(0, 2), torch.zeros(0).long())", "{spec}: the function raised BadInput: network own, evaluation: 0 images and 0 labels; expected as many, at least one"),
-        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.zeros(2))", "{spec}: the function raised BadInput: network own, evaluation: labels are torch.float32 (2,); expected int64 (n,)"),
-        ("return sb.Network(torch.nn.Linear(2, 2).eval().half(), torch.zeros(2, 2), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network 'own': parameter weight is torch.float16; expected float32: call model.float() first"),
+        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.zeros(2))", "{spec}: the function raised BadInput: network own, evaluation: labels are torch.float32 (2,); expected int64 (n,): labels.long() where they are numbers of classes"),
+        ("return sb.Network(torch.nn.Linear(2, 2).eval().half(), torch.zeros(2, 2), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network 'own': parameter weight is torch.float16; expected float32: call model.float() first, which keeps each number as it is"),
     ],
 )  # fmt: skip
 def test_a_bad_network_file_is_named(cli, tmp_path, body, message):
