@@ -37,9 +37,8 @@ def _parts(key: str, value: Any) -> Iterator[bytes]:
     elif isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
         yield f"{key}|numpy {value.dtype.str}|{value.shape}|".encode() + value.tobytes()
     elif isinstance(value, Mapping | list | tuple):
-        named = isinstance(value, Mapping)
         inner = sorted(value.items(), key=lambda item: repr(item[0])) if isinstance(value, Mapping) else enumerate(value)
-        yield f"{key}|{'dict' if named else 'list'}|{len(value)}|".encode()
+        yield f"{key}|{'dict' if isinstance(value, Mapping) else 'list'}|{len(value)}|".encode()
         for name, item in inner:
             yield from _parts(f"{key}[{name!r}]", item)
     elif isinstance(value, PLAIN):

@@ -96,8 +96,8 @@ def _listed(values: Sequence[Any], chunks: bool, n_labels: int | None, where: st
     found = ", ".join(map(str, shapes[:3])) + ", ..." * (len(shapes) > 3)
     labels = "" if n_labels is None else f" with {n_labels} labels"
     raise BadInput(
-        f"{where} are a list of {len(parts)} of shape {found}{labels}; expected single ones of one shape, as many as labels, "
-        "or chunks (n_i, ...) that are alike but for n_i and together as many"
+        f"{where} are a list of {len(parts)} of shape {found}{labels}; expected single ones of one shape, as many as "
+        "labels, or chunks (n_i, ...) that are alike but for n_i and together as many"
     )
 
 
