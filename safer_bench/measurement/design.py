@@ -197,19 +197,16 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
 
     Raises:
         BadInput: no layers, no probes, more examples or draws than there are, no calibration examples for gradients, a
-            model that fails in float64, one that answers the same images differently each time or with what is no number,
-            or a state of which there is no digest.
+            model that fails in float64, one that answers the same images differently each time, or a state of which there
+            is no digest.
     """
     if not network.layers:
         raise BadInput(
             f"network {network.name!r} has no layers: no weight of a convolution, linear layer or embedding is used"
         )
-    slices = Design(network, protocol).slices
-    if not slices:
+    if not Design(network, protocol).slices:
         raise BadInput("nothing to measure: further draws of deterministic perturbations would repeat the first")
     check_answers(network)
-    for slice_ in slices:
-        network.check_finite(*slice_)
     _ = network.weights_sha256
     stops = [
         protocol.draws_of(network.name, entry, level).stop

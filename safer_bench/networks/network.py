@@ -18,7 +18,6 @@ from safer_bench.networks.model_checks import checked_model, not_finite
 from safer_bench.registry import suggestion
 from safer_bench.tables.columns import NAME
 
-BATCH_SIZE = 25  # images that are looked at together
 N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
 _FORMER = "a probe is a measurement, and the former name goes with the next version"
 
@@ -143,55 +142,28 @@ class Network:
 
     def _width_of_logits(self, n: int) -> int:
         """Run the first n images, or as many as there are, and return how many logits each has."""
-        n = min(n, len(self.labels))
-        what = "one image" if n == 1 else f"{n} images"
-        logits = self.answers(0, n)
-        if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != n:
-            answer = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
-            raise BadInput(
-                f"network {self.name!r}: {what} gave {answer}; expected logits ({n}, n_classes), and nothing else, from "
-                "forward"
-            )
-        if not logits.is_floating_point():
-            raise BadInput(f"network {self.name!r}: {what} gave {logits.dtype}; expected logits, which are floating point")
-        self._check_winners(logits, 0)
-        return int(logits.shape[1])
-
-    def answers(self, start: int, n: int) -> Any:
-        """Run n evaluation images from number ``start`` on and return what the model answers, where it is.
-
-        Raises:
-            BadInput: the model raises.
-        """
-        images = self.images[start : start + n].clone().to(self.device)  # the model may work in place
+        images = self.images[:n].clone().to(self.device)  # the model may work in place
+        what = "one image" if len(images) == 1 else f"{len(images)} images"
         try:
             with torch.no_grad():
-                return self.model(images)
+                logits = self.model(images)
         except Exception as error:
-            what = "one image" if n == 1 else f"{n} images"
             said = text_of(error, typed=True)
             given = f"it was given {images.dtype} {tuple(images.shape)}"
             whole = "; what has to be whole is cast in forward: x.long()" if "Long" in said else ""
             raise BadInput(f"network {self.name!r}: running {what} raised {said:.300} ({given}{whole})") from error
-
-    def check_finite(self, start: int, n: int) -> None:
-        """Refuse answers that are no numbers, of n evaluation images from number ``start`` on.
-
-        Raises:
-            BadInput: the largest logit of an image is NaN or infinite.
-        """
-        for first in range(start, start + n, BATCH_SIZE):
-            size = min(BATCH_SIZE, start + n - first)
-            self._check_winners(self.answers(first, size), first)
-
-    def _check_winners(self, logits: torch.Tensor, start: int) -> None:
-        """Refuse logits ``(n, n_classes)`` whose winner is not finite; those of -inf beside it are classes switched off."""
-        wrong = ~torch.isfinite(logits.amax(1)) if logits.shape[1] else torch.zeros(0)
-        if bool(wrong.any()):
+        if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(images):
+            answer = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+            expected = f"logits ({len(images)}, n_classes), and nothing else, from forward"
+            raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected {expected}")
+        if not logits.is_floating_point():
+            raise BadInput(f"network {self.name!r}: {what} gave {logits.dtype}; expected logits, which are floating point")
+        if logits.numel() and len(images) == min(N_TRIED, len(self.labels)) and not torch.isfinite(logits.amax(1)).any():
             raise BadInput(
-                f"network {self.name!r}: the largest logit of evaluation image {start + int(wrong.nonzero()[0])} is NaN or "
-                f"infinite{not_finite(self.model)}; expected finite ones (-inf for a class that is switched off)"
+                f"network {self.name!r}: the largest logit of {what} is NaN or infinite{not_finite(self.model)}; expected "
+                "finite ones (-inf for a class that is switched off)"
             )
+        return int(logits.shape[1])
 
     @cached_property
     def weights_sha256(self) -> str:

@@ -184,14 +184,11 @@ def test_a_model_that_fails_in_float64_is_named(case, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_answers_that_are_nan_each_time_are_found_before_anything_is_measured():
+def test_answers_that_are_nan_each_time_are_measured_as_wrong():
     network = network_of(Vectors)
     network.model.register_forward_hook(lambda _, images, logits: torch.where(images[0][:, :1] > 0, logits, torch.nan))
     measured_as_expected(network, probes_of(network), {"": "it answers some images by NaN"})
-    with pytest.raises(
-        BadInput, match="network 'Vectors': the largest logit of evaluation image 3 is NaN or infinite; expected"
-    ):
-        measure(network, ["sign_flip:0.5"])
+    assert all(0 < row["correct_clean"] < N_IMAGES / 2 + 5 for row in measure(network, ["sign_flip:0.5"]).to_pylist())
 
 
 def test_examples_chosen_by_their_values_take_another_way(bfloat16_is_faster):

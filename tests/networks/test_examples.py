@@ -264,9 +264,7 @@ def test_very_unequal_classes_are_logged_in_python(caplog):
     model = nn.Linear(2, 2).eval()
     labels = (torch.arange(40) % 20 == 0).long()
     measure(Network(model, torch.randn(40, 2), labels), ["quantize:3"])
-    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    measure(Network(model, torch.randn(40, 2), torch.arange(40) % 2, name="even"), ["quantize:3"])
+    said = [record.getMessage() for record in caplog.records if record.name == "safer_bench.measurement.measure"]
     assert len(said) == 1
     assert said[0].startswith("network 'own': class 0 holds 95% of the 40 evaluation examples: answering it always is right")
-    caplog.clear()
-    measure(Network(model, torch.randn(40, 2), torch.arange(40) % 2), ["quantize:3"])
-    assert not caplog.records
