@@ -75,6 +75,8 @@ def measure(
     how: How = {"fast": fast, "workers": workers, "executor": executor}
     protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw)
     networks = [load_network(spec) for spec in network]
+    for note in filter(None, (each.class_note for each in networks)):
+        typer.echo(note, err=True)
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:
         if options.planned:
             protocol = _planned(networks, protocol, out, options, report, dry_run=dry_run, how=how)

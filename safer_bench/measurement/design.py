@@ -76,7 +76,9 @@ class Protocol:
         total = len(network.labels)
         n_examples = total if self.n_examples is None else self.n_examples
         if not 1 <= n_examples <= total:
-            raise BadInput(f"{n_examples} examples a probe; network {network.name!r} has {total} evaluation examples")
+            raise BadInput(
+                f"{n_examples} examples a probe; network {network.name!r} has {total} evaluation examples: give 1 to {total}"
+            )
         return draw % (total // n_examples) * n_examples, n_examples
 
 
@@ -195,7 +197,8 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
 
     Raises:
         BadInput: no layers, no probes, more examples or draws than there are, no calibration examples for gradients, a
-            model that fails in float64, or one that answers the same images differently each time.
+            model that fails in float64, one that answers the same images differently each time, or a state of which there
+            is no digest.
     """
     if not network.layers:
         raise BadInput(
@@ -204,6 +207,7 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
     if not Design(network, protocol).slices:
         raise BadInput("nothing to measure: further draws of deterministic perturbations would repeat the first")
     check_answers(network)
+    _ = network.weights_sha256
     stops = [
         protocol.draws_of(network.name, entry, level).stop
         for entry, levels in protocol.perturbations

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from safer_bench.errors import BadInput, MissingData, text_of
-from safer_bench.networks.network import Examples
+from safer_bench.networks.examples import Examples
 from safer_bench.stream import Stream
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")

@@ -3,7 +3,6 @@
 import hashlib
 import re
 import warnings
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +11,14 @@ import torch
 from torch import nn
 
 from safer_bench.errors import BadInput, text_of
+from safer_bench.networks.digest import state_sha256
+from safer_bench.networks.examples import Examples, checked_calibration, checked_examples, unequal_classes
 from safer_bench.networks.layers import NEVER_READ, Found, Layer, look_through
+from safer_bench.networks.model_checks import checked_model, not_finite
 from safer_bench.registry import suggestion
 from safer_bench.tables.columns import NAME
 
-SURELY_SHUFFLED = 20  # so many labels in random order are hardly ever sorted
 N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
-Examples = tuple[torch.Tensor, torch.Tensor]  # images (n, ...) float32, labels (n,) int64
 _FORMER = "a probe is a measurement, and the former name goes with the next version"
 
 
@@ -26,10 +26,11 @@ class Network:
     """A trained classifier with the examples that judge it.
 
     Args:
-        model: in evaluation mode, maps float images ``(n, ...)`` to logits ``(n, n_classes)``.
-        images: evaluation images, floating point ``(n, ...)``; a tensor, an array, or a sequence of either (chunks). In
-            random order: a probe sees consecutive ones.
-        labels: int64 ``(n,)``, classes counted from 0.
+        model: eager, in evaluation mode, with float32 weights; maps float images ``(n, ...)`` to logits ``(n, n_classes)``
+            of two classes or more. A logit of -inf switches a class off.
+        images: evaluation images, floating point ``(n, ...)``: a tensor, an array, or a list of either: as many as labels
+            are single images, others are chunks. Rounded to float32. In random order: a probe sees consecutive ones.
+        labels: integers ``(n,)``, classes counted from 0: a tensor, an array, or a list of numbers or chunks.
         name: unique name; names the network in every table and in the perturbations' random streams.
         calibration: images and labels that criteria and gradients may see, disjoint from the evaluation examples; without
             them criteria need examples of their own and gradient perturbations are refused.
@@ -37,10 +38,10 @@ class Network:
         probe: the former name of ``calibration``, taken with a warning for one more version.
 
     Raises:
-        BadInput: a name that cannot name files, a model in training mode, of other parameters than float32, or one that
-            does not turn one image and three into logits, images and labels that do not match, labels out of range,
-            examples in the order of their classes, non-finite images, or evaluation examples as
-            calibration examples.
+        BadInput: a name that cannot name files; a model that is not eager, in training mode, has weights that are not there,
+            not finite or not float32, or does not turn one image and three into finite logits; images and labels that do
+            not match, labels out of range, examples in the order of their classes, images that are not finite in float32;
+            calibration examples of another shape, or that are evaluation examples.
     """
 
     def __init__(
@@ -63,10 +64,10 @@ class Network:
         self.name, self.dataset, self.family, self.split = name, dataset, family, split
         self.licence, self.source = licence, source
         self.spec: str | None = None  # what load_network made it of, so that another process can
-        self.model = _checked_model(model, name)
-        self.evaluation = _checked_examples(images, labels, f"{name}, evaluation")
+        self.model = checked_model(model, name)
+        self.evaluation = checked_examples(images, labels, f"{name}, evaluation")
         calibration = _calibration_of(calibration, probe, name)
-        self._calibration = None if calibration is None else _checked_calibration(calibration, self.evaluation, name)
+        self._calibration = None if calibration is None else checked_calibration(calibration, self.evaluation, name)
         self.n_classes = self._count_classes()
 
     def __repr__(self) -> str:
@@ -133,6 +134,11 @@ class Network:
                 f"network {self.name!r}: {n_classes} logits of one image alone, {of_several} of each of several; "
                 "expected as many, one for each class"
             )
+        if n_classes < 2:
+            raise BadInput(
+                f"network {self.name!r}: {n_classes} logits an image; expected one for each of two classes or more: of a "
+                "model with one logit z for the second of two classes, torch.cat([torch.zeros_like(z), z], 1)"
+            )
         for _, labels in self._all_examples():
             low, high = int(labels.min()), int(labels.max())
             if not 0 <= low <= high < n_classes:
@@ -141,27 +147,36 @@ class Network:
 
     def _width_of_logits(self, n: int) -> int:
         """Run the first n images, or as many as there are, and return how many logits each has."""
-        images = self.images[:n].clone().to(self.device)
+        images = self.images[:n].clone().to(self.device)  # the model may work in place
         what = "one image" if len(images) == 1 else f"{len(images)} images"
         try:
             with torch.no_grad():
                 logits = self.model(images)
         except Exception as error:
             said = text_of(error, typed=True)
-            raise BadInput(f"network {self.name!r}: running {what} raised {said:.300}") from error
+            given = f"it was given {images.dtype} {tuple(images.shape)}"
+            whole = "; what has to be whole is cast in forward: x.long()" if "Long" in said else ""
+            raise BadInput(f"network {self.name!r}: running {what} raised {said:.300} ({given}{whole})") from error
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(images):
-            answer = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected logits ({len(images)}, n_classes)")
+            answer = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+            expected = f"logits ({len(images)}, n_classes), and nothing else, from forward"
+            raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected {expected}")
+        if not logits.is_floating_point():
+            raise BadInput(f"network {self.name!r}: {what} gave {logits.dtype}; expected logits, which are floating point")
+        if logits.numel() and len(images) == min(N_TRIED, len(self.labels)) and not torch.isfinite(logits.amax(1)).any():
+            raise BadInput(
+                f"network {self.name!r}: the largest logit of {what} is NaN or infinite{not_finite(self.model)}; expected "
+                "finite ones (-inf for a class that is switched off)"
+            )
         return int(logits.shape[1])
 
     @cached_property
     def weights_sha256(self) -> str:
-        """SHA-256 over name, type, shape and bytes of every tensor of the state."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self.model.state_dict().items()):
-            digest.update(f"{key}|{value.dtype}|{tuple(value.shape)}|".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        """SHA-256 over name, type, shape and bytes of every entry of the state."""
+        try:
+            return state_sha256(self.model.state_dict())
+        except BadInput as error:
+            raise BadInput(f"network {self.name!r}: {error}") from error
 
     @cached_property
     def inputs_sha256(self) -> str:
@@ -171,6 +186,12 @@ class Network:
             for tensor in examples:
                 digest.update(f"{tensor.dtype}|{tuple(tensor.shape)}|".encode() + tensor.numpy().tobytes())
         return digest.hexdigest()
+
+    @property
+    def class_note(self) -> str:
+        """What to say of very unequal classes of evaluation examples; empty where they are not."""
+        note = unequal_classes(self.labels, self.n_classes)
+        return f"network {self.name!r}: {note}" if note else ""
 
     def _all_examples(self) -> list[Examples]:
         return [self.evaluation] + ([self._calibration] if self._calibration else [])
@@ -196,40 +217,6 @@ class Network:
         return self.model.get_parameter(layer.parameter).detach().cpu().numpy().astype(np.float32).copy()
 
 
-def _checked_model(model: Any, name: str) -> nn.Module:
-    if not isinstance(model, nn.Module):
-        raise BadInput(f"network {name!r}: the model is a {type(model).__name__}; expected a torch.nn.Module")
-    training = [path or "the model itself" for path, module in model.named_modules() if module.training]
-    if training:
-        raise BadInput(f"network {name!r}: {training[0]} is in training mode; call model.eval() first")
-    for path, parameter in model.named_parameters():
-        if parameter.is_meta:
-            raise BadInput(f"network {name!r}: parameter {path} has no values (device meta); load weights first")
-        if parameter.dtype != torch.float32:
-            raise BadInput(
-                f"network {name!r}: parameter {path} is {parameter.dtype}; expected float32: call model.float() first"
-            )
-    return model
-
-
-def _checked_examples(images: Any, labels: Any, where: str) -> Examples:
-    images, labels = _as_tensor(images), _as_tensor(labels)
-    if not images.dtype.is_floating_point:
-        raise BadInput(f"network {where}: images are {images.dtype}; expected floating point")
-    if labels.dtype != torch.int64 or labels.ndim != 1:
-        raise BadInput(f"network {where}: labels are {labels.dtype} {tuple(labels.shape)}; expected int64 (n,)")
-    if len(images) != len(labels) or len(labels) == 0:
-        raise BadInput(f"network {where}: {len(images)} images and {len(labels)} labels; expected as many, at least one")
-    if len(labels) >= SURELY_SHUFFLED and bool((labels[1:] >= labels[:-1]).all()) and labels[0] != labels[-1]:
-        raise BadInput(
-            f"network {where}: the examples are in the order of their classes, so that a probe, which sees consecutive "
-            "ones, would see a few classes only; shuffle images and labels alike"
-        )
-    if not bool(torch.isfinite(images).all()):
-        raise BadInput(f"network {where}: the images hold NaN or infinite values")
-    return images.float().cpu(), labels.cpu()
-
-
 def _calibration_of(calibration: Any, probe: Any, name: str) -> Any:
     """Return what was given under the name of today or, with a warning, under the former one."""
     if probe is None:
@@ -238,29 +225,6 @@ def _calibration_of(calibration: Any, probe: Any, name: str) -> Any:
         raise BadInput(f"network {name!r}: both calibration= and probe=, its former name; give calibration= alone")
     warnings.warn(f"Network(..., probe=) is called calibration= now: {_FORMER}", FutureWarning, stacklevel=3)
     return probe
-
-
-def _checked_calibration(calibration: Any, evaluation: Examples, name: str) -> Examples:
-    if not isinstance(calibration, tuple | list) or len(calibration) != 2:
-        raise BadInput(f"network {name}, calibration: a {type(calibration).__name__}; expected (images, labels)")
-    images, labels = _checked_examples(calibration[0], calibration[1], f"{name}, calibration")
-    n_both = min(len(images), len(evaluation[0]))
-    if images.shape[1:] == evaluation[0].shape[1:] and torch.equal(images[:n_both], evaluation[0][:n_both]):
-        raise BadInput(
-            f"network {name}, calibration: these are evaluation examples, so that criteria would see what they are judged "
-            "by; give others of the same kind"
-        )
-    return images, labels
-
-
-def _as_tensor(values: Any) -> torch.Tensor:
-    if isinstance(values, Sequence) and len(values) and isinstance(values[0], torch.Tensor | np.ndarray):
-        return torch.cat([torch.as_tensor(chunk) for chunk in values])
-    try:
-        return torch.as_tensor(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        found = f"a {type(values).__name__} is no images or labels ({text_of(error)})"
-        raise BadInput(f"{found}; expected a tensor or array") from error
 
 
 def require_network(given: object) -> None:

@@ -85,7 +85,7 @@ def test_every_command_has_help_with_an_example(cli, name):
         (("measure", "--network", "resnet21", "--out", "{tmp}/r"), "no network is called 'resnet21'. Did you mean 'resnet32' or 'resnet20' or 'resnext20'? All of them: safer-bench list networks"),
         (("measure", "--network", "digits_mlp", "--perturbation", "noise", "--out", "{tmp}/r"), "no perturbation is called 'noise'. Did you mean 'gaussian_noise'? All of them: safer-bench list perturbations"),
         (("measure", "--network", "digits_mlp", "--perturbation", "quantize:x", "--out", "{tmp}/r"), "perturbation 'quantize:x': could not convert string to float: 'x'; expected NAME:LEVEL,LEVEL,..."),
-        (("measure", "--network", "digits_mlp", "--examples", "601", "--out", "{tmp}/r"), "601 examples a probe; network 'digits_mlp' has 600 evaluation examples"),
+        (("measure", "--network", "digits_mlp", "--examples", "601", "--out", "{tmp}/r"), "601 examples a probe; network 'digits_mlp' has 600 evaluation examples: give 1 to 600"),
         (("measure", "--network", "absent.py:build", "--out", "{tmp}/r"), "absent.py:build: there is no file 'absent.py'; expected FILE.py:FUNC"),
         (("measure", "--network", "digits_mlp", "--perturbation", "random_zero:2", "--out", "{tmp}/r"), "perturbation 'random_zero': level 2; expected a number from 0 to 1"),
         (("measure", "--network", "digits_mlp", "--perturbation", "quantize:2.5", "--out", "{tmp}/r"), "perturbation 'quantize': level 2.5; expected a whole number from 2 to 16"),

@@ -69,11 +69,11 @@ def test_an_empty_output_folder_is_as_good_as_none(cli, tmp_path):
         ("return 3", "{spec}: returned a int; expected a safer_bench.Network"),
         ("return sb.Network(torch.nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long())", "{spec}: the function raised BadInput: network 'own': the model itself is in training mode; call model.eval() first"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.tensor([0, 2]))", "{spec}: the function raised BadInput: network 'own': labels from 0 to 2; expected 0 to 1"),
-        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2).byte(), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network own, evaluation: images are torch.uint8; expected floating point"),
-        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.full((2, 2), torch.nan), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network own, evaluation: the images hold NaN or infinite values"),
+        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2).byte(), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network own, evaluation: images are torch.uint8; expected floating point, scaled as in training: images.float()"),
+        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.full((2, 2), torch.nan), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network own, evaluation: images hold NaN or infinite values"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(0, 2), torch.zeros(0).long())", "{spec}: the function raised BadInput: network own, evaluation: 0 images and 0 labels; expected as many, at least one"),
-        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.zeros(2))", "{spec}: the function raised BadInput: network own, evaluation: labels are torch.float32 (2,); expected int64 (n,)"),
-        ("return sb.Network(torch.nn.Linear(2, 2).eval().half(), torch.zeros(2, 2), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network 'own': parameter weight is torch.float16; expected float32: call model.float() first"),
+        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.zeros(2))", "{spec}: the function raised BadInput: network own, evaluation: labels are torch.float32 (2,); expected int64 (n,): labels.long() where they are numbers of classes"),
+        ("return sb.Network(torch.nn.Linear(2, 2).eval().half(), torch.zeros(2, 2), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network 'own': parameter weight is torch.float16; expected float32: call model.float() first, which keeps each number as it is"),
     ],
 )  # fmt: skip
 def test_a_bad_network_file_is_named(cli, tmp_path, body, message):
@@ -90,6 +90,55 @@ def test_a_network_file_that_does_not_import_is_named(cli, tmp_path):
     message = f"{path}:build: importing '{path}' failed with ModuleNotFoundError: No module named 'absent_library' (net.py:1, in <module>)"
     assert (found.code, found.err) == (2, f"Error: {message}\n")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("def build():\n    pass\ndef _hidden():\n    pass\nasync def other():\n    pass\n@dec\ndef more():\n    pass\n", "a file alone; expected FILE.py:FUNC with a function of it, one of build, more"),
+        ("import torch\n", "a file alone; expected FILE.py:FUNC with a function of it, which it has none of yet"),
+        ("def build(:\n", "no Python file that can be read (invalid syntax (<unknown>, line 1)); expected FILE.py:FUNC"),
+        (None, "no Python file that can be read (No such file or directory); expected FILE.py:FUNC"),
+    ],
+)  # fmt: skip
+def test_a_file_alone_lists_its_functions(cli, tmp_path, text, found):
+    path = tmp_path / "net.py"
+    if text is not None:
+        path.write_text(text)
+    for words in (
+        ("measure", "--network", path),
+        ("score", path, "--network", "digits_mlp"),
+        ("score", "snip", "--network", path),
+    ):
+        ran = cli(*words, "--out", tmp_path / "out")
+        assert (ran.code, ran.out, ran.err) == (2, "", f"Error: {path}: {found}\n")
+
+
+UNEQUAL = """model = torch.nn.Linear(4, 2).eval()
+    generator = torch.Generator().manual_seed(0)
+    return sb.Network(model, torch.randn(60, 4, generator=generator), (torch.arange(60) % 20 == 7).long(), name="unequal")"""
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_very_unequal_classes_are_said_at_once(cli, tmp_path, more):
+    words = (
+        "measure",
+        "--network",
+        network_file(tmp_path, UNEQUAL),
+        "--network",
+        "digits_mlp",
+        "--perturbation",
+        "quantize:2",
+    )
+    found = cli(*words, *more, "--examples", 20, "--out", tmp_path / "run")
+    line = next(line for line in found.err.splitlines() if line)
+    assert line == (
+        "network 'unequal': class 0 holds 95% of the 60 evaluation examples: answering it always is right on 95%, while "
+        "chance counts as 50% (1 / classes), so that a network which can no longer tell the classes apart loses little; choose "
+        "examples of more equal classes to see it"
+    )
+    assert found.code == 0
+    assert "digits_mlp': class" not in found.err
 
 
 def test_a_network_file_may_import_those_beside_it_at_once_and_later(cli, tmp_path, monkeypatch):

@@ -445,11 +445,6 @@ class AHookChangesAValue(Convolutions):
         self.c.register_forward_pre_hook(lambda module, args: (args[0] * 2,))
 
 
-class OneClass(Vectors):
-    def forward(self, x):
-        return super().forward(x)[:, :1]
-
-
 class OnlyOutliersChangeTheOthers(Vectors):
     """Only the last image is large enough to change the answers to others of its batch."""
 
@@ -494,7 +489,6 @@ REPLAYED = [
     AStandardisedWeight,
     PartsInSinglePrecision,
     AHookChangesAValue,
-    OneClass,
     PackedAttention,
     ATransformerEncoder,
     TimeComesFirst,

@@ -100,8 +100,8 @@ def test_gradient_perturbations_need_calibration_examples(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"examples": 61}, "61 examples a probe; network 'tiny' has 60 evaluation examples"),
-        ({"examples": 0}, "0 examples a probe; network 'tiny' has 60 evaluation examples"),
+        ({"examples": 61}, "61 examples a probe; network 'tiny' has 60 evaluation examples: give 1 to 60"),
+        ({"examples": 0}, "0 examples a probe; network 'tiny' has 60 evaluation examples: give 1 to 60"),
         ({"draws": 0}, "0 draws; expected at least one"),
     ],
 )
