@@ -73,6 +73,8 @@ class Expected:
         """Return what is wrong with a unit's part, in words; None where nothing is."""
         if [(each.name, each.type) for each in table.schema] != [(each.name, each.type) for each in PART]:
             return "other columns than those of a part"
+        if not table.num_rows:
+            return "it is empty"
         nulls = [name for name in table.schema.names if table[name].null_count]
         if nulls:
             return f"{nulls[0]} is missing in some row"
