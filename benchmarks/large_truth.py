@@ -29,7 +29,10 @@ def build(out: Path, *, n_networks: int, n_layers: int, n_perturbations: int, n_
     kinds = [f"perturbation{i:02d}" for i in range(n_perturbations)]
     folder = RunFolder(files.make_folder(out))
     slices = {name: [[start * SLICE, SLICE] for start in range(n_slices)] for name in networks}
-    folder.open({"seed": 0, "slices": slices}, lambda: _tables(networks, kinds, n_layers))
+    request = {"seed": 0, "slices": slices, "draws": n_draws, "first_draw": 0, "examples": SLICE, "sources": {}}
+    request |= {"networks": {name: {"weights": "0" * 64, "inputs": "0" * 64} for name in networks}}
+    request |= {"perturbations": {kind: list(LEVELS) for kind in kinds}}
+    folder.open(request, lambda: _tables(networks, kinds, n_layers))
     units = folder.units()
     draws = np.arange(n_draws)
     for unit in units:
@@ -85,7 +88,7 @@ def _part(unit: Unit, clean: Array, kinds: list[str], draws: Array, rng: np.rand
         "broken": broken,
         "fixed": fixed,
         "predictions_changed": broken + fixed,
-        "changed_entries": np.full(len(kind), 1000),
+        "changed_entries": np.ones(len(kind), dtype=int),
         "weight_digest": [f"{a:08x}{b:08x}" for a, b in hexes],
         "accuracy_drop": (broken - fixed) / SLICE,
         "loss_increase": (broken - fixed) / SLICE,

@@ -1,10 +1,30 @@
-"""What every spawned process of ours does first."""
+"""How every process of ours is spawned, and what it does first."""
 
 import multiprocessing
 import os
 import signal
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SAFE_PATH = "PYTHONSAFEPATH"
+
+
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """Let Python processes that start within the block execute no module of the working folder, such as its signal.py.
+
+    Python puts that folder first where it is started by ``-c``, as spawned processes and their resource tracker are.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[SAFE_PATH]
+        if before is not None:
+            os.environ[SAFE_PATH] = before
 
 
 def start_worker() -> None:

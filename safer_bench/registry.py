@@ -4,19 +4,18 @@ A decorator only makes an entry; nothing is registered at import, so a user's fi
 """
 
 import importlib
-import importlib.util
 import os
 import pkgutil
-import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from safer_bench.errors import BadInput, SaferBenchError, UnknownName, text_of
+from safer_bench.user_files import functions_of, load
 
 E = TypeVar("E")
 Track = Literal["blind", "perturbation_aware", "level_aware"]  # what a criterion sees; here, as criteria may read no table
@@ -60,11 +59,23 @@ def look_up(entries: Mapping[str, E], name: str, noun: str) -> E:
 
     Raises:
         UnknownName: no entry has that name; near misses are suggested.
+        BadInput: it is a file's, without a function.
     """
     if name not in entries:
+        _refuse_file_alone(name)
         plural = {"criterion": "criteria", "entry": "networks|perturbations|criteria|metrics"}.get(noun, f"{noun}s")
         raise UnknownName(f"no {noun} is called {name!r}.{suggestion(name, entries)} All of them: safer-bench list {plural}")
     return entries[name]
+
+
+def _refuse_file_alone(name: str) -> None:
+    path = Path(name)
+    if path.suffix == ".py" or (os.sep in name and path.exists()):
+        there = functions_of(path)
+        found = _listed(there) if path.is_file() else " There is no such file"
+        raise BadInput(
+            f"{name!r}: a file without a function; expected FILE.py:FUNC, such as {name}:{(*there, 'FUNC')[0]}.{found}"
+        )
 
 
 def is_file_spec(spec: str) -> bool:
@@ -90,32 +101,32 @@ def error_text(error: BaseException) -> str:
 
 
 def load_function(spec: str) -> Callable[..., Any]:
-    """Import ``FILE.py`` and return its ``FUNC``; the file may import those beside it.
+    """Import ``FILE.py`` and return its ``FUNC``; the file may import those beside it, and no other file's.
+
+    However long the import takes, it is waited for.
 
     Args:
         spec: ``path/to/file.py:function``.
 
     Raises:
-        BadInput: the file is not there, does not import, or does not define the function.
+        BadInput: the file is not there, does not import, or does not define the function; those that it defines are listed.
     """
     path_text, _, name = spec.rpartition(":")
     path = Path(path_text)
+    if path.is_dir():
+        raise BadInput(f"{spec}: {path_text!r} is a folder; expected FILE.py:FUNC")
     if not path.is_file():
         raise BadInput(f"{spec}: there is no file {path_text!r}; expected FILE.py:FUNC")
-    module_spec = importlib.util.spec_from_file_location(f"user_file_{path.stem}", path)
-    if module_spec is None or module_spec.loader is None:
-        raise BadInput(f"{spec}: {path_text!r} is no Python file")
-    module = importlib.util.module_from_spec(module_spec)
-    sys.modules.setdefault(module_spec.name, module)  # dataclasses and pickle look their module up by name
-    folder = str(path.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)  # last: a file that is called random.py replaces nothing
     try:
-        module_spec.loader.exec_module(module)
+        module = load(path)
     except (Exception, SystemExit) as error:
         raise BadInput(f"{spec}: importing {path_text!r} failed with {error_text(error)}") from error
     function = getattr(module, name, None)
     if not callable(function):
-        public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise BadInput(f"{spec}: {path_text!r} defines no function {name!r}.{suggestion(name, public)}")
+        there = functions_of(path)
+        raise BadInput(f"{spec}: {path_text!r} defines no function {name!r}.{suggestion(name, there) or _listed(there)}")
     return function
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f" It defines: {', '.join(names)}" if names else " It defines no function"

@@ -13,7 +13,7 @@ from safer_bench.dataset.submissions.submission import Submission, read_submissi
 from safer_bench.dataset.tree import write_tree
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
-from safer_bench.truth.merge import merge
+from safer_bench.truth.merge import check_same_code, merge
 from safer_bench.truth.probe_tables import KEYS, probe_tables
 from safer_bench.truth.run_folder import PROTOCOL, RunFolder
 
@@ -35,6 +35,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     for folder in folders:
         if folder.request().get("protocol") != PROTOCOL:
             raise BadInput(f"{folder.path}: measured by another protocol; measure it again in a new folder")
+    check_same_code(folders)
     shards = _shards(folders)
     seeds = {folder.request()["seed"] for folder in folders}
     if len(seeds) != 1:
@@ -64,6 +65,7 @@ def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
         if "shard" in request:
             number, of = request.pop("shard")
             del request["share"]
+            request.pop("clean", None)  # whose last digits may differ between machines: compared before
             runs.setdefault(json.dumps([of, request], sort_keys=True), {})[number] = folder
     for key, shards in runs.items():
         of = json.loads(key)[0]

@@ -1,8 +1,6 @@
 """Rows of the tables networks, layers and perturbations, and the request that a run folder keeps."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +8,10 @@ import pyarrow as pa
 
 from safer_bench.measurement.design import Design, Protocol, Shard
 from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.identity import clean_answers, files_of_network, files_of_perturbation, source_of
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import schema
-from safer_bench.tables.files import sha256_of
 
 Array = np.ndarray
 
@@ -28,7 +26,10 @@ def request(networks: Sequence[Network], protocol: Protocol, designs: Mapping[st
     """
     digests = {item.name: {"weights": item.weights_sha256, "inputs": item.inputs_sha256} for item in networks}
     levels = {entry.name: list(chosen) for entry, chosen in protocol.perturbations}
-    sources = {entry.name: _source_sha256(entry) for entry, _ in protocol.perturbations if not _is_built_in(entry)}
+    files = {
+        "networks": {item.name: files_of_network(item) for item in networks},
+        "perturbations": {entry.name: files_of_perturbation(entry) for entry, _ in protocol.perturbations},
+    }
     return {
         "networks": digests,
         "perturbations": levels,
@@ -37,17 +38,12 @@ def request(networks: Sequence[Network], protocol: Protocol, designs: Mapping[st
         "examples": protocol.n_examples,
         "slices": {name: design.slices for name, design in designs.items()},
         "seed": protocol.seed,
-        "sources": sources,
+        "sources": {
+            entry.name: source_of(entry) for entry, _ in protocol.perturbations if files["perturbations"][entry.name]
+        },
+        "files": files,
+        "clean": {item.name: clean_answers(item) for item in networks},
     }
-
-
-def _is_built_in(entry: Perturbation) -> bool:
-    return entry.function.__module__.startswith("safer_bench.")
-
-
-def _source_sha256(entry: Perturbation) -> str:
-    """Return the SHA-256 of the user's file that defines a perturbation: an edited one measures something else."""
-    return sha256_of(Path(inspect.getfile(entry.function)).read_bytes())
 
 
 def tables(networks: Sequence[Network], protocol: Protocol, clean: Callable[[Network], Array]) -> dict[str, pa.Table]:

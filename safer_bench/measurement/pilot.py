@@ -4,7 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
 
 from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement import describe
@@ -16,13 +18,52 @@ from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import files
+from safer_bench.tables.strict_json import read_json
 from safer_bench.truth.area import area_weights
 from safer_bench.truth.cells import cells_of
 from safer_bench.truth.reliability import MIN_DRAWS
+from safer_bench.truth.request import (
+    MOST_BYTES,
+    Checked,
+    Digest,
+    DrawsByLevel,
+    Label,
+    NetworkName,
+    WhatIsMeasured,
+    another_file,
+    check,
+    check_seal,
+    other_answers,
+    sealed,
+)
 from safer_bench.truth.run_folder import RunFolder
 
 PILOT_DRAWS = 4
-SAME = ("networks", "perturbations", "examples", "seed", "sources")  # what pilot and run have to agree on
+SAME = ("networks", "perturbations", "examples", "seed", "sources", "files", "clean")  # what pilot and run have to agree on
+MEND = "remove it and repeat the command that made it"
+
+
+class PlanFile(Checked):
+    """What plan.json holds; ``sha256`` seals it, as run.json."""
+
+    reliability: Annotated[float, Field(gt=0, lt=1)]
+    max_draws: Annotated[int, Field(ge=MIN_DRAWS, lt=2**31)]
+    draws: dict[NetworkName, dict[Label, DrawsByLevel]]
+    expected: dict[NetworkName, dict[Label, Annotated[float, Field(ge=0, le=1)]]]
+    request: WhatIsMeasured
+    sha256: Digest | None = None
+
+    @model_validator(mode="after")
+    def _tells_of_every_level(self) -> Self:
+        wanted = {name: len(levels) for name, levels in self.request.perturbations.items()}
+        for name in self.request.networks:
+            if name not in self.expected or wanted != {key: len(value) for key, value in self.draws.get(name, {}).items()}:
+                raise ValueError(f"network {name!r}: draws or expected are not of each level that request names")
+        if not set(self.draws) == set(self.expected) == set(self.request.networks):
+            raise ValueError("draws, expected and request name different networks")
+        if any(n > self.max_draws for of_one in self.draws.values() for each in of_one.values() for n in each):
+            raise ValueError("draws: more than max_draws")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +86,24 @@ class DrawPlan:
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""
-        files.write_text(path, json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+        files.write_text(path, json.dumps(sealed(asdict(self)), indent=1, sort_keys=True) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "DrawPlan":
         """Read what ``write`` wrote.
 
         Raises:
-            BadInput: it is not there, or damaged.
+            BadInput: it is not there, damaged, or was edited.
         """
         try:
-            return cls(**json.loads(path.read_text()))
-        except OSError as error:
+            found = read_json(path, MEND, MOST_BYTES)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise BadInput(
                 f"{path}: cannot be read ({text_of(error)}); make a plan: safer-bench measure --plan-only"
             ) from error
-        except (ValueError, TypeError) as error:
-            raise BadInput(
-                f"{path}: no plan, or damaged ({text_of(error)}); remove it and repeat the command that made it"
-            ) from error
+        check(found, PlanFile, path, MEND)
+        check_seal(found, found["request"], path, MEND)
+        return cls(**{key: value for key, value in found.items() if key != "sha256"})
 
     def protocol(self, wanted: Protocol, networks: Sequence[Network]) -> Protocol:
         """Return the protocol of the run that follows the plan.
@@ -77,8 +117,13 @@ class DrawPlan:
         """
         request = describe.request(networks, wanted, {})
         for key in SAME:
-            if request[key] != self.request[key]:
+            if key not in ("files", "clean") and request[key] != self.request[key]:
                 raise BadInput(f"the plan was made for other {key}; make it again with this run's options")
+        found = other_answers(self.request.get("clean") or {}, request["clean"])
+        if found is None and self.request.get("files"):
+            found = another_file(self.request["files"], request["files"])
+        if found is not None:
+            raise BadInput(f"the plan was made for other code: {found}; restore it, or make the plan again")
         return make_protocol(wanted.specs, self.draws, wanted.n_examples, wanted.seed)
 
 

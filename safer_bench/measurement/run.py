@@ -11,10 +11,12 @@ from safer_bench.measurement.design import Design, Protocol, Shard, check_measur
 from safer_bench.measurement.executors.execute import check_executor, execute
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.measurement.run_log import logging_to
-from safer_bench.measurement.work import Worker, job_of
+from safer_bench.measurement.work import Measured, Worker, job_of
 from safer_bench.networks.layers import Layer
 from safer_bench.networks.network import Network
-from safer_bench.truth.run_folder import RunFolder, Unit
+from safer_bench.tables import files
+from safer_bench.truth.parts import Expected, Unit, expected_of
+from safer_bench.truth.run_folder import TABLES, RunFolder
 
 
 def measure_into(
@@ -66,13 +68,14 @@ def measure_into(
         log = stack.enter_context(logging_to(folder / "log.txt"))
         log.info("%d networks, %d workers (%s), %s", len(networks), workers, executor, "fast" if fast else "not fast")
         work = {unit: designs[unit.network].work(unit.example_start, _layer(designs, unit)) for unit in run.units()}
-        finished = run.parts()
+        finished, expected = run.parts(), _expected(run)
         log.info("%d of %d parts are there and intact", len(finished), len(work))
         total, done = sum(work.values()), sum(work[unit] for unit in finished)
         report("going on" if finished else "starting", done, total)
         waiting = [unit for unit in work if unit not in finished]
         started, measuring = time.perf_counter(), 0.0
         for measured in execute(job, waiting, here, workers, executor):
+            _check(measured, expected[measured.unit.network])
             run.write(measured.unit, measured.part)
             log.measured(measured, _layer(designs, measured.unit).name)
             measuring += measured.seconds
@@ -81,6 +84,26 @@ def measure_into(
         seconds = time.perf_counter() - started
         log.info("%d parts in %.2f s; workers were measuring for %.2f s", len(waiting), seconds, measuring)
         return sum(designs[unit.network].n_probes(unit.example_start) for unit in work)
+
+
+def _expected(run: RunFolder) -> dict[str, Expected]:
+    """Return what the parts of each network have to hold, by the request and the clean answers that the folder tells."""
+    request, tables = run.request(), {name: run.table(name) for name in TABLES}
+    return {name: expected_of(request, name, tables, whole="shard" not in request) for name in request["networks"]}
+
+
+def _check(measured: Measured, expected: Expected) -> None:
+    """Refuse what another network than that of the folder measured.
+
+    Raises:
+        BadInput: it did.
+    """
+    problem = expected.problem_of(files.read_parquet(measured.part), measured.unit)
+    if problem is not None:
+        raise BadInput(
+            f"network {measured.unit.network!r}: it answers otherwise than when the run began ({problem}); restore its "
+            "code to finish the run, or use a new folder"
+        )
 
 
 def share_of(designs: dict[str, Design], shard: Shard | None) -> dict[str, object]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from safer_bench.errors import BadInput
 from safer_bench.measurement.design import Design, Protocol
 from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.identity import Identity
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network
 from safer_bench.truth.run_folder import Unit, part_of
@@ -19,13 +20,13 @@ class Job:
 
     Attributes:
         sources: of the networks, by name: what each process loads them from, or themselves where nothing is known.
-        digests: SHA-256 of weights and of inputs of each network, by name.
+        identities: what each network was known by where the job began, by name.
         protocol: what is measured.
         fast: try bfloat16 first.
     """
 
     sources: dict[str, str | Network]
-    digests: dict[str, tuple[str, str]]
+    identities: dict[str, Identity]
     protocol: Protocol
     fast: bool = False
 
@@ -52,8 +53,7 @@ class Measured:
 def job_of(networks: Sequence[Network], protocol: Protocol, *, fast: bool) -> Job:
     """Return the job of measuring networks."""
     sources = {network.name: network.spec or network for network in networks}
-    digests = {network.name: (network.weights_sha256, network.inputs_sha256) for network in networks}
-    return Job(sources, digests, protocol, fast)
+    return Job(sources, {network.name: Identity.of(network) for network in networks}, protocol, fast)
 
 
 class Worker:
@@ -105,9 +105,10 @@ class Worker:
         if name not in self._loaded:
             self._loaded[name] = load_network(source) if isinstance(source, str) else source
         network = self._loaded[name]
-        if (network.weights_sha256, network.inputs_sha256) != self.job.digests[name]:
+        found = self.job.identities[name].difference(Identity.of(network))
+        if found is not None:
             raise BadInput(
-                f"network {name!r}: {source} built other weights or images in another process; build the same each time, "
-                "for example by loading weights from a file or setting the seed"
+                f"network {name!r}: {source} {found} in another process; build the same each time, "
+                "for example by loading weights from a file or setting the seed, and edit no file meanwhile"
             )
         return network

@@ -1,8 +1,7 @@
 """Tables of several run folders as one: repeated rows once, rows that contradict each other refused."""
 
-from collections.abc import Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from itertools import combinations, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +9,9 @@ import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
-from safer_bench.truth.run_folder import RunFolder, read_parts
+from safer_bench.truth.parts import Parts, expected_of, read_parts
+from safer_bench.truth.request import another_file, other_answers
+from safer_bench.truth.run_folder import RunFolder
 
 PROBE_KEY = ["network", "layer", "perturbation", "level", "draw"]
 NOT_CANONICAL = "loss_increase"  # may differ between machines
@@ -39,7 +40,7 @@ def merge(name: str, parts: Sequence[pa.Table], key: Sequence[str]) -> pa.Table:
     return schema.in_order(table.filter(pa.array(np.append(True, ~repeats))))
 
 
-def parts_by_network(folders: Sequence[RunFolder]) -> dict[str, list[list[Path]]]:
+def parts_by_network(folders: Sequence[RunFolder]) -> dict[str, list[Parts]]:
     """Return the parts of each network, in order of names, by the folders that hold some.
 
     Raises:
@@ -50,13 +51,37 @@ def parts_by_network(folders: Sequence[RunFolder]) -> dict[str, list[list[Path]]
     return {network: [networks[network] for networks in finished if network in networks] for network in names}
 
 
-def merged_probes(parts: Sequence[Sequence[Path]]) -> pa.Table:
+def merged_probes(name: str, parts: Sequence[Parts], tables: Mapping[str, pa.Table]) -> pa.Table:
     """Return the probes of one network, by all folders, in canonical order.
 
+    Args:
+        name: of the network.
+        parts: those of each folder.
+        tables: networks, layers and perturbations of all folders.
+
     Raises:
-        BadInput: two rows of one key differ, but for losses.
+        BadInput: two rows of one key differ, but for losses; or a part is not what its run measured there.
     """
-    return merge("probes", [read_parts(paths) for paths in parts], PROBE_KEY).combine_chunks()
+    read = [read_parts(of_one.paths, expected_of(of_one.request, name, tables)) for of_one in parts]
+    return merge("probes", read, PROBE_KEY).combine_chunks()
+
+
+def check_same_code(folders: Sequence[RunFolder]) -> None:
+    """Refuse folders in which one network answers otherwise, or one perturbation is made by other files.
+
+    Raises:
+        BadInput: they are; the message names it.
+    """
+    requests = [(folder.path, folder.request()) for folder in folders]
+    for (a, one), (b, other) in combinations(requests, 2):
+        found = other_answers(one.get("clean", {}), other.get("clean", {}))
+        if found is None and "files" in one and "files" in other:
+            files = [request["files"]["perturbations"] for request in (one, other)]
+            both = files[0].keys() & files[1].keys()
+            alike = [{"networks": {}, "perturbations": {name: of_one[name] for name in both}} for of_one in files]
+            found = another_file(*alike)
+        if found is not None:
+            raise BadInput(f"{b} and {a} contradict each other: {found}; measure both by the same code, or pack them apart")
 
 
 def _as_before(column: pa.ChunkedArray) -> np.ndarray:

@@ -6,14 +6,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from itertools import repeat
 from multiprocessing import get_context
-from pathlib import Path
 
 import pyarrow as pa
 
 from safer_bench.errors import BadInput
-from safer_bench.processes import start_worker
+from safer_bench.processes import safe_path, start_worker
 from safer_bench.tables import schema
 from safer_bench.truth.merge import merged_probes, parts_by_network
+from safer_bench.truth.parts import Parts
 from safer_bench.truth.run_folder import RunFolder
 from safer_bench.truth.summarise import summarise
 
@@ -32,11 +32,15 @@ def probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) -
     by_table: dict[str, list[pa.Table]] = {}
     with ExitStack() as stack:
         run: Callable[..., Iterable[dict[str, pa.Table]]] = map
-        if sum(path.stat().st_size for of_one in parts.values() for each in of_one for path in each) > SMALL_BYTES:
+        if (
+            sum(path.stat().st_size for of_one in parts.values() for each in of_one for path in each.paths.values())
+            > SMALL_BYTES
+        ):
+            stack.enter_context(safe_path())
             spawned = get_context("spawn")  # a fork would inherit Arrow's locked threads
             run = stack.enter_context(ProcessPoolExecutor(mp_context=spawned, initializer=start_worker)).map
         try:
-            for made in run(_of_network, parts.values(), repeat(known)):
+            for made in run(_of_network, parts, parts.values(), repeat(known)):
                 by_name = made.pop("by_name")
                 made |= {name: _columns(by_name, name) for name in ("losses", "outcomes")}
                 for name, table in made.items():
@@ -48,9 +52,9 @@ def probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) -
     return {name: schema.in_order(pa.concat_tables(parts)) for name, parts in by_table.items()}
 
 
-def _of_network(parts: Sequence[Sequence[Path]], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+def _of_network(name: str, parts: Sequence[Parts], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
     """Return the tables of one network; ``by_name`` holds the columns of both tables that do not know a layer's index."""
-    probes = merged_probes(parts)
+    probes = merged_probes(name, parts, tables)
     sensitivity, cells = summarise(probes, tables["networks"], tables["layers"], tables["perturbations"])
     wanted = {*schema.TABLES["losses"].names, *schema.TABLES["outcomes"].names}
     by_name = schema.in_order(probes.select([name for name in probes.schema.names if name in wanted]))

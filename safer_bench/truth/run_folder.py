@@ -6,44 +6,36 @@ log.txt                     when, where and how it was measured; nothing reads i
 parts/<network>/<first example>-<layer index>.<16 hex digits of its SHA-256>.parquet
 """
 
-import fcntl
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
-from safer_bench.errors import BadInput, text_of
-from safer_bench.tables import files, schema
+from safer_bench.errors import BadInput
+from safer_bench.tables import files
 from safer_bench.tables.facts import by_first_use
 from safer_bench.tables.grouping import grouped
-
-PROTOCOL = 1  # raised only when counts can change
-TABLES = ("networks", "layers", "perturbations")
-PART = pa.schema(
-    [
-        *schema.TABLES["layer_drops"],
-        schema.TABLES["losses"].field("loss_increase"),
-        schema.TABLES["outcomes"].field("flips"),
-    ]
+from safer_bench.tables.strict_json import first_fault
+from safer_bench.truth.parts import PART as PART
+from safer_bench.truth.parts import Parts, expected_of, is_intact, read_parts
+from safer_bench.truth.parts import Unit as Unit
+from safer_bench.truth.parts import part_of as part_of
+from safer_bench.truth.request import PROTOCOL as PROTOCOL
+from safer_bench.truth.request import (
+    RESTORE,
+    Request,
+    another_file,
+    other_answers,
+    read_run_file,
+    sealed,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """What one part holds: all probes of one layer on one slice of examples."""
-
-    network: str
-    example_start: int
-    layer_index: int
-
-    @property
-    def stem(self) -> str:
-        """File name without digest and ending."""
-        return f"{self.example_start:06d}-{self.layer_index:04d}"
+TABLES = ("networks", "layers", "perturbations")
 
 
 class RunFolder:
@@ -61,32 +53,44 @@ class RunFolder:
         """
         self.refuse_foreign()
         files.make_folder(self.path)
-        with open(self.path / "lock", "w") as lock:  # stays empty at its place: files would put another there
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise BadInput(f"{self.path}: another run measures into this folder; wait for it or use another") from error
+        lock = FileLock(self.path / "lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise BadInput(f"{self.path}: another run measures into this folder; wait for it or use another") from error
+        except OSError as error:
+            raise files.unwritable(self.path / "lock", error) from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def open(self, request: Mapping[str, Any], tables: Callable[[], Mapping[str, pa.Table]]) -> None:
         """Write the request and the tables into a new folder, or check that an old one has the same request.
 
-        ``tables`` is called only where they are not there and intact, since that of networks takes a clean pass.
+        ``tables`` is called only where they are not there and intact, since that of networks takes a clean pass; and in a
+        folder of before, whose request says nothing of clean answers, to compare those.
 
         Raises:
             BadInput: the folder belongs to another request; the message names what differs.
         """
-        wanted = json.loads(json.dumps({"protocol": PROTOCOL, **request}))
+        wanted = _normal({"protocol": PROTOCOL, **request})
+        made = None
         if (self.path / "run.json").is_file():
-            self._check_same(wanted)
-            if all(self._table_is_intact(name) for name in TABLES):
+            there = self.request()
+            self._check_same(there, wanted)
+            intact = [name for name in TABLES if self._table_is_intact(name)]
+            if "clean" not in there and "networks" in intact:
+                made = tables()
+                self._check_same_outcomes(made["networks"])
+            if len(intact) == len(TABLES):
                 return
         digests = {}
-        for name, table in tables().items():
+        for name, table in (made or tables()).items():
             data = files.parquet_bytes(table)
             digests[name] = files.sha256_of(data)
             files.write_bytes(self.path / f"{name}.parquet", data)
-        text = json.dumps({"request": wanted, "tables": digests}, indent=1, sort_keys=True)
+        text = json.dumps(sealed({"request": wanted, "tables": digests}), indent=1, sort_keys=True)
         files.write_text(self.path / "run.json", text + "\n")
 
     def refuse_foreign(self) -> None:
@@ -108,37 +112,48 @@ class RunFolder:
         own = {"lock", "plan.json", "pilot", *(f"{name}.parquet" for name in TABLES)}
         return item.name in own or item.name.startswith(".")
 
-    def _check_same(self, wanted: Mapping[str, Any]) -> None:
-        there = self.request()
+    def _check_same(self, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         if "slices" not in there:
             raise BadInput(f"{self.path}: laid out by an earlier version; measure again in a new folder")
-        differing = [key for key in sorted({*there, *wanted}) if there.get(key) != wanted.get(key)]
+        if "files" in there and there["networks"] == wanted["networks"]:
+            found = another_file(there["files"], wanted["files"])
+            if found is not None:
+                raise BadInput(f"{self.path}: {found}; {RESTORE}")
+        others = {*there, *wanted} - {"files", "clean"}
+        differing = [key for key in sorted(others) if there.get(key) != wanted.get(key)]
         if differing:
             old, new = (_short(request.get(differing[0])) for request in (there, wanted))
             raise BadInput(
                 f"{self.path}: belongs to a run with another {differing[0]} ({old}, now {new}); use a new folder, or repeat "
                 "the first command to finish it"
             )
+        found = other_answers(there.get("clean", {}), wanted["clean"])
+        if found is not None:
+            raise BadInput(f"{self.path}: {found}: its code or a library's is another; {RESTORE}")
+
+    def _check_same_outcomes(self, now: pa.Table) -> None:
+        """Compare with what the networks answered when the run began, as the table of networks tells."""
+        before = {row["network"]: row["clean_outcomes"] for row in self.table("networks").to_pylist()}
+        for row in now.to_pylist():
+            if before.get(row["network"]) != row["clean_outcomes"]:
+                raise BadInput(
+                    f"{self.path}: network {row['network']!r} answers otherwise now, by equal weights and inputs (others of "
+                    f"its examples are right): its code or a library's is another; {RESTORE}"
+                )
 
     def request(self) -> dict[str, Any]:
         """Return what was asked for.
 
         Raises:
-            BadInput: this is no run folder, or its run.json is damaged.
+            BadInput: this is no run folder, or its run.json is damaged or was edited.
         """
         return dict(self._facts()["request"])
 
     def _facts(self) -> dict[str, Any]:
-        path = self.path / "run.json"
         try:
-            facts = json.loads(path.read_text())
+            return read_run_file(self.path / "run.json")
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BadInput(f"{self.path}: no run folder (it has no run.json); make one: safer-bench measure") from error
-        except ValueError as error:
-            raise BadInput(f"{path}: damaged ({text_of(error)}); measure again in a new folder") from error
-        if not isinstance(facts, dict) or set(facts) != {"request", "tables"}:
-            raise BadInput(f"{path}: damaged (it lacks request or tables); measure again in a new folder")
-        return facts
 
     def _table_is_intact(self, name: str) -> bool:
         path = self.path / f"{name}.parquet"
@@ -159,7 +174,7 @@ class RunFolder:
         """Return the intact part of every unit that has one; a damaged part counts as not there."""
         by_stem = {(path.parent.name, path.name.split(".")[0]): path for path in self._part_files()}
         by_unit = {unit: by_stem.get((unit.network, unit.stem)) for unit in self.units()}
-        return {unit: path for unit, path in by_unit.items() if path is not None and _is_intact(path)}
+        return {unit: path for unit, path in by_unit.items() if path is not None and is_intact(path)}
 
     def _part_files(self) -> Iterator[Path]:
         yield from (self.path / "parts").glob("*/*.????????????????.parquet")
@@ -185,7 +200,7 @@ class RunFolder:
         layers = by_first_use(self.table("layers").select(["network", "layer_index"]).to_pylist())
         units = []
         for network, slices in request["slices"].items():
-            indices = [row["layer_index"] for row in layers[network]]
+            indices = [row["layer_index"] for row in layers.get(network, [])]
             every = [Unit(network, start, index) for start, _ in slices for index in indices]
             first, last = request["share"][network] if "share" in request else (0, len(every))
             units += every[first:last]
@@ -195,12 +210,18 @@ class RunFolder:
         """Return all parts as one table.
 
         Raises:
-            BadInput: parts are missing or damaged: the run is not finished.
+            BadInput: parts are missing or damaged: the run is not finished; or one is not what the run measured there.
         """
-        return read_parts([path for paths in self.finished().values() for path in paths])
+        tables = {name: self.table(name) for name in TABLES}
+        whole = "shard" not in self.request()
+        read = [
+            read_parts(parts.paths, expected_of(parts.request, network, tables, whole=whole))
+            for network, parts in self.finished().items()
+        ]
+        return pa.concat_tables([PART.empty_table(), *read])
 
-    def finished(self) -> dict[str, list[Path]]:
-        """Return the parts of each network of a finished run, checked.
+    def finished(self) -> dict[str, Parts]:
+        """Return the parts of each network of a finished run.
 
         Raises:
             BadInput: parts are missing or damaged: the run is not finished.
@@ -211,22 +232,22 @@ class RunFolder:
                 f"{self.path}: {len(units) - len(parts)} of {len(units)} parts are missing or damaged; "
                 "finish the run by repeating its measure command"
             )
-        networks = grouped(parts.items(), key=lambda part: part[0].network)
-        return {network: [path for _, path in of_one] for network, of_one in networks.items()}
+        networks, request = grouped(parts.items(), key=lambda part: part[0].network), self.request()
+        return {network: Parts(dict(of_one), request) for network, of_one in networks.items()}
 
 
-def read_parts(paths: Sequence[Path]) -> pa.Table:
-    """Return parts as one table."""
-    return pa.concat_tables([PART.empty_table(), *(files.read_parquet(path) for path in paths)])
+def _normal(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request as JSON gives it back, checked.
 
-
-def part_of(rows: list[dict[str, Any]]) -> bytes:
-    """Return the rows of one unit as the bytes of its part."""
-    return files.parquet_bytes(pa.Table.from_pylist(rows, schema=PART))
-
-
-def _is_intact(path: Path) -> bool:
-    return files.sha256_of(path.read_bytes())[:16] == path.name.split(".")[-2]
+    Raises:
+        BadInput: it holds what could not be read again, such as a seed of more than 64 bits.
+    """
+    normal = json.loads(json.dumps(request))
+    try:
+        Request.model_validate(normal)
+    except ValidationError as error:
+        raise BadInput(f"this cannot be measured into a folder: {first_fault(error)}") from error
+    return dict(normal)
 
 
 def _short(value: Any) -> str:

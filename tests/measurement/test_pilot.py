@@ -87,7 +87,7 @@ def test_a_damaged_or_missing_plan_is_named(planned, tmp_path):
     text = (planned[0] / "plan.json").read_text()
     for damaged in (text[:-20], "[]", json.dumps({"reliability": 0.9})):
         (tmp_path / "plan.json").write_text(damaged)
-        with pytest.raises(BadInput, match=r"plan.json: no plan, or damaged \(.*\); remove it and repeat the command"):
+        with pytest.raises(BadInput, match=r"plan.json: damaged \(.*\); remove it and repeat the command"):
             DrawPlan.read(tmp_path / "plan.json")
     with pytest.raises(BadInput) as error:
         DrawPlan.read(tmp_path / "absent.json")

@@ -179,7 +179,10 @@ def test_an_edited_perturbation_is_another_request(tmp_path):
     path.write_text(text)
     run(tmp_path / "run", make_protocol([f"{path}:shrink"]))
     path.write_text(text.replace("* level", "* -level"))
-    with pytest.raises(BadInput, match="belongs to a run with another sources"):
+    with pytest.raises(
+        BadInput,
+        match=r"mine.py, which perturbation 'shrink' needs, is another file now \(SHA-256 \w{16}, was \w{16}\); restore it",
+    ):
         run(tmp_path / "run", make_protocol([f"{path}:shrink"]))
 
 

@@ -15,7 +15,7 @@ from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.executors.lanes import WorkerDied, in_lanes
 from safer_bench.measurement.work import Job, Measured, Worker
-from safer_bench.processes import start_worker
+from safer_bench.processes import safe_path, start_worker
 from safer_bench.truth.run_folder import Unit
 
 _worker: Worker  # of a spawned process
@@ -62,7 +62,8 @@ def _pool(pickled: bytes, n_workers: int) -> Iterator[ProcessPoolExecutor]:
     n_threads = max(1, torch.get_num_threads() // n_workers)
     spawn, others = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
     with ProcessPoolExecutor(1, spawn, initializer=_start, initargs=(pickled, n_threads)) as pool:
-        pool.submit(_nothing)  # the process is started here, so that it can be told from others
+        with safe_path():
+            pool.submit(_nothing)  # the process is started here, so that it can be told from others
         workers = set(multiprocessing.active_children()) - others
         try:
             yield pool
@@ -77,7 +78,8 @@ def _start_tracker() -> None:
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [before, "ignore:resource_tracker:UserWarning"]))
     try:
-        resource_tracker.ensure_running()
+        with safe_path():
+            resource_tracker.ensure_running()
     finally:
         del os.environ["PYTHONWARNINGS"]
         if before is not None:

@@ -3,12 +3,14 @@
 import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from safer_bench.errors import BadInput, MissingExtra, text_of
 from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.executors.lanes import in_lanes
 from safer_bench.measurement.work import Job, Measured, Worker
+from safer_bench.processes import safe_path
 from safer_bench.truth.run_folder import Unit
 
 LOCAL = "127.0.0.1"
@@ -37,7 +39,7 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
         from ray.exceptions import RayActorError, RayTaskError
     except ModuleNotFoundError as error:
         raise MissingExtra('ray is not installed; pip install "safer-bench[ray]"') from error
-    _connect(ray, n_workers)
+    _connect(ray, n_workers, _config(job))
     try:
         yield from in_lanes(units, n_workers, _Actors(ray, job))
     except RayTaskError as error:
@@ -74,7 +76,21 @@ class _Actors:
         return measured
 
 
-def _connect(ray: Any, n_workers: int) -> None:
+def _config(job: Job) -> Any:
+    """Return Ray's settings of a job: workers that need no class of the calling script do not search its folders.
+
+    Ray puts them first, so that a random.py there would be executed in place of the language's.
+    """
+    from ray.job_config import JobConfig
+
+    config = JobConfig()
+    if all(isinstance(given, str) for given in (*job.sources.values(), *job.protocol.specs)):
+        leaves_them_out = "_runtime_env_has_working_dir"  # the one case in which Ray does
+        setattr(config, leaves_them_out, partial(bool, 1))
+    return config
+
+
+def _connect(ray: Any, n_workers: int, config: Any) -> None:
     """Join the cluster that is named, or start one of this machine alone.
 
     Raises:
@@ -84,9 +100,11 @@ def _connect(ray: Any, n_workers: int) -> None:
     try:
         if address:
             _refuse_silence(address)
-            ray.init(address=address, log_to_driver=False)
+            ray.init(address=address, log_to_driver=False, job_config=config)
         else:
-            ray.init(num_cpus=n_workers, include_dashboard=False, log_to_driver=False, _node_ip_address=LOCAL)
+            local = {"num_cpus": n_workers, "include_dashboard": False, "_node_ip_address": LOCAL}
+            with safe_path():
+                ray.init(log_to_driver=False, job_config=config, **local)
     except Exception as error:
         raise BadInput(f"no Ray cluster at {address or LOCAL} ({text_of(error, typed=True)})") from error
 

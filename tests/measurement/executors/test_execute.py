@@ -28,7 +28,12 @@ from tests.made_up.networks import tiny_network
 SPECS = ["gaussian_noise:0.5,2", "quantize:2,4"]
 
 
-def test_two_processes_measure_the_same(tiny):
+def test_two_processes_measure_the_same_also_where_a_file_is_called_like_a_module_of_the_language(
+    tiny, tmp_path, monkeypatch
+):
+    for name in ("signal", "random", "pickle"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('executed')\n")
+    monkeypatch.chdir(tmp_path)
     assert measure(tiny, SPECS, draws=4, examples=15, workers=2).equals(measure(tiny, SPECS, draws=4, examples=15))
 
 
@@ -78,7 +83,7 @@ def test_a_file_that_builds_another_network_each_time_is_refused(tmp_path):
         worker.measure(Unit("mine", 0, 0))
     assert str(error.value) == (
         f"network 'mine': {path}:build built other weights or images in another process; build the same each time, for "
-        "example by loading weights from a file or setting the seed"
+        "example by loading weights from a file or setting the seed, and edit no file meanwhile"
     )
 
 
