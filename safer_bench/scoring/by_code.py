@@ -3,7 +3,7 @@
 import json
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copyfile
 from tempfile import TemporaryDirectory
@@ -60,7 +60,7 @@ class Guard:
     """
 
     hidden: tuple[Path, ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     unprotected: bool = False
 
 
@@ -150,8 +150,8 @@ def _answer(line: bytes, folder: Path, where: str) -> _Scored:
         raise BadInput(f"{folder}: {_plain(answer.refused)}")
     if isinstance(answer, _Unprotected):
         raise Unprotected(
-            f"this system cannot keep the code of submissions from files and network ({_plain(answer.unprotected)}): it needs "
-            "Linux with Landlock and user namespaces; --unprotected runs the code all the same, with all that you may do"
+            f"this system cannot keep the code of submissions from files and network ({_plain(answer.unprotected)}): "
+            "it needs Linux with Landlock and user namespaces; --unprotected runs it all the same, with all that you may do"
         )
     return answer
 

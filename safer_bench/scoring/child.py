@@ -1,4 +1,4 @@
-"""The process that runs a submission's criteria: it is started by this file's path, confines itself, scores, and writes lines.
+"""The process that runs a submission's criteria: started by this file's path, it confines itself, scores and writes lines.
 
 Standard input tells what to do (by the parent, as JSON), standard output takes one line of JSON for each criterion and
 network. Nothing of the submission is imported before all of ours is, and before this process is confined.

@@ -24,10 +24,10 @@ SCRATCH = WRITE_FILE | READ_FILE | READ_DIR | 1 << 4 | 1 << 5 | 1 << 7 | 1 << 8 
 RIGHTS_OF_ABI = (13, 14, 15, 15, 16)  # how many rights on files each version of Landlock knows
 # What Landlock does not hold: sockets, owners and modes of files, memory of other processes, files of memory alone.
 REFUSED_CALLS = {
-    "x86_64": (0xC000003E, (41, 90, 91, 92, 93, 94, 101, 132, 165, 188, 189, 190, 197, 198, 199, 235, 250, 260, 261, 268, 272,
-                            280, 298, 308, 310, 311, 319, 321, 323, 425, 452, 463, 466, 469)),
-    "aarch64": (0xC00000B7, (5, 6, 7, 14, 15, 16, 40, 52, 53, 54, 55, 88, 97, 117, 198, 219, 241, 268, 270, 271, 279, 280, 282,
-                             425, 452, 463, 466, 469)),
+    "x86_64": (0xC000003E, (41, 90, 91, 92, 93, 94, 101, 132, 165, 188, 189, 190, 197, 198, 199, 235, 250, 260, 261, 268,
+                            272, 280, 298, 308, 310, 311, 319, 321, 323, 425, 452, 463, 466, 469)),
+    "aarch64": (0xC00000B7, (5, 6, 7, 14, 15, 16, 40, 52, 53, 54, 55, 88, 97, 117, 198, 219, 241, 268, 270, 271, 279,
+                             280, 282, 425, 452, 463, 466, 469)),
 }  # fmt: skip
 
 
@@ -38,7 +38,7 @@ def end_with_parent() -> None:
 
 
 def separate() -> str | None:
-    """Go on in a process of its own namespaces: no network, no other process in sight, and its end is the end of all its own.
+    """Go on in a process of its own namespaces: no network, no other process in sight, and all it starts ends with it.
 
     The processes before it wait for it and end as it did. What it starts cannot stop the first one of its namespace, which
     ends with the one before, which ends with the caller: nothing outlives any of them.

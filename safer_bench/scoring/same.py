@@ -17,8 +17,8 @@ def check_same(again: Scores, submitted: Mapping[Key, float], where: str) -> Non
     """Refuse scores of one criterion and network that were not found again.
 
     In each cell, a score may differ by a thousandth of the range of those that were found, and layers that the submission
-    tells apart by a thousandth of their own scores have to be found in the same order: a ranking does not hide beside a large
-    score, nor in the last digits.
+    tells apart by a thousandth of their own scores have to be found in the same order: a ranking hides neither beside a
+    large score nor in the last digits.
 
     Args:
         again: what was found.

@@ -36,7 +36,10 @@ class Recomputed(BaseModel):
 
 
 class Record(RootModel[dict[str, Recomputed | dict[str, Digest]]]):
-    """``recomputed.json``: of each folder what came out; before, digests by criterion, which hold no scores and mark nothing."""
+    """``recomputed.json``: what came out of each folder.
+
+    Before, it held digests by criterion: they are read, but mark nothing, as no scores stand behind them.
+    """
 
 
 def submission_digest(folder: Path, submission: Submission) -> str:
@@ -64,14 +67,17 @@ def record(folder: Path, submission: Submission, scores: pa.Table) -> Path:
     known = _read(path)
     data = files.parquet_bytes(schema.in_order(scores))
     found = Recomputed(submission=submission_digest(folder, submission), scores=files.sha256_of(data))
-    files.write_bytes(_table_path(folder), data)
+    former = known.get(folder.resolve().name)
+    files.write_bytes(_table_path(folder, found), data)  # under a name of its own: the record holds before and after
     new = Record(dict(sorted((known | {folder.resolve().name: found}).items())))
     files.write_text(path, new.model_dump_json(indent=1) + "\n")
+    if isinstance(former, Recomputed) and former.scores != found.scores:
+        _table_path(folder, former).unlink(missing_ok=True)
     return path
 
 
-def _table_path(folder: Path) -> Path:
-    return folder.resolve().parent / TABLES / f"scores-{folder.resolve().name}.parquet"
+def _table_path(folder: Path, found: Recomputed) -> Path:
+    return folder.resolve().parent / TABLES / f"{folder.resolve().name}-{found.scores[:16]}.parquet"
 
 
 def _read(path: Path) -> dict[str, Recomputed | dict[str, Digest]]:
@@ -95,7 +101,7 @@ def recomputed_scores(folder: Path, submission: Submission) -> pa.Table | None:
     known = _read(folder.resolve().parent / RECORD).get(folder.resolve().name)
     if not isinstance(known, Recomputed) or known.submission != submission_digest(folder, submission):
         return None
-    path = _table_path(folder)
+    path = _table_path(folder, known)
     try:
         data = path.read_bytes()
     except OSError as error:
