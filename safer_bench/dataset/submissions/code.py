@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 DATA = ("submission.yaml", "scores.parquet", "scores.csv", "costs.parquet")
 MAX_BYTES = 1_000_000  # of a card, or of a file of code
 MAX_FILES = 100  # of code
+GIVEN = sys.stdlib_module_names | {"numpy", "safer_bench", "scipy", "sklearn", "torch"}  # there before any code is run
 
 
 def files_of(folder: Path, card: "SubmissionCard") -> list[Path]:
@@ -45,8 +46,8 @@ def code_of(folder: Path, card: "SubmissionCard") -> list[Path]:
 def imported_files(folder: Path, files: Iterable[Path]) -> list[Path]:
     """Return Python files and those of the same folder that they import, one through another, sorted.
 
-    A module of the standard library's name is that library's, whatever file lies there. A folder that is imported belongs
-    with all its Python files.
+    A module of the standard library, or of what scoring has read before, is that one, whatever file lies there. A folder that
+    is imported belongs with all its Python files.
 
     Args:
         folder: that all lie in.
@@ -71,7 +72,7 @@ def imported_files(folder: Path, files: Iterable[Path]) -> list[Path]:
 
 def _files_of_module(folder: Path, name: str) -> Iterator[Path]:
     """Yield the files of a top-level module that lies in a folder; none where it comes from elsewhere."""
-    if name in sys.stdlib_module_names:
+    if name in GIVEN:
         return
     package = folder / name
     if package.is_dir():

@@ -9,11 +9,13 @@ from safer_bench.dataset.submissions.submission import SubmissionCard
 from safer_bench.errors import BadInput
 
 FILES = {
-    "mine.py": "import os, helper\nfrom parts.deep import value\nimport numpy as np\ndef mine(model, batches): import late",
+    "mine.py": "import os, helper, safer_bench, torch.nn\nfrom parts.deep import value\nimport numpy as np\ndef mine(model, batches): import late",
     "helper.py": "from other import x",
     "other.py": "import mine",
     "late.py": "",
     "random.py": "import late",
+    "torch.py": "import late",
+    "safer_bench/__init__.py": "",
     "unused.py": "",
     "parts/__init__.py": "from . import deep",
     "parts/deep.py": "import far",
@@ -35,8 +37,9 @@ def folder(tmp_path):
 
 
 def test_what_the_code_imports_from_beside_it_belongs_to_the_submission(folder):
-    code = "far.py helper.py late.py mine.py other.py parts/__init__.py parts/deep.py parts/more/rest.py".split()
-    assert [path.as_posix() for path in files_of(folder, CARD)] == ["submission.yaml", "scores.parquet", *code]
+    code = ["far.py", "helper.py", "late.py", "mine.py", "other.py"]
+    parts = ["parts/__init__.py", "parts/deep.py", "parts/more/rest.py"]
+    assert [path.as_posix() for path in files_of(folder, CARD)] == ["submission.yaml", "scores.parquet", *code, *parts]
 
 
 @pytest.mark.parametrize(
