@@ -38,7 +38,8 @@ def enter(job: dict[str, Any]) -> int:
         os.dup2(null, number)
     os.close(null)
     confine.limit(job["seconds"] * (os.cpu_count() or 1), job["data_bytes"], job["file_bytes"])
-    why = confine.separate() or confine.restrict(job["readable"], job["hidden"], job["scratch"])
+    found = [confine.separate(), confine.restrict(job["readable"], job["hidden"], job["scratch"])]
+    why = ", ".join(filter(None, found))
     if why and not job["unprotected"]:
         write(out, {"unprotected": why})
         os._exit(0)

@@ -112,11 +112,14 @@ def restrict(readable: Iterable[str], hidden: Iterable[str], scratch: str) -> st
     rules = libc.syscall(CREATE_RULESET, wanted, len(wanted), 0)
     if rules < 0:
         return f"Landlock: {os.strerror(ctypes.get_errno())}"
-    for path in readable:
-        for part, rights in _open(Path(path), [Path(each) for each in hidden]):
-            _allow(rules, part, rights & known)
-    _allow(rules, Path(scratch), SCRATCH & known)
-    _allow(rules, Path(os.devnull), (READ_FILE | WRITE_FILE) & known)
+    try:
+        for path in readable:
+            for part, rights in _open(Path(path), [Path(each) for each in hidden]):
+                _allow(rules, part, rights & known)
+        _allow(rules, Path(scratch), SCRATCH & known)
+        _allow(rules, Path(os.devnull), (READ_FILE | WRITE_FILE) & known)
+    except OSError as error:
+        return f"Landlock: {error}"
     if libc.syscall(RESTRICT_SELF, rules, 0):
         return f"Landlock: {os.strerror(ctypes.get_errno())}"
     os.close(rules)

@@ -46,8 +46,8 @@ def code_of(folder: Path, card: "SubmissionCard") -> list[Path]:
 def imported_files(folder: Path, files: Iterable[Path]) -> list[Path]:
     """Return Python files and those of the same folder that they import, one through another, sorted.
 
-    A module of the standard library, or of what scoring has read before, is that one, whatever file lies there. A folder that
-    is imported belongs with all its Python files.
+    A module of the standard library, or of what scoring has read before, is that one, whatever file lies there. A folder
+    that is imported belongs with all its Python files.
 
     Args:
         folder: that all lie in.
