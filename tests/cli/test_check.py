@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from tests.made_up.submissions import SubmittedCode
+from tests.made_up.submitted_code import SubmittedCode
 
 
 def test_a_bad_submission_is_exit_code_1(cli, small_tree, small_scores, tmp_path):
