@@ -1,17 +1,20 @@
 """The command that checks submissions, and scores them again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import Truth, perturbation_specs, refusal
+from safer_bench.cli.options import Truth, perturbation_specs
 from safer_bench.errors import BadInput, needs_torch
 
 if TYPE_CHECKING:
     from safer_bench.dataset.submissions.submission import Submission
     from safer_bench.dataset.tree import Tree
+    from safer_bench.scoring.by_code import Guard
 
 
 def check(
@@ -21,6 +24,11 @@ def check(
         bool, typer.Option("--recompute", help="Score again, by the submitted code, which this runs; note it for the board.")
     ] = False,
     network: Annotated[list[str] | None, typer.Option(help="Networks to score again; by default all.")] = None,
+    minutes: Annotated[int, typer.Option(min=1, help="Most time that the code of one submission may take.")] = 60,
+    unprotected: Annotated[
+        bool,
+        typer.Option("--unprotected", help="Run code also where the system cannot keep it from files and network."),
+    ] = False,
 ) -> None:
     """Check submissions against the truth's networks and layers, and their scores against their code.
 
@@ -34,26 +42,63 @@ def check(
     tree = load_tree(truth)
     for name in network or ():
         look_up(dict.fromkeys(tree["networks"]["network"].to_pylist()), name, "network")
+    n_refused = 0
     for path in submission_folders(folder) or [folder]:
-        with refusal():
+        with _counted() as refused:
             submission = read_submission(path, tree)
-        n_networks = len(set(submission.scores["network"].to_pylist()))
-        absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
-        names = ", ".join(item.name for item in submission.card.criteria)
-        typer.echo(f"{path}: {names}: {submission.scores.num_rows} scores of {n_networks} networks in order")
-        if absent:
-            typer.echo(f"{absent} networks of the truth are not scored: shown on their boards, but not ranked")
-        if recompute:
-            _recompute(path, submission, tree, network)
+            _tell(path, submission, tree)
+            if recompute:
+                _recompute(path, submission, tree, network, _guard(tree, minutes, unprotected))
+        n_refused += len(refused)
+    if n_refused:
+        raise typer.Exit(1)
 
 
-def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[str] | None) -> None:
+@contextmanager
+def _counted() -> Iterator[list[str]]:
+    """Say what is wrong with a submission and go on with the next; the yielded list holds it."""
+    from safer_bench.dataset.submissions.submission import BadSubmission
+
+    refused: list[str] = []
+    try:
+        yield refused
+    except BadSubmission as error:
+        refused.append(str(error))
+        typer.echo(f"Refused: {error}", err=True)
+
+
+def _tell(path: Path, submission: "Submission", tree: "Tree") -> None:
+    """Say what a submission in order holds."""
+    n_networks = len(set(submission.scores["network"].to_pylist()))
+    absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
+    names = ", ".join(item.name for item in submission.card.criteria)
+    typer.echo(f"{path}: {names}: {submission.scores.num_rows} scores of {n_networks} networks in order")
+    if absent:
+        typer.echo(f"{absent} networks of the truth are not scored: shown on their boards, but not ranked")
+
+
+def _guard(tree: "Tree", minutes: int, unprotected: bool) -> "Guard":
+    with needs_torch():
+        from safer_bench.dataset.submissions.sandbox import Limits
+        from safer_bench.scoring.by_code import Guard
+    return Guard((tree.path,), Limits(seconds=60 * minutes), unprotected)
+
+
+def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[str] | None, guard: "Guard") -> None:
+    """Score again, and keep what came out where that is all of it.
+
+    Raises:
+        BadSubmission: it is not what was submitted.
+        Unprotected: the system cannot keep submitted code apart.
+    """
     with needs_torch():
         from safer_bench.dataset.submissions.recomputed import record
+        from safer_bench.dataset.submissions.submission import BadSubmission
         from safer_bench.measurement.answers.tuning import tune_allocator
         from safer_bench.networks.loading import load_network
         from safer_bench.perturbations.loading import parse_perturbation
-        from safer_bench.scoring.write import recompute
+        from safer_bench.scoring.by_code import Unprotected
+        from safer_bench.scoring.recompute import recompute
     tune_allocator()
     scored = sorted(set(submission.scores["network"].to_pylist()))
     networks = [load_network(name) for name in scored if not only or name in only]
@@ -61,12 +106,14 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
         typer.echo(f"{folder}: nothing scored again: it does not score {', '.join(only or ())}")
         return
     levels = [parse_perturbation(spec) for spec in perturbation_specs(tree)]
-    try:
-        with progress() as report:
-            names = recompute(folder, submission, networks, levels, report)
-    except BadInput as error:
-        typer.echo(f"Refused: {error}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo(f"{folder}: {', '.join(names)}: scored again on {len(networks)} networks, to the same scores")
+    with progress() as report:
+        try:
+            again = recompute(folder, submission, networks, levels, report, guard)
+        except Unprotected:
+            raise
+        except BadInput as error:
+            raise BadSubmission(str(error)) from error
+    names = ", ".join(again["criterion"].unique().to_pylist())
+    typer.echo(f"{folder}: {names}: scored again on {len(networks)} networks, to the same scores")
     if len(networks) == len(scored):
-        typer.echo(f"Noted in {record(folder, submission.scores, names)}")
+        typer.echo(f"Noted in {record(folder, submission, again)}")

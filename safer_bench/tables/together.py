@@ -1,7 +1,7 @@
 """Files that are all new or all as before: a list of renames commits them, and the next command finishes them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,8 @@ from safer_bench.tables.strict_json import first_fault, read_json
 
 PENDING = ".pending.json"  # lies there from the moment that all files are written until all are at their places
 PATIENCE = 30.0  # seconds to wait for another command that writes into the folder: it renames a few files
-Name = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^/\\\x00]+$")]
+Name = Annotated[str, StringConstraints(max_length=255, pattern=r"^(?!\.\.?$)[^/\\\x00]+$")]
+Below = Annotated[str, StringConstraints(max_length=255, pattern=r"^(?!/)(?!.*\.\.)[^\\\x00]+$")]
 
 
 class _Pending(BaseModel):
@@ -22,7 +23,7 @@ class _Pending(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    files: dict[Name, str]
+    files: dict[Below, str]
     gone: list[Name]
 
 
@@ -31,7 +32,7 @@ def write_together(folder: Path, made: Mapping[str, bytes], gone: Sequence[str] 
 
     Args:
         folder: created where it is not there; other files in it stay as they are.
-        made: content by name.
+        made: content by name, which may lead into folders below.
         gone: names of files of before that do not belong to these.
 
     Raises:
@@ -46,7 +47,7 @@ def write_together(folder: Path, made: Mapping[str, bytes], gone: Sequence[str] 
                 with _told(folder / name):
                     files.write_partial(folder / name, data)
             with _told(folder):
-                files.sync_folder(folder)
+                _sync(folder, made)
             files.write_bytes(folder / PENDING, json.dumps(pending.model_dump()).encode())
         except BaseException:
             _forget(folder, made)
@@ -101,8 +102,13 @@ def _finish(folder: Path) -> None:
                 partial.replace(folder / name)
         for name in pending.gone:
             (folder / name).unlink(missing_ok=True)
-        files.sync_folder(folder)
+        _sync(folder, pending.files)
         path.unlink()
+
+
+def _sync(folder: Path, names: Iterable[str]) -> None:
+    for place in {folder, *((folder / name).parent for name in names)}:
+        files.sync_folder(place)
 
 
 def _forget(folder: Path, names: Mapping[str, bytes]) -> None:

@@ -6,6 +6,9 @@ import shutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
+
+from tests.made_up.submitted_code import SubmittedCode
 
 
 def test_a_bad_submission_is_exit_code_1(cli, small_tree, small_scores, tmp_path):
@@ -65,3 +68,64 @@ def test_check_refuses_another_criterion_under_a_name_of_the_truths_own(cli, sma
     found = cli("check", folder, "--truth", small_tree.path)
     assert found.code == 1
     assert re.match(r"Refused: criterion '\w+' scores '\S+' of '\w+' \S+ in the tree's own scores and \S+ in ", found.err)
+
+
+@pytest.fixture
+def submitted(small_tree, tmp_path):
+    return SubmittedCode(tmp_path / "submissions", small_tree)
+
+
+def test_code_that_ends_its_process_is_one_refusal_and_the_next_is_looked_at(cli, small_tree, submitted):
+    submitted.write("ends", "os._exit(0)", None, head="import os")
+    submitted.write("later", "return {name: len(name) for name in layers}", lambda name, rank: len(name))
+    found = cli("check", submitted.root, "--truth", small_tree.path, "--recompute")
+    assert (found.code, found.err) == (
+        1,
+        f"Refused: {submitted.root / 'ends'}: criterion 'ends' on network 'digits_mlp': its process ended (exit status 0) "
+        "before all scores were there\n",
+    )
+    assert submitted.recorded() == ["later"]
+
+
+FORGED = """import sys
+for module in list(sys.modules.values()):
+    for name in ("check_same", "_scores", "record", "recompute"):
+        if hasattr(module, name):
+            setattr(module, name, lambda *a: None)
+"""
+READ = "return {r['layer']: r['value'] for r in sb.load_tree(TREE)['layer_sensitivity'].to_pylist() if r['network'] == 'digits_mlp' and r['summary'] == 'area'}"
+TAIL = "return {name: float(torch.ones(())) for name in layers}"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("codes", "refused"),
+    [
+        ({"near": ("return dict.fromkeys(layers, 1.0)", lambda n, rank: 1.0 + 1e-5 * rank)}, ["near"]),
+        ({"floor": ("return {n: 1e12 if n == layers[-1] else 0.0 for n in layers}", lambda n, rank: 1e12 if n == "head" else 1.0 + rank)}, ["floor"]),
+        ({
+            "aaa": ("return {n: helper.value(n) for n in layers}", lambda n, rank: len(n), "import helper", "value = len"),
+            "bbb": ("return {n: helper.value(n) for n in layers}", lambda n, rank: 7 * len(n), "import helper", "def value(n): return 7 * len(n)"),
+        }, []),
+        ({"evil": ("return dict.fromkeys(layers, 0.0)", None, FORGED), "later": ("return dict.fromkeys(layers, 0.0)", None)}, ["evil", "later"]),
+        ({
+            "first": ("torch.set_default_device('meta'); return dict.fromkeys(layers, 1.0)", lambda n, rank: 1, "import torch"),
+            "second": (TAIL, lambda n, rank: 1, "import torch"),
+        }, []),
+        ({"answers": (READ, None, "import safer_bench as sb")}, ["answers"]),
+        ({"copied": ("return {r['layer']: r['score'] for r in pq.read_table('/proc/self/cwd/scores.parquet').to_pylist()}", None, "import pyarrow.parquet as pq")}, ["copied"]),
+        ({"shadow": (TAIL, lambda n, rank: 1, "import torch, random, types, helper", "from random import Random")}, []),
+    ],
+    ids=["near", "floor", "two", "forge", "state", "answers", "copied", "shadow"],
+)  # fmt: skip
+def test_only_what_the_code_gives_is_recorded(cli, small_tree, submitted, codes, refused):
+    for name, (body, score, *rest) in codes.items():
+        head, helper = [*rest, "", ""][:2]
+        submitted.write(name, body.replace("TREE", repr(str(small_tree.path))), score, head=head, helper=helper)
+    for name in ("random", "torch", "types", "json", "safer_bench"):
+        if "shadow" in codes:
+            (submitted.root / "shadow" / f"{name}.py").write_text("raise RuntimeError('shadowed')")
+    found = cli("check", submitted.root, "--truth", small_tree.path, "--recompute")
+    assert re.findall(r"Refused: \S+/(\w+): criterion", found.err) == refused
+    assert submitted.recorded() == sorted(set(codes) - set(refused))
+    assert found.code == bool(refused)

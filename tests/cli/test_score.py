@@ -84,3 +84,33 @@ def test_scores_are_means_over_sets_of_calibration_examples(cli, tmp_path, optio
     out = tmp_path / "mine"
     assert cli("score", "snip", "--network", "digits_mlp", option, "2", "--out", out).code == 0
     assert yaml.safe_load((out / "submission.yaml").read_text())["calibration_sets"] == 2
+
+
+def test_what_a_criterions_file_imports_from_beside_it_is_copied_with_it(cli, tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder / "parts").mkdir(parents=True)
+        (tmp_path / folder / f"{folder}.py").write_text(
+            f"import shared_{folder[0]}\ndef size_{folder}(model, batches): return shared_{folder[0]}.sizes(model)"
+        )
+        (tmp_path / folder / f"shared_{folder[0]}.py").write_text(f"from parts import deep_{folder[0]}\n{SIZES}")
+        (tmp_path / folder / "parts" / f"deep_{folder[0]}.py").write_text("")
+    specs = [f"{tmp_path / name / name}.py:size_{name}" for name in ("one", "two")]
+    out = tmp_path / "mine"
+    found = cli("score", specs[0], "--network", "digits_mlp", "--out", out)
+    assert (found.code, found.err) == (0, "")
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.py")) == [
+        "one.py",
+        "parts/deep_o.py",
+        "shared_o.py",
+    ]
+    (tmp_path / "two" / "parts" / "deep_o.py").write_text("another")
+    found = cli("score", *specs, "--network", "digits_mlp", "--out", tmp_path / "both")
+    assert found.code == 2
+    assert "would both be parts/deep_o.py in the submission; rename one of them" in found.err
+    assert not (tmp_path / "both").exists()
+
+
+SIZES = """
+def sizes(model):
+    return {name: m.weight.numel() for name, m in model.named_modules() if getattr(m, "weight", None) is not None and m.weight.ndim > 1}
+"""

@@ -6,9 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from safer_bench.dataset.hub.client import open_api, told
+from safer_bench.dataset.submissions.code import DATA, files_of
 from safer_bench.dataset.submissions.submission import read_submission
-
-SUBMISSION_FILES = ("submission.yaml", "scores.parquet", "scores.csv", "costs.parquet")
 
 
 def submit(folder: Path, repo_id: str, truth: Mapping[str, pa.Table]) -> str:
@@ -32,12 +31,11 @@ def submit(folder: Path, repo_id: str, truth: Mapping[str, pa.Table]) -> str:
 
     card = read_submission(folder, truth).card
     name, remote = card.name, f"submissions/{card.name}"
-    code = {item.code.partition(":")[0] for item in card.criteria if item.code}  # without it `check` refuses the card
-    offered = [file for file in (*SUBMISSION_FILES, *sorted(code)) if (folder / file).is_file()]
+    offered = [path.as_posix() for path in files_of(folder, card)]
     with told(f"open a pull request on {repo_id}", "look first whether it is open already"):
         api = open_api()
         there = set(api.list_repo_files(repo_id, repo_type="dataset"))
-        stale = [file for file in SUBMISSION_FILES if f"{remote}/{file}" in there and file not in offered]
+        stale = [file for file in DATA if f"{remote}/{file}" in there and file not in offered]
         request = api.create_commit(
             repo_id,
             repo_type="dataset",

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench.dataset.submissions.recomputed import marks_of
+from safer_bench.dataset.submissions.recomputed import by_maintainer, marks_of
 from safer_bench.dataset.submissions.submission import Submission, read_submission
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema, score_table
@@ -62,7 +62,7 @@ def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> Gathered:
     read = {name: truth[name] for name in CHECKED_BY if name in truth}  # once, not for each submission
     submissions = {folder: read_submission(folder, read) for folder in folders}
     sources = [(score_table.OWN, read["scores"])] if "scores" in read else []
-    sources += [(str(folder), found.scores) for folder, found in submissions.items()]
+    sources += [(str(folder), by_maintainer(folder, found)) for folder, found in submissions.items()]
     return Gathered(_scores(sources), _costs(truth, list(submissions.values())), marks_of(truth, submissions))
 
 

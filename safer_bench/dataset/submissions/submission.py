@@ -16,6 +16,7 @@ import pyarrow.csv
 import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from safer_bench.dataset.submissions.code import MAX_BYTES, code_of
 from safer_bench.errors import BadInput, text_of
 from safer_bench.registry import Track
 from safer_bench.tables import files, schema, score_table
@@ -30,7 +31,6 @@ CSV = pyarrow.csv.ConvertOptions(
     column_types=dict.fromkeys(("criterion", "network", "layer", "perturbation"), pa.string()),  # a layer may be called 0
 )
 CODE = r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,79}\.py:[A-Za-z_][A-Za-z0-9_]{0,79})?$"  # a file of the folder itself
-MAX_BYTES = 1_000_000  # of a card, or of code
 
 
 _SHORT = Repr()
@@ -105,8 +105,7 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     _check_names(card, folder)
     _check_weights(card, truth["networks"], folder)
     _check_levels(card, truth["perturbations"], folder)
-    for item in card.criteria:
-        _check_code(item, folder)
+    _check_code(card, folder)
     path, table = _read_scores(folder, card)
     rows = _with_tracks(table, card, path)
     try:
@@ -136,13 +135,11 @@ def _check_own(scores: pa.Table, truth: Mapping[str, pa.Table], folder: Path) ->
         score_table.agreed([(score_table.OWN, own.to_pylist()), (str(folder), scores.to_pylist() if own.num_rows else [])])
 
 
-def _check_code(item: CriterionCard, folder: Path) -> None:
-    path = folder / item.code.partition(":")[0]
-    if item.code and (path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_BYTES):
-        raise BadSubmission(
-            f"{folder / 'submission.yaml'}: code of {item.name!r} is in {path.name}; expected a file of the folder, no "
-            f"link, of {MAX_BYTES:,} bytes at most"
-        )
+def _check_code(card: SubmissionCard, folder: Path) -> None:
+    try:
+        code_of(folder, card)
+    except BadInput as error:
+        raise BadSubmission(str(error)) from error
 
 
 def _read_costs(path: Path) -> pa.Table | None:

@@ -69,10 +69,15 @@ def test_a_pull_request_is_never_opened_twice(hub, cli, what):
 def test_code_that_the_card_names_is_offered_with_it(hub, tmp_path, repo_files):
     hub.make("me/truth")
     folder = shutil.copytree(SNIP, tmp_path / "snip")
-    (folder / "mine.py").write_text("def snip(model, batches): ...")
+    (folder / "mine.py").write_text("import helper\ndef snip(model, batches): ...")
+    (folder / "helper.py").write_text("from parts import one")
+    (folder / "parts").mkdir()
+    (folder / "parts" / "one.py").write_text("")
+    (folder / "unused.py").write_text("")
     card = yaml.safe_load((folder / "submission.yaml").read_text())
     card["criteria"][0]["code"] = "mine.py:snip"
     (folder / "submission.yaml").write_text(yaml.safe_dump(card))
     submit(folder, "me/truth", load_tree(COMMITTED))
     offered = repo_files(hub, revision="refs/pr/1")
-    assert offered["submissions/snip/mine.py"] == (folder / "mine.py").read_bytes()
+    code = {name.removeprefix("submissions/snip/"): data for name, data in offered.items() if name.endswith(".py")}
+    assert code == {name: (folder / name).read_bytes() for name in ("mine.py", "helper.py", "parts/one.py")}

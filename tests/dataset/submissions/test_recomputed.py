@@ -14,7 +14,8 @@ from safer_bench.dataset.submissions.submission import read_submission
 from safer_bench.errors import BadInput
 from safer_bench.measurement.design import make_protocol
 from safer_bench.networks.loading import load_network
-from safer_bench.scoring.write import recompute, write_scores
+from safer_bench.scoring.recompute import recompute
+from safer_bench.scoring.write import write_scores
 from safer_bench.tables import schema
 
 CODE = """
@@ -58,18 +59,41 @@ def test_a_criterion_from_a_file_is_submitted_with_its_code(folder, small_tree):
     assert str(folder.parent.parent) not in (folder / "submission.yaml").read_text()
 
 
-def test_scores_that_follow_from_the_code_are_noted_and_marked_until_they_change(folder, small_tree, network):
+def test_the_board_shows_what_came_out_of_the_code_until_the_submission_changes(folder, small_tree, network):
     submission = read_submission(folder, small_tree)
     assert gather(small_tree, [folder]).marks["widths"] == "reported"
-    names = recompute(folder, submission, [network], LEVELS)
-    assert names == ["widths", "changes"]
-    path = record(folder, submission.scores, names[:1])
-    assert (path, list(json.loads(path.read_text())["mine"])) == (folder.parent / RECORD, ["widths"])
-    found = gather(small_tree, [folder]).marks
-    assert (found["widths"], found["changes"], found["l2_norm"]) == ("recomputed", "reported", "recomputed")
-    (folder / "mine.py").write_text(CODE.replace("scale = 0.5", "scale = 7.0"))
-    write_scores(folder, [f"{folder / 'mine.py'}:widths"], [network], LEVELS)
-    assert gather(small_tree, [folder]).marks["widths"] == "reported"
+    again = recompute(folder, submission, [network], LEVELS)
+    assert again.equals(schema.in_order(submission.scores.cast(again.schema)))
+    moved = again.set_column(again.schema.get_field_index("score"), "score", pc.add(again["score"], 1e-9))
+    path = record(folder, submission, moved)
+    assert (path, list(json.loads(path.read_text()))) == (folder.parent / RECORD, ["mine"])
+    found = gather(small_tree, [folder])
+    assert (found.marks["widths"], found.marks["changes"], found.marks["l2_norm"]) == ("recomputed",) * 3
+    assert _scores(found.scores, "widths") == [score + 1e-9 for score in _scores(submission.scores, "widths")]
+    for name, text in (
+        ("mine.py", CODE + "# other"),
+        ("submission.yaml", (folder / "submission.yaml").read_text() + "# other"),
+    ):
+        kept = (folder / name).read_bytes()
+        (folder / name).write_text(text)
+        found = gather(small_tree, [folder])
+        assert (found.marks["widths"], _scores(found.scores, "widths")) == ("reported", _scores(submission.scores, "widths"))
+        (folder / name).write_bytes(kept)
+    assert gather(small_tree, [folder]).marks["widths"] == "recomputed"
+    record(folder, submission, again)
+    assert len(list((folder.parent / "recomputed").iterdir())) == 1, "what the record names no more is gone"
+
+
+def test_a_record_holds_for_the_criteria_that_it_has(folder, small_tree, network):
+    submission = read_submission(folder, small_tree)
+    record(folder, submission, submission.scores.filter(pc.field("criterion") == "widths"))
+    found = gather(small_tree, [folder])
+    assert (found.marks["widths"], found.marks["changes"]) == ("recomputed", "reported")
+    assert found.scores.filter(pc.field("criterion") == "changes").num_rows == 2 * 10
+
+
+def _scores(table, criterion):
+    return schema.in_order(table.filter(pc.field("criterion") == criterion))["score"].to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -95,9 +119,51 @@ def test_scores_without_code_stay_as_reported(folder, small_tree, network):
     assert str(error.value) == f"{folder}: no criterion comes with code, or is a built-in one: its scores stay as reported"
 
 
-def test_a_record_that_is_none_is_named(folder, small_tree):
-    (folder.parent / RECORD).write_text("[1]")
+DIGEST = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "null",
+        "{",
+        "\x00",
+        '{"mine": 1}',
+        '{"mine": {"widths": 3}}',
+        f'{{"mine": {{"submission": "{DIGEST}"}}, "other": {{"submission": "{DIGEST}", "scores": 5}}}}',
+        '{"mine": ' * 2000,
+        '{"mine": {"submission": "abc", "scores": "abc"}}',
+    ],
+)
+def test_a_record_that_is_none_is_named(folder, small_tree, text):
+    (folder.parent / RECORD).write_text(text)
     with pytest.raises(BadInput, match=r"recomputed.json: no record of recomputed scores .*; delete it and recompute"):
+        gather(small_tree, [folder])
+
+
+def test_a_record_of_before_marks_nothing_and_is_kept(folder, small_tree, network):
+    submission = read_submission(folder, small_tree)
+    (folder.parent / RECORD).write_text(json.dumps({"mine": {"widths": DIGEST}, "other": {"widths": DIGEST}}))
+    assert gather(small_tree, [folder]).marks["widths"] == "reported"
+    record(folder, submission, submission.scores)
+    assert json.loads((folder.parent / RECORD).read_text())["other"] == {"widths": DIGEST}
+    assert gather(small_tree, [folder]).marks["widths"] == "recomputed"
+
+
+def test_scores_beside_a_record_are_those_that_it_names(folder, small_tree):
+    submission = read_submission(folder, small_tree)
+    record(folder, submission, submission.scores)
+    (path,) = (folder.parent / "recomputed").iterdir()
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(
+        BadInput, match=r"mine-[0-9a-f]{16}.parquet: not the scores that recomputed.json names; .* --recompute"
+    ):
+        gather(small_tree, [folder])
+    path.unlink()
+    with pytest.raises(
+        BadInput, match=r"mine-[0-9a-f]{16}.parquet: cannot be read \(No such file or directory\); .* --recompute"
+    ):
         gather(small_tree, [folder])
 
 
@@ -127,6 +193,6 @@ def test_who_adds_scores_to_a_criterion_of_the_tree_does_not_share_its_mark(smal
         card = {"name": name, "criteria": [{"name": "snip", "track": "perturbation_aware"}]}
         (aware / "submission.yaml").write_text(yaml.safe_dump(card))
         assert gather(small_tree, [aware]).marks["snip"] == "reported"
-    record(tmp_path / "one", table, ["snip"])
+    record(tmp_path / "one", read_submission(tmp_path / "one", part), table)
     assert gather(small_tree, [tmp_path / "one"]).marks["snip"] == "recomputed"
     assert gather(small_tree, [tmp_path / "one", tmp_path / "two"]).marks["snip"] == "reported"
