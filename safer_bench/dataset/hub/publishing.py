@@ -4,12 +4,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safer_bench.dataset.hub.client import open_api, persist, told
-from safer_bench.dataset.pinned import NOT_OF_THE_TREE
+from safer_bench.dataset.hub.listing import as_commit, commit_at, files_at
 from safer_bench.dataset.release import Release
 from safer_bench.errors import BadInput, HubError
 
@@ -62,21 +61,23 @@ def _check_names(repo_id: str, tag: str | None) -> None:
 
 
 def _changes_of(api: "HfApi", release: Release, repo_id: str, tag: str | None, *, into_existing: bool) -> Changes:
+    from huggingface_hub import get_token
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        head = str(api.repo_info(repo_id, repo_type=release.repo_type, revision="main").sha)
-        refs = api.list_repo_refs(repo_id, repo_type=release.repo_type)
-    except RepositoryNotFoundError:
+        head = commit_at(api, repo_id, release.repo_type, "main")
+        tagged = _tagged(api, release, repo_id, tag)
+    except RepositoryNotFoundError as error:
+        if error.response.status_code != 404 and get_token():
+            raise  # the token is not known or may not see it; without a token the Hub answers 401 for what is not there
         return Changes(None, release.names)
     ours = release.digests()
-    tagged = next((ref.target_commit for ref in refs.tags if ref.name == tag), None)
-    if tagged and _differences(ours, _listing(api, repo_id, release.repo_type, tagged)) != ((), (), ()):
+    if tagged and _differences(ours, files_at(api, repo_id, release.repo_type, tagged)) != ((), (), ()):
         raise HubError(
             f"{repo_id}: tag {tag} is there and names other files than {release.folder}; a tag never moves: publish it as "
             "another"
         )
-    theirs = _listing(api, repo_id, release.repo_type, head)
+    theirs = files_at(api, repo_id, release.repo_type, head)
     if theirs and not into_existing and not _is_ours(api, release, repo_id, head, theirs):
         raise HubError(
             f"{repo_id}: holds {min(theirs)}, which `publish` did not put there; name another repository, or replace what "
@@ -85,16 +86,10 @@ def _changes_of(api: "HfApi", release: Release, repo_id: str, tag: str | None, *
     return Changes(head, *_differences(ours, theirs), tagged)
 
 
-def _listing(api: "HfApi", repo_id: str, repo_type: str, revision: str) -> dict[str, str]:
-    """Return of each file of the tree at a revision what the Hub names its content by."""
-    from huggingface_hub.hf_api import RepoFile
-
-    entries = api.list_repo_tree(repo_id, repo_type=repo_type, revision=revision, recursive=True)
-    return {
-        item.path: item.lfs.sha256 if item.lfs else item.blob_id
-        for item in entries
-        if isinstance(item, RepoFile) and not any(fnmatch(item.path, pattern) for pattern in NOT_OF_THE_TREE)
-    }
+def _tagged(api: "HfApi", release: Release, repo_id: str, tag: str | None) -> str | None:
+    """Return the commit that a tag names; None where there is no such tag."""
+    tags = api.list_repo_refs(repo_id, repo_type=release.repo_type).tags
+    return next((as_commit(ref.target_commit, f"{repo_id} at {tag}") for ref in tags if ref.name == tag), None)
 
 
 def _differences(ours: Mapping[str, set[str]], theirs: Mapping[str, str]) -> tuple[Names, Names, Names]:
@@ -157,6 +152,8 @@ def publish(
             raise HubError(f"{repo_id}: after the commit {odd} is not as in {release.folder}; nothing was tagged")
         if tag:
             api.create_tag(repo_id, tag=tag, revision=changes.head, repo_type=release.repo_type)
+            if _tagged(api, release, repo_id, tag) != changes.head:
+                raise HubError(f"{repo_id}: holds the files, but the Hub does not show tag {tag}; repeat the command")
         return str(changes.head)
 
     return persist(f"publish to {repo_id}", once)

@@ -6,7 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from safer_bench.dataset.hub.client import open_api, told
+from safer_bench.dataset.hub.listing import files_at
+from safer_bench.dataset.release import git_blob
 from safer_bench.dataset.submissions.submission import read_submission
+from safer_bench.errors import HubError
+from safer_bench.tables import files
 
 SUBMISSION_FILES = ("submission.yaml", "scores.parquet", "scores.csv", "costs.parquet")
 
@@ -26,7 +30,7 @@ def submit(folder: Path, repo_id: str, truth: Mapping[str, pa.Table]) -> str:
 
     Raises:
         BadSubmission: what is wrong with the submission.
-        HubUnreachable, HubError: the Hub does not answer, or refuses.
+        HubUnreachable, HubError: the Hub does not answer, refuses, or did not take the files.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
@@ -36,16 +40,27 @@ def submit(folder: Path, repo_id: str, truth: Mapping[str, pa.Table]) -> str:
     offered = [file for file in (*SUBMISSION_FILES, *sorted(code)) if (folder / file).is_file()]
     with told(f"open a pull request on {repo_id}", "look first whether it is open already"):
         api = open_api()
-        there = set(api.list_repo_files(repo_id, repo_type="dataset"))
-        stale = [file for file in SUBMISSION_FILES if f"{remote}/{file}" in there and file not in offered]
+        belongs = lambda path: path.startswith(f"{remote}/")  # noqa: E731
+        there = files_at(api, repo_id, "dataset", "main", belongs)
+        stale = sorted(set(there) - {f"{remote}/{file}" for file in offered})
         request = api.create_commit(
             repo_id,
             repo_type="dataset",
             operations=[
                 *(CommitOperationAdd(f"{remote}/{file}", folder / file) for file in offered),
-                *(CommitOperationDelete(f"{remote}/{file}", is_folder=False) for file in stale),
+                *(CommitOperationDelete(path, is_folder=False) for path in stale),
             ],
             commit_message=f"Submission {name}",
             create_pr=True,
         )
-    return str(request.pr_url)
+        address = str(request.pr_url)
+        if not request.pr_revision or not address.isprintable():
+            raise HubError(
+                f"the Hub names no pull request on {repo_id}: it holds these very files, or look whether it is open"
+            )
+        taken = files_at(api, repo_id, "dataset", request.pr_revision, belongs)
+        for file in offered:
+            data = (folder / file).read_bytes()
+            if taken.get(f"{remote}/{file}") not in {git_blob(data), files.sha256_of(data)}:
+                raise HubError(f"{address} is open, but its {file} is not the one of {folder}; close it, and submit again")
+    return address

@@ -77,7 +77,7 @@ def test_a_hub_that_fails_between_two_requests_does_not_bring_the_cache_back(pub
     """huggingface_hub falls back on an older snapshot without a word when its own look at the branch fails."""
     old = pull(REPO_ID, "main").path
     publish(read_release(other_card(copy)), REPO_ID)
-    monkeypatch.setattr("huggingface_hub.HfApi.snapshot_download", lambda *_, **__: str(old))
+    monkeypatch.setattr("huggingface_hub.HfApi.hf_hub_download", lambda _, __, name, **___: str(old / name))
     with pytest.raises(HubUnreachable) as error:
         pull(REPO_ID, "main")
     assert str(error.value) == f"{REPO_ID}: main changed while it was fetched; pull again"
