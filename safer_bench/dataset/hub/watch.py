@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,23 +12,24 @@ from safer_bench.errors import HubError, HubUnreachable
 SILENCE = 30.0  # seconds without a byte, after which the Hub is taken for unreachable
 PATIENCE = 180.0  # seconds without an answer but for refusals and failures, after which it is too
 LONGEST_WAIT = 60.0  # seconds that the Hub may ask us to wait before the next request
-MANY_REQUESTS = 10_000  # of one action: a listing whose pages lead on and on would never end
+MANY_PAGES = 200  # of one address: a listing whose pages lead on and on would never end
+MANY_REQUESTS = 50_000  # of one action
 
 
 class _Watch:
     """Looks at every request and answer of one action."""
 
     def __init__(self) -> None:
-        self.requests = 0
+        self.requests: Counter[str] = Counter()
         self.answered = time.monotonic()
 
     def before(self, request: Any) -> None:
         """Set the limits that a request lacks (to connect, to read, to write, to get a connection), and count it."""
         limits = request.extensions.get("timeout", {})
         request.extensions["timeout"] = {name: SILENCE if limit is None else limit for name, limit in limits.items()}
-        self.requests += 1
-        if self.requests > MANY_REQUESTS:
-            raise HubError(f"the Hub's answers lead to more than {MANY_REQUESTS} requests; name another repository")
+        self.requests[request.url.path if request.method == "GET" else ""] += 1
+        if self.requests[request.url.path] > MANY_PAGES or self.requests.total() > MANY_REQUESTS:
+            raise HubError("the Hub's answers lead to request after request without end; name another repository")
         if time.monotonic() - self.answered > PATIENCE:
             raise HubUnreachable(f"the Hub has given no answer for {PATIENCE:.0f} s; try again later")
         if request.url.scheme == "http" and _endpoint().startswith("https:"):
