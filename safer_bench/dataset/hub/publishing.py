@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from safer_bench.dataset.hub.client import open_api, persist, told
 from safer_bench.dataset.hub.listing import as_commit, commit_at, files_at
-from safer_bench.dataset.release import Release
+from safer_bench.dataset.release import Release, git_blob
 from safer_bench.errors import BadInput, HubError
+from safer_bench.tables import files
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -103,13 +104,22 @@ def _is_ours(api: "HfApi", release: Release, repo_id: str, head: str, theirs: Ma
     """Tell whether a repository holds what `publish` put there: its marker, and no file that the marker does not know."""
     if release.marker not in theirs:
         return False
-    path = api.hf_hub_download(repo_id, release.marker, repo_type=release.repo_type, revision=head)
     try:
-        marker = json.loads(Path(path).read_text())
+        marker = json.loads(_marker(api, release, repo_id, head, theirs[release.marker]))
         known = set(marker["files"]) if release.repo_type == "dataset" else {f"{name}.safetensors" for name in marker}
     except (ValueError, TypeError, KeyError):
         return False
     return set(theirs) <= known | {release.marker} | ({"README.md", "parts.json"} if release.repo_type == "model" else set())
+
+
+def _marker(api: "HfApi", release: Release, repo_id: str, head: str, digest: str) -> bytes:
+    """Return the marker of a repository, fetched again where the cache holds another file in its place."""
+    for force in (False, True):
+        path = api.hf_hub_download(repo_id, release.marker, repo_type=release.repo_type, revision=head, force_download=force)
+        data = Path(path).read_bytes()
+        if digest in {git_blob(data), files.sha256_of(data)}:
+            return data
+    raise HubError(f"{repo_id}: the Hub gives another {release.marker} than it lists; try again later")
 
 
 def publish(

@@ -45,14 +45,14 @@ class _Watch:
                 "repeat the command then"
             )
         for name, pattern in NAMES.items():
-            if not re.fullmatch(pattern, response.headers.get(name, "")):
+            if name in response.headers and not re.fullmatch(pattern, response.headers[name]):
                 raise HubError(f"the Hub's answer has an odd header {name}; check HF_ENDPOINT, and try again later")
 
 
-NAMES = {  # headers that huggingface_hub makes paths of
-    "etag": r'(W/)?"?[\w:.-]{0,200}"?',
-    "x-linked-etag": r'(W/)?"?[\w:.-]{0,200}"?',
-    "x-repo-commit": r"[0-9a-f]{0,64}",
+NAMES = {  # headers that huggingface_hub makes paths of; an empty one names a folder of its cache
+    "etag": r'(W/)?"?[\w:.-]{1,200}"?',
+    "x-linked-etag": r'(W/)?"?[\w:.-]{1,200}"?',
+    "x-repo-commit": r"[0-9a-f]{1,64}",
 }
 
 
