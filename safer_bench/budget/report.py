@@ -12,10 +12,11 @@ from safer_bench.budget.spend import Outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels
 from safer_bench.budget.tasks import ADDITIVITY, Task
 from safer_bench.tables import files
+from safer_bench.tables.together import write_together
 
 
 def write_outcome(out: Path, task: Task, outcome: Outcome) -> Path:
-    """Write the results and allocations of one task under one perturbation; all other files stay as they are.
+    """Write the results and allocations of one task under one perturbation, all or none; all other files stay as they are.
 
     Args:
         out: folder, created where it is not there.
@@ -29,10 +30,12 @@ def write_outcome(out: Path, task: Task, outcome: Outcome) -> Path:
         BadInput: the folder cannot be written to.
     """
     label = task.label(outcome.results["perturbation"][0].as_py())
-    _write_table(out, f"budget_results-{label}", outcome.results)
-    _write_table(out, f"budget_allocations-{label}", outcome.allocations)
-    files.write_bytes(out / f"budget-{label}.png", curves_png(panels(outcome.results, task), task))
-    return _write_summary(out, label, markdown(outcome.results, task, outcome.notes))
+    made = _of_table(f"budget_results-{label}", outcome.results)
+    made |= _of_table(f"budget_allocations-{label}", outcome.allocations)
+    made[f"budget-{label}.png"] = curves_png(panels(outcome.results, task), task)
+    made[f"budget-{label}.md"] = markdown(outcome.results, task, outcome.notes).encode()
+    write_together(out, made)
+    return out / f"budget-{label}.md"
 
 
 def write_additivity(out: Path, table: pa.Table) -> Path:
@@ -41,20 +44,15 @@ def write_additivity(out: Path, table: pa.Table) -> Path:
     Raises:
         BadInput: the folder cannot be written to.
     """
-    _write_table(out, "budget_additivity", table)
-    files.write_bytes(out / f"budget-{ADDITIVITY}.png", additivity_png(table))
-    return _write_summary(out, ADDITIVITY, additivity_markdown(fits(table)))
+    made = _of_table("budget_additivity", table)
+    made[f"budget-{ADDITIVITY}.png"] = additivity_png(table)
+    made[f"budget-{ADDITIVITY}.md"] = additivity_markdown(fits(table)).encode()
+    write_together(out, made)
+    return out / f"budget-{ADDITIVITY}.md"
 
 
-def _write_summary(out: Path, label: str, text: str) -> Path:
-    path = out / f"budget-{label}.md"
-    files.write_text(path, text)
-    return path
-
-
-def _write_table(out: Path, name: str, table: pa.Table) -> None:
-    files.make_folder(out)
-    files.write_bytes(out / f"{name}.parquet", files.parquet_bytes(table))
+def _of_table(name: str, table: pa.Table) -> dict[str, bytes]:
+    """Return a table as Parquet and CSV, by name of file."""
     buffer = BytesIO()
     pyarrow.csv.write_csv(table, buffer)
-    files.write_bytes(out / f"{name}.csv", buffer.getvalue())
+    return {f"{name}.parquet": files.parquet_bytes(table), f"{name}.csv": buffer.getvalue()}

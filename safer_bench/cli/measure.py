@@ -160,7 +160,8 @@ def _forecast_cells(forecasts: "list[Forecast]") -> list[list[str]]:
 
 def _show_fragile(out: Path) -> None:
     """Print the most fragile layers of each network, and plot them into the run folder."""
-    from safer_bench.truth.fragile import advice, fragility, header, plot, rows
+    from safer_bench.tables.together import write_together
+    from safer_bench.truth.fragile import advice, fragility, header, picture, rows
     from safer_bench.truth.run_folder import RunFolder
 
     try:
@@ -171,6 +172,6 @@ def _show_fragile(out: Path) -> None:
     typer.echo("Share of the accuracy above chance that is lost (area over levels); 95 % intervals where draws allow them")
     for each in fragilities:
         typer.echo(f"\n{each.network}\n{table(header(each), rows(each))}\n{advice(each)}")
-        for ending in ("png", "svg"):
-            plot(each, out / f"fragile-{each.network}.{ending}")
+    endings = (".png", ".svg")
+    write_together(out, {f"fragile-{each.network}{end}": picture(each, end) for each in fragilities for end in endings})
     typer.echo(f"\nPlots: {out / 'fragile-*.png'} and .svg")

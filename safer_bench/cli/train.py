@@ -43,13 +43,8 @@ def _train_one(entry: "ZooNetwork", out: Path | None) -> Path:
     from safer_bench.networks.weights import training_folder
 
     folder = out or training_folder(entry.dataset)
-    path = train_network(
-        entry,
-        folder,
-        lambda p: typer.echo(
-            f"epoch {p.epoch:3d}  loss {p.loss:.4f}  held-out accuracy {p.accuracy:.4f}  {p.seconds:.0f} s"
-        ),
+    told = lambda p: typer.echo(  # noqa: E731
+        f"epoch {p.epoch:3d}  loss {p.loss:.4f}  held-out accuracy {p.accuracy:.4f}  {p.seconds:.0f} s"
     )
-    if entry.dataset != "digits":
-        write_card(folder)
-    return path
+    finish = (lambda: None) if entry.dataset == "digits" else (lambda: write_card(folder))
+    return train_network(entry, folder, told, finish)

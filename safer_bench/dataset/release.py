@@ -1,18 +1,17 @@
 """What may be published: a folder in which every file is accounted for, by a manifest or, in the zoo, by the accuracies."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
 from typing import Literal
 
-from safer_bench.dataset.tree import MANIFEST, Tree
+from safer_bench.dataset.tree import MANIFEST, load_tree
 from safer_bench.dataset.verify import problems
 from safer_bench.errors import BadInput
 from safer_bench.tables import files
-
-ACCURACIES = "test_accuracy.json"  # of the zoo: names the weights by SHA-256
+from safer_bench.tables.accuracies import FILE as ACCURACIES
+from safer_bench.tables.accuracies import read_accuracies
 
 
 @dataclass(frozen=True)
@@ -45,23 +44,23 @@ def read_release(folder: Path) -> Release:
         BadInput: a file is missing, differs from what is written of it, or is written of nowhere.
     """
     zoo = not (folder / MANIFEST).is_file() and (folder / ACCURACIES).is_file()
-    wrong = list(_zoo_problems(folder) if zoo else problems(Tree(folder)))
+    wrong = list(_zoo_problems(folder) if zoo else problems(load_tree(folder)))
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
         mend = (
             "safer-bench train NAME writes the zoo's card and accuracies" if zoo else f"safer-bench verify {folder} --rows 0"
         )
         raise BadInput(f"{folder}: cannot be published: {wrong[0]}{more}; remove or mend it first: {mend}")
-    names = files.names_below(folder) if zoo else {*Tree(folder).manifest["files"], MANIFEST}
+    names = files.names_below(folder) if zoo else {*load_tree(folder).manifest["files"], MANIFEST}
     return Release(folder, "model" if zoo else "dataset", tuple(sorted(names)))
 
 
 def _zoo_problems(folder: Path) -> Iterator[str]:
     """Yield what is wrong with the weights, their card and the files beside them."""
     try:
-        digests = {name: str(row["weights_sha256"]) for name, row in json.loads((folder / ACCURACIES).read_text()).items()}
-    except (ValueError, AttributeError, TypeError, KeyError):
-        yield f"{ACCURACIES}: damaged"
+        digests = {name: row["weights_sha256"] for name, row in read_accuracies(folder / ACCURACIES).items()}
+    except BadInput as error:
+        yield str(error).removeprefix(f"{folder}/")
         return
     there = files.names_below(folder)
     known = {"README.md", "parts.json", ACCURACIES, *(f"{name}.safetensors" for name in digests)}

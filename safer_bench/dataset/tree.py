@@ -1,30 +1,31 @@
 """A dataset tree on disk: one folder a table, one Parquet file a split, a card and a manifest that pins every file."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import sha256
-from io import RawIOBase
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from safer_bench.dataset.contents import SPLITS, content_hash, split_files
+from safer_bench.dataset.manifest import MEND, read_manifest
 from safer_bench.dataset.pinned import REPO_ID, REVISION, pulled_folder
 from safer_bench.errors import BadInput, MissingData, text_of
-from safer_bench.tables import files, schema
+from safer_bench.tables import files, folders, schema
 
 DEFAULT = Path("data_cards/safer-bench")
 MANIFEST = "manifest.json"
-SPLITS = ("validation", "test")
-HASHED_ROWS = 2**18  # at once; part of what a content hash is: another number, and every large tree has another revision
 Documents = Callable[[Mapping[str, pa.Table], Mapping[str, str], Mapping[str, str]], Mapping[str, str]]
-NO_SPLIT = "full"  # of tables without networks; `all` would be the obvious name, but `datasets` reserves it and fails
+
+
+class NoTable(BadInput, KeyError):
+    """A table that is asked for and that the tree does not have."""
+
+    __str__ = Exception.__str__  # not KeyError's, which puts a text into quotes
 
 
 @dataclass(frozen=True)
@@ -41,32 +42,55 @@ class Tree(Mapping[str, pa.Table]):
             MissingData: there is no tree.
             BadInput: the manifest is damaged or of another schema version.
         """
-        path = self.path / MANIFEST
         try:
-            manifest = json.loads(path.read_text())
+            manifest = read_manifest(self.path / MANIFEST)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingData(
                 f"{self.path}: no dataset tree (it has no {MANIFEST}). Name the folder of one, or make one: safer-bench demo"
             ) from error
-        except ValueError as error:
-            raise BadInput(f"{path}: damaged ({text_of(error)}); get the tree again") from error
-        if not isinstance(manifest, dict) or not {"schema", "contents", "files", "seed"} <= set(manifest):
-            raise BadInput(f"{path}: no manifest of a dataset tree (it lacks schema, contents, files or seed)")
-        if manifest.get("schema") != schema.VERSION:
-            raise BadInput(
-                f"{self.path}: schema version {manifest.get('schema')}, expected {schema.VERSION}. Use the safer-bench "
-                "release that wrote it, or get the current truth"
-            )
+        self.check_no_link(MANIFEST)
         return manifest
 
-    @property
+    @cached_property
     def revision(self) -> str:
-        """First 16 hex digits of the content hash of ``layer_drops``: names the truth."""
+        """First 16 hex digits of the content hash of ``layer_drops``: names the truth.
+
+        Raises:
+            BadInput: the rows have another hash than the manifest says, or there is no such table.
+        """
+        if content_hash(self["layer_drops"]) != self.manifest["contents"]["layer_drops"]:
+            raise BadInput(f"{self.path}: layer_drops: its rows differ from the manifest's content hash; {MEND}")
         return str(self.manifest["contents"]["layer_drops"])[:16]
+
+    def check_no_link(self, name: str) -> None:
+        """Refuse a file that lies elsewhere, but for the Hugging Face cache, whose folders are links to its blobs.
+
+        Raises:
+            BadInput: it is a symbolic link, or lies in a folder that is one.
+        """
+        top = self.path.resolve()
+        found = (top / name).resolve()
+        if found != top / name and not found.is_relative_to(top.parent.parent / "blobs"):
+            raise BadInput(f"{self.path / name}: a symbolic link, expected a file of the tree; put a copy in its place")
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file.
+
+        Raises:
+            BadInput: it is missing, a symbolic link, or cannot be read.
+        """
+        path = self.path / name
+        try:
+            self.check_no_link(name)
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BadInput(f"{path}: missing, but in the manifest; {MEND}") from error
+        except (OSError, RuntimeError) as error:  # the latter of links that lead to each other
+            raise BadInput(f"{path}: cannot be read ({text_of(error)}); {MEND}") from error
 
     def __getitem__(self, table: str) -> pa.Table:
         if table not in self:
-            raise KeyError(table)
+            raise NoTable(f"{self.path}: has no table {table!r}; its tables: {', '.join(self)}")
         return _read_table(self, table)
 
     def __contains__(self, table: object) -> bool:
@@ -89,12 +113,31 @@ def load_tree(path: str | Path | None = None) -> Tree:
         MissingData: there is no tree.
         BadInput: it is damaged or of another schema version.
     """
+    if path is not None:
+        _bring_back(Path(path))
     tree = Tree(Path(path) if path is not None else _truth_at_hand())
     tree.manifest  # noqa: B018  read now, so that a missing tree is told at once
     return tree
 
 
+def _bring_back(path: Path) -> None:
+    """Put the older tree back where a ``pack`` was killed before the new one was at its place."""
+    place = path.resolve()
+    try:
+        if folders.needs_bringing_back(place, MANIFEST):
+            with _packing(place):
+                folders.bring_back(place, MANIFEST)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read or put back ({text_of(error)})") from error
+
+
+def _packing(place: Path) -> AbstractContextManager[None]:
+    refusal = f"{place}: another command packs this tree; repeat this one when it is done"
+    return files.locked(folders.beside(place, "lock"), refusal)
+
+
 def _truth_at_hand() -> Path:
+    _bring_back(DEFAULT)
     if (DEFAULT / MANIFEST).is_file():
         return DEFAULT
     folder = pulled_folder()
@@ -119,8 +162,6 @@ def load_truth(path: str | Path | None = None, table: str = "layer_drops", split
         BadInput: an unknown table or split, a file that differs from the manifest, or a file the manifest does not know.
     """
     tree = load_tree(path)
-    if table not in tree:
-        raise BadInput(f"{tree.path}: has no table {table!r}; its tables: {', '.join(tree)}")
     rows = tree[table]
     if split is None:
         return rows
@@ -134,73 +175,21 @@ def _read_table(tree: Tree, table: str) -> pa.Table:
     there = {f"{table}/{path.name}" for path in (tree.path / table).glob("*")}
     if there - set(known):
         raise BadInput(f"{tree.path}: {min(there - set(known))} is not in the manifest; remove it, or pack the tree again")
-    parts = [_read_file(tree.path / name, digest, table) for name, digest in sorted(known.items())]
+    parts = [_read_file(tree, name, digest, table) for name, digest in sorted(known.items())]
     return schema.in_order(pa.concat_tables(parts))
 
 
-def _read_file(path: Path, digest: str, table: str) -> pa.Table:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise BadInput(f"{path}: missing, but in the manifest; get the tree again") from error
+def _read_file(tree: Tree, name: str, digest: str, table: str) -> pa.Table:
+    path, data = tree.path / name, tree.read(name)
     actual = files.sha256_of(data)
     if actual != digest:
-        raise BadInput(f"{path}: SHA-256 {actual[:16]}, the manifest says {digest[:16]}; get the tree again")
+        raise BadInput(f"{path}: SHA-256 {actual[:16]}, the manifest says {digest[:16]}; {MEND}")
     try:
         result = files.read_parquet(data)
     except pa.ArrowException as error:
         raise BadInput(f"{path}: no Parquet file ({text_of(error)})") from error
     schema.check_schema(result, table, str(path))
     return result
-
-
-def content_hash(table: pa.Table) -> str:
-    """Return the SHA-256 of a table's rows in canonical order, independent of the Parquet encoding."""
-    digest = sha256()
-    ordered = schema.in_order(table)
-    kinds = files.plain(ordered.slice(0, 0)).schema
-    with pa.ipc.new_stream(pa.PythonFile(_Sink(digest.update), mode="w"), kinds) as writer:
-        for batch in files.batches(ordered, HASHED_ROWS):
-            writer.write_table(batch)
-    return digest.hexdigest()
-
-
-class _Sink(RawIOBase):
-    """A file that hands on what is written to it."""
-
-    def __init__(self, take: Callable[[Any], None]) -> None:
-        self._take = take
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._take(data)
-        return len(data)
-
-
-def split_files(name: str, table: pa.Table) -> dict[str, pa.Table]:
-    """Return a table by file name within the tree: one file a split, or ``full`` for tables without networks."""
-    if "split" not in table.schema.names:
-        return {f"{name}/{NO_SPLIT}-00000-of-00001.parquet": table}
-    by_split: dict[str, list[pa.Table]] = {split: [] for split in SPLITS}
-    for run in runs(table, "split"):
-        by_split[run["split"][0].as_py()].append(run)
-    return {
-        f"{name}/{split}-00000-of-00001.parquet": pa.concat_tables(of_split)
-        for split, of_split in by_split.items()
-        if of_split
-    }
-
-
-def runs(table: pa.Table, column: str) -> Iterator[pa.Table]:
-    """Yield the table cut, without a copy, where a column of strings changes."""
-    values = table[column].cast(pa.string())
-    changed = pc.not_equal(values.slice(1), values.slice(0, max(table.num_rows - 1, 0)))
-    ends = [*(np.flatnonzero(changed.to_numpy()) + 1).tolist(), table.num_rows]
-    for start, end in pairwise([0, *ends]):
-        if end > start:
-            yield table.slice(start, end - start)
 
 
 def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], render: Documents) -> None:
@@ -215,31 +204,22 @@ def write_tree(out: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, An
     Raises:
         BadInput: the folder holds something else, or cannot be written to.
     """
-    _check_replaceable(out)
     out = out.resolve()
-    partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
-    for leftover in (partial, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    files.make_folder(partial)
-    try:
-        _fill(partial, tables, facts, render)
-        _put_in_place(partial, out, old)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)  # half a tree would stay on the full disk
-        raise
-
-
-def _put_in_place(partial: Path, out: Path, old: Path) -> None:
-    """Replace a tree by the one beside it; where the system refuses, the older one stays."""
-    try:
-        if out.exists():
-            out.rename(old)
-        partial.rename(out)
-    except OSError as error:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        raise files.unwritable(out, error) from error
-    shutil.rmtree(old, ignore_errors=True)
+    _check_replaceable(out)
+    files.make_folder(out.parent)
+    with _packing(out):
+        folders.bring_back(out, MANIFEST)
+        _check_replaceable(out)
+        partial = folders.beside(out, "partial")
+        for leftover in (partial, folders.beside(out, "old")):  # a whole tree is at its place, or there never was one
+            folders.discard(leftover, MANIFEST)
+        try:
+            files.make_folder(partial)
+            _fill(partial, tables, facts, render)
+            folders.put_in_place(out, MANIFEST)
+        except BaseException:
+            folders.discard(partial, MANIFEST)  # half a tree would stay on the full disk
+            raise
 
 
 def _check_replaceable(out: Path) -> None:
@@ -249,7 +229,7 @@ def _check_replaceable(out: Path) -> None:
     if not out.is_dir() or not (out / MANIFEST).is_file():
         raise BadInput(f"{out}: not empty and no dataset tree; use a new folder")
     known = {*Tree(out).manifest["files"], MANIFEST}
-    foreign = sorted({str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} - known)
+    foreign = sorted({str(path.relative_to(out)) for path in out.rglob("*") if path.is_file() or path.is_symlink()} - known)
     if foreign:
         raise BadInput(f"{out}: holds {foreign[0]}, which is no part of the tree there; move it away or use a new folder")
 

@@ -17,7 +17,9 @@ from safer_bench.dataset.tree import MANIFEST, Tree, content_hash
 from safer_bench.errors import BadInput
 from safer_bench.stream import Stream
 from safer_bench.tables import files
+from safer_bench.truth.run_folder import PROTOCOL
 
+NEEDED = ("networks", "layers", "perturbations", "layer_drops", "losses", "outcomes", "layer_sensitivity", "cells")
 Row = dict[str, Any]
 STRATA = (0.001, 0.05, 0.3)  # rows are drawn evenly from drops below, between and above
 
@@ -28,9 +30,8 @@ def problems(tree: Tree) -> Iterator[str]:
     surplus = [name for name in sorted(there - known) if not any(fnmatch(name, pattern) for pattern in NOT_OF_THE_TREE)]
     yield from (f"{name}: not in the manifest" for name in surplus)
     yield from (f"{name}: missing" for name in sorted(known - there))
-    for name, digest in tree.manifest["files"].items():
-        if name in there and files.sha256_of((tree.path / name).read_bytes()) != digest:
-            yield f"{name}: differs from the manifest"
+    yield from _file_problems(tree, there)
+    yield from check_contents(tree)
     tables: dict[str, pa.Table] = {}
     for name in tree:
         try:
@@ -43,6 +44,23 @@ def problems(tree: Tree) -> Iterator[str]:
         if content_hash(table) != tree.manifest["contents"][name]
     )
     yield from _sum_problems(tables)
+
+
+def _file_problems(tree: Tree, there: set[str]) -> Iterator[str]:
+    for name, digest in tree.manifest["files"].items():
+        try:
+            if name in there and files.sha256_of(tree.read(name)) != digest:
+                yield f"{name}: differs from the manifest"
+        except BadInput as error:
+            yield str(error)
+
+
+def check_contents(tree: Tree) -> Iterator[str]:
+    """Yield what a manifest lacks that every truth has; that its tables are those of its files was seen as it was read."""
+    yield from (f"{name}: no such table, which every truth has" for name in NEEDED if name not in tree)
+    protocol = tree.manifest["protocol"]
+    if protocol != PROTOCOL:
+        yield f"{MANIFEST}: measured by protocol {protocol}, expected {PROTOCOL}: its rows cannot be measured again here"
 
 
 def _sum_problems(tables: Mapping[str, pa.Table]) -> Iterator[str]:

@@ -67,9 +67,8 @@ def write_scores(
     if scored:
         kept = [entry for entry in entries if entry.name in scored]
         card = _card(out.resolve().name, kept, networks, code, levels, calibration_sets)
-        write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs))
-        for path in set(code.values()):
-            files.write_bytes(out / path.name, path.read_bytes())
+        copies = {path.name: path.read_bytes() for path in code.values()}
+        write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs), copies)
     if refused:
         rest = f"{out} holds what was not refused" if scored else "nothing was written"
         raise BadInput("\n".join([*refused, f"{len(refused)} of {total} refused; {rest}"]))

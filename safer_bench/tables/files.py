@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +23,22 @@ def make_folder(path: Path) -> Path:
     Raises:
         BadInput: it cannot be created or written to.
     """
+    probe = path / ".writable.partial"  # of one name, so that what a kill leaves goes with the next command
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path, prefix=".writable-"):
-            pass
+        _make_folders(path)
+        with open(probe, "wb"):
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise BadInput(f"{path}: cannot write there ({text_of(error)}); give another folder with --out") from error
     return path
+
+
+def _make_folders(path: Path) -> None:
+    """Create a folder and those above it, so that they outlive a loss of power."""
+    made = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in made:
+        sync_folder(each.parent)
 
 
 def check_writable(path: Path) -> None:
@@ -48,26 +56,93 @@ def check_writable(path: Path) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file atomically and durably: after a crash it has the old content or the new, never a part.
 
-    Every file that a command leaves is written here. Folders above it are made where they are not there.
+    Every file that a command leaves is written here, or by ``together``. Folders above it are made where they are not there.
 
     Raises:
         BadInput: the disk is full or the folder cannot be written to.
     """
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
-    except OSError as error:
+        write_partial(path, data)
+        partial_of(path).replace(path)
+        sync_folder(path.parent)
+    except BaseException as error:
         with suppress(OSError):  # half a file would stay on the full disk; where there is no folder, there is none
-            partial.unlink()
-        raise unwritable(path, error) from error
+            partial_of(path).unlink()
+        if isinstance(error, OSError):
+            raise unwritable(path, error) from error
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, for good.
+
+    Raises:
+        BadInput: the system refuses.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be removed ({text_of(error)}); remove it") from error
+
+
+def partial_of(path: Path) -> Path:
+    """Return where a file is written before it is at its place."""
+    return path.with_name(f".{path.name}.partial")
+
+
+def write_partial(path: Path, data: bytes) -> None:
+    """Write what is to be at ``path`` beside it, and sync it.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written to.
+    """
+    partial = partial_of(path)
+    _make_folders(path.parent)
+    with open(partial, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Make what was created, renamed and removed in a folder outlive a loss of power."""
+    if os.name == "nt":  # which has no such thing
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def locked(path: Path, refusal: str, seconds: float = 1.0) -> Iterator[None]:
+    """Hold a lock file, which vanishes afterwards; the lock itself vanishes with the process.
+
+    Args:
+        path: the lock file.
+        refusal: what is said where another process holds it for longer than ``seconds``.
+        seconds: to wait.
+
+    Raises:
+        BadInput: another process holds it, or the folder cannot be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, timeout=seconds)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise BadInput(refusal) from error
+    except OSError as error:
+        raise unwritable(path.parent, error) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # who opened it meanwhile sees that it is gone, and makes a new one
+            path.unlink()
+        lock.release()
 
 
 def unwritable(path: Path | str, error: OSError) -> BadInput:
@@ -119,7 +194,7 @@ def plain(table: pa.Table) -> pa.Table:
 
 def names_below(folder: Path) -> set[str]:
     """Return the paths of all files below a folder, relative to it, ``BOOKKEEPING`` left out."""
-    every = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    every = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file() or path.is_symlink())
     return {path.as_posix() for path in every if path.parts[0] not in BOOKKEEPING}
 
 

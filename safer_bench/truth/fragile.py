@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from safer_bench.tables import files
 from safer_bench.tables.grouping import grouped
 from safer_bench.tables.pictures import encoded, new_figure
 from safer_bench.truth.area import area_weights
@@ -140,12 +138,8 @@ def advice(found: Fragility) -> str:
     )
 
 
-def plot(found: Fragility, path: Path, n: int = MOST_SHOWN) -> None:
-    """Draw the n most fragile layers with 95 % intervals; the ending of ``path`` says in which format.
-
-    Raises:
-        BadInput: the file cannot be written.
-    """
+def picture(found: Fragility, ending: str, n: int = MOST_SHOWN) -> bytes:
+    """Draw the n most fragile layers with 95 % intervals; return the bytes of a file with this ending."""
     layers = found.layers[:n]
     figure, (axes,) = new_figure(8, 1.2 + 0.32 * len(layers))
     axes.barh(np.arange(len(layers)), found.overall.values[:n], color="0.85", label="mean")
@@ -158,7 +152,7 @@ def plot(found: Fragility, path: Path, n: int = MOST_SHOWN) -> None:
     axes.set_xlabel("share of the accuracy above chance that is lost (area over levels), with 95 % intervals")
     axes.set_title(f"{found.network}: most fragile layers")
     axes.legend(frameon=False, fontsize="small", loc="lower right")
-    files.write_bytes(path, encoded(figure, path.suffix))
+    return encoded(figure, ending)
 
 
 def _draw_estimate(axes: Any, estimate: AreaEstimates, n: int, offset: float, **style: str) -> None:

@@ -17,7 +17,7 @@ from safer_bench.dataset.tree import content_hash, load_tree, load_truth, write_
 from safer_bench.dataset.verify import problems
 from safer_bench.errors import BadInput, MissingData
 from safer_bench.networks.loading import zoo_networks
-from safer_bench.tables import files, schema
+from safer_bench.tables import files, folders, schema
 from tests.conftest import COMMITTED
 
 
@@ -279,6 +279,7 @@ def test_a_tree_that_cannot_be_put_in_its_place_leaves_the_older_one_there(small
             raise OSError(28, "No space left on device")
         return rename(path, target)
 
+    monkeypatch.setattr(folders, "exchange", lambda *_: False)
     monkeypatch.setattr(Path, "rename", refuse)
     with pytest.raises(BadInput, match=r"tree: cannot be written \(No space left on device\)"):
         pack([small_run], [], tmp_path / "tree")

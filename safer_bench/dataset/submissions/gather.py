@@ -13,6 +13,7 @@ from safer_bench.dataset.submissions.recomputed import marks_of
 from safer_bench.dataset.submissions.submission import Submission, read_submission
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema, score_table
+from safer_bench.tables.together import settle
 
 CHECKED_BY = ("layers", "perturbations", "networks", "scores")
 OF_A_SUBMISSION = ("submission.yaml", "scores.parquet", "scores.csv")
@@ -99,6 +100,7 @@ def read_budgets(folder: Path, revision: str) -> pa.Table:
     Raises:
         BadInput: there are none, one is not of the schema or of another truth, or two hold the same.
     """
+    settle(folder)
     tables = []
     for path in sorted(folder.glob("budget_results-*.parquet")):
         try:

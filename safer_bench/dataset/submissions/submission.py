@@ -22,6 +22,7 @@ from safer_bench.tables import files, schema, score_table
 from safer_bench.tables.columns import NAME
 from safer_bench.tables.controls import ADDED
 from safer_bench.tables.facts import read_facts
+from safer_bench.tables.together import settle, write_together
 
 COLUMNS = ("criterion", "network", "layer", "perturbation", "level", "score", "spread")
 CSV = pyarrow.csv.ConvertOptions(
@@ -99,6 +100,7 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     """
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; expected submissions/NAME with submission.yaml and scores")
+    settle(folder)
     card = _read_card(folder / "submission.yaml")
     _check_names(card, folder)
     _check_weights(card, truth["networks"], folder)
@@ -258,21 +260,28 @@ def _number(value: Any) -> Any:
         return value
 
 
-def write_submission(folder: Path, card: SubmissionCard, table: pa.Table, costs: pa.Table | None = None) -> None:
-    """Write a submission's folder.
+def write_submission(
+    folder: Path,
+    card: SubmissionCard,
+    table: pa.Table,
+    costs: pa.Table | None = None,
+    code: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write a submission's folder, all of it or nothing; costs of an earlier one are removed where there are none.
 
     Args:
         folder: created where it is not there.
         card: what submission.yaml says.
         table: of schema ``scores``.
         costs: of schema ``costs``.
+        code: files that the card names, by name.
 
     Raises:
         BadInput: the folder cannot be written to.
     """
-    files.make_folder(folder)
-    files.write_bytes(folder / "scores.parquet", files.parquet_bytes(schema.in_order(table)))
+    made = {"scores.parquet": files.parquet_bytes(schema.in_order(table))}
     if costs is not None:
-        files.write_bytes(folder / "costs.parquet", files.parquet_bytes(costs))
-    text = yaml.safe_dump(card.model_dump(), sort_keys=False, allow_unicode=True, width=120)
-    files.write_text(folder / "submission.yaml", text)
+        made["costs.parquet"] = files.parquet_bytes(costs)
+    made |= code or {}
+    made["submission.yaml"] = yaml.safe_dump(card.model_dump(), sort_keys=False, allow_unicode=True, width=120).encode()
+    write_together(folder, made, () if costs is not None else ("costs.parquet",))

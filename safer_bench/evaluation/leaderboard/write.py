@@ -11,6 +11,7 @@ from markupsafe import Markup
 from safer_bench.evaluation.leaderboard.listing import listing
 from safer_bench.evaluation.leaderboard.page import Extras, Page, make_page, script_json, title_of
 from safer_bench.tables import files
+from safer_bench.tables.together import write_together
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "table.js", "rows.js", "plots.js", "panels.js", "budget.js")  # in this order they are one script
@@ -28,7 +29,7 @@ def write_leaderboard(
     marks: Mapping[str, str] | None = None,
     budget: pa.Table | None = None,
 ) -> Path:
-    """Write results.parquet and the leaderboard as HTML, Markdown and CSV.
+    """Write results.parquet and the leaderboard as HTML, Markdown and CSV: all of them, or none.
 
     Args:
         out: folder, created where it is not there.
@@ -51,18 +52,16 @@ def write_leaderboard(
         marks or {},
         budget,
     )
-    files.make_folder(out)
     page = make_page(results, truth, extras)
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(listing(page), sink)
-    made = {  # all of them before any is written
+    made = {
         "results.parquet": files.parquet_bytes(results.sort_by([(name, "ascending") for name in BY_CELL])),
         "leaderboard.md": render_markdown(page).encode(),
         "leaderboard.csv": sink.getvalue().to_pybytes(),
         "leaderboard.html": render_html(page).encode(),
     }
-    for name, data in made.items():
-        files.write_bytes(out / name, data)
+    write_together(out, made)
     return out / "leaderboard.html"
 
 

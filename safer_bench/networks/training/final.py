@@ -7,14 +7,12 @@ from typing import Any
 
 import torch
 
-from safer_bench.errors import BadInput, text_of
 from safer_bench.networks import weights
 from safer_bench.networks.images import load_part
 from safer_bench.networks.training.train import accuracy
 from safer_bench.networks.zoo_network import ZooNetwork
 from safer_bench.tables import files
-
-FILE = "test_accuracy.json"
+from safer_bench.tables.accuracies import FILE, read_accuracies
 
 
 def final_accuracies(folder: Path, entries: Sequence[ZooNetwork]) -> dict[str, dict[str, Any]]:
@@ -27,7 +25,7 @@ def final_accuracies(folder: Path, entries: Sequence[ZooNetwork]) -> dict[str, d
         BadInput: its weights are damaged or belong to another recipe, or the file of accuracies is damaged.
     """
     path = folder / FILE
-    known, accuracies = _known(path), {}
+    known, accuracies = read_accuracies(path) if path.is_file() else {}, {}
     for entry in entries:
         digest = files.sha256_of((folder / f"{entry.name}.safetensors").read_bytes())
         kept = known.get(entry.name, {})
@@ -36,14 +34,6 @@ def final_accuracies(folder: Path, entries: Sequence[ZooNetwork]) -> dict[str, d
         )
     if accuracies != known:
         files.write_text(path, json.dumps(accuracies, indent=1, sort_keys=True) + "\n")
-    return accuracies
-
-
-def _known(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        accuracies: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.is_file() else {}
-    except ValueError as error:
-        raise BadInput(f"{path}: damaged ({text_of(error)}); remove it to have every accuracy measured again") from error
     return accuracies
 
 

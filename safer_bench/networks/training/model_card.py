@@ -12,7 +12,7 @@ from safer_bench.networks.loading import zoo_networks
 from safer_bench.networks.training.final import final_accuracies
 from safer_bench.networks.weights import n_parameters
 from safer_bench.networks.zoo_network import ZooNetwork
-from safer_bench.tables import files
+from safer_bench.tables.together import write_together
 
 # What parts.json, which is published and keeps its bytes, and the text below call a part of another name here.
 PUBLISHED = {"calibration": "probe"}
@@ -64,8 +64,9 @@ def write_card(folder: Path) -> None:
     accuracies = final_accuracies(folder, entries)
     rows = {role: [_row(entry, folder, accuracies) for entry in entries if entry.role == role] for role in ("zoo", "twin")}
     twins = TWINS + HEADER + "".join(rows["twin"]) if rows["twin"] else ""
-    files.write_text(folder / "README.md", HEAD + HEADER + "".join(rows["zoo"]) + twins)
-    files.write_text(folder / "parts.json", json.dumps({dataset: _published_parts(dataset) for dataset in SOURCES}) + "\n")
+    parts = json.dumps({dataset: _published_parts(dataset) for dataset in SOURCES}) + "\n"
+    card = HEAD + HEADER + "".join(rows["zoo"]) + twins
+    write_together(folder, {"README.md": card.encode(), "parts.json": parts.encode()})
 
 
 def _published_parts(dataset: str) -> dict[str, list[int]]:

@@ -34,13 +34,19 @@ class Progress:
     seconds: float
 
 
-def train(entry: ZooNetwork, out: Path, report: Callable[[Progress], None] = lambda _: None) -> Path:
+def train(
+    entry: ZooNetwork,
+    out: Path,
+    report: Callable[[Progress], None] = lambda _: None,
+    finish: Callable[[], None] = lambda: None,
+) -> Path:
     """Train a network of the zoo by its recipe and write its weights.
 
     Args:
         entry: the network.
         out: folder of the weights; a checkpoint lies beside them until the end.
         report: called after each epoch.
+        finish: called when the weights are written; where it fails, training again goes on from there.
 
     Returns:
         The weights file, with recipe, digest and training log in its metadata.
@@ -58,7 +64,8 @@ def train(entry: ZooNetwork, out: Path, report: Callable[[Progress], None] = lam
         report(run.train_epoch(epoch))
         run.save()
     weights.write_weights(path, run.model.eval(), run.metadata())
-    run.checkpoint.unlink()
+    finish()
+    files.remove(run.checkpoint)
     return path
 
 
@@ -79,13 +86,16 @@ class _Run:
     def _restore(self) -> None:
         try:
             state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
+            ours = state["recipe_sha256"] == self.recipe.sha256
+            if ours:
+                self.model.load_state_dict(state["model"])
+                self.optimizer.load_state_dict(state["optimizer"])
+                self.log = [Progress(**item) for item in state["log"]]
+                _check_log(self.log, self.recipe.epochs)
         except Exception as error:  # torch raises whatever its unpickler meets
             raise BadInput(f"{self.checkpoint}: damaged ({type(error).__name__}); remove it to start again") from error
-        if state["recipe_sha256"] != self.recipe.sha256:
+        if not ours:
             raise BadInput(f"{self.checkpoint}: belongs to another recipe; remove it to start again")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.log = [Progress(**item) for item in state["log"]]
         self.epoch = len(self.log)
 
     def save(self) -> None:
@@ -133,6 +143,15 @@ class _Run:
             "torch": torch.__version__,
             "threads": str(torch.get_num_threads()),
         }
+
+
+def _check_log(log: list[Progress], epochs: int) -> None:
+    """Refuse a log that is not of the first epochs, one after the other."""
+    numbers = [(item.loss, item.accuracy, item.seconds) for item in log]
+    if [item.epoch for item in log] != list(range(1, len(log) + 1)) or not 0 < len(log) <= epochs:
+        raise ValueError("epochs")
+    if not all(type(number) is float for row in numbers for number in row):
+        raise ValueError("numbers")
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:

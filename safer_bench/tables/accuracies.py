@@ -1,0 +1,47 @@
+"""The zoo's file of final accuracies, which also names the weights by their SHA-256."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+
+from safer_bench.errors import BadInput
+from safer_bench.tables.columns import NAME
+from safer_bench.tables.strict_json import first_fault, read_json
+
+FILE = "test_accuracy.json"
+
+
+class _Accuracy(BaseModel):
+    """How many examples a network gets right, and its weights."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    n_correct: int = Field(ge=0)
+    n_examples: int = Field(gt=0, lt=2**31)
+    weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @model_validator(mode="after")
+    def _no_more_are_right_than_there_are(self) -> "_Accuracy":
+        if self.n_correct > self.n_examples:
+            raise ValueError(f"{self.n_correct} of {self.n_examples} examples are right")
+        return self
+
+
+_FILE = TypeAdapter(dict[Annotated[str, StringConstraints(pattern=f"^{NAME}$")], _Accuracy])
+
+
+def read_accuracies(path: Path) -> dict[str, dict[str, Any]]:
+    """Return ``n_correct``, ``n_examples`` and ``weights_sha256`` of each network that the file names.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is none.
+        BadInput: it is damaged.
+    """
+    mend = "remove it to have every accuracy measured again"
+    found = read_json(path, mend)
+    try:
+        _FILE.validate_python(found)
+    except ValidationError as error:
+        raise BadInput(f"{path}: damaged ({first_fault(error)}); {mend}") from error
+    return dict(found)
