@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import close_session, constants
 
-from safer_bench.dataset import pinned
+from safer_bench.dataset import pinned, verify
 from safer_bench.dataset.hub import client, submitting, watch
 from safer_bench.dataset.hub.publishing import publish
 from safer_bench.dataset.hub.pulling import pull
@@ -20,6 +20,7 @@ from safer_bench.dataset.release import read_release
 from safer_bench.dataset.tree import MANIFEST
 from safer_bench.errors import SaferBenchError
 from safer_bench.tables import schema
+from safer_bench.truth.run_folder import PROTOCOL
 from tests.made_up.hub_faults import COMMITS, EVERYWHERE, FILES, LISTINGS, UPLOADS
 from tests.made_up.repos import TOKEN
 from tests.made_up.trees import content
@@ -117,8 +118,8 @@ def folders(tmp_path_factory):
     weights, card = b"weights" * 50, "---\nlicense: mit\n---\n"
     digest = sha256(weights).hexdigest()
     texts = {"README.md": f"{card}| net | {digest[:16]} |", "parts.json": "{}"}
-    accuracies = json.dumps({"net": {"weights_sha256": digest}})
-    manifest = {"schema": schema.VERSION, "protocol": 1, "seed": 0, "contents": {}, "files": {}}
+    accuracies = json.dumps({"net": {"n_correct": 1, "n_examples": 2, "weights_sha256": digest}})
+    manifest = {"schema": schema.VERSION, "protocol": PROTOCOL, "seed": 0, "contents": {}, "files": {}}
     manifest["files"]["README.md"] = sha256(card.encode()).hexdigest()
     for folder, files in {
         "zoo": {**texts, "test_accuracy.json": accuracies, "net.safetensors": weights},
@@ -134,6 +135,7 @@ def folders(tmp_path_factory):
 @pytest.fixture
 def commands(hub, folders, monkeypatch):
     """Each command and what it has to have done."""
+    monkeypatch.setattr(verify, "NEEDED", ())  # a tree of one card is soon checked
     monkeypatch.setattr(
         submitting, "read_submission", lambda *_: SimpleNamespace(card=SimpleNamespace(name="mine", criteria=[]))
     )
