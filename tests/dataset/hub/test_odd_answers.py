@@ -9,7 +9,7 @@ from hashlib import sha256
 from types import SimpleNamespace
 
 import pytest
-from huggingface_hub import close_session, constants
+from huggingface_hub import close_session, constants, get_session
 
 from safer_bench.dataset import pinned, verify
 from safer_bench.dataset.hub import client, submitting, watch
@@ -18,9 +18,10 @@ from safer_bench.dataset.hub.pulling import pull
 from safer_bench.dataset.pinned import REPO_ID, REVISION
 from safer_bench.dataset.release import read_release
 from safer_bench.dataset.tree import MANIFEST
-from safer_bench.errors import SaferBenchError
+from safer_bench.errors import BadInput, SaferBenchError
 from safer_bench.tables import schema
 from safer_bench.truth.run_folder import PROTOCOL
+from tests.dataset.hub.conftest import point_to
 from tests.made_up.hub_faults import COMMITS, EVERYWHERE, FILES, LISTINGS, UPLOADS
 from tests.made_up.repos import TOKEN
 from tests.made_up.trees import content
@@ -209,6 +210,76 @@ def meet(hub, folders, commands, command, request, kind):
 @pytest.mark.parametrize(("command", "request_", "kind"), SAMPLE)
 def test_an_odd_answer_is_one_message_and_repeating_mends_it(hub, quick, folders, commands, command, request_, kind):
     assert meet(hub, folders, commands, command, request_, kind) is not None
+
+
+@pytest.mark.parametrize("words", [("pull",), ("publish", "TREE", "--repo-id", "me/truth"), ("submit", "MINE")])
+@pytest.mark.parametrize(
+    ("endpoint", "what"),
+    [
+        ("http://127.0.0.1:9", "ConnectionRefusedError: [Errno 111] Connection refused"),
+        ("http://nowhere.invalid", "gaierror: [Errno -2] Name or service not known"),
+    ],
+)
+def test_a_hub_that_is_not_there_is_one_message_and_exit_code_two(
+    cli, copy, quick, folders, commands, monkeypatch, tmp_path, words, endpoint, what
+):
+    point_to(endpoint, monkeypatch, tmp_path)
+    monkeypatch.setattr(client, "WAITS", ())
+    monkeypatch.setattr(verify, "NEEDED", ("networks",))
+    places = {"TREE": copy, "MINE": folders / "mine"}
+    more = ("--truth", copy) if words[0] == "submit" else ()
+    found = cli(*(places.get(word, word) for word in words), *more)
+    assert found.code == 2
+    told = [line for line in found.err.splitlines() if line.startswith("Error: ")]
+    assert len(told) == 1
+    assert f"cannot be reached to {DOING[words[0]]} ({what}); " in told[0]
+    assert "Traceback" not in found.err
+
+
+DOING = {
+    "pull": f"pull {REPO_ID}",
+    "publish": "publish to me/truth",
+    "submit": f"open a pull request on {REPO_ID}",
+}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("POST /commit/", "200 page", "publish", "TREE", "--repo-id", "me/new"),
+        ("GET /tree/", "null", "submit", "MINE", "--repo-id", "me/truth"),
+        ("GET /revision/", "deep", "pull"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_exit_code_two(hub, cli, copy, quick, folders, commands, words):
+    start_again(hub, folders)
+    method, path = words[0].split()
+    hub.fail(method, path, EVERYWHERE[words[1]], times=10**6)
+    places = {"TREE": copy, "MINE": folders / "mine"}
+    more = ("--truth", copy) if words[2] == "submit" else ()
+    found = cli(*(places.get(word, word) for word in words[2:]), *more)
+    assert found.code == 2
+    told = found.err.splitlines()[-1]
+    assert told.startswith("Error: the Hub at 127.0.0.1 gave no answer that can be read, to ")
+    assert "Traceback" not in found.err
+
+
+@pytest.mark.parametrize("token", ["hf_with space1234", "hf_wíth1234567", "hf_new\x01line1234"])
+def test_a_token_that_no_request_can_carry_is_told_and_not_shown(hub, folders, commands, monkeypatch, token):
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(BadInput) as error:
+        commands["pull"][0]()
+    assert str(error.value) == (
+        "the token of HF_TOKEN or of `hf auth login` holds spaces or other odd characters; set it anew"
+    )
+
+
+def test_a_client_that_is_opened_after_a_refused_connection_is_watched_too(hub, quick):
+    with watch.watched():
+        close_session()
+        assert len(get_session().event_hooks["response"]) == 1
+        inside = get_session()
+    assert inside.event_hooks["response"] == []
 
 
 @pytest.mark.long
