@@ -40,8 +40,11 @@ def submit(folder: Path, repo_id: str, truth: Mapping[str, pa.Table]) -> str:
     offered = [file for file in (*SUBMISSION_FILES, *sorted(code)) if (folder / file).is_file()]
     with told(f"open a pull request on {repo_id}", "look first whether it is open already"):
         api = open_api()
-        belongs = lambda path: path.startswith(f"{remote}/")  # noqa: E731
+        belongs = lambda path: path.casefold().startswith(f"{remote}/".casefold())  # noqa: E731
         there = files_at(api, repo_id, "dataset", "main", belongs)
+        taken_by = next((path for path in there if not path.startswith(f"{remote}/")), None)
+        if taken_by is not None:
+            raise HubError(f"{repo_id}: holds {taken_by}; give the submission a name that differs by more than case")
         stale = sorted(set(there) - {f"{remote}/{file}" for file in offered})
         request = api.create_commit(
             repo_id,
