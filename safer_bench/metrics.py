@@ -2,13 +2,22 @@
 
 Every function takes ``truth`` and ``scores`` whose last axis are the layers, higher meaning more sensitive in both. Axes
 before it broadcast: ``(n_layers,)`` and ``(n_layers,)`` give a float, truths ``(n_cells, 1, n_layers)`` and scores
-``(n_criteria, n_layers)`` an array ``(n_cells, n_criteria)``. Where a metric is undefined it is nan: fewer than two layers,
-or a constant side.
+``(n_criteria, n_layers)`` an array ``(n_cells, n_criteria)``.
+
+Where a metric is undefined it is nan, for that pair alone: fewer than two layers; a nan (or None, or a masked entry) at any
+layer of any input; a constant side, but in ``top_k_overlap``. Ranks of infinite values are defined: the greatest and the
+least. Sums of them are not, so an infinite ``truth`` of ``ndcg_gain``, half or error of ``protected_gain`` gives nan.
+Inputs are numbers that float64 can hold: text, dates, complex numbers and whole numbers beyond 2**53, which would become
+ties, raise ValueError; so does a ``k`` that is no whole number from 1 on.
+
+>>> spearman(truth=[[3.0, 1.0, 2.0], [3.0, None, 2.0]], scores=[30.0, 10.0, 20.0])
+array([ 1., nan])
 """
 
 from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache, wraps
+from functools import lru_cache, reduce, wraps
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,29 +25,90 @@ import numpy as np
 Array = np.ndarray
 MANY_LAYERS = 200  # from here on pairs of layers are counted one ranking after the other
 ROUNDING = 1e-9  # what differs by less, relative to its size, differs by rounding alone
+EXACT = 2**53  # whole numbers up to here differ in float64 where they differ
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _of_arrays(metric: F) -> F:
-    """Let a metric take lists as well as arrays."""
+def _of_arrays(*finite: str) -> Callable[[F], F]:
+    """Let a metric take anything that is numbers, and make it nan wherever an input has an undefined value.
 
-    @wraps(metric)
-    def call(**given: Any) -> Any:
-        return metric(**{name: value if name == "k" else np.asarray(value, np.float64) for name, value in given.items()})
+    Args:
+        finite: inputs of which sums are taken, so that infinite values are undefined too.
+    """
 
-    return call  # type: ignore[return-value]
+    def decorate(metric: F) -> F:
+        @wraps(metric)
+        def call(**given: Any) -> Any:
+            options = {"k": _count(given.pop("k"))} if "k" in given else {}
+            arrays = {name: _numbers(name, values) for name, values in given.items()}
+            shape = _shape(arrays)
+            if shape[-1] < 2:
+                return _where(np.zeros(shape[:-1], dtype=bool), np.asarray(np.nan))
+            defined = np.asarray(True)
+            for name, values in arrays.items():
+                known = np.isfinite(values) if name in finite else ~np.isnan(values)
+                if not known.all():
+                    arrays[name] = np.where(known, values, 0.0)
+                    defined = defined & known.all(axis=None if name == "given" else -1)
+            return _where(defined, metric(**arrays, **options))
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _count(k: Any) -> int:
+    if not isinstance(k, Integral) or isinstance(k, bool) or int(k) < 1:
+        raise ValueError(f"k = {k!r}; expected a whole number from 1 on")
+    return int(k)
+
+
+def _numbers(name: str, values: Any) -> Array:
+    """Return numbers as float64, what is missing as nan.
+
+    Raises:
+        ValueError: they are none, or float64 would not keep them apart.
+    """
+    if type(values) is np.ndarray and values.dtype == np.float64:
+        return values
+    try:
+        raw = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+        entries = _entries(np.ma.getdata(raw))
+        if raw.dtype.kind not in "biufO" or any(isinstance(entry, str | bytes) for entry in entries):
+            raise TypeError(f"{raw.dtype} values")
+        if any(isinstance(entry, Integral) and abs(int(entry)) > EXACT for entry in entries):
+            raise TypeError("whole numbers beyond 2**53, which float64 does not keep apart")
+        return np.ma.filled(raw.astype(np.float64), np.nan)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise ValueError(f"{name}: {error}; expected an array of real numbers") from error
+
+
+def _entries(raw: Array) -> list[Any]:
+    """Return what has to be looked at one by one: every object, and of whole numbers the least and the greatest."""
+    if raw.dtype.kind in "iu" and raw.size:
+        return [int(raw.min()), int(raw.max())]
+    return list(raw.ravel()) if raw.dtype.kind == "O" else []
+
+
+def _shape(arrays: dict[str, Array]) -> tuple[int, ...]:
+    """Return the shape that all inputs broadcast to, but for what is given, which is the same for all pairs."""
+    sides = [values for name, values in arrays.items() if name != "given"]
+    try:
+        shape = np.broadcast_shapes(*(values.shape for values in sides))
+    except ValueError:
+        shape = ()
+    told = f"{' and '.join(f'{name} {values.shape}' for name, values in arrays.items())}; expected shapes"
+    if not shape or any(values.shape[-1:] != shape[-1:] for values in sides):
+        raise ValueError(f"{told} (..., n_layers) that broadcast")
+    if "given" in arrays and (arrays["given"].ndim != 2 or arrays["given"].shape[-1:] != shape[-1:]):
+        raise ValueError(f"{told} (..., n_layers) that broadcast, given (n_given, n_layers)")
+    return shape
 
 
 def _defined(truth: Array, scores: Array) -> Array:
     """Return which pairs of rankings can be compared, in the broadcast shape without layers."""
-    try:
-        shape = np.broadcast_shapes(truth.shape, scores.shape)
-    except ValueError:
-        shape = ()
-    if not shape or truth.shape[-1:] != scores.shape[-1:]:
-        raise ValueError(f"truth {truth.shape} and scores {scores.shape}; expected shapes (..., n_layers) that broadcast")
-    return np.asarray(_varies(truth) & _varies(scores) & (shape[-1] > 1))
+    return np.asarray(_varies(truth) & _varies(scores))
 
 
 def _varies(values: Array) -> Array:
@@ -54,6 +124,13 @@ def _where(defined: Array, values: Array) -> Any:
 def _dot(a: Array, b: Array) -> Array:
     """Return sums of products in numpy's own order: a matrix library's depends on the processor."""
     return np.asarray(np.sum(a * b, axis=-1), dtype=np.float64)
+
+
+def _scaled(*arrays: Array) -> list[Array]:
+    """Return arrays times a power of two, common to them at each place: no sum overflows or vanishes, no bit changes."""
+    largest = [np.max(np.abs(values), axis=-1, keepdims=True) for values in arrays]
+    exponent = np.frexp(reduce(np.maximum, largest))[1]
+    return [np.ldexp(values, -exponent) for values in arrays]
 
 
 def _exact_dot(a: Array, b: Array) -> Array:
@@ -73,7 +150,7 @@ def _centred_ranks(values: Array) -> Array:
     return np.asarray(stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2)
 
 
-@_of_arrays
+@_of_arrays()
 def spearman(*, truth: Array, scores: Array) -> Any:
     """Return Spearman's rank correlation, ties at their mean rank; nan where one side is constant.
 
@@ -88,7 +165,7 @@ def spearman(*, truth: Array, scores: Array) -> Any:
     return _where(_defined(truth, scores), _cosine(_centred_ranks(truth), _centred_ranks(scores), _exact_dot))
 
 
-@_of_arrays
+@_of_arrays()
 def kendall_tau_b(*, truth: Array, scores: Array) -> Any:
     """Return Kendall's tau-b, corrected for ties; nan where one side is constant.
 
@@ -117,7 +194,7 @@ def _signs_of_pairs(values: Array) -> Array:
     return np.asarray(np.sign(ranks[..., first] - ranks[..., second]))
 
 
-@_of_arrays
+@_of_arrays()
 def top_k_overlap(*, truth: Array, scores: Array, k: int) -> Any:
     """Return the expected share of the k most sensitive layers that are among the k highest scores.
 
@@ -130,21 +207,23 @@ def top_k_overlap(*, truth: Array, scores: Array, k: int) -> Any:
     >>> top_k_overlap(truth=np.array([3.0, 1.0, 2.0]), scores=np.array([1.0, 1.0, 1.0]), k=1)
     0.3333333333333333
     """
-    everywhere = np.ones_like(_defined(truth, scores))
-    if not 1 <= k <= truth.shape[-1]:
+    if k > truth.shape[-1]:
         raise ValueError(f"k = {k}; expected 1 to {truth.shape[-1]}")
-    return _where(everywhere, _dot(_top_probability(truth, k), _top_probability(scores, k)) / k)
+    return _overlap(truth, scores, k)
+
+
+def _overlap(truth: Array, scores: Array, k: int) -> Array:
+    return _dot(_top_probability(truth, k), _top_probability(scores, k)) / k
 
 
 def _top_probability(values: Array, k: int) -> Array:
     """Return each entry's probability to be among the k largest, ties broken at random."""
     threshold = np.sort(values, axis=-1)[..., -k, None]
     above, level = values > threshold, values == threshold
-    tied = np.maximum(level.sum(-1, keepdims=True), 1)  # of nan none is
-    return np.asarray(above + level * ((k - above.sum(-1, keepdims=True)) / tied))
+    return np.asarray(above + level * ((k - above.sum(-1, keepdims=True)) / level.sum(-1, keepdims=True)))
 
 
-@_of_arrays
+@_of_arrays()
 def chance_corrected_overlap(*, truth: Array, scores: Array, k: int) -> Any:
     """Return ``(overlap - k/n) / (1 - k/n)``: 1 for the best choice, 0 for a random one; nan where one side is constant.
 
@@ -156,10 +235,10 @@ def chance_corrected_overlap(*, truth: Array, scores: Array, k: int) -> Any:
     defined, share = _defined(truth, scores), k / truth.shape[-1]
     if share > 0.5:
         return _where(np.zeros_like(defined), np.asarray(np.nan))
-    return _where(defined, (top_k_overlap(truth=truth, scores=scores, k=k) - share) / (1.0 - share))
+    return _where(defined, (_overlap(truth, scores, k) - share) / (1.0 - share))
 
 
-@_of_arrays
+@_of_arrays("truth")
 def ndcg_gain(*, truth: Array, scores: Array) -> Any:
     """Return the normalised discounted cumulative gain minus that of a random order: 0 is chance.
 
@@ -176,7 +255,7 @@ def ndcg_gain(*, truth: Array, scores: Array) -> Any:
     """
     from scipy import stats  # half a second, which only ranking needs
 
-    gains = np.maximum(truth, 0.0)
+    (gains,) = _scaled(np.maximum(truth, 0.0))
     defined = _defined(truth, scores) & np.any(gains > 0, axis=-1)
     discounts = np.array(_discounts(truth.shape[-1]))
     best = _dot(np.sort(gains, axis=-1)[..., ::-1], discounts)
@@ -193,7 +272,7 @@ def _discounts(n: int) -> tuple[float, ...]:
     return tuple(float(Decimal(2).ln() / Decimal(1 + place).ln()) for place in range(1, n + 1))
 
 
-@_of_arrays
+@_of_arrays("half_a", "half_b", "errors")
 def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array, k: int) -> Any:
     """Return what protecting the k highest scored layers saves: 1 for the best choice, 0 for a random one.
 
@@ -212,8 +291,9 @@ def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array
     Raises:
         ValueError: shapes that do not broadcast.
     """
+    half_a, half_b, errors = _scaled(half_a, half_b, errors)
     mean, share = (half_a + half_b) / 2.0, k / scores.shape[-1]
-    defined = _defined(mean, scores) & np.all(np.isfinite(mean), axis=-1)
+    defined = _defined(mean, scores)
     if share > 0.5:
         return _where(np.zeros_like(defined), np.asarray(np.nan))
     top_a, top_b = _top_probability(half_a, k), _top_probability(half_b, k)
@@ -225,7 +305,7 @@ def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array
     return _where(defined & (best > least) & (best >= 2.0 * error * (1.0 - ROUNDING)), gain)
 
 
-@_of_arrays
+@_of_arrays()
 def partial_spearman(*, truth: Array, scores: Array, given: Array) -> Any:
     """Return Spearman's correlation of what ``given`` does not explain: Pearson's of the ranks' linear residuals.
 

@@ -91,3 +91,12 @@ def test_limits_are_zero_where_no_scores_have_a_value():
     for metric in METRICS:
         assert metric.limits(constant) == (0.0, 0.0), metric.name
         assert (metric.limits(explained) == (0.0, 0.0)) == (metric.name == "partial_spearman"), metric.name
+
+
+def test_an_unknown_value_leaves_every_metric_undefined_and_its_limits_zero():
+    values, scores = np.arange(12.0), np.arange(12.0)
+    unknown = np.where(values == 7, np.nan, values)
+    for metric in METRICS:
+        assert isnan(metric(cell(values), np.where(scores == 3, np.nan, scores))), metric.name
+        assert isnan(metric(cell(unknown), scores)), metric.name
+        assert metric.limits(cell(unknown)) == (0.0, 0.0), metric.name

@@ -18,6 +18,7 @@ SIGNLESS, INFINITE, NAN = 0x7FFFFFFF, 0x7F800000, 0x7FC00000
     source=SOURCE,
     neutral=0.0,
     domain=(0.0, 1.0),
+    faulty=True,
 )
 def float32_bit_flip(weight: Array, level: float, rng: Stream) -> Array:
     """Invert each of the 32 bits of each weight with probability ``level``; infinite weights and NaN may result."""
@@ -32,6 +33,7 @@ def float32_bit_flip(weight: Array, level: float, rng: Stream) -> Array:
     source=SOURCE,
     neutral=0.0,
     domain=(0.0, 1.0),
+    faulty=True,
 )
 def float32_bit_flip_exponent(weight: Array, level: float, rng: Stream) -> Array:
     """Invert each of the 8 exponent bits of each weight with probability ``level``; infinite weights and NaN may result."""

@@ -8,6 +8,7 @@ from safer_bench.perturbations.perturbation import perturbation
 from safer_bench.stream import Array, Stream, norm
 
 SOURCE = "Sun et al. 2021, arXiv 2006.05620, equations 5 to 7"
+MEASURABLE = (1e-140, 1e140)  # norms whose squares are exact numbers
 CORRUPTED_SHARE = 0.01  # of the entries, where only k of them move
 
 
@@ -28,6 +29,9 @@ def n_corrupted(n: int) -> int:
 def gradient_corruption_l2(weight: Array, level: float, rng: Stream, *, gradient: Array) -> Array:  # noqa: ARG001
     """Move by ``level`` x norm2(W) along the gradient, which maximises the first-order loss; no gradient, no change."""
     size = norm(gradient, 2)
+    if not MEASURABLE[0] < size < MEASURABLE[1] and gradient.any():  # its squares vanish or overflow
+        gradient = gradient / norm(gradient, math.inf)
+        size = norm(gradient, 2)
     return weight + level * norm(weight, 2) * gradient / size if size else weight.copy()
 
 

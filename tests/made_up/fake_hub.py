@@ -4,6 +4,7 @@ It stores what real clients send over real HTTP. It knows neither Xet nor the re
 """
 
 import base64
+import copy
 import json
 import re
 import socket
@@ -23,6 +24,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer waits 40 ms between its headers and its body
     hub: FakeHub
     half = False
 
@@ -55,29 +57,35 @@ class Handler(BaseHTTPRequestHandler):
         if fault == "slow":
             time.sleep(0.5)
         self.half = fault == "half"
+        before = (copy.deepcopy(self.hub.repos), dict(self.hub.objects)) if fault == "lie" else ({}, {})
+        status, headers, data = self.carried_out(method, path, query, body, fault)
+        if fault == "lie":
+            self.hub.repos, self.hub.objects = before
+        if fault == "lost":
+            return self.hang_up()
+        if callable(fault):
+            status, headers, data = fault(self, status, headers, data)
+        return self.send(method, status, headers, data)
+
+    def carried_out(self, method: str, path: str, query: Any, body: bytes, fault: Any) -> tuple[int, dict[str, str], bytes]:
         try:
             if isinstance(fault, int):  # an unkind server that repeats the credentials it was given
                 raise Refused(fault, f"fault {fault} for {self.headers.get('Authorization')}", None)
             for verb, pattern, act in ROUTES:
                 match = re.fullmatch(pattern, path)
                 if verb == method.replace("HEAD", "GET") and match:
-                    status, headers, data = act(self, body, query, *(part and unquote(part) for part in match.groups()))
-                    break
-            else:
-                raise Refused(404, f"no route {method} {path}", None)
+                    return act(self, body, query, *(part and unquote(part) for part in match.groups()))
+            raise Refused(404, f"no route {method} {path}", None)
         except Refused as refusal:
             status, message, code = refusal.args
-            headers = {"X-Error-Code": code} if code else {}
-            data = json.dumps({"error": message}).encode()
-        if fault == "lost":
-            return self.hang_up()
-        return self.send(method, status, headers, data)
+            return status, {"X-Error-Code": code} if code else {}, json.dumps({"error": message}).encode()
 
     def send(self, method: str, status: int, headers: dict[str, str], data: bytes) -> None:
         self.send_response(status)
         for name, value in {"Content-Type": "application/json", **headers}.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if method != "HEAD":
             self.wfile.write(data[: len(data) // 2] if self.half else data)
@@ -202,6 +210,8 @@ class Handler(BaseHTTPRequestHandler):
             if operation["key"] == "file":
                 files[path] = base64.b64decode(operation["value"]["content"])
             elif operation["key"] == "lfsFile":
+                if operation["value"]["oid"] not in self.hub.objects:
+                    raise Refused(400, f"the content of {path} was never uploaded", None)
                 files[path] = self.hub.objects[operation["value"]["oid"]]
             else:
                 del files[path]

@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha1, sha256
 from typing import Any
@@ -11,18 +12,22 @@ TOKEN = "hf_dummyTokenOfTheTests"
 LARGE = (".parquet", ".safetensors")
 
 
+What = int | str | Callable[[Any, int, dict[str, str], bytes], tuple[int, dict[str, str], bytes]]
+
+
 @dataclass
 class Fault:
     """What goes wrong with the next ``times`` requests that match.
 
     ``what`` is a status code; "cut" (the connection ends without an answer); "half" (it ends within the answer's body);
-    "lost" (the request is carried out, its answer never arrives); "slow" (the answer takes half a second); or "silent" (it
-    never comes, and the connection stays open).
+    "lost" (the request is carried out, its answer never arrives); "slow" (the answer takes half a second); "silent" (it
+    never comes, and the connection stays open); "lie" (the answer says that all was done, and nothing was); or a function
+    that makes another answer of (handler, status, headers, data).
     """
 
     method: str
     path: str
-    what: int | str
+    what: What
     times: int = 1
 
 
@@ -73,10 +78,10 @@ class FakeHub:
         repo.branches["main"] = repo.add({".gitattributes": b"*.parquet filter=lfs\n", **(files or {})}, "initial commit")
         return repo
 
-    def fail(self, method: str, path: str, what: int | str, times: int = 1) -> None:
+    def fail(self, method: str, path: str, what: What, times: int = 1) -> None:
         self.faults.append(Fault(method, path, what, times))
 
-    def fault_of(self, method: str, path: str) -> int | str | None:
+    def fault_of(self, method: str, path: str) -> What | None:
         for fault in self.faults:
             if fault.times and fault.method == method and re.search(fault.path, path):
                 fault.times -= 1

@@ -123,20 +123,23 @@ def test_an_unknown_name_gets_near_misses():
     )
 
 
-def test_levels_that_are_no_numbers_are_refused():
-    with pytest.raises(BadInput, match=r"perturbation 'quantize:four': could not convert string to float: 'four'"):
-        parse_perturbation("quantize:four")
-
-
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gaussian_noise:-1,1", "perturbation 'gaussian_noise': level -1; expected a positive number from 0 on"),
-        ("gaussian_noise:0", "perturbation 'gaussian_noise': level 0; expected a positive number from 0 on"),
-        ("gaussian_noise:nan", "perturbation 'gaussian_noise': level nan; expected a positive number from 0 on"),
+        (
+            "gaussian_noise:-1,1",
+            "perturbation 'gaussian_noise': level -1; expected a number above 0, such as gaussian_noise:0.64,1.1",
+        ),
+        (
+            "gaussian_noise:0",
+            "perturbation 'gaussian_noise': level 0; expected a number above 0, such as gaussian_noise:0.64,1.1",
+        ),
         ("gaussian_noise:2,2", "perturbation 'gaussian_noise': a level is given twice: 2, 2"),
-        ("magnitude_prune:1.5", "perturbation 'magnitude_prune': level 1.5; expected a number from 0 to 1"),
-        ("quantize:1", "perturbation 'quantize': level 1; expected a whole number from 2 to 16"),
+        (
+            "magnitude_prune:1.5",
+            "perturbation 'magnitude_prune': level 1.5; expected a number from 0 to 1, such as magnitude_prune:0.65,0.8",
+        ),
+        ("quantize:1", "perturbation 'quantize': level 1; expected a whole number from 2 to 16, such as quantize:6,5"),
     ],
 )
 def test_levels_outside_the_domain_are_refused(spec, message):

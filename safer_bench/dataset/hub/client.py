@@ -4,9 +4,10 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
+from safer_bench.dataset.hub.watch import watched
 from safer_bench.errors import BadInput, HubError, HubUnreachable, SaferBenchError, text_of
 
 if TYPE_CHECKING:
@@ -14,13 +15,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 WAITS = (1.0, 4.0, 10.0)  # seconds before each repetition of what failed on the way
-SILENCE = 30.0  # seconds without a byte, after which the Hub is taken for unreachable
 
 
 def open_api() -> "HfApi":
-    """Return what makes the requests; it takes address and token from huggingface_hub's own settings."""
-    from huggingface_hub import HfApi
+    """Return what makes the requests; it takes address and token from huggingface_hub's own settings.
 
+    Raises:
+        BadInput: the token holds characters that no request can carry.
+    """
+    from huggingface_hub import HfApi, get_token
+
+    if not re.fullmatch(r"[\x21-\x7e]*", get_token() or ""):
+        raise BadInput("the token of HF_TOKEN or of `hf auth login` holds spaces or other odd characters; set it anew")
     return HfApi(library_name="safer-bench")
 
 
@@ -39,40 +45,15 @@ def persist(doing: str, action: Callable[[], T]) -> T:
 
 @contextmanager
 def told(doing: str, mend: str = "try again later") -> Iterator[None]:
-    """Turn what huggingface_hub raises within the block into one message, without a token or the chain behind it."""
-    try:
-        with _impatient():
-            yield
-    except SaferBenchError:
-        raise
-    except Exception as error:
-        message = _explain(error, doing, mend)
-        if message is None:
-            raise
-        raise message from None
+    """Turn whatever huggingface_hub raises within the block into one message, without a token or the chain behind it.
 
-
-@contextmanager
-def _impatient() -> Iterator[None]:
-    """Limit how long the Hub may be silent, for every request within the block.
-
-    The client that huggingface_hub shares has no limit, and some of its calls ask for none: such a Hub would hang us.
+    What it makes of an answer that it does not expect is any exception: a KeyError, an AssertionError, one of its parsers.
     """
-    from huggingface_hub import get_session
-
-    client = get_session()
-    before = client.event_hooks
-    client.event_hooks = before | {"request": [*before["request"], _limit]}
     try:
-        yield
-    finally:
-        client.event_hooks = before
-
-
-def _limit(request: Any) -> None:
-    """Set the limits that a request lacks: to connect, to read, to write, to get a connection."""
-    limits = request.extensions.get("timeout", {})
-    request.extensions["timeout"] = {name: SILENCE if limit is None else limit for name, limit in limits.items()}
+        with watched():
+            yield
+    except Exception as error:
+        raise _explain(error, doing, mend) from None
 
 
 ADVICE = {
@@ -84,35 +65,51 @@ ADVICE = {
 }
 
 
-def _explain(error: BaseException, doing: str, mend: str) -> SaferBenchError | None:
+def _explain(error: BaseException, doing: str, mend: str) -> SaferBenchError:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     chain = [error]
     while chain[-1].__cause__ or chain[-1].__context__:
         chain.append(chain[-1].__cause__ or chain[-1].__context__)  # type: ignore[arg-type]
+    for cause in chain:
+        if isinstance(cause, SaferBenchError):
+            return cause
     if isinstance(error, HFValidationError):
         return BadInput(f"no name of a repository ({text_of(error)}); expected ORG/NAME")
     status = next((cause.response.status_code for cause in chain if isinstance(cause, HfHubHTTPError)), None)
     if status in ADVICE:
         return HubError(f"the Hub refused to {doing} ({status}): {ADVICE[status]}")
-    if status is not None and status < 500 and status != 429:
-        return HubError(f"the Hub refused to {doing} ({status}): {_brief(error)}")
+    if status is not None and 400 <= status < 500 and status not in (408, 429):
+        return HubError(f"the Hub refused to {doing} ({status}): {_brief(error)}; mend what it names, and {mend}")
     transport = HfHubHTTPError.__mro__[1]  # HTTPError of the client that this huggingface_hub uses
     lost = (transport, ConnectionError, TimeoutError, LocalEntryNotFoundError)
-    if status is None and not any(isinstance(cause, lost) for cause in chain):
-        return None
-    what = f"it answers {status}" if status else _brief(chain[-1])
-    return HubUnreachable(f"the Hub at {_host()} cannot be reached to {doing} ({what}); {mend}")
+    if status is not None or any(isinstance(cause, lost) for cause in chain):
+        what = f"it answers {status}" if status else _brief(chain[-1])
+        return HubUnreachable(f"the Hub at {_host()} cannot be reached to {doing} ({what}); {mend}")
+    full = next((cause for cause in chain if isinstance(cause, OSError) and cause.errno is not None), None)
+    if full is not None:
+        where = f": {full.filename}" if full.filename else ""
+        return BadInput(
+            f"cannot {doing}: {text_of(full)}{where}; mend that (HF_HOME names the cache), and repeat the command"
+        )
+    return HubError(f"the Hub at {_host()} gave no answer that can be read, to {doing} ({_brief(error)}); {mend}")
 
 
 def _brief(error: BaseException) -> str:
-    """Return the first line of a message, with anything like a token blotted out."""
+    """Return the beginning of a message on one line, with anything like a token blotted out."""
     from huggingface_hub import get_token
 
     text = text_of(error, typed=True)
-    token = get_token()
-    return re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_...", text.replace(token, "hf_...") if token else text)[:300]
+    for secret in filter(None, (get_token(), repr(get_token() or "")[1:-1])):
+        text = text.replace(secret, "hf_...")
+    text = re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_...", re.sub(r"Bearer [^\s'\"]+", "Bearer hf_...", text))
+    return "".join(character if character.isprintable() else "?" for character in text)[:300]
 
 
 def _host() -> str:
-    return urlsplit(open_api().endpoint).hostname or "an unknown address"
+    from huggingface_hub import constants
+
+    try:
+        return urlsplit(constants.ENDPOINT).hostname or "an unknown address"
+    except ValueError:
+        return "an unknown address"

@@ -4,14 +4,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safer_bench.dataset.hub.client import open_api, persist, told
-from safer_bench.dataset.pinned import NOT_OF_THE_TREE
-from safer_bench.dataset.release import Release
+from safer_bench.dataset.hub.listing import as_commit, commit_at, files_at
+from safer_bench.dataset.release import Release, git_blob
 from safer_bench.errors import BadInput, HubError
+from safer_bench.tables import files
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -62,21 +62,23 @@ def _check_names(repo_id: str, tag: str | None) -> None:
 
 
 def _changes_of(api: "HfApi", release: Release, repo_id: str, tag: str | None, *, into_existing: bool) -> Changes:
+    from huggingface_hub import get_token
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        head = str(api.repo_info(repo_id, repo_type=release.repo_type, revision="main").sha)
-        refs = api.list_repo_refs(repo_id, repo_type=release.repo_type)
-    except RepositoryNotFoundError:
+        head = commit_at(api, repo_id, release.repo_type, "main")
+        tagged = _tagged(api, release, repo_id, tag)
+    except RepositoryNotFoundError as error:
+        if error.response.status_code != 404 and get_token():
+            raise  # the token is not known or may not see it; without a token the Hub answers 401 for what is not there
         return Changes(None, release.names)
     ours = release.digests()
-    tagged = next((ref.target_commit for ref in refs.tags if ref.name == tag), None)
-    if tagged and _differences(ours, _listing(api, repo_id, release.repo_type, tagged)) != ((), (), ()):
+    if tagged and _differences(ours, files_at(api, repo_id, release.repo_type, tagged)) != ((), (), ()):
         raise HubError(
             f"{repo_id}: tag {tag} is there and names other files than {release.folder}; a tag never moves: publish it as "
             "another"
         )
-    theirs = _listing(api, repo_id, release.repo_type, head)
+    theirs = files_at(api, repo_id, release.repo_type, head)
     if theirs and not into_existing and not _is_ours(api, release, repo_id, head, theirs):
         raise HubError(
             f"{repo_id}: holds {min(theirs)}, which `publish` did not put there; name another repository, or replace what "
@@ -85,16 +87,10 @@ def _changes_of(api: "HfApi", release: Release, repo_id: str, tag: str | None, *
     return Changes(head, *_differences(ours, theirs), tagged)
 
 
-def _listing(api: "HfApi", repo_id: str, repo_type: str, revision: str) -> dict[str, str]:
-    """Return of each file of the tree at a revision what the Hub names its content by."""
-    from huggingface_hub.hf_api import RepoFile
-
-    entries = api.list_repo_tree(repo_id, repo_type=repo_type, revision=revision, recursive=True)
-    return {
-        item.path: item.lfs.sha256 if item.lfs else item.blob_id
-        for item in entries
-        if isinstance(item, RepoFile) and not any(fnmatch(item.path, pattern) for pattern in NOT_OF_THE_TREE)
-    }
+def _tagged(api: "HfApi", release: Release, repo_id: str, tag: str | None) -> str | None:
+    """Return the commit that a tag names; None where there is no such tag."""
+    tags = api.list_repo_refs(repo_id, repo_type=release.repo_type).tags
+    return next((as_commit(ref.target_commit, f"{repo_id} at {tag}") for ref in tags if ref.name == tag), None)
 
 
 def _differences(ours: Mapping[str, set[str]], theirs: Mapping[str, str]) -> tuple[Names, Names, Names]:
@@ -108,13 +104,22 @@ def _is_ours(api: "HfApi", release: Release, repo_id: str, head: str, theirs: Ma
     """Tell whether a repository holds what `publish` put there: its marker, and no file that the marker does not know."""
     if release.marker not in theirs:
         return False
-    path = api.hf_hub_download(repo_id, release.marker, repo_type=release.repo_type, revision=head)
     try:
-        marker = json.loads(Path(path).read_text())
+        marker = json.loads(_marker(api, release, repo_id, head, theirs[release.marker]))
         known = set(marker["files"]) if release.repo_type == "dataset" else {f"{name}.safetensors" for name in marker}
     except (ValueError, TypeError, KeyError):
         return False
     return set(theirs) <= known | {release.marker} | ({"README.md", "parts.json"} if release.repo_type == "model" else set())
+
+
+def _marker(api: "HfApi", release: Release, repo_id: str, head: str, digest: str) -> bytes:
+    """Return the marker of a repository, fetched again where the cache holds another file in its place."""
+    for force in (False, True):
+        path = api.hf_hub_download(repo_id, release.marker, repo_type=release.repo_type, revision=head, force_download=force)
+        data = Path(path).read_bytes()
+        if digest in {git_blob(data), files.sha256_of(data)}:
+            return data
+    raise HubError(f"{repo_id}: the Hub gives another {release.marker} than it lists; try again later")
 
 
 def publish(
@@ -157,6 +162,8 @@ def publish(
             raise HubError(f"{repo_id}: after the commit {odd} is not as in {release.folder}; nothing was tagged")
         if tag:
             api.create_tag(repo_id, tag=tag, revision=changes.head, repo_type=release.repo_type)
+            if _tagged(api, release, repo_id, tag) != changes.head:
+                raise HubError(f"{repo_id}: holds the files, but the Hub does not show tag {tag}; repeat the command")
         return str(changes.head)
 
     return persist(f"publish to {repo_id}", once)

@@ -6,7 +6,7 @@ import time
 import pytest
 from huggingface_hub import constants, get_session
 
-from safer_bench.dataset.hub import client
+from safer_bench.dataset.hub import watch
 from safer_bench.dataset.hub.publishing import publish
 from safer_bench.dataset.hub.pulling import pull
 from safer_bench.dataset.release import read_release
@@ -97,7 +97,7 @@ def test_a_download_that_fails_on_the_way_is_tried_again(published, copy, what):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(client, "SILENCE", 1.0)
+    monkeypatch.setattr(watch, "SILENCE", 1.0)
     for name in ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"):
         monkeypatch.setattr(constants, name, 1.0)
 

@@ -1,5 +1,7 @@
 """Pulling over real HTTP: the truth that was asked for, checked, or a clear message; never a stale or foreign one."""
 
+import errno
+import json
 import os
 import shutil
 import subprocess
@@ -77,7 +79,7 @@ def test_a_hub_that_fails_between_two_requests_does_not_bring_the_cache_back(pub
     """huggingface_hub falls back on an older snapshot without a word when its own look at the branch fails."""
     old = pull(REPO_ID, "main").path
     publish(read_release(other_card(copy)), REPO_ID)
-    monkeypatch.setattr("huggingface_hub.HfApi.snapshot_download", lambda *_, **__: str(old))
+    monkeypatch.setattr("huggingface_hub.HfApi.hf_hub_download", lambda _, __, name, **___: str(old / name))
     with pytest.raises(HubUnreachable) as error:
         pull(REPO_ID, "main")
     assert str(error.value) == f"{REPO_ID}: main changed while it was fetched; pull again"
@@ -195,3 +197,42 @@ def test_the_revision_that_load_dataset_ignores_is_not_ignored_here(published, c
     with pytest.raises(MissingData, match="Fetch it: safer-bench pull"):
         load_truth()
     assert pinned.pulled_folder() is None
+
+
+def test_a_manifest_that_lacks_a_table_is_no_truth(published, copy):
+    """Every file is as the manifest says: what it does not say of `outcomes` would never be missed."""
+    repo = published.repo(REPO_ID)
+    files = repo.commits[repo.branches["main"]]
+    manifest = json.loads(files["manifest.json"])
+    del manifest["contents"]["outcomes"]
+    manifest["files"] = {name: digest for name, digest in manifest["files"].items() if not name.startswith("outcomes/")}
+    kept = {name: data for name, data in files.items() if not name.startswith("outcomes/")}
+    repo.tags["less"] = repo.add(kept | {"manifest.json": json.dumps(manifest).encode()}, "less")
+    with pytest.raises(BadInput) as error:
+        pull(REPO_ID, "less")
+    assert str(error.value) == (
+        f"{REPO_ID} at less: not what its manifest says: outcomes: no such table, which every truth has; pull another revision"
+    )
+
+
+def test_a_revision_is_known_to_the_cache_only_after_its_files_were_checked(published, copy, monkeypatch, tmp_path):
+    """Of a truth that was refused, the loader would find the folder and tell of the first wrong file alone."""
+    repo = published.repo(REPO_ID)
+    files = repo.commits[repo.tags[REVISION]]
+    repo.tags[REVISION] = repo.add(files | {"README.md": b"another card"}, "not as the manifest says")
+    with pytest.raises(BadInput, match=r"README.md: differs from the manifest"):
+        pull()
+    assert pinned.pulled_folder() is None
+
+
+def test_a_full_disk_is_told_as_one(published, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device", "/cache/blobs/x")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.hf_hub_download", full)
+    with pytest.raises(BadInput) as error:
+        pull()
+    assert str(error.value) == (
+        f"cannot pull {REPO_ID}: No space left on device: /cache/blobs/x; mend that (HF_HOME names the cache), and repeat "
+        "the command"
+    )

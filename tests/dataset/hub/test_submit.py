@@ -10,6 +10,7 @@ from safer_bench.dataset.hub.submitting import submit
 from safer_bench.dataset.release import read_release
 from safer_bench.dataset.submissions.submission import read_submission
 from safer_bench.dataset.tree import load_tree
+from safer_bench.errors import HubError
 from tests.conftest import COMMITTED, ROOT
 from tests.made_up.trees import content
 
@@ -41,6 +42,19 @@ def test_only_the_files_of_a_submission_are_offered_and_older_ones_are_replaced(
         "submissions/other/scores.csv",
         *sorted(f"submissions/snip/{name}" for name in content(SNIP)),
     ]
+
+
+def test_helpers_that_are_no_longer_there_are_removed_and_names_of_another_case_are_taken(hub, repo_files):
+    hub.make("me/truth", files={"submissions/snip/old_helper.py": b"old"})
+    submit(SNIP, "me/truth", load_tree(COMMITTED))
+    assert "submissions/snip/old_helper.py" not in repo_files(hub, revision="refs/pr/1")
+    repo = hub.make("me/other", files={"submissions/SNIP/scores.csv": b"theirs"})
+    with pytest.raises(HubError) as error:
+        submit(SNIP, "me/other", load_tree(COMMITTED))
+    assert str(error.value) == (
+        "me/other: holds submissions/SNIP/scores.csv; give the submission a name that differs by more than case"
+    )
+    assert repo.pulls == {}
 
 
 def test_a_bad_submission_is_refused_before_any_request(hub, cli, tmp_path):
