@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import Truth, perturbation_specs, refusal
+from safer_bench.cli.options import Truth, perturbation_specs, told_refused
 from safer_bench.errors import BadInput, needs_torch
 
 if TYPE_CHECKING:
@@ -26,25 +26,31 @@ def check(
 
     Example: safer-bench check submissions/snip
     """
-    from safer_bench.dataset.submissions.gather import submission_folders
-    from safer_bench.dataset.submissions.submission import read_submission
+    from safer_bench.dataset.submissions.gather import read_all, submission_folders
     from safer_bench.dataset.tree import load_tree
+    from safer_bench.evaluation.copied import copied_from_the_truth
     from safer_bench.registry import look_up
 
     tree = load_tree(truth)
     for name in network or ():
         look_up(dict.fromkeys(tree["networks"]["network"].to_pylist()), name, "network")
-    for path in submission_folders(folder) or [folder]:
-        with refusal():
-            submission = read_submission(path, tree)
+    submissions, refused = read_all(tree, submission_folders(folder) or [folder])
+    told_refused(refused)
+    for path, submission in submissions.items():
         n_networks = len(set(submission.scores["network"].to_pylist()))
         absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
         names = ", ".join(item.name for item in submission.card.criteria)
         typer.echo(f"{path}: {names}: {submission.scores.num_rows} scores of {n_networks} networks in order")
         if absent:
             typer.echo(f"{absent} networks of the truth are not scored: shown on their boards, but not ranked")
+        for note in copied_from_the_truth(submission.scores, tree):
+            typer.echo(note)
+        if submission.card.name != path.resolve().name:
+            typer.echo(f"Its card calls it {submission.card.name!r}: among others, that has to be its folder's name")
         if recompute:
             _recompute(path, submission, tree, network)
+    if refused:
+        raise typer.Exit(1)
 
 
 def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[str] | None) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -54,6 +54,18 @@ def complete(rows: Iterable[Mapping[str, Any]], facts: TruthFacts) -> pa.Table:
     return schema.build("scores", filled)
 
 
+def complete_table(table: pa.Table, facts: TruthFacts, name: str = "scores") -> pa.Table:
+    """Return a checked table with dataset and split of each network filled in, as table ``scores`` or another one."""
+    known, schema_of = list(facts.layers), schema.TABLES[name]
+    number = pc.index_in(table["network"], pa.array(known, pa.string()))
+    filled = {
+        "dataset": pa.array([facts.datasets[network] for network in known], pa.string()).take(number),
+        "split": pa.array([facts.splits[network] for network in known], pa.string()).take(number),
+    }
+    columns = [filled[field.name] if field.name in filled else table[field.name] for field in schema_of]
+    return schema.in_order(pa.table(columns, schema=schema_of))
+
+
 def alike(score: float, again: float, largest: float) -> bool:
     """Tell whether a score of a network, whose largest magnitude is given, came out again but for the last digits."""
     return abs(score - again) <= TOLERANCE * abs(score) + FLOOR * largest
@@ -91,7 +103,8 @@ def check_table(table: pa.Table, facts: TruthFacts, where: str) -> None:
         BadInput: see ``check``.
     """
     if not _is_in_order(table, facts):
-        check(table.to_pylist(), facts, where)
+        batches = table.to_batches(max_chunksize=10_000)  # rows take ten times the room
+        check((row for batch in batches for row in batch.to_pylist()), facts, where)
 
 
 def _is_in_order(table: pa.Table, facts: TruthFacts) -> bool:
@@ -132,7 +145,7 @@ def _levels_scored(cells: Iterable[tuple[str, str, str, float | None]]) -> dict[
     return scored
 
 
-def check(rows: Sequence[Mapping[str, Any]], facts: TruthFacts, where: str) -> None:
+def check(rows: Iterable[Mapping[str, Any]], facts: TruthFacts, where: str) -> None:
     """Refuse scores that are not finite or do not name every layer of their networks exactly once.
 
     Args:
