@@ -11,11 +11,13 @@ from safer_bench.tables.facts import read_facts
 
 Array = np.ndarray
 MIN_VALUES = 8  # true areas that differ: fewer come into their order by chance
+MANY_LAYERS = 12  # of 85 criteria, 28 have the order of one to four networks of ten layers, none that of any with more
 
 
 def copied_from_the_truth(scores: pa.Table, truth: Mapping[str, pa.Table]) -> list[str]:
     """Return a sentence for each criterion that orders layers as the truth does, wherever the truth differs.
 
+    It says so of half of the networks or more, or of one that has so many layers that no criterion finds their order.
     Blind scores are held against the areas under each perturbation and against their mean, aware ones against the areas
     under all that they name.
 
@@ -25,14 +27,14 @@ def copied_from_the_truth(scores: pa.Table, truth: Mapping[str, pa.Table]) -> li
     """
     facts = read_facts(truth)
     arrays = ScoreArrays(scores, facts)
-    alike: dict[Entry, list[bool]] = {}
+    alike: dict[Entry, list[int]] = {}  # of each network the layers that stand in the truth's order: all, or 0
     for network in network_truths(truth, facts):
         for entry, same in _of_network(network, arrays):
-            alike.setdefault(entry, []).append(same)
+            alike.setdefault(entry, []).append(len(network.layers) if same else 0)
     return [
-        f"{name}: these scores order the layers as the truth itself does on {sum(same)} of {len(same)} networks"
+        f"{name}: these scores order the layers as the truth itself does on {np.count_nonzero(same)} of {len(same)} networks"
         for (name, _), same in sorted(alike.items())
-        if any(same)
+        if 2 * np.count_nonzero(same) >= len(same) or max(same) >= MANY_LAYERS
     ]
 
 

@@ -13,6 +13,7 @@ from safer_bench.errors import BadInput
 from safer_bench.registry import TRACKS, suggestion
 from safer_bench.tables import schema
 from safer_bench.tables.facts import TruthFacts
+from safer_bench.tables.text import odd_character
 
 Key = tuple[Any, ...]  # (network, layer[, perturbation[, level]])
 PLACE = ("criterion", "track", "network", "layer", "perturbation", "level")
@@ -27,8 +28,11 @@ def from_mapping(name: str, scores: Mapping[Key, float], facts: TruthFacts) -> p
     The track follows from the length of the keys; the facts are those of the truth.
 
     Raises:
-        BadInput: keys of mixed or wrong length, or rows that ``check`` refuses.
+        BadInput: a name that is no text, keys of mixed or wrong length, or rows that ``check`` refuses.
     """
+    odd = odd_character(name.replace("\n", "\t"))
+    if odd:
+        raise BadInput(f"scores {name!r}: the name holds the control character {odd}; expected text")
     lengths = {len(key) for key in scores}
     if len(lengths) != 1 or not lengths <= {2, 3, 4}:
         raise BadInput(f"scores {name!r}: keys of lengths {sorted(lengths)}; expected (network, layer), with a "

@@ -53,6 +53,12 @@ def test_aware_scores_are_held_against_all_that_they_name():
     assert told(truth, both | other) == []
 
 
+def test_a_good_criterion_that_hits_one_small_network_of_many_is_not_named():
+    truth = made_up_truth(2, n_layers=11)
+    hit = {key: value for key, value in areas(truth, "noise").items() if key[0] == "test0a"}
+    assert told(truth, made_up_scores(truth, 0.3, 0) | hit) == []
+
+
 def test_a_few_layers_come_into_their_order_by_chance():
     truth = made_up_truth(2, n_layers=7)
     assert told(truth, areas(truth, "noise")) == []

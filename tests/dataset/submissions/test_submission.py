@@ -278,7 +278,8 @@ def test_a_criterion_with_other_scores_than_the_trees_own_is_refused(write, smal
 
 
 def test_two_submissions_with_different_scores_of_one_criterion_are_refused(write, small_tree, tmp_path):
-    shutil.copytree(write(), tmp_path / "other")
+    other = shutil.copytree(write(), tmp_path / "other")
+    (other / "submission.yaml").write_text(yaml.safe_dump({**CARD, "name": "other"}))
     folder = write(lambda lines: lines.__setitem__(-1, f"{lines[-1].rpartition(',')[0]},7"))
     with pytest.raises(
         BadInput, match=r"'mine' scores 'head' of 'digits_mlp' 9 in .*/other and 7 in .*/mine; if these are two"
