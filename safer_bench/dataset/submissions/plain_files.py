@@ -6,12 +6,13 @@ import stat
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from safer_bench.dataset.submissions.parquet_pages import BY_DICTIONARY, DELTA_BYTE_ARRAY, pages
 from safer_bench.errors import BadInput, text_of
 
 Kind = Literal["text", "number"]
@@ -19,8 +20,7 @@ NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 MOST_ROWS = 2_000_000
 MOST_TEXT = 300  # characters of a name
 BASE_BYTES, ROW_BYTES = 1_000_000, 1_000  # of a file of scores: by itself, and for each row that it may have
-UNPACKED = ("DELTA_BYTE_ARRAY",)  # an encoding whose texts are longer than what the footer says of them
-READING = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError)  # what a damaged file may raise
+READING = (pa.ArrowException, OSError, ValueError, KeyError, MemoryError, OverflowError)  # what a damaged file may raise
 
 
 class BadSubmission(BadInput):
@@ -93,8 +93,9 @@ def _check_rows(path: Path, n_rows: int, most_rows: int) -> None:
 
 
 def _parquet(path: Path, kinds: Mapping[str, Kind], most_rows: int) -> pa.Table:
-    """Read a Parquet file; its own word for sizes and rows is asked before anything is unpacked."""
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    """Read a Parquet file; its types, rows and sizes are asked for before anything is unpacked."""
+    data = path.read_bytes()  # once: what is looked at is what is read
+    with pq.ParquetFile(pa.BufferReader(data), pre_buffer=False) as file:
         names, about = file.schema_arrow.names, file.metadata
         _check_header(path, names)
         wanted = {name: kind for name, kind in kinds.items() if name in names}
@@ -102,9 +103,12 @@ def _parquet(path: Path, kinds: Mapping[str, Kind], most_rows: int) -> pa.Table:
             _check_kind(path, file.schema_arrow.field(name), kind)
         groups = [about.row_group(i) for i in range(about.num_row_groups)]
         _check_rows(path, max(about.num_rows, sum(group.num_rows for group in groups)), most_rows)
-        _check_unpacked(path, groups, wanted, most_rows)
-    texts = [name for name, kind in wanted.items() if kind == "text"]
-    with pq.ParquetFile(path, pre_buffer=False, read_dictionary=texts) as file:  # a text that repeats is there once
+        chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
+        listed = _check_unpacked(path, data, [each for each in chunks if each.path_in_schema in wanted], most_rows)
+    texts = [name for name, kind in wanted.items() if kind == "text" and name in listed]
+    with pq.ParquetFile(
+        pa.BufferReader(data), pre_buffer=False, read_dictionary=texts
+    ) as file:  # a text that repeats is there once
         table = file.read(columns=list(wanted), use_threads=False)
     _check_rows(path, table.num_rows, most_rows)
     table.validate(full=True)  # also that text is UTF-8
@@ -121,17 +125,26 @@ def _check_kind(path: Path, field: pa.Field, kind: Kind) -> None:
         raise BadSubmission(f"{path}: column {field.name!r} is {str(of)[:80]}; expected {expected}")
 
 
-def _check_unpacked(path: Path, groups: list[Any], wanted: Mapping[str, Kind], most_rows: int) -> None:
-    chunks = [group.column(i) for group in groups for i in range(group.num_columns)]
-    used = [chunk for chunk in chunks if chunk.path_in_schema in wanted]
-    most, size = BASE_BYTES + ROW_BYTES * most_rows, sum(abs(chunk.total_uncompressed_size) for chunk in used)
-    if size > most:
-        raise BadSubmission(f"{path}: {size:,} bytes when it is unpacked; expected {most:,} at most")
-    for chunk in used:
-        if set(chunk.encodings) & set(UNPACKED):
-            raise BadSubmission(
-                f"{path}: column {chunk.path_in_schema!r} is encoded as {UNPACKED[0]}; write it as plain text"
-            )
+def _check_unpacked(path: Path, data: bytes, chunks: list[pq.ColumnChunkMetaData], most_rows: int) -> set[str]:
+    """Refuse columns that are much when they are unpacked, by the headers of their pages; the footer could lie.
+
+    Returns:
+        The columns with a dictionary, by which a long text is there once and stands for many.
+    """
+    most, size, listed = BASE_BYTES + ROW_BYTES * most_rows, 0, set()
+    for chunk in chunks:
+        starts = [chunk.data_page_offset, chunk.dictionary_page_offset if chunk.has_dictionary_page else None]
+        start = min(each for each in starts if each is not None)
+        for page in pages(data, start, start + chunk.total_compressed_size):
+            size += page.size
+            listed |= {chunk.path_in_schema} if page.encoding in BY_DICTIONARY else set()
+            if size > most:
+                raise BadSubmission(f"{path}: {size:,} bytes or more when it is unpacked; expected {most:,} at most")
+            if page.encoding == DELTA_BYTE_ARRAY:
+                raise BadSubmission(
+                    f"{path}: column {chunk.path_in_schema!r} is encoded as DELTA_BYTE_ARRAY; write it as plain text"
+                )
+    return listed
 
 
 def _column(path: Path, table: pa.Table, name: str, kind: Kind) -> pa.ChunkedArray:

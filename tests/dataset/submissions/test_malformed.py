@@ -4,6 +4,7 @@ import random
 import tracemalloc
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from safer_bench.dataset.submissions.gather import gather, read_all, submission_folders
@@ -64,10 +65,65 @@ BOMBS = {
     "rows": (lambda at: at.parquet(
         {name: column.take(pa.array([0] * 5_000_000)) for name, column in at.columns().items()}), "5,000,000 rows or more"),
     "one text": (lambda at: at.parquet(
-        at.columns() | {"layer": pa.array(["x" * 60_000_000, *at.columns()["layer"].to_pylist()[1:]])}, compression="zstd"), "bytes when it is unpacked"),
+        at.columns() | {"layer": pa.array(["x" * 60_000_000, *at.columns()["layer"].to_pylist()[1:]])}, compression="zstd"), "bytes or more when it is unpacked"),
     "many times": (lambda at: at.parquet(
         at.columns() | {"layer": pa.array(["x" * 900_000] * len(at.rows))}), "a text of 900,000 bytes"),
 }  # fmt: skip
+
+
+def _varint(value, length=0):
+    """Return a number as Thrift writes it, in as many bytes as another."""
+    value, found = value << 1, b""
+    while value >= 128 or len(found) + 1 < length:
+        found, value = found + bytes([value & 127 | 128]), value >> 7
+    return found + bytes([value])
+
+
+def test_a_footer_that_says_little_of_much_is_not_believed(small_tree, layers, tmp_path):
+    """13 kB took 1.2 GB: the headers of the pages are asked, which Arrow itself holds them to."""
+    at = Malformed(tmp_path / "mine", layers, random.Random(1))
+    texts = pa.array(["x" * 60_000_000, *layers[1:]])
+    at.parquet(at.columns() | {"layer": texts}, compression="zstd", use_dictionary=False, write_statistics=False)
+    path = at.folder / "scores.parquet"
+    found, data = pq.ParquetFile(path).metadata.row_group(0), path.read_bytes()
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    footer = data[start:]
+    for size in (found.column(1).total_uncompressed_size, found.total_byte_size):
+        footer = footer.replace(_varint(size), _varint(1000, len(_varint(size))))
+    path.write_bytes(data[:start] + footer)
+    assert pq.ParquetFile(path).metadata.row_group(0).column(1).total_uncompressed_size == 1000
+    usual, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(pool)
+    try:
+        with pytest.raises(BadSubmission, match="bytes or more when it is unpacked"):
+            read_submission(at.folder, small_tree)
+        assert pool.max_memory() < 10e6
+    finally:
+        pa.set_memory_pool(usual)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"data_page_version": "2.0"},
+        {"compression": "gzip"},
+        {"use_dictionary": False},
+        {"write_page_index": True},
+        {"column_encoding": "DELTA_LENGTH_BYTE_ARRAY", "use_dictionary": False},
+        {"row_group_size": 3},
+        {"data_page_size": 1},
+        {"write_page_checksum": True},
+        {"version": "1.0"},
+        {"compression": "brotli"},
+    ],
+)
+def test_parquet_of_any_writer_is_read(small_tree, layers, tmp_path, how):
+    at = Malformed(tmp_path / "mine", layers, random.Random(1))
+    if "column_encoding" in how:
+        how = how | {"column_encoding": dict.fromkeys(("network", "layer"), how["column_encoding"])}
+    at.parquet(at.columns() | {"unused": pa.array([[1, 2]] * len(layers))}, **how)
+    found = read_submission(at.folder, small_tree).scores.to_pylist()
+    assert {row["layer"]: row["score"] for row in found} == {layer: i / 4 for i, layer in enumerate(layers)}
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
