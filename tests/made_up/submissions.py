@@ -132,6 +132,7 @@ CARD = {
     "alias": lambda at: at.card(f"name: &a {at.name}\ncriteria: [{{name: *a}}]\n"),
     "aliased levels": _in("levels: {a: &a [1.0, 2.0], b: *a}\n"),
     "merge": _in("weights: {<<: &a {x: y}}\nlevels: *a\n"),
+    "many values": _in(f"weights: {{{', '.join(f'k{i}: x' for i in range(16_000))}}}\n"),
     "nested": lambda at: at.card("criteria: " + "[" * at.draw.randrange(1000, 5000)),
     "not UTF-8": lambda at: at.card(f"name: {at.name}\ndescription: Größe\n", "latin-1"),
     "UTF-16": lambda at: at.card(f"name: {at.name}\ncriteria: [{{name: {at.name}}}]\n", "utf-16"),

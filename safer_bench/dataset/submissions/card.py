@@ -1,5 +1,6 @@
 """The card of a submission, submission.yaml: what it may say, and reading it."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +11,12 @@ from safer_bench.dataset.submissions.plain_files import BadSubmission, check_fil
 from safer_bench.errors import text_of
 from safer_bench.registry import Track
 from safer_bench.tables.columns import NAME
-from safer_bench.tables.text import odd_character
+from safer_bench.tables.text import odd_character, visible
 from safer_bench.tables.validation import sentence_of
 
 CODE = r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,79}\.py:[A-Za-z_][A-Za-z0-9_]{0,79})?$"  # a file of the folder itself
 MAX_BYTES = 1_000_000  # of a card, or of code
+MAX_VALUES = 30_000  # of a card: reading a megabyte of them would take half a minute
 
 
 def _of_characters(text: str) -> str:
@@ -68,16 +70,21 @@ class SubmissionCard(BaseModel):
 class _Loader(yaml.SafeLoader):
     """YAML that says each thing once: neither a key twice, nor aliases, by which a few lines stand for millions."""
 
+    n_values = 0
+
     def compose_node(self, parent: Any, index: Any) -> Any:
+        self.n_values += 1
+        if self.n_values > MAX_VALUES:
+            raise yaml.YAMLError(f"more than {MAX_VALUES:,} keys and values; expected those of a card")
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError(f"the alias *{self.peek_event().anchor}; expected what it stands for")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = [key for key in dict.fromkeys(keys) if keys.count(key) > 1] if len(set(keys)) < len(keys) else []
-        if twice:
-            raise yaml.YAMLError(f"{twice[0][:80]!r} is there twice; expected each key once")
+        twice = next((key for key, times in Counter(keys).items() if times > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"{twice[:80]!r} is there twice; expected each key once")
         return super().construct_mapping(node, deep)
 
 
@@ -96,7 +103,7 @@ def read_card(path: Path) -> SubmissionCard:
     except ValidationError as error:
         raise BadSubmission(f"{path}: {sentence_of(error)}") from error
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError, OverflowError, OSError) as error:
-        raise BadSubmission(f"{path}: no YAML: {text_of(error)}") from error  # odd dates: ValueError
+        raise BadSubmission(f"{path}: no YAML: {visible(text_of(error))}") from error  # odd dates: ValueError
     names = [item.name for item in card.criteria]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:

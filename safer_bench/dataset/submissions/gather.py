@@ -136,10 +136,11 @@ def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path], *, strict: bo
     Raises:
         BadSubmission: one that ``check`` refuses, alone or beside the others, and ``strict``.
     """
-    submissions, refused = read_all(truth, folders)
+    read = {name: truth[name] for name in CHECKED_BY if name in truth}
+    submissions, refused = read_all(read, folders)
     if strict and refused:
         raise BadSubmission(next(iter(refused.values())))
-    sources = [(score_table.OWN, truth["scores"])] if "scores" in truth else []
+    sources = [(score_table.OWN, read["scores"])] if "scores" in read else []
     sources += [(str(folder), found.scores) for folder, found in submissions.items()]
     costs = _costs(truth, list(submissions.values()))
     return Gathered(_scores(sources), costs, marks_of(truth, submissions), refused)
