@@ -2,6 +2,7 @@
 
 import random
 import tracemalloc
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -220,6 +221,22 @@ def test_a_bad_folder_stops_no_other_one(cli, small_tree, layers, tmp_path):
     assert "a_good_one: reported by its author, not computed again from code: the difference ranks nothing.\n" in found.out
     only = cli("evaluate", bad, "--truth", small_tree.path, "--out", tmp_path / "none")
     assert (only.code, (tmp_path / "none").exists()) == (1, False)
+
+
+def test_a_folder_that_nobody_may_look_into_is_one_message(small_tree, layers, tmp_path, monkeypatch):
+    closed, kept = good(tmp_path, "closed", layers), good(tmp_path, "open", layers)
+    looked = Path.lstat
+
+    def lstat(path):
+        if closed in path.parents:
+            raise PermissionError(13, "Permission denied")
+        return looked(path)
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    found, refused = read_all(small_tree, submission_folders(tmp_path))
+    assert list(found) == [kept]
+    card = closed / "submission.yaml"
+    assert refused == {closed: f"{card}: cannot be read (Permission denied); expected a file"}
 
 
 def test_a_folder_that_is_a_link_is_refused(small_tree, layers, tmp_path):
