@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import Truth, perturbation_specs
+from safer_bench.cli.options import Truth, perturbation_specs, told_refused
 from safer_bench.errors import BadInput, needs_torch
 
 if TYPE_CHECKING:
@@ -34,47 +34,51 @@ def check(
 
     Example: safer-bench check submissions/snip
     """
-    from safer_bench.dataset.submissions.gather import submission_folders
-    from safer_bench.dataset.submissions.submission import read_submission
+    from safer_bench.dataset.submissions.gather import read_all, submission_folders
     from safer_bench.dataset.tree import load_tree
     from safer_bench.registry import look_up
 
     tree = load_tree(truth)
     for name in network or ():
         look_up(dict.fromkeys(tree["networks"]["network"].to_pylist()), name, "network")
-    n_refused = 0
-    for path in submission_folders(folder) or [folder]:
-        with _counted() as refused:
-            submission = read_submission(path, tree)
-            _tell(path, submission, tree)
-            if recompute:
+    submissions, refused = read_all(tree, submission_folders(folder) or [folder])
+    told_refused(refused)
+    failed: list[str] = []
+    for path, submission in submissions.items():
+        _tell(path, submission, tree)
+        if recompute:
+            with _counted(failed):
                 _recompute(path, submission, tree, network, _guard(tree, minutes, unprotected))
-        n_refused += len(refused)
-    if n_refused:
+    if refused or failed:
         raise typer.Exit(1)
 
 
 @contextmanager
-def _counted() -> Iterator[list[str]]:
-    """Say what is wrong with a submission and go on with the next; the yielded list holds it."""
+def _counted(failed: list[str]) -> Iterator[None]:
+    """Say what is wrong with a submission, add it to a list, and go on with the next."""
     from safer_bench.dataset.submissions.submission import BadSubmission
 
-    refused: list[str] = []
     try:
-        yield refused
+        yield
     except BadSubmission as error:
-        refused.append(str(error))
+        failed.append(str(error))
         typer.echo(f"Refused: {error}", err=True)
 
 
 def _tell(path: Path, submission: "Submission", tree: "Tree") -> None:
     """Say what a submission in order holds."""
+    from safer_bench.evaluation.copied import copied_from_the_truth
+
     n_networks = len(set(submission.scores["network"].to_pylist()))
     absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
     names = ", ".join(item.name for item in submission.card.criteria)
     typer.echo(f"{path}: {names}: {submission.scores.num_rows} scores of {n_networks} networks in order")
     if absent:
         typer.echo(f"{absent} networks of the truth are not scored: shown on their boards, but not ranked")
+    for note in copied_from_the_truth(submission.scores, tree):
+        typer.echo(note)
+    if submission.card.name != path.resolve().name:
+        typer.echo(f"Its card calls it {submission.card.name!r}: among others, that has to be its folder's name")
 
 
 def _guard(tree: "Tree", minutes: int, unprotected: bool) -> "Guard":

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from safer_bench.cli.console import table
-from safer_bench.cli.options import Truth, submissions_in
+from safer_bench.cli.options import Truth, submissions_in, told_refused
 from safer_bench.errors import needs_torch
 
 
@@ -33,7 +33,9 @@ def compare(
     from safer_bench.evaluation.evaluate import evaluate as evaluate_scores
 
     tree = load_tree(truth)
-    scores = gather(tree, submissions_in(submissions)).scores
+    gathered = gather(tree, submissions_in(submissions), strict=False)
+    told_refused(gathered.refused)
+    scores = gathered.scores
     comparison.check_names(scores["criterion"].unique().to_pylist(), first, second, metric, out)
     compared = scores.filter(pc.field("criterion").isin([first, second]))  # evaluation adds the controls by itself
     differences = comparison.compare(evaluate_scores(tree, compared), tree, first, second, metric)
@@ -41,6 +43,9 @@ def compare(
         of_group = [each for each in differences if (each.dataset, each.split) == group]
         typer.echo(f"{', '.join(group)}: {metric} of {first} and {second}, mean over families")
         typer.echo(f"{table(comparison.HEADER, comparison.rows(of_group))}\n")
+    for name in (first, second):
+        if name in gathered.reported:
+            typer.echo(f"{name}: reported by its author, not computed again from code: the difference ranks nothing.")
     if any(each.interval is None for each in differences):
         typer.echo(f"No interval where there are fewer than {MIN_FAMILIES} families: such a difference ranks nothing.")
     if any(each.interval is not None for each in differences):

@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from safer_bench.tables.text import visible
+
 if TYPE_CHECKING:
     from safer_bench.evaluation.board import Board, BoardRow
 
@@ -79,19 +81,25 @@ def size(n_bytes: float) -> str:
 def board_text(board: "Board") -> str:
     """Return a board as text, with its note."""
     header = ["criterion", "mean", *(("95 % interval", "ranks") if board.has_intervals else ()), *board.families]
-    rows = [
-        [
-            row.criterion,
-            "not ranked" if row.value is None else f"{row.value:.2f}" + "*" * bool(row.n_undefined),
-            *(_uncertainty(row) if board.has_intervals else ()),
-            *(f"{row.by_network[name]:.2f}" if name in row.by_network else "-" for name in board.families),
-        ]
-        for row in board.rows
-    ]
+    ranked, reported = ([_cells(row, board) for row in board.rows if row.reported is apart] for apart in (False, True))
+    parts = [table(header, ranked)]
+    if reported:
+        parts.append("Reported by their authors: not computed again from code, and not ranked")
+        parts.append(table(header, reported))
     starred = "\n* undefined (constant) somewhere, counted as 0" if any(row.n_undefined for row in board.rows) else ""
     size = "" if board.headline else ", fewer than ten layers"
     title = f"{board.dataset}, {board.split}{size}: Spearman correlation with the true area\n{board.note}"
-    return f"{title}\n\n{table(header, rows)}{starred}"
+    return "\n\n".join([title, *parts]) + starred
+
+
+def _cells(row: "BoardRow", board: "Board") -> list[str]:
+    """Return a row of a board as text."""
+    return [
+        visible(row.criterion),
+        "not ranked" if row.value is None else f"{row.value:.2f}" + "*" * bool(row.n_undefined),
+        *(_uncertainty(row) if board.has_intervals else ()),
+        *(f"{row.by_network[name]:.2f}" if name in row.by_network else "-" for name in board.families),
+    ]
 
 
 def _uncertainty(row: "BoardRow") -> tuple[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from safer_bench.cli.console import board_text
-from safer_bench.cli.options import Truth, submissions_in
+from safer_bench.cli.options import Truth, submissions_in, told_refused
 
 
 def evaluate(
@@ -29,14 +29,18 @@ def evaluate(
 
     tree = load_tree(truth)
     folders = submissions_in(submissions)
-    gathered = gather(tree, folders)
+    gathered = gather(tree, folders, strict=False)
+    told_refused(gathered.refused, all_of_them=len(gathered.refused) == len(folders) > 0)
     spent = read_budgets(budget, tree.revision) if budget else None
     results = evaluate_scores(tree, gathered.scores)
     page = write_leaderboard(
         out, results, tree, scores=gathered.scores, costs=gathered.costs, marks=gathered.marks, budget=spent
     )
-    read = f"{len(folders)} read: {', '.join(map(str, folders))}" if folders else "none; the truth's own criteria alone"
+    taken = [str(folder) for folder in folders if folder not in gathered.refused]
+    read = f"{len(taken)} read: {', '.join(taken)}" if folders else "none; the truth's own criteria alone"
     typer.echo(f"Submissions: {read}\n")
-    for board in boards(results, tree):
+    for board in boards(results, tree, reported=gathered.reported):
         typer.echo(f"{board_text(board)}\n")
     typer.echo(f"Leaderboard: {page}")
+    if gathered.refused:
+        raise typer.Exit(1)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from safer_bench.catalogue import describe
+from safer_bench.tables.text import visible
 
 
 def info(name: Annotated[str, typer.Argument(help="Name of a network, perturbation, criterion or metric.")]) -> None:
@@ -15,4 +16,4 @@ def info(name: Annotated[str, typer.Argument(help="Name of a network, perturbati
     facts = describe(name)
     width = max(map(len, facts))
     for key, value in facts.items():
-        typer.echo(f"{key:<{width}}  {value}")
+        typer.echo(f"{visible(key):<{width}}  {visible(str(value))}")

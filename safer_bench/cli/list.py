@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from safer_bench.catalogue import list_entries
+from safer_bench.tables.text import visible
 
 
 def list_(kind: Annotated[str, typer.Argument(help="networks, perturbations, criteria or metrics")]) -> None:
@@ -13,4 +14,4 @@ def list_(kind: Annotated[str, typer.Argument(help="networks, perturbations, cri
     Example: safer-bench list criteria
     """
     for name in list_entries(kind):
-        typer.echo(name)
+        typer.echo(visible(name))

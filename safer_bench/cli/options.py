@@ -1,6 +1,6 @@
 """What commands take and ask: the truth, folders of submissions, perturbations, draws; and how they refuse."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,14 @@ def refusal() -> Iterator[None]:
     except BadSubmission as error:
         typer.echo(f"Refused: {error}", err=True)
         raise typer.Exit(1) from None
+
+
+def told_refused(refused: Mapping[Path, str], *, all_of_them: bool = False) -> None:
+    """Name what is wrong with submissions that are left out; exit code 1 at once where nothing else is left."""
+    for message in refused.values():
+        typer.echo(f"Refused: {message}", err=True)
+    if all_of_them:
+        raise typer.Exit(1)
 
 
 def submissions_in(root: Path | None) -> list[Path]:

@@ -34,6 +34,7 @@ class BoardRow:
         interval: 95 % interval of ``value``; None where families are too few, or too nearly alike to support one.
         ranks: best and worst rank within the track that the data allow; None likewise, and for replicates.
         against: ``{criterion: difference}``, the declared comparisons; empty likewise.
+        reported: whether its scores are its author's word alone: then it has no interval, rank or comparison.
     """
 
     criterion: str
@@ -47,6 +48,7 @@ class BoardRow:
     interval: tuple[float, float] | None = None
     ranks: tuple[int, int] | None = None
     against: dict[str, Difference] = field(default_factory=dict)
+    reported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Board:
         dataset, split, metric: what it is about.
         headline: its networks have ten layers or more.
         families: family of each network.
-        rows: by track, within it by falling value, unranked ones last.
+        rows: by track, within it by falling value, those without a value last; then reported ones likewise.
         ceiling: what the noise-free truth would reach, averaged like a criterion over the ``ceiling.n_cells`` cells
             that have one; without a value where these are less than half of the board's.
         gate: reliability that its cells reach; 0: all.

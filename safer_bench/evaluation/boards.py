@@ -6,7 +6,7 @@ among them on the validation networks of the same dataset, all corrected togethe
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -36,6 +36,7 @@ def boards(
     perturbation: str | None = None,
     level_rank: int | None = None,
     gate: float = 0.0,
+    reported: Collection[str] = (),
 ) -> tuple[Board, ...]:
     """Return one board for each dataset, split and size class; datasets are never pooled.
 
@@ -47,6 +48,7 @@ def boards(
         perturbation: only this perturbation; by default all.
         level_rank: 1 (mildest) and up: one level of each perturbation; by default the areas over all levels.
         gate: only cells of at least this reliability; by default all.
+        reported: criteria whose scores are their authors' word alone: shown after the others, and not ranked.
 
     Raises:
         UnknownName: no metric or perturbation of the truth has that name.
@@ -64,7 +66,7 @@ def boards(
             f"no perturbation is of family {perturbation_family!r}.{suggestion(perturbation_family, known)} The families: "
             f"{', '.join(known)}"
         )
-    scope = Scope(metric, perturbation_family, perturbation, level_rank, gate)
+    scope = Scope(metric, perturbation_family, perturbation, level_rank, gate, reported=frozenset(reported))
     return boards_of(cell_values(results, facts, metric, level_rank), facts, scope)
 
 
@@ -97,8 +99,8 @@ def _board(key: tuple[str, str, bool], values: CellValues, facts: TruthFacts, sc
     dataset, split, headline = key
     families = {name: facts.families[name] for name in sorted({cell.network for cell in values.cells})}
     by_entry = zip(values.entries, values.values, values.known, values.limits.swapaxes(0, 1), strict=True)
-    rows = [_row(*each, values.cells, facts) for each in by_entry]
-    rows.sort(key=lambda row: (TRACKS.index(row.track), row.value is None, -round(row.value or 0.0, 9), row.criterion))
+    rows = [_row(*each, values.cells, facts, scope.reported) for each in by_entry]
+    rows.sort(key=_place)
     stated = np.isfinite(values.ceilings)
     cells = [cell for cell, has in zip(values.cells, stated, strict=True) if has]
     no_limits = np.zeros((2, len(cells)))
@@ -111,8 +113,19 @@ def _board(key: tuple[str, str, bool], values: CellValues, facts: TruthFacts, sc
     )
 
 
+def _place(row: BoardRow) -> tuple[bool, int, bool, float, str]:
+    """Return what rows are sorted by."""
+    return row.reported, TRACKS.index(row.track), row.value is None, -round(row.value or 0.0, 9), row.criterion
+
+
 def _row(
-    entry: Entry, values: Array, known: Array, limits: Array, cells: Sequence[BoardCell], facts: TruthFacts
+    entry: Entry,
+    values: Array,
+    known: Array,
+    limits: Array,
+    cells: Sequence[BoardCell],
+    facts: TruthFacts,
+    reported: Collection[str] = (),
 ) -> BoardRow:
     """Average what a criterion reached in the cells that it scored; arrays are ``(n_cells,)``, limits two of these."""
     pairs = tuple((cell.network, cell.perturbation) for cell, scored in zip(cells, known, strict=True) if scored)
@@ -129,6 +142,7 @@ def _row(
         limits=(lowest, highest),
         n_undefined=int(np.isnan(scored).sum()),
         n_cells=len(pairs),
+        reported=entry[0] in reported,
     )
 
 
@@ -146,16 +160,20 @@ def _weights(pairs: tuple[tuple[str, str], ...], facts: TruthFacts) -> tuple[lis
     )
 
 
+def _is_ranked(row: BoardRow) -> bool:
+    return row.value is not None and not row.reported
+
+
 def _winner(board: Board) -> Entry | None:
     """Return the highest criterion of a board that is no control; the first by name among equals."""
-    ranked = [row for row in board.rows if row.value is not None and row.criterion not in controls.CONTROLS]
+    ranked = [row for row in board.rows if _is_ranked(row) and row.criterion not in controls.CONTROLS]
     best = min(ranked, key=lambda row: (-round(row.value or 0.0, 9), row.criterion), default=None)
     return (best.criterion, best.track) if best else None
 
 
 def _with_intervals(board: Board, winner: Entry | None) -> tuple[BoardRow, ...]:
     """Return the rows of a board with enough families, with all that they support."""
-    ranked = {(row.criterion, row.track): row for row in board.rows if row.value is not None}
+    ranked = {(row.criterion, row.track): row for row in board.rows if _is_ranked(row)}
     if not ranked:
         return board.rows
     ends = _pairs(*intervals(_values(ranked.values()), _limits(ranked.values())))

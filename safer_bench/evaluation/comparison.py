@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, UnknownName
 from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
-from safer_bench.registry import look_up
+from safer_bench.registry import look_up, suggestion
 from safer_bench.tables import files
 from safer_bench.tables.controls import ADDED
 from safer_bench.tables.facts import read_facts
@@ -70,9 +70,13 @@ def check_names(criteria: Iterable[str], first: str, second: str, metric: str, o
         UnknownName: a criterion or metric has no such name.
         BadInput: a plot does not end so.
     """
-    known = dict.fromkeys((*criteria, *ADDED))
+    scored = sorted({*criteria, *ADDED})
     for name in (first, second):
-        look_up(known, name, "criterion")
+        if name not in scored:
+            raise UnknownName(
+                f"no criterion {name!r} is scored here.{suggestion(name, scored)} Scored are: {', '.join(scored)}. For "
+                "scores of another one: safer-bench score NAME --out submissions/NAME, and --submissions submissions"
+            )
     look_up(dict.fromkeys(METRIC_NAMES), metric, "metric")
     if out is not None:
         _check_ending(out)

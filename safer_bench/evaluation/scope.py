@@ -45,6 +45,7 @@ class Scope:
             levels.
         gate: only cells of at least this reliability; 0: all, also those whose reliability is unknown.
         statistics: intervals, ranks and comparisons are wanted where families support them.
+        reported: criteria whose scores are their authors' word alone: shown, but not ranked.
     """
 
     metric: str = "spearman"
@@ -53,6 +54,7 @@ class Scope:
     level_rank: int | None = None
     gate: float = 0.0
     statistics: bool = True
+    reported: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
@@ -13,6 +13,7 @@ from safer_bench.errors import BadInput
 from safer_bench.registry import TRACKS, suggestion
 from safer_bench.tables import schema
 from safer_bench.tables.facts import TruthFacts
+from safer_bench.tables.text import odd_character
 
 Key = tuple[Any, ...]  # (network, layer[, perturbation[, level]])
 PLACE = ("criterion", "track", "network", "layer", "perturbation", "level")
@@ -27,8 +28,11 @@ def from_mapping(name: str, scores: Mapping[Key, float], facts: TruthFacts) -> p
     The track follows from the length of the keys; the facts are those of the truth.
 
     Raises:
-        BadInput: keys of mixed or wrong length, or rows that ``check`` refuses.
+        BadInput: a name that is no text, keys of mixed or wrong length, or rows that ``check`` refuses.
     """
+    odd = odd_character(name.replace("\n", "\t"))
+    if odd:
+        raise BadInput(f"scores {name!r}: the name holds the control character {odd}; expected text")
     lengths = {len(key) for key in scores}
     if len(lengths) != 1 or not lengths <= {2, 3, 4}:
         raise BadInput(f"scores {name!r}: keys of lengths {sorted(lengths)}; expected (network, layer), with a "
@@ -52,6 +56,18 @@ def complete(rows: Iterable[Mapping[str, Any]], facts: TruthFacts) -> pa.Table:
     """Return checked rows as a ``scores`` table, with dataset and split of each network filled in."""
     filled = [{**row, "dataset": facts.datasets[row["network"]], "split": facts.splits[row["network"]]} for row in rows]
     return schema.build("scores", filled)
+
+
+def complete_table(table: pa.Table, facts: TruthFacts, name: str = "scores") -> pa.Table:
+    """Return a checked table with dataset and split of each network filled in, as table ``scores`` or another one."""
+    known, schema_of = list(facts.layers), schema.TABLES[name]
+    number = pc.index_in(table["network"], pa.array(known, pa.string()))
+    filled = {
+        "dataset": pa.array([facts.datasets[network] for network in known], pa.string()).take(number),
+        "split": pa.array([facts.splits[network] for network in known], pa.string()).take(number),
+    }
+    columns = [filled[field.name] if field.name in filled else table[field.name] for field in schema_of]
+    return schema.in_order(pa.table(columns, schema=schema_of))
 
 
 def alike(score: float, again: float, largest: float) -> bool:
@@ -91,7 +107,8 @@ def check_table(table: pa.Table, facts: TruthFacts, where: str) -> None:
         BadInput: see ``check``.
     """
     if not _is_in_order(table, facts):
-        check(table.to_pylist(), facts, where)
+        batches = table.to_batches(max_chunksize=10_000)  # rows take ten times the room
+        check((row for batch in batches for row in batch.to_pylist()), facts, where)
 
 
 def _is_in_order(table: pa.Table, facts: TruthFacts) -> bool:
@@ -132,7 +149,7 @@ def _levels_scored(cells: Iterable[tuple[str, str, str, float | None]]) -> dict[
     return scored
 
 
-def check(rows: Sequence[Mapping[str, Any]], facts: TruthFacts, where: str) -> None:
+def check(rows: Iterable[Mapping[str, Any]], facts: TruthFacts, where: str) -> None:
     """Refuse scores that are not finite or do not name every layer of their networks exactly once.
 
     Args:

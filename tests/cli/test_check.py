@@ -17,7 +17,7 @@ def test_a_bad_submission_is_exit_code_1(cli, small_tree, small_scores, tmp_path
     found = cli("check", folder, "--truth", small_tree.path)
     assert found.code == 1
     assert found.err.startswith(f"Refused: {folder / 'scores.parquet'}: cannot be read")
-    assert cli("evaluate", folder, "--truth", small_tree.path, "--out", tmp_path / "board").code == 2
+    assert cli("evaluate", folder, "--truth", small_tree.path, "--out", tmp_path / "board").code == 1
     assert not (tmp_path / "board").exists()
 
 

@@ -23,7 +23,11 @@ def test_two_criteria_are_compared_as_table_and_plot(cli, small_tree, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("snip", "snob"), "no criterion is called 'snob'. Did you mean 'snip'? All of them: safer-bench list criteria"),
+        (
+            ("snip", "snob"),
+            "no criterion 'snob' is scored here. Did you mean 'snip'? Scored are: constant, l2_norm, measured_drop_",
+        ),
+        (("snip", "fisher_l2"), "no criterion 'fisher_l2' is scored here."),  # `list criteria` has it, this truth has not
         (
             ("snip", "l2_norm", "--metric", "spearmen"),
             "no metric is called 'spearmen'. Did you mean 'spearman'? All of them: safer-bench list metrics",

@@ -279,3 +279,24 @@ def test_what_no_cell_is_of_makes_no_empty_board(wanted, message):
     with pytest.raises(SaferBenchError) as error:
         boards(results(everywhere(0.5)), TRUTH, **wanted)
     assert str(error.value) == message
+
+
+def test_reported_scores_take_no_rank_and_are_neither_winner_nor_compared():
+    """The best of all, were it believed; without it the others are ranked as if it were not there."""
+    truths = [made_up_truth(7), made_up_truth(7, split="validation", seed=3)]
+    truth = {name: pa.concat_tables([part[name] for part in truths]) for name in truths[0]} | {
+        "perturbations": truths[0]["perturbations"]
+    }
+    noises = {"best": 0.0, "good": 0.3, "bad": 3.0}
+    entries = {name: made_up_scores(truth, noise, i) for i, (name, noise) in enumerate(noises.items())}
+    found = boards(evaluate(truth, entries), truth, reported={"best"})
+    without = boards(evaluate(truth, {name: entries[name] for name in ("good", "bad")}), truth)
+    for board, other in zip(found, without, strict=True):
+        last = board.rows[-1]
+        assert (last.criterion, last.reported, last.ranks, last.interval, last.against) == ("best", True, None, None, {})
+        assert last.value == max(row.value for row in board.rows if row.criterion != "replicate")
+        assert board.rows[:-1] == other.rows
+    test = next(board for board in found if board.split == "test")
+    assert {name for row in test.rows for name in row.against} == {"good"}
+    believed = boards(evaluate(truth, entries), truth)
+    assert next(board for board in believed if board.split == "test").rows[0].ranks == (1, 1)

@@ -15,6 +15,7 @@ from safer_bench.dataset.documents.front_matter import front_matter
 from safer_bench.dataset.documents.responsible import Statements
 from safer_bench.dataset.tree import DEFAULT
 from safer_bench.tables import schema
+from safer_bench.tables.text import code, plain
 
 
 def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], statements: Statements) -> str:
@@ -25,15 +26,16 @@ def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], sta
         contents: content hash of each table.
         statements: what is said of its data.
     """
-    template = Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701  Markdown, not HTML
-    ).get_template("card.md.j2")
+        autoescape=False,  # noqa: S701  Markdown, escaped by its filters
+    )
+    environment.filters |= {"plain": plain, "code": code}
     tables = {name: tables[name] for name in schema.TABLES if name in tables}
-    return template.render(
+    return environment.get_template("card.md.j2").render(
         front_matter=front_matter(tables, contents, ours=statements.ours),
         n_rows=tables["layer_drops"].num_rows,
         tables={name: schema.TABLES[name] for name in tables},

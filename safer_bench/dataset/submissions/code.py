@@ -4,42 +4,37 @@ import ast
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from safer_bench.errors import BadInput, text_of
-
-if TYPE_CHECKING:
-    from safer_bench.dataset.submissions.submission import SubmissionCard
+from safer_bench.dataset.submissions.card import MAX_BYTES, SubmissionCard
+from safer_bench.dataset.submissions.plain_files import BadSubmission, check_file
+from safer_bench.errors import text_of
 
 DATA = ("submission.yaml", "scores.parquet", "scores.csv", "costs.parquet")
-MAX_BYTES = 1_000_000  # of a card, or of a file of code
 MAX_FILES = 100  # of code
 GIVEN = sys.stdlib_module_names | {"numpy", "safer_bench", "scipy", "sklearn", "torch"}  # there before any code is run
 
 
-def files_of(folder: Path, card: "SubmissionCard") -> list[Path]:
+def files_of(folder: Path, card: SubmissionCard) -> list[Path]:
     """Return the files that belong to a submission, relative to its folder: its data, then its code, each sorted.
 
     Raises:
-        BadInput: as in ``code_of``.
+        BadSubmission: as in ``code_of``.
     """
     return [*(Path(name) for name in DATA if (folder / name).is_file()), *code_of(folder, card)]
 
 
-def code_of(folder: Path, card: "SubmissionCard") -> list[Path]:
+def code_of(folder: Path, card: SubmissionCard) -> list[Path]:
     """Return the files of code of a submission, relative to its folder, sorted.
 
     Raises:
-        BadInput: one is missing, a link, too large, or no Python.
+        BadSubmission: one is missing, a link, too large, or no Python.
     """
     named = {item.code.partition(":")[0]: item.name for item in card.criteria if item.code}
     for file, name in named.items():
-        path = folder / file
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_BYTES:
-            raise BadInput(
-                f"{folder / 'submission.yaml'}: code of {name!r} is in {file}; expected a file of the folder, no "
-                f"link, of {MAX_BYTES:,} bytes at most"
-            )
+        try:
+            check_file(folder / file, MAX_BYTES)
+        except BadSubmission as error:
+            raise BadSubmission(f"{folder / 'submission.yaml'}: code of {name!r}: {error}") from error
     return imported_files(folder, [Path(file) for file in named])
 
 
@@ -54,7 +49,7 @@ def imported_files(folder: Path, files: Iterable[Path]) -> list[Path]:
         files: relative to it.
 
     Raises:
-        BadInput: one is a link, too large, or no Python; or there are too many.
+        BadSubmission: one is a link, too large, or no Python; or there are too many.
     """
     found: dict[Path, None] = {}
     queue = list(files)
@@ -64,7 +59,7 @@ def imported_files(folder: Path, files: Iterable[Path]) -> list[Path]:
             continue
         found[file] = None
         if len(found) > MAX_FILES:
-            raise BadInput(f"{folder}: imports more than {MAX_FILES} files from beside its code; expected fewer")
+            raise BadSubmission(f"{folder}: imports more than {MAX_FILES} files from beside its code; expected fewer")
         for name in _imports(folder, file):
             queue += _files_of_module(folder, name)
     return sorted(found)
@@ -100,14 +95,12 @@ def _imports(folder: Path, file: Path) -> set[str]:
 
 def _refuse_link(path: Path) -> None:
     if path.is_symlink():
-        raise BadInput(f"{path}: a link; expected a file or folder of the submission itself")
+        raise BadSubmission(f"{path}: a link; expected a file or folder of the submission itself")
 
 
 def _parsed(path: Path) -> ast.Module:
+    check_file(path, MAX_BYTES)
     try:
-        size = path.stat().st_size
-        if not path.is_file() or size > MAX_BYTES:
-            raise BadInput(f"{path}: {size:,} bytes of code; expected a file of {MAX_BYTES:,} at most")
         return ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
-        raise BadInput(f"{path}: no Python that can be read ({text_of(error)})") from error
+        raise BadSubmission(f"{path}: no Python that can be read ({text_of(error)})") from error

@@ -2,17 +2,21 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from safer_bench.dataset.submissions.recomputed import by_maintainer, marks_of
+from safer_bench.dataset.submissions.plain_files import BadSubmission, is_there
+from safer_bench.dataset.submissions.recomputed import REPORTED, by_maintainer, marks_of
 from safer_bench.dataset.submissions.submission import Submission, read_submission
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema, score_table
+from safer_bench.tables.grouping import grouped
+from safer_bench.tables.text import folded
 from safer_bench.tables.together import settle
 
 CHECKED_BY = ("layers", "perturbations", "networks", "scores")
@@ -28,11 +32,18 @@ class Gathered:
         scores: of schema ``scores``.
         costs: of schema ``costs``.
         marks: ``{criterion: "recomputed" or "reported"}``.
+        refused: what is wrong with each submission that was left out.
     """
 
     scores: pa.Table
     costs: pa.Table
     marks: dict[str, str]
+    refused: dict[Path, str] = field(default_factory=dict)
+
+    @property
+    def reported(self) -> frozenset[str]:
+        """The criteria whose scores are what their authors report: shown, but not ranked."""
+        return frozenset(name for name, mark in self.marks.items() if mark == REPORTED)
 
 
 def submission_folders(root: Path) -> list[Path]:
@@ -46,24 +57,94 @@ def submission_folders(root: Path) -> list[Path]:
     if not root.is_dir():
         raise BadInput(f"{root}: no such folder; expected submissions/ or submissions/NAME")
     folders = (root, *sorted(path for path in root.iterdir() if path.is_dir()))
-    submissions = [folder for folder in folders if any((folder / name).is_file() for name in OF_A_SUBMISSION)]
+    submissions = [folder for folder in folders if any(is_there(folder / name) for name in OF_A_SUBMISSION)]
     return [root] if root in submissions else submissions
 
 
-def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> Gathered:
-    """Return the scores of a tree's own criteria and of submissions, ready to evaluate.
+def read_all(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> tuple[dict[Path, Submission], dict[Path, str]]:
+    """Read and check each submission by itself, then side by side; one that is bad stops no other.
 
-    A criterion may be in both, where its scores agree to a thousandth (the last digits are the machine's).
+    Side by side, a card's name is that of its folder, and a criterion's name stands for one criterion: all that claim one
+    are refused where they differ, as nobody can tell whose it is.
 
-    Raises:
-        BadInput: two submissions give one criterion different scores.
-        BadSubmission: a submission that ``check`` refuses.
+    Args:
+        truth: what ``read_submission`` checks against.
+        folders: of the submissions.
+
+    Returns:
+        The submissions that are in order, and what is wrong with the others.
     """
     read = {name: truth[name] for name in CHECKED_BY if name in truth}  # once, not for each submission
-    submissions = {folder: read_submission(folder, read) for folder in folders}
+    found: dict[Path, Submission] = {}
+    refused: dict[Path, str] = {}
+    for folder in folders:
+        try:
+            found[folder] = read_submission(folder, read)
+        except BadSubmission as error:
+            refused[folder] = str(error)
+    for told in (_misnamed(found), _taken(found), _different(found)):
+        refused = {**told, **refused}
+    return {folder: submission for folder, submission in found.items() if folder not in refused}, refused
+
+
+def _misnamed(found: Mapping[Path, Submission]) -> dict[Path, str]:
+    if len(found) < 2:
+        return {}
+    return {
+        folder: f"{folder / 'submission.yaml'}: name is {submission.card.name!r}; expected that of its folder, "
+        f"{folder.resolve().name!r}"
+        for folder, submission in found.items()
+        if submission.card.name != folder.resolve().name
+    }
+
+
+def _taken(found: Mapping[Path, Submission]) -> dict[Path, str]:
+    """Refuse criteria of several submissions whose names are alike but for their spelling."""
+    names = [(folded(item.name), item.name, folder) for folder, each in found.items() for item in each.card.criteria]
+    spelt = grouped(names, key=itemgetter(0))
+    return {
+        folder: f"{folder / 'submission.yaml'}: {name!r} would be taken for {other!r} of {place}; rename one of them"
+        for alike in spelt.values()
+        for _, name, folder in alike
+        for _, other, place in alike
+        if other != name
+    }
+
+
+def _different(found: Mapping[Path, Submission]) -> dict[Path, str]:
+    """Refuse criteria of one name that several submissions score differently."""
+    names = [(item.name, folder) for folder, each in found.items() for item in each.card.criteria]
+    refused: dict[Path, str] = {}
+    for name, claims in grouped(names, key=itemgetter(0)).items():
+        sources = [(str(folder), found[folder].scores.filter(pc.field("criterion") == name)) for _, folder in claims]
+        try:
+            score_table.agreed([(where, table.to_pylist()) for where, table in sources if len(sources) > 1])
+        except BadInput as error:
+            refused |= {folder: f"{folder}: {error}" for _, folder in claims}
+    return refused
+
+
+def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path], *, strict: bool = True) -> Gathered:
+    """Return the scores of a tree's own criteria and of submissions, ready to evaluate.
+
+    A criterion may be in several, where its scores agree to a thousandth (the last digits are the machine's).
+
+    Args:
+        truth: a tree's tables.
+        folders: of the submissions.
+        strict: refuse them all where one is bad; else those in order are gathered, and ``refused`` has the others.
+
+    Raises:
+        BadSubmission: one that ``check`` refuses, alone or beside the others, and ``strict``.
+    """
+    read = {name: truth[name] for name in CHECKED_BY if name in truth}
+    submissions, refused = read_all(read, folders)
+    if strict and refused:
+        raise BadSubmission(next(iter(refused.values())))
     sources = [(score_table.OWN, read["scores"])] if "scores" in read else []
     sources += [(str(folder), by_maintainer(folder, found)) for folder, found in submissions.items()]
-    return Gathered(_scores(sources), _costs(truth, list(submissions.values())), marks_of(truth, submissions))
+    costs = _costs(truth, list(submissions.values()))
+    return Gathered(_scores(sources), costs, marks_of(truth, submissions), refused)
 
 
 def _scores(sources: Sequence[tuple[str, pa.Table]]) -> pa.Table:

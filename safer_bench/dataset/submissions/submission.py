@@ -3,78 +3,35 @@
 The card names the criteria that the scores hold and pins the weights they were computed on. Submitters never send metrics.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from reprlib import Repr
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from safer_bench.dataset.submissions.code import MAX_BYTES, code_of
-from safer_bench.errors import BadInput, text_of
-from safer_bench.registry import Track
-from safer_bench.tables import files, schema, score_table
-from safer_bench.tables.columns import NAME
-from safer_bench.tables.controls import ADDED
-from safer_bench.tables.facts import read_facts
+from safer_bench.dataset.submissions.card import SubmissionCard as SubmissionCard
+from safer_bench.dataset.submissions.card import read_card
+from safer_bench.dataset.submissions.code import code_of
+from safer_bench.dataset.submissions.plain_files import MOST_ROWS, Kind, is_there, read_columns
+from safer_bench.dataset.submissions.plain_files import BadSubmission as BadSubmission
+from safer_bench.errors import BadInput
+from safer_bench.tables import controls, files, schema, score_table
+from safer_bench.tables.facts import TruthFacts, read_facts
+from safer_bench.tables.text import folded
 from safer_bench.tables.together import settle, write_together
 
-COLUMNS = ("criterion", "network", "layer", "perturbation", "level", "score", "spread")
-CSV = pyarrow.csv.ConvertOptions(
-    null_values=[""],  # "nan" is a bad score, not an absent one
-    column_types=dict.fromkeys(("criterion", "network", "layer", "perturbation"), pa.string()),  # a layer may be called 0
-)
-CODE = r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,79}\.py:[A-Za-z_][A-Za-z0-9_]{0,79})?$"  # a file of the folder itself
-
-
-_SHORT = Repr()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 80, 80  # a few lines of YAML can nest without end
-
-
-class BadSubmission(BadInput):
-    """A submission that ``check`` refuses."""
-
-
-class CriterionCard(BaseModel):
-    """What a submission says of one criterion."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(pattern=f"^{NAME}$")
-    track: Track = "blind"
-    needs: str = Field(default="", max_length=200)
-    formula: str = Field(default="", max_length=500)
-    source: str = Field(default="", max_length=500)
-    code: str = Field(default="", pattern=CODE, description="FILE.py:FUNC in the folder, of a criterion submitted as code")
-
-
-class SubmissionCard(BaseModel):
-    """What ``submission.yaml`` holds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(pattern=f"^{NAME}$")
-    description: str = Field(default="", max_length=2000)
-    authors: list[str] = Field(default_factory=list, max_length=100)
-    licence: str = Field(default="CC-BY-4.0", max_length=100)
-    criteria: list[CriterionCard] = Field(min_length=1, max_length=1000)
-    calibration_sets: int = Field(
-        default=1,
-        ge=1,
-        le=100,
-        validation_alias=AliasChoices("calibration_sets", "probe_sets"),  # the latter in cards of before
-        description="disjoint sets of calibration examples that scores are means over",
-    )
-    weights: dict[str, str] = Field(default_factory=dict, description="network -> SHA-256 of the weights scored")
-    levels: dict[str, list[float]] = Field(
-        default_factory=dict, description="perturbation -> levels that aware criteria were asked about"
-    )
+KINDS: dict[str, Kind] = {
+    **dict.fromkeys(("criterion", "network", "layer", "perturbation"), "text"),
+    **dict.fromkeys(("level", "score", "spread"), "number"),
+}  # the columns of scores
+COSTS: dict[str, Kind] = {
+    **dict.fromkeys(("criterion", "network"), "text"),
+    **dict.fromkeys(("seconds", "memory", "forward_equivalents"), "number"),
+}
+NULLS = {"text": pa.string(), "number": pa.float64()}
+MOST_COSTS = 10_000  # rows of a file of costs that are of no criterion of the card: nobody asks for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +47,7 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     """Read and check one submission.
 
     Args:
-        folder: holds ``submission.yaml`` and ``scores.parquet`` or ``scores.csv``.
+        folder: holds ``submission.yaml`` and ``scores.parquet`` or ``scores.csv``; neither it nor its files may be links.
         truth: holds the tables ``layers``, ``perturbations`` and ``networks``; the card's weights must be the truth's. Where
             it holds ``scores`` of a criterion of that name, they must be the submission's too.
 
@@ -98,33 +55,43 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
         BadInput: there is no such folder.
         BadSubmission: what is wrong with it, to the row.
     """
+    if folder.is_symlink():
+        raise BadSubmission(f"{folder}: a symbolic link; expected the folder itself: links are not followed")
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; expected submissions/NAME with submission.yaml and scores")
     settle(folder)
-    card = _read_card(folder / "submission.yaml")
-    _check_names(card, folder)
+    card = read_card(folder / "submission.yaml")
+    _check_names(card, truth, folder)
     _check_weights(card, truth["networks"], folder)
     _check_levels(card, truth["perturbations"], folder)
-    _check_code(card, folder)
-    path, table = _read_scores(folder, card)
-    rows = _with_tracks(table, card, path)
+    code_of(folder, card)
+    facts = read_facts(truth)
+    path = _scores_file(folder)
+    rows = _with_tracks(_read_scores(path, card, facts), card, path)
     try:
-        facts = read_facts(truth)
-        score_table.check(rows, facts, str(path))
-        complete = score_table.complete(rows, facts)
+        score_table.check_table(rows, facts, str(path))
+        complete = score_table.complete_table(rows, facts)
         _check_own(complete, truth, folder)
     except BadInput as error:
         raise BadSubmission(str(error)) from error
-    return Submission(card, complete, _read_costs(folder / "costs.parquet"))
+    return Submission(card, complete, _read_costs(folder / "costs.parquet", card, facts))
 
 
-def _check_names(card: SubmissionCard, folder: Path) -> None:
-    taken = [item.name for item in card.criteria if item.name in ADDED]
-    if taken:
-        raise BadSubmission(
-            f"{folder / 'submission.yaml'}: {taken[0]!r} is the name of a control that evaluation adds; give the criterion "
-            "another name"
-        )
+def _check_names(card: SubmissionCard, truth: Mapping[str, pa.Table], folder: Path) -> None:
+    """Refuse the names of controls that evaluation adds, and those that are taken for one of the truth's or a control."""
+    own = truth["scores"]["criterion"].unique().to_pylist() if "scores" in truth else []
+    known = {folded(name): name for name in (*controls.CONTROLS, *own)}
+    for item in card.criteria:
+        if item.name in controls.ADDED:
+            raise BadSubmission(
+                f"{folder / 'submission.yaml'}: {item.name!r} is the name of a control that evaluation adds; give the "
+                "criterion another name"
+            )
+        taken = known.get(folded(item.name), item.name)
+        if taken != item.name:
+            raise BadSubmission(
+                f"{folder / 'submission.yaml'}: {item.name!r} would be taken for {taken!r}; give the criterion another name"
+            )
 
 
 def _check_own(scores: pa.Table, truth: Mapping[str, pa.Table], folder: Path) -> None:
@@ -135,50 +102,26 @@ def _check_own(scores: pa.Table, truth: Mapping[str, pa.Table], folder: Path) ->
         score_table.agreed([(score_table.OWN, own.to_pylist()), (str(folder), scores.to_pylist() if own.num_rows else [])])
 
 
-def _check_code(card: SubmissionCard, folder: Path) -> None:
-    try:
-        code_of(folder, card)
-    except BadInput as error:
-        raise BadSubmission(str(error)) from error
-
-
-def _read_costs(path: Path) -> pa.Table | None:
-    if not path.is_file():
+def _read_costs(path: Path, card: SubmissionCard, facts: TruthFacts) -> pa.Table | None:
+    """Return what scores cost, with dataset and split of each network; None where a submission says nothing of it."""
+    if not is_there(path):
         return None
-    try:
-        table = files.read_parquet(path)
-        schema.check_schema(table, "costs", str(path))
-    except (pa.ArrowException, OSError, BadInput) as error:
-        raise BadSubmission(f"{path}: cannot be read ({text_of(error)})") from error
+    table = read_columns(path, COSTS, MOST_COSTS + len(card.criteria) * len(facts.layers))
+    missing = [name for name in COSTS if name not in table.schema.names]
+    if missing:
+        raise BadSubmission(f"{path}: column {missing[0]!r} is missing; expected {', '.join(COSTS)}")
+    strange = sorted({str(name) for name in table["network"].unique().to_pylist()} - set(facts.layers))
+    if strange:
+        raise BadSubmission(f"{path}: {strange[0]!r} is no network of the truth; the networks: {', '.join(facts.layers)}")
     for name in ("seconds", "memory", "forward_equivalents"):
-        odd = [value for value in table[name].to_pylist() if value is not None and not (math.isfinite(value) and value >= 0)]
-        if odd:
+        odd = table[name].filter(pc.invert(pc.and_(pc.is_finite(table[name]), pc.greater_equal(table[name], 0.0))))
+        if len(odd):
             raise BadSubmission(f"{path}: {name} is {odd[0]}; expected what it cost, or nothing")
-    return table
-
-
-def _read_card(path: Path) -> SubmissionCard:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadSubmission(f"{path}: {path.stat().st_size:,} bytes; expected {MAX_BYTES:,} at most")
-        card = SubmissionCard.model_validate(yaml.safe_load(path.read_text()))
-    except FileNotFoundError as error:
-        raise BadSubmission(f"{path}: missing; `safer-bench score CRITERION --out {path.parent}` writes one") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"])) or "the file"
-        raise BadSubmission(f"{path}: {field}: {first['msg']} (found {_SHORT.repr(first['input'])})") from error
-    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:  # PyYAML raises ValueError for odd dates
-        raise BadSubmission(f"{path}: no YAML: {text_of(error)}") from error
-    names = [item.name for item in card.criteria]
-    repeated = [name for name in names if names.count(name) > 1]
-    if repeated:
-        raise BadSubmission(f"{path}: criterion {repeated[0]!r} is listed twice")
-    return card
+    return score_table.complete_table(table, facts, "costs")
 
 
 def _check_weights(card: SubmissionCard, networks: pa.Table, folder: Path) -> None:
-    known = {row["network"]: row["weights_sha256"] for row in networks.to_pylist()}
+    known = {row["network"]: row["weights_sha256"] for row in networks.select(["network", "weights_sha256"]).to_pylist()}
     for network, digest in card.weights.items():
         if known.get(network, digest) != digest:
             raise BadSubmission(
@@ -193,7 +136,7 @@ def _check_levels(card: SubmissionCard, perturbations: pa.Table, folder: Path) -
     for name, levels in card.levels.items():
         if known.get(name, levels) != levels:
             raise BadSubmission(
-                f"{folder / 'submission.yaml'}: {name!r} was scored at levels {_list(levels)}, the truth has "
+                f"{folder / 'submission.yaml'}: {name!r} was scored at levels {_list(levels[:20])}, the truth has "
                 f"{_list(known[name])}; score again with --perturbation {name}:{_list(known[name])}"
             )
 
@@ -202,59 +145,61 @@ def _list(levels: list[float]) -> str:
     return ",".join(map(repr, levels))
 
 
-def _read_scores(folder: Path, card: SubmissionCard) -> tuple[Path, pa.Table]:
-    parquet, csv = folder / "scores.parquet", folder / "scores.csv"
-    if parquet.is_file() == csv.is_file():
-        raise BadSubmission(
-            f"{folder}: expected one of scores.parquet and scores.csv, found {'both' if csv.is_file() else 'none'}"
-        )
-    path = parquet if parquet.is_file() else csv
-    try:
-        table = files.read_parquet(path) if path is parquet else pyarrow.csv.read_csv(path, convert_options=CSV)
-    except (pa.ArrowException, OSError) as error:
-        raise BadSubmission(f"{path}: cannot be read ({text_of(error)})") from error
+def _scores_file(folder: Path) -> Path:
+    found = [folder / name for name in ("scores.parquet", "scores.csv") if is_there(folder / name)]
+    if len(found) != 1:
+        raise BadSubmission(f"{folder}: expected one of scores.parquet and scores.csv, found {'both' if found else 'none'}")
+    return found[0]
+
+
+def _read_scores(path: Path, card: SubmissionCard, facts: TruthFacts) -> pa.Table:
+    table = read_columns(path, KINDS, _most_rows(card, facts))
     missing = [name for name in ("network", "layer", "score") if name not in table.schema.names]
     if len(card.criteria) > 1 and "criterion" not in table.schema.names:
         missing.append("criterion")
     if missing:
-        raise BadSubmission(f"{path}: column {missing[0]!r} is missing; expected {', '.join(COLUMNS)}")
-    return path, table
+        raise BadSubmission(f"{path}: column {missing[0]!r} is missing; expected {', '.join(KINDS)}")
+    return table
 
 
-def _with_tracks(table: pa.Table, card: SubmissionCard, path: Path) -> list[dict[str, Any]]:
+def _most_rows(card: SubmissionCard, facts: TruthFacts) -> int:
+    """Return how many scores the criteria of a card can give: each layer's, for each cell that their tracks name."""
+    cells = {"blind": 1, "perturbation_aware": len(facts.levels), "level_aware": sum(map(len, facts.levels.values()))}
+    n_layers = sum(map(len, facts.layers.values()))
+    return min(MOST_ROWS, n_layers * sum(cells[item.track] for item in card.criteria))
+
+
+def _with_tracks(table: pa.Table, card: SubmissionCard, path: Path) -> pa.Table:
+    """Return the columns of a table of scores, with the track of each criterion; absent columns are null."""
     tracks = {item.name: item.track for item in card.criteria}
-    only = card.criteria[0].name if len(card.criteria) == 1 else None
-    rows = []
-    for number, row in enumerate(table.to_pylist(), start=1):
-        name = row.get("criterion", only)
-        if name not in tracks:
-            raise BadSubmission(f"{path}, row {number}: criterion {name!r} is not in submission.yaml ({', '.join(tracks)})")
-        values = {key: row.get(key) for key in ("network", "layer", "perturbation", "level", "score")}
-        values |= {key: _number(values[key]) for key in ("score", "level")}
-        values["perturbation"] = values["perturbation"] or None
-        values["spread"] = _spread(_number(row.get("spread")), f"{path}, row {number}")
-        if values["level"] is not None and not isinstance(values["level"], int | float):
-            raise BadSubmission(f"{path}, row {number}: level is {values['level']!r}; expected a number")
-        rows.append({"criterion": name, "track": tracks[name], **values})
-    unscored = set(tracks) - {row["criterion"] for row in rows}
+    n_rows = table.num_rows
+    columns = {
+        name: table[name] if name in table.schema.names else pa.nulls(n_rows, NULLS[kind]) for name, kind in KINDS.items()
+    }
+    if len(card.criteria) == 1 and "criterion" not in table.schema.names:
+        columns["criterion"] = pa.array([card.criteria[0].name] * n_rows, pa.string())
+    number = pc.index_in(columns["criterion"], pa.array(list(tracks), pa.string()))
+    _refuse_first(pc.is_null(number), path, lambda i: f"criterion {columns['criterion'][i].as_py()!r} is not in "
+                  f"submission.yaml ({', '.join(tracks)})")  # fmt: skip
+    unscored = set(tracks) - set(columns["criterion"].unique().to_pylist())
     if unscored:
         raise BadSubmission(f"{path}: criterion {min(unscored)!r} of submission.yaml has no scores")
-    return rows
+    spread = columns["spread"]
+    _refuse_first(
+        pc.invert(pc.and_(pc.is_finite(spread), pc.greater_equal(spread, 0.0))),
+        path,
+        lambda i: f"spread is {spread[i]}; expected a standard deviation, or nothing",
+    )
+    named = pc.not_equal(columns["perturbation"], "")
+    columns["perturbation"] = pc.if_else(named, columns["perturbation"], pa.scalar(None, pa.string()))
+    return pa.table({**columns, "track": pa.array(list(tracks.values()), pa.string()).take(number)})
 
 
-def _spread(value: Any, place: str) -> Any:
-    """Return the standard deviation of a score, where it is given."""
-    if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
-        raise BadSubmission(f"{place}: spread is {value!r}; expected a standard deviation, or nothing")
-    return value
-
-
-def _number(value: Any) -> Any:
-    """Return a number for a text that is one, None for none: a single bad row makes a whole CSV column text."""
-    try:
-        return (float(value) if value else None) if isinstance(value, str) else value
-    except ValueError:
-        return value
+def _refuse_first(bad: pa.Array, path: Path, told: Callable[[int], str]) -> None:
+    """Refuse the first row of which something is true; null is not true."""
+    first = pc.index(bad, True).as_py()
+    if first >= 0:
+        raise BadSubmission(f"{path}, row {first + 1}: {told(first)}")
 
 
 def write_submission(

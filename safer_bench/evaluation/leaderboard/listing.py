@@ -10,6 +10,7 @@ from safer_bench.evaluation.bootstrap import LIMIT_DIGITS
 from safer_bench.evaluation.leaderboard.numbers import Json, entries_of, group_of
 from safer_bench.evaluation.leaderboard.page import Page, title_of
 from safer_bench.tables import schema
+from safer_bench.tables.text import spreadsheet
 
 COLUMNS = {
     **dict.fromkeys(("board", "metric", "criterion", "track", "kind", "scores"), pa.string()),
@@ -24,7 +25,8 @@ def listing(page: Page) -> pa.Table:
 
     Values have nine decimals, ends of intervals six: what differs beyond is the machine's. Intervals and ranks are null
     where families are too few, intervals also where they are too nearly alike. The note says which part of the cells a
-    ceiling is of; null where it is of all. Criteria are in the order of the page.
+    ceiling is of; null where it is of all. Criteria are in the order of the page, reported ones last and without ranks.
+    No text is a formula.
     """
     rows = [
         row
@@ -41,9 +43,9 @@ def _rows(board: Board, headline: Board, criteria: Mapping[str, Json]) -> Iterat
     by_entry = {(row.criterion, row.track): row for row in board.rows}
     for criterion, track in entries_of(headline):
         yield {
-            "board": title_of(board),
+            "board": spreadsheet(title_of(board)),
             "metric": board.metric,
-            "criterion": criterion,
+            "criterion": spreadsheet(criterion),
             "track": track,
             "kind": "control" if "control" in criteria[criterion] else "criterion",
             "scores": criteria[criterion].get("mark"),

@@ -67,24 +67,26 @@ def make_places(facts: TruthFacts) -> list[tuple[str | None, str | None]]:
     return [(None, None), *((family, None) for family in sorted(members)), *sorted(variants)]
 
 
-def make_tables(results: pa.Table, facts: TruthFacts) -> Tables:
+def make_tables(results: pa.Table, facts: TruthFacts, reported: frozenset[str] = frozenset()) -> Tables:
     """Return the numbers of the declared boards, and plain values of many others; the rest is in results.parquet.
 
     Declared, with intervals and ranks: Spearman in area over all perturbations or a family at the three gates, and of single
     variants; Spearman at each rank of levels, and every other metric in area, over all perturbations at the three gates.
-    Values alone: Spearman of a family at levels, and every other metric of a family.
+    Values alone: Spearman of a family at levels, and every other metric of a family. Reported criteria are not ranked.
     """
     spearman, *others = schema.METRIC_NAMES
+    everything = Scope(spearman, reported=reported)
     values = cell_values(results, facts, spearman)
-    tables = Tables(boards_of(values, facts, Scope()), {}, {}, [], make_places(facts))
-    for p, (_, perturbation) in enumerate(tables.places):
+    tables = Tables(boards_of(values, facts, everything), {}, {}, [], make_places(facts))
+    for p, (family, perturbation) in enumerate(tables.places):
         gates = len(GATES) if perturbation is None else 1
-        _add_gates(tables, values, facts, f"0.{p}.0", Scope(spearman, *tables.places[p]), gates)
+        scope = replace(everything, perturbation_family=family, perturbation=perturbation)
+        _add_gates(tables, values, facts, f"0.{p}.0", scope, gates)
     for m, metric in enumerate(others, start=1):
-        _add_summary(tables, cell_values(results, facts, metric), facts, f"{m}.{{}}.0", Scope(metric))
+        _add_summary(tables, cell_values(results, facts, metric), facts, f"{m}.{{}}.0", replace(everything, metric=metric))
     for rank in range(1, 1 + facts.deepest):
         at_rank = cell_values(results, facts, spearman, rank)
-        _add_summary(tables, at_rank, facts, f"0.{{}}.{rank}", Scope(spearman, level_rank=rank))
+        _add_summary(tables, at_rank, facts, f"0.{{}}.{rank}", replace(everything, level_rank=rank))
     return tables
 
 
@@ -99,10 +101,11 @@ def _add_summary(tables: Tables, values: CellValues, facts: TruthFacts, key: str
 
 
 def _add_gates(tables: Tables, values: CellValues, facts: TruthFacts, key: str, scope: Scope, n_gates: int) -> None:
+    everything = Scope(reported=scope.reported)
     for g, gate in enumerate(GATES[:n_gates]):
         gated = replace(scope, gate=gate)
-        boards = tables.headline if gated == Scope() else boards_of(values, facts, gated)
-        _add(tables, f"{key}.{g}", boards, whole=gated == Scope(scope.metric))
+        boards = tables.headline if gated == everything else boards_of(values, facts, gated)
+        _add(tables, f"{key}.{g}", boards, whole=gated == replace(everything, metric=scope.metric))
 
 
 def _add(tables: Tables, key: str, boards: Sequence[Board], *, whole: bool) -> None:

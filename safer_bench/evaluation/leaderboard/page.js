@@ -66,8 +66,9 @@ function simpleTable(table, header, rows) {
 }
 
 function saveCsv(name, rows) {
-  const quote = (cell) => (/[",\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-  const text = rows.map((row) => row.map((cell) => quote(String(cell ?? ""))).join(",")).join("\n") + "\n";
+  const quote = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+  const guard = (cell) => (typeof cell === "string" && /^(\s*[=+\-@＝＋－＠]|[\t\r\n])/.test(cell) ? `'${cell}` : String(cell ?? "")); // no formula
+  const text = rows.map((row) => row.map((cell) => quote(guard(cell))).join(",")).join("\n") + "\n";
   const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);

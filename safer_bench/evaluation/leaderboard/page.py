@@ -25,7 +25,7 @@ from safer_bench.judging import METRICS
 from safer_bench.tables import controls, schema
 from safer_bench.tables.facts import TruthFacts, read_facts
 
-MARKS = ("recomputed", "reported")
+MARKS = (RECOMPUTED, REPORTED) = ("recomputed", "reported")
 BUDGET_COLUMNS = (
     *("criterion", "track", "network", "dataset", "split", "task", "perturbation", "budget", "level"),
     *("accuracy", "low", "high", "n_examples", "truth_guided_share"),
@@ -76,7 +76,7 @@ def make_page(results: pa.Table, truth: Mapping[str, pa.Table], extras: Extras) 
         extras: what else there is.
     """
     facts = read_facts(truth)
-    tables = make_tables(results, facts)
+    tables = make_tables(results, facts, frozenset(name for name, mark in extras.marks.items() if mark == REPORTED))
     data: Json = {
         "revision": facts.revision or "",
         "metrics": [[metric.name, metric.description] for metric in METRICS],

@@ -74,14 +74,16 @@ function rows() {
     i, name, track, mean: now.v[i], low: now.l?.[i] ?? null, high: now.h?.[i] ?? null, undefined: now.u?.[i] ?? 0,
     ranks: now.a?.[i] ?? null, worst: now.b?.[i] ?? null, cost: Object.hasOwn(here.costs, name) ? here.costs[name] : null,
     change: places[i] === null || before[i] === null ? null : before[i] - places[i],
-    networks: networkValues(i), control: Boolean(data.criteria[name].control),
+    networks: networkValues(i), control: Boolean(data.criteria[name].control), reported: isReported(name),
   }));
 }
 
+const isReported = (name) => data.criteria[name].mark === "reported"; // its author's word alone: shown, not ranked
+
 // The place of each row by its mean, within its track, equal means alike; replicates and other controls count.
 function placesOf(values) {
-  const tracks = board().entries.map(([, track]) => track);
-  return values.map((value, i) => (value === null ? null : 1 + values.filter((other, j) => other !== null && tracks[j] === tracks[i] && other > value).length));
+  const { entries } = board(), ranked = values.map((value, i) => (isReported(entries[i][0]) ? null : value));
+  return ranked.map((value, i) => (value === null ? null : 1 + ranked.filter((other, j) => other !== null && entries[j][1] === entries[i][1] && other > value).length));
 }
 
 // Values of single networks where the page has them: means over all perturbations, or one perturbation by Spearman.
@@ -133,11 +135,12 @@ function shown() {
 }
 
 function showRows() {
-  const found = shown(), heads = columns(rows());
+  const found = shown(), heads = columns(rows()), ranked = found.filter((row) => !row.reported);
   const groups = [
-    ["", "", found.filter((row) => row.mean !== null && !row.control)],
-    ["controls", "Controls: size, depth, chance, and measuring itself", found.filter((row) => row.mean !== null && row.control)],
-    ["unranked", "Not ranked: these did not score every network and perturbation of the board", found.filter((row) => row.mean === null)],
+    ["", "", ranked.filter((row) => row.mean !== null && !row.control)],
+    ["controls", "Controls: size, depth, chance, and measuring itself", ranked.filter((row) => row.mean !== null && row.control)],
+    ["unranked", "Not ranked: these did not score every network and perturbation of the board", ranked.filter((row) => row.mean === null)],
+    ["reported", "Reported by their authors: not computed again from code, and not ranked", found.filter((row) => row.reported)],
   ];
   byId("board").tHead.replaceChildren(make("tr", {}, ...heads.map(([key, label]) => (key === "bar" ? barHead() : sortable(key, label)))));
   for (const body of [...byId("board").tBodies]) body.remove();

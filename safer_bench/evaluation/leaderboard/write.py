@@ -11,6 +11,7 @@ from markupsafe import Markup
 from safer_bench.evaluation.leaderboard.listing import listing
 from safer_bench.evaluation.leaderboard.page import Extras, Page, make_page, script_json, title_of
 from safer_bench.tables import files
+from safer_bench.tables.text import plain
 from safer_bench.tables.together import write_together
 
 HERE = Path(__file__).parent
@@ -100,15 +101,6 @@ def _environment(*, html: bool) -> Environment:
     )
     made.filters |= {"number": _number, "interval": _interval, "title_of": title_of, "plain": plain}
     return made
-
-
-def plain(name: str) -> str:
-    r"""Return a name as Markdown that shows it as it is, in a table too.
-
-    >>> plain("a|b <i> `c`")
-    'a\\|b \\<i\\> \\`c\\`'
-    """
-    return "".join(f"\\{sign}" if sign in r"\`*[]<>|~&" else sign for sign in " ".join(name.split()))
 
 
 def _number(value: float | None) -> str:

@@ -113,7 +113,7 @@ def test_scores_that_do_not_follow_from_the_code_are_named(folder, small_tree, n
 
 def test_scores_without_code_stay_as_reported(folder, small_tree, network):
     card = (folder / "submission.yaml").read_text()
-    (folder / "submission.yaml").write_text(card.replace("code: mine.py:", "formula: "))
+    (folder / "submission.yaml").write_text(card.replace("code: mine.py:", "code: '' #"))
     with pytest.raises(BadInput) as error:
         recompute(folder, read_submission(folder, small_tree), [network], LEVELS)
     assert str(error.value) == f"{folder}: no criterion comes with code, or is a built-in one: its scores stay as reported"

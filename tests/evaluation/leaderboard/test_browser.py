@@ -48,11 +48,15 @@ def test_the_first_board_is_the_one_that_python_computed(visit):
 
 def test_controls_and_what_is_not_ranked_stand_apart(visit):
     page = visit()
-    assert set(names(page)) == {"good", "Bad", HOSTILE, "aware"}
+    assert set(names(page)) == {"good", HOSTILE, "aware"}
     assert {"parameters", "constant", "replicate"} <= set(names(page, "controls"))
     assert not {"good", "aware"} & set(names(page, "controls"))
     assert names(page, "unranked") == ["part"]
     assert column(page, 2, "unranked") == ["not ranked"]
+    assert names(page, "reported") == ["Bad"]
+    assert column(page, 4, "reported") == ["\u2013"]  # no interval, and no ranks
+    assert column(page, 5, "reported") == ["\u2013"]
+    assert page.locator("#board tbody").last.get_attribute("class") == "reported"
     assert page.locator("#board tr", has_text="constant").first.locator("td").first.inner_text() == "0.00*"
 
 
@@ -108,7 +112,7 @@ def test_the_table_is_sorted_by_keyboard_alone(visit):
 def test_names_and_tracks_filter(visit):
     page = visit()
     page.fill("#filter", "bAD")
-    assert names(page) == ["Bad"]
+    assert (names(page), names(page, "reported")) == ([], ["Bad"])
     assert page.locator("#count").inner_text().startswith("1 of ")
     page.fill("#filter", "")
     choose(page, "track", "perturbation aware")
@@ -200,7 +204,7 @@ def test_the_downloaded_table_is_the_one_that_is_shown(visit, tmp_path):
     assert HOSTILE in [row["criterion"] for row in rows]
     assert {row["board"] for row in rows} == {"made, test"}
     assert all(float(row["low"]) <= float(row["mean"]) <= float(row["high"]) for row in rows if row["low"])
-    assert {row["criterion"] for row in rows if not row["low"]} == {"aware", "part"}
+    assert {row["criterion"] for row in rows if not row["low"]} == {"aware", "part", "Bad"}
 
 
 def test_a_mean_without_an_interval_has_a_dash_and_the_page_says_why(visit):

@@ -1,10 +1,12 @@
 """The pages: complete, self-contained, escaped, the same each time."""
 
+import csv
 import json
 import re
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -49,7 +51,7 @@ def test_the_spreadsheet_lists_the_boards_by_every_metric(full_page):
     truth, results, _ = everything()
     rows = pyarrow.csv.read_csv(full_page.parent / "leaderboard.csv").to_pylist()
     for metric in ("spearman", "partial_spearman"):
-        for board in boards(results, truth, metric):
+        for board in boards(results, truth, metric, reported=["Bad"]):
             title = f"{board.dataset}, {board.split}{'' if board.headline else ' (networks of fewer than ten layers)'}"
             listed = {row["criterion"]: row for row in rows if (row["board"], row["metric"]) == (title, metric)}
             assert len(listed) == len({row.criterion for row in board.rows})
@@ -160,6 +162,53 @@ def test_a_strangers_name_breaks_no_markdown_table(full_page):
     assert HOSTILE not in markdown
     assert f"| {plain(HOSTILE)} | blind |" in markdown
     assert plain("a\n| b") == r"a \| b"
+
+
+HOSTILE_TEXTS = ("=1+1", "-2", "@sum(a)", "a|b", "*c* _d_", 'e f,"g"', "https://h.example", "[i](j)", "-0.3")
+
+
+@pytest.fixture(scope="module")
+def hostile_board(tmp_path_factory):
+    """A board whose criteria have names that are something in Markdown or in a spreadsheet."""
+    truth = made_up_truth(2)
+    scores = {name: made_up_scores(truth, 0.2 + i, i) for i, name in enumerate(HOSTILE_TEXTS)}
+    return write_leaderboard(tmp_path_factory.mktemp("hostile"), sb.evaluate(truth, scores), truth).parent
+
+
+def test_no_name_is_a_formula_in_a_spreadsheet_and_every_name_comes_back(hostile_board):
+    with open(hostile_board / "leaderboard.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = {row["criterion"] for row in rows}
+    assert {"'=1+1", "'-2", "'@sum(a)", "'-0.3", "a|b", 'e f,"g"'} <= names
+    assert not [name for name in names if name[0] in "=+-@"]
+    assert {name.removeprefix("'") for name in names} > set(HOSTILE_TEXTS)
+    frame = pandas.read_csv(hostile_board / "leaderboard.csv")
+    assert set(frame["criterion"]) == names
+    assert any(value.startswith("-") for row in rows for value in (row["value"],))  # a negative number stays one
+    assert (frame["value"] < 0).any()
+
+
+def test_markdown_tables_keep_their_columns_whatever_a_name_is(hostile_board):
+    lines = (hostile_board / "leaderboard.md").read_text().splitlines()
+    tables = [line for line in lines if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in tables}) == 1
+    for shown in (r"a\|b", r"\*c\* \_d\_", 'e f,"g"', r"https\://h.example", r"\[i\](j)"):
+        assert any(line.startswith(f"| {shown} | blind |") for line in tables), shown
+
+
+def test_reported_scores_stand_apart_in_every_file(full_page):
+    """They take no rank from anyone, have none, and nobody is compared with them."""
+    folder = full_page.parent
+    rows = [row for row in pyarrow.csv.read_csv(folder / "leaderboard.csv").to_pylist() if row["metric"] == "spearman"]
+    of_board = [row for row in rows if row["board"] == "made, test"]
+    assert (of_board[-1]["criterion"], of_board[-1]["scores"], of_board[-1]["best_rank"]) == ("Bad", "reported", None)
+    assert of_board[-1]["value"] is not None
+    markdown = (folder / "leaderboard.md").read_text().split("\n## ")[1]
+    ranked, _, reported = markdown.partition("Reported by their authors: not computed again from code, and not ranked.")
+    assert ("| Bad |" in ranked, "| Bad |" in reported, "| good |" in reported) == (False, True, False)
+    assert "Bad minus" not in markdown
+    static = full_page.read_text().partition('<tbody class="reported">')[2].partition("</tbody>")[0]
+    assert re.findall(r'<th scope="row">(\w+)', static) == ["Bad"]
 
 
 def test_script_json_is_json_without_signs_of_markup():

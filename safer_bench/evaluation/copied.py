@@ -1,0 +1,65 @@
+"""Scores that order the layers as the truth itself does: no criterion gets there by itself; no I/O."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from safer_bench.evaluation.scores import Entry, ScoreArrays
+from safer_bench.evaluation.truths import NetworkTruth, network_truths
+from safer_bench.tables.facts import read_facts
+
+Array = np.ndarray
+MIN_VALUES = 8  # true areas that differ: fewer come into their order by chance
+MANY_LAYERS = 12  # of 85 criteria, 28 have the order of one to four networks of ten layers, none that of any with more
+
+
+def copied_from_the_truth(scores: pa.Table, truth: Mapping[str, pa.Table]) -> list[str]:
+    """Return a sentence for each criterion that orders layers as the truth does, wherever the truth differs.
+
+    It says so of half of the networks or more, or of one that has so many layers that no criterion finds their order.
+    Blind scores are held against the areas under each perturbation and against their mean, aware ones against the areas
+    under all that they name.
+
+    Args:
+        scores: a checked ``scores`` table.
+        truth: tables ``networks``, ``layers``, ``layer_sensitivity``, ``cells`` and ``perturbations``.
+    """
+    facts = read_facts(truth)
+    arrays = ScoreArrays(scores, facts)
+    alike: dict[Entry, list[int]] = {}  # of each network the layers that stand in the truth's order: all, or 0
+    for network in network_truths(truth, facts):
+        for entry, same in _of_network(network, arrays):
+            alike.setdefault(entry, []).append(len(network.layers) if same else 0)
+    return [
+        f"{name}: these scores order the layers as the truth itself does on {np.count_nonzero(same)} of {len(same)} networks"
+        for (name, _), same in sorted(alike.items())
+        if 2 * np.count_nonzero(same) >= len(same) or max(same) >= MANY_LAYERS
+    ]
+
+
+def _of_network(network: NetworkTruth, arrays: ScoreArrays) -> list[tuple[Entry, bool]]:
+    areas = [i for i, (_, summary, _) in enumerate(network.cells) if summary == "area"]
+    values = network.truth.values[areas]
+    telling = np.array([len(np.unique(row)) >= MIN_VALUES for row in values], dtype=bool)
+    if not telling.any():
+        return []
+    found = []
+    for members, scored in arrays.of_network(network.network, network.layers, [network.cells[i] for i in areas]):
+        if arrays.entries[members[0]][1] == "blind":
+            wanted = [*values[telling], values.mean(0)]
+            found += [
+                (arrays.entries[i], any(_same_order(each, own) for each in wanted))
+                for i, own in zip(members, scored, strict=True)
+            ]
+        elif (named := telling & np.isfinite(scored).all(-1)).any():
+            same = all(map(_same_order, values[named], scored[named]))
+            found.append((arrays.entries[members[0]], same))
+    return found
+
+
+def _same_order(true: Array, scores: Array) -> bool:
+    """Tell whether of two layers ``(n_layers,)`` whose true values differ the more sensitive one always scores higher."""
+    order = np.lexsort((scores, true))
+    rises = np.diff(true[order]) > 0
+    return bool((np.diff(scores[order])[rises] > 0).all())

@@ -1,0 +1,34 @@
+"""The card of a tree shows what its tables say as text, whatever it is."""
+
+import re
+
+import pytest
+
+from safer_bench.dataset.documents.card import render_card
+from safer_bench.dataset.documents.responsible import statements
+from safer_bench.errors import BadInput
+from safer_bench.tables import schema
+from safer_bench.tables.facts import read_facts
+from safer_bench.tables.score_table import from_mapping
+
+
+def test_a_strangers_formula_unit_or_family_breaks_no_table(small_tree):
+    tables = {name: small_tree[name] for name in small_tree}
+    formula, unit = "W | `x`\n| <img src=y> |", "a|b [c](http://d) _e_"
+    perturbations = [row | {"formula": formula, "unit": unit} for row in tables["perturbations"].to_pylist()]
+    networks = [row | {"family": "f|g*h*"} for row in tables["networks"].to_pylist()]
+    tables |= {"perturbations": schema.build("perturbations", perturbations), "networks": schema.build("networks", networks)}
+    card = render_card(tables, small_tree.manifest["contents"], statements(["digits"]))
+    rows = [line for line in card.splitlines() if line.startswith("| gaussian_noise |")]
+    assert rows[0].startswith(
+        r"| gaussian_noise | ``W \| `x` \| <img src=y> \|`` | 0.5, 2.0, 8.0 | a\|b \[c\](http\://d) \_e\_ |"
+    )
+    assert len(re.findall(r"(?<!\\)\|", rows[0])) == 7
+    assert r"| digits_mlp | digits | f\|g\*h\* | validation |" in card
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31m", "a\u202eb", "\ud800", "a\nb"])
+def test_a_name_that_is_no_text_is_refused_before_it_is_in_any_table(small_tree, name):
+    scores = {("digits_mlp", layer): 1.0 for layer in read_facts(small_tree).layers["digits_mlp"]}
+    with pytest.raises(BadInput, match=r"the name holds the control character U\+[0-9A-F]{4}; expected text"):
+        from_mapping(name, scores, read_facts(small_tree))
