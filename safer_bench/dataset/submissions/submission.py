@@ -59,7 +59,7 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
         raise BadSubmission(f"{folder}: a symbolic link; expected the folder itself: links are not followed")
     if not folder.is_dir():
         raise BadInput(f"{folder}: no such folder; expected submissions/NAME with submission.yaml and scores")
-    settle(folder)
+    _settle(folder)
     card = read_card(folder / "submission.yaml")
     _check_names(card, truth, folder)
     _check_weights(card, truth["networks"], folder)
@@ -75,6 +75,13 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     except BadInput as error:
         raise BadSubmission(str(error)) from error
     return Submission(card, complete, _read_costs(folder / "costs.parquet", card, facts))
+
+
+def _settle(folder: Path) -> None:
+    try:
+        settle(folder)  # our own `score` may have been cut short
+    except BadInput as error:
+        raise BadSubmission(str(error)) from error
 
 
 def _check_names(card: SubmissionCard, truth: Mapping[str, pa.Table], folder: Path) -> None:
