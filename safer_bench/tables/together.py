@@ -14,8 +14,9 @@ from safer_bench.tables.strict_json import first_fault, read_json
 
 PENDING = ".pending.json"  # lies there from the moment that all files are written until all are at their places
 PATIENCE = 30.0  # seconds to wait for another command that writes into the folder: it renames a few files
-Name = Annotated[str, StringConstraints(max_length=255, pattern=r"^(?!\.\.?$)[^/\\\x00]+$")]
-Below = Annotated[str, StringConstraints(max_length=255, pattern=r"^(?!/)(?!.*\.\.)[^\\\x00]+$")]
+PART = r"(\.?[^./\\\x00][^/\\\x00]*)"  # of a path: neither . nor ..
+Name = Annotated[str, StringConstraints(max_length=255, pattern=f"^{PART}$")]
+Below = Annotated[str, StringConstraints(max_length=255, pattern=f"^{PART}(/{PART})*$")]
 
 
 class _Pending(BaseModel):
