@@ -50,8 +50,8 @@ class Entries:
         self._alone = {storage: names[0] for storage, names in self._owners.items() if len(names) == 1}
 
     def holds(self, tensor: Tensor) -> bool:
-        """Tell whether a tensor lies in memory with entries."""
-        return storage_of(tensor) in self._owners
+        """Tell whether a tensor lies in memory with entries, and holds them as numbers, not as bits."""
+        return tensor.is_floating_point() and storage_of(tensor) in self._owners
 
     def levels(self, tensor: Tensor) -> list[Tensor]:
         """Return the numbers of the entries at each place of a tensor, in its shape."""

@@ -195,10 +195,11 @@ class Scaled(nn.Module):
         self.prototypes = nn.Parameter(torch.randn(4, 3))
         self.rows, self.register = nn.Embedding(4, 4), nn.Parameter(torch.randn(2, 2))
         self.sparse = nn.Parameter(torch.eye(3).to_sparse(), requires_grad=False)
-        self.scaled = nn.Parameter(torch.randn(4, 3))
+        self.scaled, self.bits = nn.Parameter(torch.randn(4, 3)), nn.Parameter(torch.randn(2, 3))
 
     def forward(self, x):
         x = torch.sparse.mm(self.sparse, (self.norm(x) + self.shift).mean(1).T).T
+        x = x + self.bits.view(torch.uint8).float().mean()
         x = x + torch.bmm(self.scaled * x[:, None], x[:, :, None]).mean(1)  # a map that each example makes for itself
         return self.head(x) - torch.cdist(x, self.prototypes) + self.rows(torch.zeros_like(x[:, 0]).long())
 
@@ -215,6 +216,7 @@ def test_what_is_no_layer_is_named_once_with_its_reason():
         "register": "never read",
         "sparse": "not dense, or without entries",
         "scaled": ELEMENTWISE,
+        "bits": "neither multiplied, convolved nor looked up",
     }
 
 
