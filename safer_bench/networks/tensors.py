@@ -128,8 +128,7 @@ def _one(values: Any, where: str) -> torch.Tensor:
         tensor = tensor.detach()
         tensor = tensor.dequantize() if tensor.is_quantized else tensor
         tensor = tensor if tensor.layout == torch.strided and not tensor.is_nested else tensor.to_dense()
-        tensor = tensor.as_subclass(torch.Tensor).cpu().resolve_conj().resolve_neg()
-        return tensor.clone() if tensor.is_inference() else tensor  # no gradient passes through one of inference mode
+        return tensor.as_subclass(torch.Tensor).cpu().resolve_conj().resolve_neg()
     except (TypeError, ValueError, RuntimeError) as error:
         kind = type(values).__name__
         raise BadInput(f"{where} are a {kind} ({text_of(error):.200}); expected a tensor or array of numbers") from error

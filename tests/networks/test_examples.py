@@ -82,14 +82,6 @@ def test_truth_values_are_labels_and_float64_is_rounded():
     assert torch.equal(images, (IMAGES.double() + 1e-9).float())
 
 
-def test_images_of_inference_mode_let_gradients_through():
-    with torch.inference_mode():
-        made = IMAGES * 2
-    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
-    network = Network(model, IMAGES, LABELS, calibration=(made[:20], LABELS[:20]))
-    assert measure(network, ["gradient_corruption_l2:0.5"]).num_rows == 1
-
-
 MANY = "expected single ones of one shape, as many as labels, or chunks (n_i, ...) that are alike but for n_i and together as many"
 NO_PAIRS = "of pairs of images and labels; expected tensors of each: of batches images, labels = map(torch.cat, zip(*loader)), of single pairs images, labels = zip(*dataset)"
 LONG = "expected int64 (n,)"
