@@ -99,8 +99,6 @@ class Perturbation:
             if not fits or (self.whole and level != int(level)):
                 expected = "whole number" if self.whole else "positive number" if self.scale == "log10" else "number"
                 limits = f"from {low:g}" + (f" to {high:g}" if math.isfinite(high) else " on")
-                if self.scale == "log10" and low == 0:  # which has no logarithm
-                    limits = f"above 0, such as {self.name}:{','.join(f'{step:g}' for step in self.levels)}"
                 raise BadInput(f"perturbation {self.name!r}: level {level:g}; expected a {expected} {limits}")
         if len(set(levels)) < len(levels):
             raise BadInput(f"perturbation {self.name!r}: a level is given twice: {', '.join(f'{x:g}' for x in levels)}")

@@ -131,18 +131,9 @@ def test_levels_that_are_no_numbers_are_refused():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (
-            "gaussian_noise:-1,1",
-            "perturbation 'gaussian_noise': level -1; expected a positive number above 0, such as gaussian_noise:0.64,1.1,2,3.7,7.4",
-        ),
-        (
-            "gaussian_noise:0",
-            "perturbation 'gaussian_noise': level 0; expected a positive number above 0, such as gaussian_noise:0.64,1.1,2,3.7,7.4",
-        ),
-        (
-            "gaussian_noise:nan",
-            "perturbation 'gaussian_noise': level nan; expected a positive number above 0, such as gaussian_noise:0.64,1.1,2,3.7,7.4",
-        ),
+        ("gaussian_noise:-1,1", "perturbation 'gaussian_noise': level -1; expected a positive number from 0 on"),
+        ("gaussian_noise:0", "perturbation 'gaussian_noise': level 0; expected a positive number from 0 on"),
+        ("gaussian_noise:nan", "perturbation 'gaussian_noise': level nan; expected a positive number from 0 on"),
         ("gaussian_noise:2,2", "perturbation 'gaussian_noise': a level is given twice: 2, 2"),
         ("magnitude_prune:1.5", "perturbation 'magnitude_prune': level 1.5; expected a number from 0 to 1"),
         ("quantize:1", "perturbation 'quantize': level 1; expected a whole number from 2 to 16"),
