@@ -9,7 +9,6 @@ Light: never imports torch.
 
 import ast
 import builtins
-import importlib
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -223,7 +222,7 @@ def _searching(folder: _Folder | None) -> Iterator[None]:
 
 def _folder(path: Path) -> _Folder:
     """Return a folder, anew where a file that was imported from there has been edited."""
-    importlib.invalidate_caches()
+    PathFinder.invalidate_caches()
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder(is_first=True))
         sys.meta_path.append(_Finder(is_first=False))

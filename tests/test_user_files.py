@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from safer_bench import user_files
+from safer_bench.criteria.loading import parse_criterion
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.networks.loading import load_network
 from safer_bench.perturbations.loading import parse_perturbation
@@ -168,7 +169,7 @@ def test_a_file_that_is_no_python_is_named(tmp_path, text, message):
 def test_a_file_alone_and_a_function_that_is_not_there_are_told_what_there_is(tmp_path):
     path = tmp_path / "net.py"
     path.write_text("def build(): ...\ndef other(): ...\ndef _hidden(): ...\nx = 3\n")
-    for load in (load_network, parse_perturbation):
+    for load in (parse_criterion, parse_perturbation):
         with pytest.raises(BadInput) as alone:
             load(str(path))
         assert str(alone.value) == (

@@ -9,6 +9,7 @@ from safer_bench.networks.network import Network
 from safer_bench.networks.weights import holds_weights, training_folder
 from safer_bench.networks.zoo_network import ZooNetwork
 from safer_bench.registry import absolute, collect, error_text, is_file_spec, load_function, look_up
+from safer_bench.user_files import beside
 
 
 def zoo_networks() -> Mapping[str, ZooNetwork]:
@@ -46,7 +47,8 @@ def load_network(spec: str) -> Network:
     build = load_function(spec)
     build = build.build if isinstance(build, ZooNetwork) else build
     try:
-        result = build()
+        with beside(Path(spec.rpartition(":")[0])):
+            result = build()
     except (Exception, SystemExit) as error:
         raise BadInput(f"{spec}: the function raised {error_text(error)}") from error
     if not isinstance(result, Network):
