@@ -1,6 +1,7 @@
 """Which entry of which parameter lies where in memory: in views, in copies, and in what is computed entry by entry."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,11 @@ def tensors_in(values: Any) -> list[Tensor]:
 
 
 def storage_of(tensor: Tensor) -> int:
-    """Return what names the memory of a tensor; 0 where it has none of its own, as a sparse one."""
-    return tensor.untyped_storage().data_ptr() if tensor.layout == torch.strided else 0
+    """Return what names the memory of a tensor; 0 where it has none of its own, as a sparse or a mapped one."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):
+        return 0
 
 
 class Entries:
@@ -46,8 +50,8 @@ class Entries:
         self._alone = {storage: names[0] for storage, names in self._owners.items() if len(names) == 1}
 
     def holds(self, tensor: Tensor) -> bool:
-        """Tell whether a tensor lies in memory with entries."""
-        return storage_of(tensor) in self._owners
+        """Tell whether a tensor lies in memory with entries, and holds them as numbers, not as bits."""
+        return tensor.is_floating_point() and storage_of(tensor) in self._owners
 
     def levels(self, tensor: Tensor) -> list[Tensor]:
         """Return the numbers of the entries at each place of a tensor, in its shape."""
@@ -82,17 +86,26 @@ class Entries:
         """Return which parameter each number is of, flat; -1 for none."""
         return np.searchsorted(self._first, numbers.flatten().cpu().numpy(), side="right") - 1
 
-    def axes(self, name: str, tensor: Tensor, dims: Iterable[int]) -> set[int]:
-        """Return the axes of a parameter along which one moves when one moves along dimensions of a tensor that holds it."""
+    def axes(self, name: str, tensor: Tensor, *dims: Iterable[int]) -> list[set[int]]:
+        """Return for some dimensions of a tensor the axes of a parameter in it along which one moves with them."""
         owner, shape = self._names.index(name), tuple(self.parameters[name].shape)
-        numbers = next(level for level in self.levels(tensor) if (self._owner(level) == owner).any())
-        place = np.unravel_index(int(np.argmax(self._owner(numbers) == owner)), tuple(numbers.shape))
-        found: set[int] = set()
-        for dim in dims:
-            line = numbers[tuple(slice(None) if other == dim else int(at) for other, at in enumerate(place))]
+        numbers, place = self._found(owner, self.levels(tensor))
+        by_dim = []
+        for dim in range(tensor.ndim):
+            line = numbers[tuple(slice(None) if other == dim else at for other, at in enumerate(place))]
             entries = line.cpu().numpy()[self._owner(line) == owner] - self._first[owner]
-            found |= {axis for axis, at in enumerate(np.unravel_index(entries, shape)) if at.min() < at.max()}
-        return found
+            places = enumerate(np.unravel_index(entries, shape))
+            by_dim.append({axis for axis, at in places if at.min() < at.max()})
+        return [set().union(*(by_dim[dim] for dim in some)) for some in dims]
+
+    def _found(self, owner: int, levels: Sequence[Tensor]) -> tuple[Tensor, tuple[int, ...]]:
+        """Return a level with entries of a parameter, and the place of one; mostly it is the first."""
+        for numbers in levels:
+            if self._owner(numbers[(slice(0, 1),) * numbers.ndim])[0] == owner:
+                return numbers, (0,) * numbers.ndim
+        numbers = next(level for level in levels if (self._owner(level) == owner).any())
+        at = int(np.argmax(self._owner(numbers) == owner))
+        return numbers, tuple(int(index) for index in np.unravel_index(at, tuple(numbers.shape)))
 
     def follow(self, func: Any, given: dict[str, Any], result: Any) -> list[Tensor]:
         """Follow entries into what an operation made of parameters and constants alone.
@@ -137,7 +150,7 @@ class Entries:
             return known[level] if level < len(known) else torch.zeros_like(tensor, dtype=torch.int64)
 
         deepest = max(len(self.levels(tensor)) for tensor in held)
-        levels = [tree_map_only(Tensor, lambda tensor, k=k: numbers_of(tensor, k), given) for k in range(deepest)]
+        levels = [tree_map_only(Tensor, partial(numbers_of, level=level), given) for level in range(deepest)]
         return [func(**level) for level in levels]
 
     def _write(self, tensor: Tensor, levels: Sequence[Tensor], sources: Iterable[Tensor]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,11 @@ from safer_bench.networks.recomputed import LAYER_MODULES, refuse_recomputed
 from safer_bench.networks.uses import ELEMENTWISE, FIXED, Use, Uses
 
 NEVER_READ = "never read"
+NOT_DENSE = "not dense, or without entries"
 LEFT_OUT = {  # way to be read -> why it makes no layer; the first that fits
     FIXED: "the same rows for every example (positions)",
     "other": "neither multiplied, convolved nor looked up",
-    ELEMENTWISE: "only added, joined or scaled elementwise",
+    ELEMENTWISE: "meets the examples entry by entry only (added, joined or scaled)",
 }
 Parameters = dict[str, nn.Parameter]
 
@@ -86,15 +88,24 @@ def no_fast_path() -> Iterator[None]:
 
 
 @contextmanager
-def taken_apart() -> Iterator[None]:
-    """Make fused attention and recurrent layers come as their single operations within the block, on any machine."""
-    enabled = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False
+def unfused() -> Iterator[None]:
+    """Keep recurrent layers from their fused kernels, on a CPU and on a GPU, within the block."""
+    backends: tuple[Any, ...] = (torch.backends.mkldnn, torch.backends.cudnn)
+    enabled = [backend.enabled for backend in backends]
+    for backend in backends:
+        backend.enabled = False
     try:
-        with no_fast_path(), sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
-            yield
+        yield
     finally:
-        torch.backends.mkldnn.enabled = enabled
+        for backend, before in zip(backends, enabled, strict=True):
+            backend.enabled = before
+
+
+@contextmanager
+def taken_apart() -> Iterator[None]:
+    """Make attention and recurrent layers come as their single operations within the block, on any machine."""
+    with no_fast_path(), unfused(), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 def discover_layers(model: nn.Module, images: Tensor) -> tuple[Layer, ...]:
@@ -137,6 +148,8 @@ def _watched(model: nn.Module, images: Tensor, parameters: Mapping[str, nn.Param
 
 
 def _reason(name: str, uses: Uses) -> str:
+    if name not in uses.of:
+        return NOT_DENSE
     if name not in uses.order:
         return NEVER_READ
     ways = uses.of[name].otherwise
@@ -162,8 +175,8 @@ def _refuse_shared_memory(parameters: Mapping[str, nn.Parameter]) -> None:
         end, other = last.get(storage, (0, ""))
         if parameter.data_ptr() < end:
             raise BadInput(
-                f"weights {other} and {name} lie in one place of memory, where they cannot be told apart; give each its own: "
-                "for p in model.parameters(): p.data = p.data.clone()"
+                f"weights {other} and {name} lie in one place of memory, where they cannot be told apart; give each its "
+                "own: for p in model.parameters(): p.data = p.data.clone()"
             )
         reach = sum((size - 1) * stride for size, stride in zip(parameter.shape, parameter.stride(), strict=True)) + 1
         last[storage] = (parameter.data_ptr() + reach * parameter.element_size(), name)

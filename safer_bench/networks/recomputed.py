@@ -30,8 +30,8 @@ def refuse_recomputed(model: nn.Module) -> None:
         more = f" ({len(found)} weights)" if len(found) > 1 else ""
         raise BadInput(
             f"layer {path or name!r}: its {name} is computed from other parameters at every pass{more}, as by weight_norm, "
-            "spectral_norm or a pruning mask, or is a constant, so that there is none to perturb; make it a parameter first: "
-            + "; ".join(dict.fromkeys(advice for _, _, advice in found))
+            "spectral_norm or a pruning mask, or is a constant, so that there is none to perturb; make it a parameter "
+            "first: " + "; ".join(dict.fromkeys(advice for _, _, advice in found))
         )
 
 

@@ -135,9 +135,7 @@ class Uses(TorchDispatchMode):
             if name not in self.order:
                 self.order.append(name)
 
-    def _note_uses(
-        self, func: Any, given: dict[str, Any], held: Sequence[Tensor], result: Any, *, of_images: bool
-    ) -> None:
+    def _note_uses(self, func: Any, given: dict[str, Any], held: Sequence[Tensor], result: Any, *, of_images: bool) -> None:
         operation = func.overloadpacket.__name__
         applied = []
         for application in self._applications(operation.removesuffix("_"), given, result):
@@ -185,10 +183,9 @@ class Uses(TorchDispatchMode):
             use.macs += application.macs * share // operand.numel()
             if use.output_axis is None:
                 shape = self._entries.parameters[name].shape
-                over = self._entries.axes(name, operand, application.summed)
-                along = self._entries.axes(name, operand, [application.outputs]) - over
+                over, along = self._entries.axes(name, operand, application.summed, [application.outputs])
                 others = set(range(len(shape))) - over
-                use.output_axis = min(along or others or range(len(shape)))
+                use.output_axis = min(along - over or others or range(len(shape)))
                 use.fan_in = math.prod(shape[axis] for axis in over if axis != use.output_axis) // application.groups
 
     def _note_otherwise(self, tensors: Sequence[Tensor], how: str) -> None:

@@ -71,7 +71,7 @@ def _own_examples(network: Network, images: Tensor | np.ndarray | None, labels: 
         raise BadInput(f"labels: {classes.dtype} {tuple(classes.shape)}; expected whole numbers (n,)")
     if given.ndim == 0 or len(given) != len(classes) or len(classes) == 0:
         n = len(given) if given.ndim else 0
-        raise BadInput(f"images and labels: {n} and {len(classes)}; expected both, as many of each, or neither")
+        raise BadInput(f"images and labels: expected both, as many of each, or neither; found {n} and {len(classes)}")
     if not given.is_floating_point() or given.shape[1:] != network.images.shape[1:]:
         shape = ", ".join(map(str, ("n", *network.images.shape[1:])))
         raise BadInput(f"images: {given.dtype} {tuple(given.shape)}; expected floating point ({shape})")

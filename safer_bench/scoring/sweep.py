@@ -15,7 +15,7 @@ from safer_bench.criteria.passes.cost import Meter
 from safer_bench.criteria.passes.gradients import mean_gradients
 from safer_bench.criteria.passes.layers import Batches
 from safer_bench.criteria.passes.shared import Shared
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.networks.network import Examples, Network
 from safer_bench.perturbations.perturbation import LayerFacts, Perturbation
 from safer_bench.registry import error_text
@@ -83,7 +83,11 @@ class Sweep:
         self._perturbs: dict[tuple[str, int], Callable[[str, float], np.ndarray]] = {}
 
     def _copy(self) -> nn.Module:
-        model = deepcopy(self.network.model).requires_grad_(True)  # the caller's may be frozen
+        try:
+            model = deepcopy(self.network.model).requires_grad_(True)  # the caller's may be frozen
+        except Exception as error:
+            said = f"network {self.network.name!r}: copying its model raised {text_of(error, typed=True):.300}"
+            raise BadInput(f"{said}; expected one that copy.deepcopy copies, since criteria work on a copy") from error
         model.register_forward_pre_hook(lambda _, images: tuple(part.clone() for part in images))  # it may work in place
         self._meter.watch(model)
         return model

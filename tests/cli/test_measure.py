@@ -22,6 +22,30 @@ def test_a_users_own_network_is_measured(cli, tmp_path):
     assert (row["network"], row["dataset"], row["split"], row["layer"]) == ("mine", "own", "test", "weight")
 
 
+RECURRENT = """
+    class Recurrent(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.head = torch.nn.LSTM(2, 4, batch_first=True), torch.nn.Linear(4, 3)
+            self.place, self.spare = torch.nn.Parameter(torch.zeros(1, 2)), torch.nn.Linear(3, 3)
+        def forward(self, x):
+            return self.head(self.rnn(x + self.place)[0][:, -1])
+    torch.manual_seed(0)
+    return sb.Network(Recurrent().eval(), torch.randn(9, 3, 2), torch.arange(9) % 3, name="mine")"""
+
+
+def test_a_recurrent_network_is_measured_whole_and_what_is_not_measured_is_said_once(cli, tmp_path):
+    spec = network_file(tmp_path, RECURRENT.strip())
+    found = cli("measure", "--network", spec, "--perturbation", "quantize:2", "--out", tmp_path / "run")
+    assert found.code == 0
+    table = pq.read_table(next((tmp_path / "run").glob("layers*.parquet"))).to_pylist()
+    assert [row["layer"] for row in table] == ["rnn.weight_ih_l0", "rnn.weight_hh_l0", "head"]
+    assert found.err.count("not measured") == 1
+    assert (
+        "mine: not measured: place (meets the examples entry by entry only (added, joined or scaled)), spare (never read)\n"
+    ) in found.err
+
+
 def test_a_network_file_without_the_named_function_is_named(cli, tmp_path):
     spec = network_file(tmp_path, OWN).replace(":build", ":bulid")
     found = cli("measure", "--network", spec, "--out", tmp_path / "run")

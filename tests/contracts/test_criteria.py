@@ -16,6 +16,7 @@ from safer_bench.scoring.score import score
 from safer_bench.scoring.sweep import Sweep
 from tests.made_up.networks import N_OWN as N
 from tests.made_up.networks import Attention, Encoder, Positions, Unordered, Volumes, own_network
+from tests.made_up.weights import Bags, Bilinears, Cells, Gpt, Lstm
 
 ENTRIES = list(criteria().values())
 each = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
@@ -28,6 +29,11 @@ OWN = {
     "positions": (Positions, (5, 3), 3),
     "unordered": (Unordered, (4,), 3),
     "volumes": (Volumes, (1, 3, 4, 4), 3),
+    "bags": (Bags, (5, 3), 4),
+    "bilinears": (Bilinears, (5, 3), 4),
+    "cells": (Cells, (5, 3), 4),
+    "gpt": (Gpt, (5, 3), 4),
+    "lstm": (Lstm, (5, 3), 4),
 }
 
 
@@ -78,6 +84,8 @@ def test_every_layer_gets_one_finite_score(entry, name):
     [
         ("digits_resnet", "small batches"),
         ("positions", "small batches"),
+        ("bags", "small batches"),
+        ("lstm", "small batches"),
         ("digits_resnet", "flipped"),
         ("digits_cnn", "two threads"),
     ],

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from safer_bench.errors import BadInput
+from safer_bench.measurement.describe import layer_rows
 from safer_bench.measurement.measure import measure
 from safer_bench.networks.layers import discover_layers, look_through
 from safer_bench.networks.loading import zoo_networks
@@ -30,6 +31,8 @@ from tests.made_up.weights import (
 )
 
 STEPS = 5
+ELEMENTWISE = "meets the examples entry by entry only (added, joined or scaled)"
+POSITIONS = "the same rows for every example (positions)"
 EXPECTED = {  # name -> (kind, axis of outputs, weights that feed an output, multiply-accumulates)
     Lstm: {
         "rnn.weight_ih_l0": ("LSTM", 0, 3, STEPS * 24 * 3),
@@ -92,11 +95,11 @@ EXPECTED = {  # name -> (kind, axis of outputs, weights that feed an output, mul
     HandAttention: {"qkv": ("HandAttention", 1, 3, STEPS * 3 * 18), "out": ("HandAttention", 0, 6, 4 * 6)},
 }
 LEFT_OUT = {
-    Gpt: {"positions": "the same rows for every example (positions)"},
-    HandAttention: {"relative": "the same rows for every example (positions)"},
+    Gpt: {"positions": POSITIONS},
+    HandAttention: {"relative": POSITIONS},
     Matrices: {
-        "token": "only added, joined or scaled elementwise",
-        "gate": "only added, joined or scaled elementwise",
+        "token": ELEMENTWISE,
+        "gate": ELEMENTWISE,
     },
 }
 PROJECTION = pytest.mark.filterwarnings("ignore:LSTM with projections")
@@ -172,17 +175,14 @@ def test_the_layers_of_the_published_networks_are_those_of_the_tree(split):
     for name in dict.fromkeys(row["network"] for row in rows):
         entry = zoo_networks()[name]
         size = 8 if entry.dataset == "digits" else 28
-        found = discover_layers(entry.build().eval(), torch.randn(1, 1, size, size))
-        assert [
-            (each.name, each.index, each.kind, "x".join(map(str, each.shape)), each.output_axis, each.fan_in)
-            + (each.parameters, each.macs)
-            for each in found
-        ] == [
-            (row["layer"], row["layer_index"], row["kind"], row["weight_shape"], row["output_axis"], row["fan_in"])
-            + (row["parameters"], row["macs"])
-            for row in sorted(rows, key=lambda row: row["layer_index"])
-            if row["network"] == name
-        ]
+        images, labels = torch.randn(3, 1, size, size), torch.arange(3)
+        network = Network(entry.build().eval(), images, labels, name=name, dataset=entry.dataset, split=split)
+        expected = sorted((row for row in rows if row["network"] == name), key=lambda row: row["layer_index"])
+        assert layer_rows(network) == expected
+        assert set(network.left_out.values()) <= {
+            POSITIONS,
+            ELEMENTWISE,
+        }
 
 
 class Scaled(nn.Module):
@@ -194,9 +194,13 @@ class Scaled(nn.Module):
         self.norm, self.shift = nn.LayerNorm((STEPS, 3)), nn.Parameter(torch.randn(1, 3))
         self.prototypes = nn.Parameter(torch.randn(4, 3))
         self.rows, self.register = nn.Embedding(4, 4), nn.Parameter(torch.randn(2, 2))
+        self.sparse = nn.Parameter(torch.eye(3).to_sparse(), requires_grad=False)
+        self.scaled, self.bits = nn.Parameter(torch.randn(4, 3)), nn.Parameter(torch.randn(2, 3))
 
     def forward(self, x):
-        x = (self.norm(x) + self.shift).mean(1)
+        x = torch.sparse.mm(self.sparse, (self.norm(x) + self.shift).mean(1).T).T
+        x = x + self.bits.view(torch.uint8).float().mean()
+        x = x + torch.bmm(self.scaled * x[:, None], x[:, :, None]).mean(1)  # a map that each example makes for itself
         return self.head(x) - torch.cdist(x, self.prototypes) + self.rows(torch.zeros_like(x[:, 0]).long())
 
 
@@ -204,12 +208,15 @@ def test_what_is_no_layer_is_named_once_with_its_reason():
     network = Network(Scaled().eval(), torch.randn(3, STEPS, 3), torch.tensor([0, 1, 2]))
     assert [layer.name for layer in network.layers] == ["head"]
     assert network.left_out == {
-        "shift": "only added, joined or scaled elementwise",
-        "norm": "only added, joined or scaled elementwise",
-        "norm.bias": "only added, joined or scaled elementwise",
+        "shift": ELEMENTWISE,
+        "norm": ELEMENTWISE,
+        "norm.bias": ELEMENTWISE,
         "prototypes": "neither multiplied, convolved nor looked up",
-        "rows": "the same rows for every example (positions)",
+        "rows": POSITIONS,
         "register": "never read",
+        "sparse": "not dense, or without entries",
+        "scaled": ELEMENTWISE,
+        "bits": "neither multiplied, convolved nor looked up",
     }
 
 

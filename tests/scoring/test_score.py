@@ -1,5 +1,8 @@
 """Criteria from files, what is refused, and what a submission folder holds."""
 
+import threading
+
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -145,6 +148,49 @@ def test_given_examples_are_all_used_and_must_match(tiny):
     for bad in ((images, None), (images, labels[:5]), (None, labels)):
         with pytest.raises(BadInput, match="images and labels: expected both, as many of each, or neither"):
             score("snip", tiny, *bad)
+
+
+def test_given_examples_may_be_arrays_of_any_precision_and_may_require_gradients(tiny):
+    images, labels = tiny.calibration
+    expected = score("snip", tiny, images, labels)
+    assert score("snip", tiny, images.numpy(), labels.numpy()) == expected
+    assert score("snip", tiny, images.double().numpy(), labels.numpy().astype("int32")) == expected
+    assert score("snip", tiny, images.numpy().astype(">f4").astype("f4"), labels.tolist()) == expected
+    assert score("snip", tiny, images.clone().requires_grad_(True), labels) == expected
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (np.zeros((3, 1, 4, 4)), np.zeros((3, 1), int), r"labels: torch.int64 \(3, 1\); expected whole numbers \(n,\)"),
+        (np.zeros((3, 1, 4, 4)), np.zeros(3), r"labels: torch.float64 \(3,\); expected whole numbers \(n,\)"),
+        (np.zeros((3, 1, 4, 4)), np.full(3, 3), r"labels: from 3 to 3; expected 0 to 2"),
+        (
+            np.zeros((3, 4, 4)),
+            np.zeros(3, int),
+            r"images: torch.float64 \(3, 4, 4\); expected floating point \(n, 1, 4, 4\)",
+        ),
+        (np.zeros((3, 1, 4, 4), int), np.zeros(3, int), r"images: torch.int64 .*; expected floating point \(n, 1, 4, 4\)"),
+        (np.full((3, 1, 4, 4), np.nan), np.zeros(3, int), "images: NaN or infinite values; expected finite ones"),
+        (np.zeros((0, 1, 4, 4)), np.zeros(0, int), "as many of each, or neither; found 0 and 0"),
+        ("images", np.zeros(3, int), "images and labels: expected a tensor or array each"),
+        (np.array(["a"]), np.zeros(1, int), "images and labels: expected a tensor or array each"),
+        (np.float32(1), np.zeros(1, int), "as many of each, or neither; found 0 and 1"),
+    ],
+)
+def test_given_examples_that_are_none_of_the_network_are_one_message(tiny, images, labels, message):
+    with pytest.raises(BadInput, match=message):
+        score("snip", tiny, images, labels)
+
+
+def test_a_model_that_cannot_be_copied_is_one_message():
+    model, images = torch.nn.Linear(4, 3).eval(), torch.randn(6, 4)
+    model.lock = threading.Lock()
+    network = Network(model, images[:3], torch.arange(3), calibration=(images[3:], torch.arange(3)))
+    with pytest.raises(
+        BadInput, match=r"network 'own': copying its model raised TypeError: .*; expected one that copy.deepcopy"
+    ):
+        score("l2_norm", network)
 
 
 def test_a_submissions_name_is_checked_before_anything_is_scored(tiny, tmp_path):

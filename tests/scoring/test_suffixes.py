@@ -110,3 +110,21 @@ def test_what_would_not_fit_into_memory_and_huge_weights_are_left_to_whole_passe
         assert suffixes.perturbed(batches, layer.name, factor * weight) is None
     monkeypatch.setattr("safer_bench.scoring.suffixes.KEPT_BYTES", 100_000)
     assert suffixes.perturbed(batches, layer.name, weight) is None
+
+
+def test_a_replay_that_fails_midway_gives_way_to_whole_passes(monkeypatch):
+    network = tiny_network()
+    by_passes = Sweep(network, suffixes=WholePasses()).scored(CHANGES[0], LEVELS).rows
+    calls = []
+
+    def run(*args):
+        calls.append(args)
+        if len(calls) > 2 * len(network.layers):  # after every layer was admitted and one was run
+            raise RuntimeError("view size is not compatible")
+        return before(*args)
+
+    before = CleanPass.run
+    monkeypatch.setattr(CleanPass, "run", run)
+    rows = Sweep(network).scored(CHANGES[0], LEVELS).rows
+    assert len(calls) == 2 * len(network.layers) + 1
+    assert [row["score"] for row in rows] == pytest.approx([row["score"] for row in by_passes], rel=1e-4, abs=1e-6)

@@ -15,6 +15,7 @@ from safer_bench.criteria.passes.apart import take_apart
 from safer_bench.criteria.passes.layers import Batches, count_examples, layer_weights, used_layers
 from safer_bench.criteria.passes.shared import shared, spend
 from safer_bench.errors import BadInput
+from safer_bench.networks.entries import storage_of
 from safer_bench.networks.layers import Layer
 
 ADDING = {"addmm", "baddbmm", "addbmm", "addmv"}  # their first argument is added to the product of the other two
@@ -52,7 +53,7 @@ class _Recorder(TorchFunctionMode):
     def __init__(self, weights: dict[str, nn.Parameter]) -> None:
         super().__init__()
         self.weights = weights
-        self.owners = {weight.untyped_storage().data_ptr(): name for name, weight in weights.items()}
+        self.owners = {storage_of(weight): name for name, weight in weights.items()}
         self.applications: list[Application] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -71,11 +72,11 @@ class _Recorder(TorchFunctionMode):
         return result.clone() if any(noted) else result  # whoever works in place must not reach the recorded output
 
     def _owner(self, value: Any) -> str | None:
-        return self.owners.get(value.untyped_storage().data_ptr()) if isinstance(value, Tensor) else None
+        return self.owners.get(storage_of(value)) if isinstance(value, Tensor) else None
 
     def _note(self, func: Any, slots: dict[Any, Any], at: Any, y: Tensor) -> bool:
         """Note an application of the weight in one of the slots, if it is one; a single other factor is its input."""
-        name, operation = self.owners[slots[at].untyped_storage().data_ptr()], func.__name__
+        name, operation = self.owners[storage_of(slots[at])], func.__name__
         beside = {"bias", 0, "input"} if operation in ADDING else {"bias"}
         inputs = [k for k, value in slots.items() if isinstance(value, Tensor) and k != at and k not in beside]
         if not inputs or at in beside or (operation == "einsum" and len(inputs) > 1):

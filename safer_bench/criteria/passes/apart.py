@@ -14,6 +14,8 @@ from torch._decomp import decomposition_table
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from safer_bench.networks.layers import unfused
+
 RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 CELLS = {f"{name}_cell": name for name in RECURRENT}
 HIDING = (nn.RNNBase, nn.EmbeddingBag)
@@ -34,11 +36,8 @@ def _recurrent(name: str, args: tuple[Any, ...]) -> Any:
     """Run a recurrent layer step by step, as torch itself takes it apart for its compiler."""
     overload = "input" if isinstance(args[2], tuple | list) else "data"
     steps = decomposition_table[getattr(getattr(torch.ops.aten, name), overload)]
-    fused, torch.backends.mkldnn.enabled = torch.backends.mkldnn.enabled, False  # which takes an LSTM apart no further
-    try:
+    with unfused():
         return steps(*args)
-    finally:
-        torch.backends.mkldnn.enabled = fused
 
 
 def _cell(name: str, x: Tensor, state: Any, *weights: Tensor | None) -> Any:

@@ -82,4 +82,7 @@ class Standardised(nn.Linear):
 def test_a_weight_that_is_not_applied_as_it_is_is_named():
     with pytest.raises(BadInput) as error:
         record(nn.Sequential(nn.Linear(3, 4), Standardised(4, 2)), torch.randn(2, 3))
-    assert str(error.value) == "layer '1': no operation applies its weight as it is, so its input and output are unknown"
+    assert str(error.value) == (
+        "layer '1': no operation applies its weight as it is (but a copy, or what is computed from it), so that its input and "
+        "output are unknown; criteria of weights, gradients or curvature do without"
+    )
