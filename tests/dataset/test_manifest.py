@@ -174,7 +174,7 @@ def only_the_seed(before, after):
     """Tell whether a manifest is a good one of another seed: it is found when rows are measured again, and not before."""
     try:
         return json.loads(before) | {"seed": 0} == json.loads(after) | {"seed": 0}
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return False
 
 
@@ -186,5 +186,5 @@ def test_a_damaged_tree_is_told(copy, cli, tmp_path):
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_trees_damaged_in_many_ways_are_told(copy, cli, tmp_path):
-    assert survived(copy, cli, tmp_path, damaged_json(copy, 350), evaluate_each=10) == 700
-    assert survived(copy, cli, tmp_path, damaged_tables(copy, 40), evaluate_each=4) == 40
+    assert survived(copy, cli, tmp_path, damaged_json(copy, 350), evaluate_each=25) == 700
+    assert survived(copy, cli, tmp_path, damaged_tables(copy, 40), evaluate_each=8) == 40
