@@ -38,12 +38,10 @@ def score(
     """
     with needs_torch():
         from safer_bench.measurement.answers.tuning import tune_allocator
-        from safer_bench.networks.loading import load_network, refuse_file_alone
+        from safer_bench.networks.loading import load_network
         from safer_bench.perturbations.loading import parse_perturbation
         from safer_bench.scoring.write import write_scores
     tune_allocator()
-    for spec in criteria:
-        refuse_file_alone(spec)
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
     networks = [load_network(spec) for spec in (network or _default_networks())]
     with progress() as report:

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
-from safer_bench.tables.strict_json import first_fault, read_json
+from safer_bench.tables.strict_json import read_json
+from safer_bench.tables.validation import sentence_of
 
 MEND = "get the tree again"
 MOST_FILES = 10_000
@@ -71,5 +72,5 @@ def read_manifest(path: Path) -> dict[str, Any]:
     try:
         Manifest.model_validate(found)
     except ValidationError as error:
-        raise BadInput(f"{path}: {first_fault(error)}; {MEND}") from error
+        raise BadInput(f"{path}: {sentence_of(error)}; {MEND}") from error
     return found

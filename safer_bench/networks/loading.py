@@ -1,10 +1,9 @@
 """Networks by their names in the zoo, or from ``FILE.py:FUNC``."""
 
-import ast
 from collections.abc import Mapping
 from pathlib import Path
 
-from safer_bench.errors import BadInput, text_of
+from safer_bench.errors import BadInput
 from safer_bench.networks.network import Network
 from safer_bench.networks.weights import holds_weights, training_folder
 from safer_bench.networks.zoo_network import ZooNetwork
@@ -39,7 +38,6 @@ def load_network(spec: str) -> Network:
         BadInput: the file or function is not there, raises, or returns something else.
         MissingData: weights or images are not on this machine.
     """
-    refuse_file_alone(spec)
     if not is_file_spec(spec):
         known = look_up(zoo_networks(), spec, "network")()
         known.spec = spec
@@ -55,20 +53,3 @@ def load_network(spec: str) -> Network:
         raise BadInput(f"{spec}: returned a {type(result).__name__}; expected a safer_bench.Network")
     result.spec = absolute(spec)
     return result
-
-
-def refuse_file_alone(spec: str) -> None:
-    """Refuse ``FILE.py`` where ``FILE.py:FUNC`` is expected, and list its functions; the file is read, not run.
-
-    Raises:
-        BadInput: it is a file alone.
-    """
-    if not spec.endswith(".py"):
-        return
-    try:
-        statements = ast.parse(Path(spec).read_bytes()).body
-    except (OSError, ValueError, SyntaxError) as error:
-        raise BadInput(f"{spec}: no Python file that can be read ({text_of(error)}); expected FILE.py:FUNC") from error
-    functions = [each.name for each in statements if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")]
-    found = f"one of {', '.join(functions)}" if functions else "which it has none of yet"
-    raise BadInput(f"{spec}: a file alone; expected FILE.py:FUNC with a function of it, {found}")

@@ -18,6 +18,7 @@ from safer_bench.scoring.sets import calibration_sweeps, over_sets
 from safer_bench.scoring.sweep import Levels
 from safer_bench.tables import files, schema
 from safer_bench.tables.controls import ADDED
+from safer_bench.tables.validation import sentence_of
 
 
 def write_scores(
@@ -145,5 +146,4 @@ def _card(
     try:
         return SubmissionCard.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(f"{'.'.join(map(str, first['loc']))} {first['input']!r}: {first['msg']}") from error
+        raise BadInput(f"the submission's card: {sentence_of(error)}") from error

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 
 from safer_bench.errors import BadInput
 from safer_bench.tables.columns import NAME
-from safer_bench.tables.strict_json import first_fault, read_json
+from safer_bench.tables.strict_json import read_json
+from safer_bench.tables.validation import sentence_of
 
 FILE = "test_accuracy.json"
 
@@ -43,5 +44,5 @@ def read_accuracies(path: Path) -> dict[str, dict[str, Any]]:
     try:
         _FILE.validate_python(found)
     except ValidationError as error:
-        raise BadInput(f"{path}: damaged ({first_fault(error)}); {mend}") from error
+        raise BadInput(f"{path}: damaged ({sentence_of(error)}); {mend}") from error
     return dict(found)

@@ -1,11 +1,8 @@
 """JSON of our own as input: read within bounds, each key once, and checked by a pydantic model."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from safer_bench.errors import BadInput, text_of
 
@@ -61,14 +58,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number of JSON")
-
-
-def first_fault(error: ValidationError) -> str:
-    """Return on one short line what a model found wrong first: where, what was expected, what was found."""
-    fault = error.errors(include_url=False)[0]
-    place = ".".join(str(part)[:SHOWN] for part in fault["loc"] if part != "[key]")
-    message = re.sub(r"^Value error, ", "", " ".join(fault["msg"].split()))
-    if fault["type"] == "value_error":
-        return f"{place}: {message}" if place else message
-    found = repr(fault["input"])
-    return f"{place or 'the file'}: {message} (found {found if len(found) <= SHOWN else found[: SHOWN - 3] + '...'})"

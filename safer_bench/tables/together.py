@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from safer_bench.errors import BadInput
 from safer_bench.tables import files
-from safer_bench.tables.strict_json import first_fault, read_json
+from safer_bench.tables.strict_json import read_json
+from safer_bench.tables.validation import sentence_of
 
 PENDING = ".pending.json"  # lies there from the moment that all files are written until all are at their places
 PATIENCE = 30.0  # seconds to wait for another command that writes into the folder: it renames a few files
@@ -95,7 +96,7 @@ def _finish(folder: Path) -> None:
     try:
         pending = _Pending.model_validate(read_json(path, mend))
     except ValidationError as error:
-        raise BadInput(f"{path}: {first_fault(error)}; {mend}") from error
+        raise BadInput(f"{path}: {sentence_of(error)}; {mend}") from error
     with _told(folder):
         for name, digest in pending.files.items():
             partial = files.partial_of(folder / name)

@@ -37,7 +37,8 @@ def sentence_of(error: ValidationError) -> str:
         error: of a model that was given data from a file.
     """
     first = error.errors()[0]
-    field = ".".join(str(part) if isinstance(part, int) else SHORT.repr(part)[1:-1] for part in first["loc"]) or "the file"
+    parts = [part for part in first["loc"] if part != "[key]"]
+    field = ".".join(str(part) if isinstance(part, int) else SHORT.repr(part)[1:-1] for part in parts) or "the file"
     if first["type"] == "missing":
         return f"{field} is missing"
     if first["type"] == "extra_forbidden":

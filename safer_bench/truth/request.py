@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from safer_bench.errors import BadInput
 from safer_bench.tables.columns import NAME
 from safer_bench.tables.files import sha256_of
-from safer_bench.tables.strict_json import first_fault, read_json
+from safer_bench.tables.strict_json import read_json
+from safer_bench.tables.validation import sentence_of
 
 PROTOCOL = 1  # raised only when counts can change
 MOST_BYTES = 64 << 20  # of a file of ours
@@ -142,7 +143,7 @@ def check(found: Any, model: type[BaseModel], path: Path, mend: str) -> None:
     try:
         model.model_validate(found)
     except (ValidationError, RecursionError) as error:
-        fault = first_fault(error) if isinstance(error, ValidationError) else "nested too deeply"
+        fault = sentence_of(error) if isinstance(error, ValidationError) else "nested too deeply"
         raise BadInput(f"{path}: damaged ({fault}); {mend}") from error
 
 

@@ -20,7 +20,7 @@ from safer_bench.errors import BadInput
 from safer_bench.tables import files
 from safer_bench.tables.facts import by_first_use
 from safer_bench.tables.grouping import grouped
-from safer_bench.tables.strict_json import first_fault
+from safer_bench.tables.validation import sentence_of
 from safer_bench.truth.parts import PART as PART
 from safer_bench.truth.parts import Parts, expected_of, is_intact, read_parts
 from safer_bench.truth.parts import Unit as Unit
@@ -246,7 +246,7 @@ def _normal(request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         Request.model_validate(normal)
     except ValidationError as error:
-        raise BadInput(f"this cannot be measured into a folder: {first_fault(error)}") from error
+        raise BadInput(f"this cannot be measured into a folder: {sentence_of(error)}") from error
     return dict(normal)
 
 

@@ -13,6 +13,8 @@ from safer_bench.dataset.submissions.code import files_of
 from safer_bench.dataset.submissions.submission import Submission
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema
+from safer_bench.tables.strict_json import read_json
+from safer_bench.tables.validation import sentence_of
 
 RECORD = "recomputed.json"  # beside the folders of submissions
 TABLES = "recomputed"  # the folder beside it of what came out
@@ -81,15 +83,13 @@ def _table_path(folder: Path, found: Recomputed) -> Path:
 
 
 def _read(path: Path) -> dict[str, Recomputed | dict[str, Digest]]:
+    mend = "delete it and recompute"
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadInput(f"{path}: {path.stat().st_size:,} bytes; expected {MAX_BYTES:,} at most; delete it and recompute")
-        return Record.model_validate_json(path.read_bytes()).root
+        return Record.model_validate(read_json(path, mend, MAX_BYTES)).root
     except FileNotFoundError:
         return {}
-    except (ValidationError, OSError) as error:
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else text_of(error)
-        raise BadInput(f"{path}: no record of recomputed scores ({said}); delete it and recompute") from error
+    except ValidationError as error:
+        raise BadInput(f"{path}: no record of recomputed scores ({sentence_of(error)}); {mend}") from error
 
 
 def recomputed_scores(folder: Path, submission: Submission) -> pa.Table | None:
