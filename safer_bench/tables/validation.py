@@ -43,10 +43,10 @@ def sentence_of(error: ValidationError) -> str:
         return f"{field} is missing"
     if first["type"] == "extra_forbidden":
         return f"{field} is no field that is known (found {SHORT.repr(first['input'])})"
+    if first["type"] == "value_error":  # a sentence of our own
+        return f"{field}: {first['ctx']['error']}" if parts else str(first["ctx"]["error"])
     return f"{field}: found {SHORT.repr(first['input'])}; expected {_expected(first['type'], first.get('ctx', {}), first)}"
 
 
 def _expected(kind: str, facts: Mapping[str, Any], first: Mapping[str, Any]) -> str:
-    if kind == "value_error":
-        return str(facts["error"])
     return EXPECTED[kind].format(**facts) if kind in EXPECTED else f"something else ({first['msg']})"

@@ -12,7 +12,8 @@ import torch
 from safer_bench.budget import report
 from safer_bench.budget.spend import Outcome
 from safer_bench.budget.tasks import look_up_task
-from safer_bench.dataset.submissions.submission import CriterionCard, SubmissionCard, write_submission
+from safer_bench.dataset.submissions.card import CriterionCard
+from safer_bench.dataset.submissions.submission import SubmissionCard, write_submission
 from safer_bench.dataset.tree import load_tree, write_tree
 from safer_bench.evaluation.evaluate import evaluate
 from safer_bench.evaluation.leaderboard import write as leaderboard

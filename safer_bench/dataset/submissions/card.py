@@ -22,7 +22,7 @@ MAX_VALUES = 30_000  # of a card: reading a megabyte of them would take half a m
 def _of_characters(text: str) -> str:
     odd = odd_character(text)
     if odd:
-        raise ValueError(f"text without the control character {odd}")
+        raise ValueError(f"found the control character {odd}; expected text without it")
     return text
 
 
