@@ -29,7 +29,8 @@ def make_folder(path: Path) -> Path:
         with open(probe, "wb"):
             probe.unlink(missing_ok=True)
     except OSError as error:
-        raise BadInput(f"{path}: cannot write there ({text_of(error)}); give another folder with --out") from error
+        why = "Not a directory" if isinstance(error, FileExistsError) else text_of(error)
+        raise BadInput(f"{path}: cannot write there ({why}); give another folder with --out") from error
     return path
 
 

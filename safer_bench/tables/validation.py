@@ -17,6 +17,8 @@ EXPECTED = {
     "too_long": "{max_length} of them at most",
     "greater_than_equal": "{ge} or more",
     "less_than_equal": "{le} at most",
+    "less_than": "less than {lt}",
+    "greater_than": "more than {gt}",
     "list_type": "a list",
     "dict_type": "names and values",
     "model_type": "names and values",

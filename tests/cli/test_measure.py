@@ -95,10 +95,10 @@ def test_a_network_file_that_does_not_import_is_named(cli, tmp_path):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("def build():\n    pass\ndef _hidden():\n    pass\nasync def other():\n    pass\n@dec\ndef more():\n    pass\n", "a file alone; expected FILE.py:FUNC with a function of it, one of build, more"),
-        ("import torch\n", "a file alone; expected FILE.py:FUNC with a function of it, which it has none of yet"),
-        ("def build(:\n", "no Python file that can be read (invalid syntax (<unknown>, line 1)); expected FILE.py:FUNC"),
-        (None, "no Python file that can be read (No such file or directory); expected FILE.py:FUNC"),
+        ("def build():\n    pass\ndef _hidden():\n    pass\nasync def other():\n    pass\n@dec\ndef more():\n    pass\n", "build. It defines: build, other, more"),
+        ("import torch\n", "FUNC. It defines no function"),
+        ("def build(:\n", "FUNC. It defines no function"),
+        (None, "FUNC. There is no such file"),
     ],
 )  # fmt: skip
 def test_a_file_alone_lists_its_functions(cli, tmp_path, text, found):
@@ -111,7 +111,8 @@ def test_a_file_alone_lists_its_functions(cli, tmp_path, text, found):
         ("score", "snip", "--network", path),
     ):
         ran = cli(*words, "--out", tmp_path / "out")
-        assert (ran.code, ran.out, ran.err) == (2, "", f"Error: {path}: {found}\n")
+        told = f"Error: '{path}': a file without a function; expected FILE.py:FUNC, such as {path}:{found}\n"
+        assert (ran.code, ran.out, ran.err) == (2, "", told)
 
 
 UNEQUAL = """model = torch.nn.Linear(4, 2).eval()

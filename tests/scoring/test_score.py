@@ -194,7 +194,7 @@ def test_a_model_that_cannot_be_copied_is_one_message():
 
 
 def test_a_submissions_name_is_checked_before_anything_is_scored(tiny, tmp_path):
-    with pytest.raises(BadInput, match=r"name 'my scores': String should match pattern"):
+    with pytest.raises(BadInput, match=r"name: found 'my scores'; expected text of the pattern"):
         write_scores(tmp_path / "my scores", [criterion_file(tmp_path, "raise ValueError")], [tiny], LEVELS)
 
 

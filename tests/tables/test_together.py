@@ -76,9 +76,9 @@ def test_half_a_file_of_a_later_command_is_never_put_in_place(folder, monkeypatc
     ("text", "said"),
     [
         ("{", "damaged (Expecting property name enclosed in double quotes: line 1 column 2 (char 1))"),
-        ('{"files": {"../a": ""}, "gone": []}', "files.../a: String should match pattern '^[^/\\\\\\x00]+$' (found '../a')"),
-        ('{"files": {}, "gone": ["/etc/passwd"]}', "gone.0: String should match pattern '^[^/\\\\\\x00]+$' (found '/etc/passwd')"),
-        ('{"files": {}}', "gone: Field required (found {'files': {}})"),
+        ('{"files": {"../a": ""}, "gone": []}', "files.../a: found '../a'; expected text of the pattern"),
+        ('{"files": {}, "gone": ["/etc/passwd"]}', "gone.0: found '/etc/passwd'; expected text of the pattern"),
+        ('{"files": {}}', "gone is missing"),
     ],
 )  # fmt: skip
 def test_a_list_of_renames_that_nobody_here_wrote_is_refused(folder, text, said):
@@ -86,7 +86,8 @@ def test_a_list_of_renames_that_nobody_here_wrote_is_refused(folder, text, said)
     for read in (settle, lambda at: write_together(at, NEW)):
         with pytest.raises(BadInput) as error:
             read(folder)
-        assert str(error.value) == f"{folder / PENDING}: {said}; remove it, and repeat the command that wrote this folder"
+        assert str(error.value).startswith(f"{folder / PENDING}: {said}")
+        assert str(error.value).endswith("; remove it, and repeat the command that wrote this folder")
     assert content(folder) == OLD | {"notes": b"mine", PENDING: text.encode()}
 
 

@@ -122,8 +122,8 @@ def test_edited_files_are_told_apart_from_damaged_ones(made, tmp_path):
     for change, message in [
         (lambda: facts["request"].update(seed=5), "damaged (edited: its sha256 is not that of its request); restore it, or measure again in a new folder"),
         (lambda: facts.pop("sha256"), "damaged (edited: its sha256 is not that of its request); restore it, or measure again in a new folder"),
-        (lambda: facts["request"].update(newer=1), "damaged (request.newer: Extra inputs are not permitted (found 1)); measure again in a new folder"),
-        (lambda: facts["request"].update(newer=1, seed=True), "damaged (request.seed: Input should be a valid integer (found True)); measure again in a new folder"),
+        (lambda: facts["request"].update(newer=1), "damaged (request.newer is no field that is known (found 1)); measure again in a new folder"),
+        (lambda: facts["request"].update(newer=1, seed=True), "damaged (request.seed: found True; expected a whole number); measure again in a new folder"),
     ]:  # fmt: skip
         change()
         (run / "run.json").write_text(json.dumps(facts))
@@ -150,6 +150,6 @@ def test_a_plan_of_before_is_read(made, tmp_path):
 
 @pytest.mark.parametrize("seed", [2**63, -(2**70), True])
 def test_a_seed_that_no_file_could_hold_is_refused_before_anything_is_written(tmp_path, made, seed):
-    with pytest.raises(BadInput, match="this cannot be measured into a folder: seed: Input should be "):
+    with pytest.raises(BadInput, match="this cannot be measured into a folder: seed: found "):
         measure_into(tmp_path / "run", [load_network(made[0])], make_protocol(["quantize:2"], seed=seed))
     assert not (tmp_path / "run" / "run.json").exists()

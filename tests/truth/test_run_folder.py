@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("safer_bench.tables.files.NamedTemporaryFile", refuse)
+    monkeypatch.setattr("safer_bench.tables.files.open", refuse, raising=False)
     with pytest.raises(BadInput) as error:
         run(tmp_path / "run")
     assert str(error.value) == (

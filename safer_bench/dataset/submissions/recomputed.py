@@ -37,7 +37,10 @@ class Recomputed(BaseModel):
     scores: Digest
 
 
-class Record(RootModel[dict[str, Recomputed | dict[str, Digest]]]):
+Known = Annotated[Recomputed | dict[str, Digest], Field(union_mode="left_to_right")]  # the latter of before: marks nothing
+
+
+class Record(RootModel[dict[str, Known]]):
     """``recomputed.json``: what came out of each folder.
 
     Before, it held digests by criterion: they are read, but mark nothing, as no scores stand behind them.

@@ -66,9 +66,9 @@ def test_what_follows_a_training_is_done_before_its_checkpoint_goes(tmp_path):
     ("change", "said"),
     [
         (lambda row: row | {"n_correct": 10001}, "vgg10: 10001 of 10000 examples are right"),
-        (lambda row: row | {"n_correct": "9012"}, "vgg10.n_correct: Input should be a valid integer (found '9012')"),
-        (lambda row: row | {"weights_sha256": "x"}, "vgg10.weights_sha256: String should match pattern '^[0-9a-f]{64}$' (found 'x')"),
-        (lambda row: [], "vgg10: Input should be a valid dictionary or instance of _Accuracy (found [])"),
+        (lambda row: row | {"n_correct": "9012"}, "vgg10.n_correct: found '9012'; expected a whole number"),
+        (lambda row: row | {"weights_sha256": "x"}, "vgg10.weights_sha256: found 'x'; expected text of the pattern ^[0-9a-f]{64}$"),
+        (lambda row: [], "vgg10: found []; expected names and values"),
     ],
 )  # fmt: skip
 def test_the_accuracies_are_checked_by_their_model(tmp_path, change, said):
