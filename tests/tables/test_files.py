@@ -18,7 +18,6 @@ REASONED = {  # what else writes, and why
     "tables/pictures.py": 'figure.savefig(picture, dpi=dpi, format=ending.removeprefix("."))',  # into memory
     "networks/training/train.py": "torch.save(",  # into memory
     "scoring/apart.py": "torch.save([ScoredNetwork(network)",  # for a process of ours, into a folder that goes with it
-    "truth/run_folder.py": 'with open(self.path / "lock", "w") as lock:',  # empty for ever
     "measurement/run_log.py": 'with suppress(OSError), open(self.path, "a", encoding="utf-8") as file:',  # a log grows
 }
 
