@@ -11,9 +11,11 @@ demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 test: $(READY) fashion-mnist chromium  ## the default tests
 	$(BIN)/python -m pytest -q -n 2 -m "not long"
 
+TIMED := tests/test_long.py tests/evaluation/test_bootstrap.py tests/truth/test_merge.py tests/measurement/test_forecast.py \
+  tests/measurement/executors/test_execute.py
 test-long: $(READY) fashion-mnist chromium  ## the tests of more than 20 seconds
-	$(BIN)/python -m pytest -q -n 2 -m long tests/test_processors.py
-	$(BIN)/python -m pytest -q -m long --ignore tests/test_processors.py  # one by one, since some take the time
+	$(BIN)/python -m pytest -q -n 2 -m long $(TIMED:%=--ignore=%)
+	$(BIN)/python -m pytest -q -m long $(TIMED)  # one by one, since they take the time
 
 lint: $(READY)  ## style, types, what may import what, and the form of submissions
 	$(BIN)/ruff check .
