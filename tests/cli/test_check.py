@@ -55,8 +55,11 @@ def test_submissions_are_scored_again_by_their_code_and_noted(cli, small_tree, t
     found = cli("check", path, "--truth", small_tree.path, "--recompute")
     assert (found.code, found.err) == (
         1,
-        f"Refused: {path}: criterion 'size' on network 'digits_mlp': head: submitted 640, computed again 649\n",
+        f"Refused: {path}: criterion 'size' on network 'digits_mlp': head: submitted 640, computed again 649; "
+        f"no longer noted in {path.parent / 'recomputed.json'}\n",
     )
+    assert (path.parent / "recomputed.json").read_text() == "{}\n"
+    assert not list((path.parent / "recomputed").iterdir())
 
 
 def test_check_refuses_another_criterion_under_a_name_of_the_truths_own(cli, small_tree, small_scores, tmp_path):
