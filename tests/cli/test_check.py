@@ -90,6 +90,20 @@ def test_code_that_ends_its_process_is_one_refusal_and_the_next_is_looked_at(cli
     assert submitted.recorded() == ["later"]
 
 
+def test_whatever_code_raises_is_told_with_its_name(cli, small_tree, submitted):
+    submitted.write("stops", "raise KeyboardInterrupt('stop')", None)
+    submitted.write("large", "return dict.fromkeys(layers, 10**400)", None)
+    found = cli("check", submitted.root, "--truth", small_tree.path, "--recompute")
+    assert (found.code, found.err.splitlines()) == (
+        1,
+        [
+            f"Refused: {submitted.root / 'large'}: criterion 'large' on network 'digits_mlp': a score is no number (int too "
+            "large to convert to float)",
+            f"Refused: {submitted.root / 'stops'}: criterion 'stops' on network 'digits_mlp': raised KeyboardInterrupt: stop",
+        ],
+    )
+
+
 FORGED = """import sys
 for module in list(sys.modules.values()):
     for name in ("check_same", "_scores", "record", "recompute"):

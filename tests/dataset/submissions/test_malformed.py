@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from safer_bench.dataset.submissions.gather import gather, read_all, submission_folders
+from safer_bench.dataset.submissions.plain_files import read_columns
 from safer_bench.dataset.submissions.submission import BadSubmission, read_submission
 from tests.made_up.submissions import FAULTS, NETWORK, Malformed, malformed
 
@@ -290,3 +291,16 @@ def test_scores_copied_from_the_truth_are_told(cli, small_tree, layers, tmp_path
     assert found.code == 0
     assert "mine: these scores order the layers as the truth itself does on 1 of 1 networks\n" in found.out
     assert "as the truth itself" not in cli("check", good(tmp_path, "honest", layers), "--truth", small_tree.path).out
+
+
+def test_what_a_damaged_file_makes_arrow_say_moves_no_cursor(tmp_path, monkeypatch):
+    """Its messages hold bytes of the file, such as "don't know what type: \\x0f"."""
+
+    def damaged(*_, **__):
+        raise OSError("don't know what type: \x1b[2J")
+
+    (tmp_path / "scores.parquet").write_bytes(b"PAR1")
+    monkeypatch.setattr(pq, "ParquetFile", damaged)
+    with pytest.raises(BadSubmission) as error:
+        read_columns(tmp_path / "scores.parquet", {"score": "number"}, 10)
+    assert str(error.value) == rf"{tmp_path / 'scores.parquet'}: cannot be read (don't know what type: \x1b[2J)"

@@ -196,6 +196,11 @@ LITTLE = Limits(seconds=60, memory=200_000_000, written=20_000_000, processes=9)
         ("while os.fork() or True: time.sleep(0.01)", "ran more than 9 processes at a time"),
         ("while True: os.write(out, b'junk' * 1000)", "wrote more than 100,000 bytes where scores were expected"),
         ("i = 0\nwhile (i := i + 1): open(f'{scratch}/{i}', 'wb').write(b'a' * 1_000_000)", "wrote files of more than 0.02 GB"),
+        (
+            "kept = []\nfor i in range(40):\n kept.append(open(f'{scratch}/a', 'wb', 0)); kept[-1].write(b'a' * 1_000_000)\n"
+            " os.remove(f'{scratch}/a')\ntime.sleep(60)",
+            "wrote files of more than 0.02 GB",
+        ),
         ("f = open(f'{scratch}/a', 'wb', 0)\nwhile True: f.write(b'a' * 1_000_000)", GONE.replace("0", "1") + ": OSError"),
     ],
 )  # fmt: skip
