@@ -240,6 +240,16 @@ def test_a_folder_that_nobody_may_look_into_is_one_message(small_tree, layers, t
     assert refused == {closed: f"{card}: cannot be read (Permission denied); expected a file"}
 
 
+@pytest.mark.parametrize("letter", ["\x1b", "\n", "\u202e", "\udcff"])
+def test_a_folders_name_moves_no_cursor(small_tree, layers, tmp_path, letter):
+    odd, kept = tmp_path / f"a{letter}b", good(tmp_path, "kept", layers)
+    good(tmp_path, "odd", layers).rename(odd)
+    found, refused = read_all(small_tree, submission_folders(tmp_path))
+    assert list(found) == [kept]
+    assert refused[odd].isprintable()
+    assert f"the folder's name holds the control character U+{ord(letter.replace(chr(10), chr(13))):04X}" in refused[odd]
+
+
 def test_a_folder_that_is_a_link_is_refused(small_tree, layers, tmp_path):
     (tmp_path / "there").symlink_to(good(tmp_path, "here", layers))
     with pytest.raises(BadSubmission, match="there: a symbolic link; expected the folder itself"):

@@ -119,6 +119,20 @@ def test_scores_without_code_stay_as_reported(folder, small_tree, network):
     assert str(error.value) == f"{folder}: no criterion comes with code, or is a built-in one: its scores stay as reported"
 
 
+def test_code_takes_no_name_of_ours(folder, small_tree, network):
+    """A tree without scores of `parameters` or `random` would have a stranger's for its baseline or its chance."""
+    for path in (folder / "submission.yaml", folder / "mine.py"):
+        path.write_text(path.read_text().replace("widths", "parameters"))
+    table = pq.read_table(folder / "scores.parquet")
+    names = pc.replace_substring(table["criterion"], "widths", "parameters")
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("criterion"), "criterion", names), folder / "scores.parquet"
+    )
+    with pytest.raises(BadInput) as error:
+        recompute(folder, read_submission(folder, small_tree), [network], LEVELS)
+    assert str(error.value) == f"{folder}: 'parameters' is the name of a built-in criterion, and comes with code; rename it"
+
+
 DIGEST = "0" * 64
 
 
