@@ -88,15 +88,16 @@ os.wait()
 
 def test_what_is_handed_over_can_be_read_but_for_what_is_hidden_in_it(run, tmp_path):
     own = tmp_path / "own"
-    names = ["a.txt", "deep/b.txt", "deep/truth/c.txt", "d.txt", "out.txt"]
-    for name in names[:-1]:
+    names = ["a.txt", "deep/b.txt", "deep/truth/c.txt", "d.txt", "out.txt", "linked/secret.txt"]
+    for name in names[:-2]:
         (own / name).parent.mkdir(parents=True, exist_ok=True)
         (own / name).write_text(name)
     (tmp_path / "secret.txt").write_text("secret")
     (own / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (own / "linked").symlink_to(tmp_path)  # such a one beside what is hidden kept everything from being confined
     source = "for path in paths: attempt(lambda: open(path).read())"
     found = run(source, own=[own], hidden=[own / "deep" / "truth"], paths=[str(own / name) for name in names])
-    assert found[:-1] == ["a.txt", "deep/b.txt", "PermissionError", "d.txt", "PermissionError"]
+    assert found[:-1] == ["a.txt", "deep/b.txt", "PermissionError", "d.txt", "PermissionError", "PermissionError"]
 
 
 def test_images_that_judge_networks_stay_closed(run):
