@@ -89,14 +89,14 @@ def _guard(tree: "Tree", minutes: int, unprotected: bool) -> "Guard":
 
 
 def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[str] | None, guard: "Guard") -> None:
-    """Score again, and keep what came out where that is all of it.
+    """Score again, and keep what came out where that is all of it; what was kept goes where it does not come out again.
 
     Raises:
         BadSubmission: it is not what was submitted.
         Unprotected: the system cannot keep submitted code apart.
     """
     with needs_torch():
-        from safer_bench.dataset.submissions.recomputed import record
+        from safer_bench.dataset.submissions.recomputed import RECORD, forget, record
         from safer_bench.dataset.submissions.submission import BadSubmission
         from safer_bench.measurement.answers.tuning import tune_allocator
         from safer_bench.networks.loading import load_network
@@ -116,7 +116,8 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
         except Unprotected:
             raise
         except BadInput as error:
-            raise BadSubmission(str(error)) from error
+            unmarked = f"; no longer noted in {folder.resolve().parent / RECORD}" if forget(folder) else ""
+            raise BadSubmission(f"{error}{unmarked}") from error
     names = ", ".join(again["criterion"].unique().to_pylist())
     typer.echo(f"{folder}: {names}: scored again on {len(networks)} networks, to the same scores")
     if len(networks) == len(scored):

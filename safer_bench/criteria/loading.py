@@ -22,4 +22,7 @@ def parse_criterion(spec: str | Criterion | Callable[..., Scores]) -> Criterion:
         return look_up(criteria(), spec, "criterion")
     function = load_function(spec) if isinstance(spec, str) else spec
     source = spec if isinstance(spec, str) else "a function"
-    return function if isinstance(function, Criterion) else criterion(needs="gradients", source=source)(function)
+    if isinstance(function, Criterion):
+        return function
+    name = "" if hasattr(function, "__name__") else source.rpartition(":")[2]  # an object that can be called has none
+    return criterion(name=name, needs="gradients", source=source)(function)

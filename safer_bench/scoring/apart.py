@@ -9,7 +9,7 @@ import torch
 
 from safer_bench.criteria.criterion import Criterion
 from safer_bench.criteria.loading import criteria, parse_criterion
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
@@ -55,19 +55,21 @@ def score_all(job: dict[str, Any], write: Callable[[dict[str, Any]], None]) -> N
     criteria()  # reads all modules of ours
     networks = {network.name: network for network in torch.load(job["networks"], weights_only=False)}
     sys.path.insert(0, job["code"])
-    at, sweeps = "", list[Sweep]()
+    at, sweeps, doing = "", list[Sweep](), "its code"
     try:
         entries = {
             name: _entry(name, f"{job['code']}/{spec}", job["tracks"][name]) for name, spec in job["criteria"].items()
         }
         for network, criterion, levels in job["tasks"]:
+            doing = f"criterion {criterion!r} on network {network!r}"
             if network != at:
                 at, sweeps = network, calibration_sweeps(networks[network], job["sets"])
             rows, _ = over_sets(sweeps, entries[criterion], [parse_perturbation(spec) for spec in levels])
             plain = [[row[key] for key in ("perturbation", "level", "layer", "score", "spread")] for row in rows]
             write({"network": network, "criterion": criterion, "rows": plain})
     except BaseException as error:
-        write({"refused": str(error).replace(f"{job['code']}/", "") if isinstance(error, BadInput) else repr(error)})
+        told = str(error) if isinstance(error, BadInput) else f"{doing}: raised {text_of(error, typed=True)}"
+        write({"refused": told.replace(f"{job['code']}/", "")})
 
 
 def _entry(name: str, spec: str, track: str) -> Criterion:

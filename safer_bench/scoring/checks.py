@@ -42,7 +42,7 @@ def checked(returned: Any, names: list[str], where: str) -> dict[str, float]:
         raise BadInput(f"{where}: expected one score for each of the {len(names)} layers{detail}")
     try:
         scores = {name: float(returned[name]) for name in names}
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise BadInput(f"{where}: a score is no number ({text_of(error)})") from error
     bad = [name for name, value in scores.items() if not math.isfinite(value)]
     if bad:

@@ -68,6 +68,8 @@ def _tasks(folder: Path, submission: Submission, networks: Sequence[Network], le
     if not items:
         raise BadInput(f"{folder}: no criterion comes with code, or is a built-in one: its scores stay as reported")
     for item in items:
+        if item.code and item.name in criteria():
+            raise BadInput(f"{folder}: {item.name!r} is the name of a built-in criterion, and comes with code; rename it")
         if not item.code and criteria()[item.name].track != item.track:
             track = criteria()[item.name].track
             raise BadInput(f"{folder}: {item.name!r} is of track {track}, submission.yaml says {item.track}")

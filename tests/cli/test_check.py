@@ -55,8 +55,11 @@ def test_submissions_are_scored_again_by_their_code_and_noted(cli, small_tree, t
     found = cli("check", path, "--truth", small_tree.path, "--recompute")
     assert (found.code, found.err) == (
         1,
-        f"Refused: {path}: criterion 'size' on network 'digits_mlp': head: submitted 640, computed again 649\n",
+        f"Refused: {path}: criterion 'size' on network 'digits_mlp': head: submitted 640, computed again 649; "
+        f"no longer noted in {path.parent / 'recomputed.json'}\n",
     )
+    assert (path.parent / "recomputed.json").read_text() == "{}\n"
+    assert not list((path.parent / "recomputed").iterdir())
 
 
 def test_check_refuses_another_criterion_under_a_name_of_the_truths_own(cli, small_tree, small_scores, tmp_path):
@@ -85,6 +88,20 @@ def test_code_that_ends_its_process_is_one_refusal_and_the_next_is_looked_at(cli
         "before all scores were there\n",
     )
     assert submitted.recorded() == ["later"]
+
+
+def test_whatever_code_raises_is_told_with_its_name(cli, small_tree, submitted):
+    submitted.write("stops", "raise KeyboardInterrupt('stop')", None)
+    submitted.write("large", "return dict.fromkeys(layers, 10**400)", None)
+    found = cli("check", submitted.root, "--truth", small_tree.path, "--recompute")
+    assert (found.code, found.err.splitlines()) == (
+        1,
+        [
+            f"Refused: {submitted.root / 'large'}: criterion 'large' on network 'digits_mlp': a score is no number (int too "
+            "large to convert to float)",
+            f"Refused: {submitted.root / 'stops'}: criterion 'stops' on network 'digits_mlp': raised KeyboardInterrupt: stop",
+        ],
+    )
 
 
 FORGED = """import sys

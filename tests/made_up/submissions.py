@@ -168,6 +168,8 @@ CARD = {
     "unscored criterion": _in("- name: other\n"),
     "sets": lambda at: _in(f"calibration_sets: {at.draw.choice(['0', '101', '1.5', '.nan', 'many', '-1'])}\n")(at),
     "huge number": _in(f"calibration_sets: {'9' * 5000}\n"),
+    "huge number in hexadecimal": _in(f"calibration_sets: 0x{'f' * 9000}\n"),
+    "huge number in sixties": _in(f"calibration_sets: {'1:' * 9000}1\n"),
     "long description": _in(f"description: {'x' * 2001}\n"),
     "numbers for authors": _in("authors: [1, 2]\n"),
     "one author": _in("authors: me\n"),

@@ -34,6 +34,16 @@ def test_a_plain_function_in_a_file_is_a_criterion(tiny, tmp_path):
     assert score(criterion_file(tmp_path, f"return {LAYERS}"), tiny) == {"conv": 1.0, "hidden": 2.0, "head": 3.0}
 
 
+def test_an_object_that_can_be_called_is_a_criterion_by_its_name_in_the_file(tmp_path):
+    """It has no name of its own: that was a traceback."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import functools\nclass Ones:\n    def __call__(self, model, batches): return {}\nones = Ones()\n"
+        "half = functools.partial(lambda factor, model, batches: {}, 0.5)\n"
+    )
+    assert [parse_criterion(f"{path}:{name}").name for name in ("ones", "half")] == ["ones", "half"]
+
+
 def test_a_function_is_a_criterion_decorated_or_not(tiny):
     def mine(model, batches):
         return {"conv": 1.0, "hidden": 2.0, "head": 3.0}

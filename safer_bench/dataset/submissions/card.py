@@ -16,6 +16,7 @@ from safer_bench.tables.validation import sentence_of
 
 CODE = r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,79}\.py:[A-Za-z_][A-Za-z0-9_]{0,79})?$"  # a file of the folder itself
 MAX_BYTES = 1_000_000  # of a card, or of code
+MOST_DIGITS = 100  # of a number: one of half a million takes seconds to read, and more to be named in a message
 MAX_VALUES = 30_000  # of a card: reading a megabyte of them would take half a minute
 
 
@@ -78,7 +79,10 @@ class _Loader(yaml.SafeLoader):
             raise yaml.YAMLError(f"more than {MAX_VALUES:,} keys and values; expected those of a card")
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError(f"the alias *{self.peek_event().anchor}; expected what it stands for")
-        return super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.ScalarNode) and node.tag != "tag:yaml.org,2002:str" and len(node.value) > MOST_DIGITS:
+            raise yaml.YAMLError(f"a number or date of {len(node.value):,} characters; expected {MOST_DIGITS} at most")
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]

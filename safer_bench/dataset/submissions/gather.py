@@ -3,20 +3,18 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from safer_bench.dataset.submissions.claims import added, cells_of, computed_again, different, misnamed, taken, unlike
 from safer_bench.dataset.submissions.plain_files import BadSubmission, is_there
-from safer_bench.dataset.submissions.recomputed import REPORTED, by_maintainer, marks_of
+from safer_bench.dataset.submissions.recomputed import RECOMPUTED, REPORTED
 from safer_bench.dataset.submissions.submission import Submission, read_submission
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema, score_table
-from safer_bench.tables.grouping import grouped
-from safer_bench.tables.text import folded
 from safer_bench.tables.together import settle
 
 CHECKED_BY = ("layers", "perturbations", "networks", "scores")
@@ -47,9 +45,9 @@ class Gathered:
 
 
 def submission_folders(root: Path) -> list[Path]:
-    """Return the submissions below ``root``, sorted: every folder that holds a card or scores, or ``root`` itself.
+    """Return ``root`` and the folders in it, sorted, that are submissions: those that hold a card or scores.
 
-    One that lacks the other is among them, so that it is refused and not passed over.
+    One that lacks the other is among them, so that it is refused and not passed over; a stray file hides no folder.
 
     Raises:
         BadInput: there is no such folder.
@@ -57,15 +55,14 @@ def submission_folders(root: Path) -> list[Path]:
     if not root.is_dir():
         raise BadInput(f"{root}: no such folder; expected submissions/ or submissions/NAME")
     folders = (root, *sorted(path for path in root.iterdir() if path.is_dir()))
-    submissions = [folder for folder in folders if any(is_there(folder / name) for name in OF_A_SUBMISSION)]
-    return [root] if root in submissions else submissions
+    return [folder for folder in folders if any(is_there(folder / name) for name in OF_A_SUBMISSION)]
 
 
 def read_all(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> tuple[dict[Path, Submission], dict[Path, str]]:
     """Read and check each submission by itself, then side by side; one that is bad stops no other.
 
-    Side by side, a card's name is that of its folder, and a criterion's name stands for one criterion: all that claim one
-    are refused where they differ, as nobody can tell whose it is.
+    Side by side, a card's name is that of its folder, and a criterion's name stands for one criterion: where claims differ,
+    it is the one's whose scores the maintainer computed again; else all are refused, as nobody can tell whose it is.
 
     Args:
         truth: what ``read_submission`` checks against.
@@ -82,52 +79,18 @@ def read_all(truth: Mapping[str, pa.Table], folders: Sequence[Path]) -> tuple[di
             found[folder] = read_submission(folder, read)
         except BadSubmission as error:
             refused[folder] = str(error)
-    for told in (_misnamed(found), _taken(found), _different(found)):
+    again, _ = computed_again(found)
+    for told in (misnamed(found), taken(found, again), different(found, again)):
         refused = {**told, **refused}
-    return {folder: submission for folder, submission in found.items() if folder not in refused}, refused
-
-
-def _misnamed(found: Mapping[Path, Submission]) -> dict[Path, str]:
-    if len(found) < 2:
-        return {}
-    return {
-        folder: f"{folder / 'submission.yaml'}: name is {submission.card.name!r}; expected that of its folder, "
-        f"{folder.resolve().name!r}"
-        for folder, submission in found.items()
-        if submission.card.name != folder.resolve().name
-    }
-
-
-def _taken(found: Mapping[Path, Submission]) -> dict[Path, str]:
-    """Refuse criteria of several submissions whose names are alike but for their spelling."""
-    names = [(folded(item.name), item.name, folder) for folder, each in found.items() for item in each.card.criteria]
-    spelt = grouped(names, key=itemgetter(0))
-    return {
-        folder: f"{folder / 'submission.yaml'}: {name!r} would be taken for {other!r} of {place}; rename one of them"
-        for alike in spelt.values()
-        for _, name, folder in alike
-        for _, other, place in alike
-        if other != name
-    }
-
-
-def _different(found: Mapping[Path, Submission]) -> dict[Path, str]:
-    """Refuse criteria of one name that several submissions score differently."""
-    names = [(item.name, folder) for folder, each in found.items() for item in each.card.criteria]
-    refused: dict[Path, str] = {}
-    for name, claims in grouped(names, key=itemgetter(0)).items():
-        sources = [(str(folder), found[folder].scores.filter(pc.field("criterion") == name)) for _, folder in claims]
-        try:
-            score_table.agreed([(where, table.to_pylist()) for where, table in sources if len(sources) > 1])
-        except BadInput as error:
-            refused |= {folder: f"{folder}: {error}" for _, folder in claims}
-    return refused
+    return _without(found, refused), refused
 
 
 def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path], *, strict: bool = True) -> Gathered:
     """Return the scores of a tree's own criteria and of submissions, ready to evaluate.
 
-    A criterion may be in several, where its scores agree to a thousandth (the last digits are the machine's).
+    A criterion may be in several, where its scores agree to a thousandth (the last digits are the machine's). Those that
+    the maintainer computed, the tree's own and what came out of a submission's code, stand for all that repeat them, and
+    nobody adds reported ones to them.
 
     Args:
         truth: a tree's tables.
@@ -139,12 +102,26 @@ def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path], *, strict: bo
     """
     read = {name: truth[name] for name in CHECKED_BY if name in truth}
     submissions, refused = read_all(read, folders)
+    again, spoilt = computed_again(submissions)
+    own = read["scores"] if "scores" in read else schema.build("scores", [])
+    refused |= {**unlike(own, again), **spoilt}
+    again = {folder: table for folder, table in again.items() if folder not in refused}
+    cells = cells_of([own, *again.values()])
+    refused |= added(_without(submissions, refused), again, cells)
     if strict and refused:
         raise BadSubmission(next(iter(refused.values())))
-    sources = [(score_table.OWN, read["scores"])] if "scores" in read else []
-    sources += [(str(folder), by_maintainer(folder, found)) for folder, found in submissions.items()]
-    costs = _costs(truth, list(submissions.values()))
-    return Gathered(_scores(sources), costs, marks_of(truth, submissions), refused)
+    submissions = _without(submissions, refused)
+    names = {item.name for each in submissions.values() for item in each.card.criteria}
+    marks = dict.fromkeys(cells, RECOMPUTED) | dict.fromkeys(sorted(names - cells.keys()), REPORTED)
+    known = pa.array(list(cells), pa.string())
+    rest = [each.scores.filter(pc.invert(pc.is_in(each.scores["criterion"], known))) for each in submissions.values()]
+    sources = [(score_table.OWN, own), *zip(map(str, again), again.values(), strict=True)]
+    sources += zip(map(str, submissions), rest, strict=True)
+    return Gathered(_scores(sources), _costs(truth, list(submissions.values())), marks, refused)
+
+
+def _without(found: Mapping[Path, Submission], refused: Mapping[Path, str]) -> dict[Path, Submission]:
+    return {folder: submission for folder, submission in found.items() if folder not in refused}
 
 
 def _scores(sources: Sequence[tuple[str, pa.Table]]) -> pa.Table:
@@ -152,7 +129,8 @@ def _scores(sources: Sequence[tuple[str, pa.Table]]) -> pa.Table:
     repeated = pa.array([name for name, count in n_sources.items() if count > 1], pa.string())
     once = [table.filter(pc.invert(pc.is_in(table["criterion"], repeated))) for _, table in sources]
     again = [(where, table.filter(pc.is_in(table["criterion"], repeated)).to_pylist()) for where, table in sources]
-    return schema.in_order(pa.concat_tables([schema.build("scores", score_table.agreed(again)), *once]))
+    agreed = schema.build("scores", score_table.agreed(again))
+    return schema.in_order(pa.concat_tables([agreed, *(table.cast(agreed.schema) for table in once)]))
 
 
 def _costs(truth: Mapping[str, pa.Table], submissions: Sequence[Submission]) -> pa.Table:

@@ -76,7 +76,7 @@ def read_columns(path: Path, kinds: Mapping[str, Kind], most_rows: int) -> pa.Ta
     except BadInput:
         raise
     except (*READING, csv.Error) as error:
-        raise BadSubmission(f"{path}: cannot be read ({text_of(error)})") from error
+        raise BadSubmission(f"{path}: cannot be read ({visible(text_of(error))})") from error  # may hold the file's bytes
     for name, kind in kinds.items():
         longest = pc.max(pc.utf8_length(table[name])).as_py() if kind == "text" and name in table.schema.names else 0
         if (longest or 0) > MOST_TEXT:

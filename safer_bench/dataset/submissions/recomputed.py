@@ -1,6 +1,5 @@
-"""Which scores the maintainer computed again from their code: the record with those scores, and the mark; reads no code."""
+"""Which scores the maintainer computed again from their code: the record with those scores; reads no code."""
 
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -10,10 +9,13 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from safer_bench.dataset.submissions.code import files_of
+from safer_bench.dataset.submissions.plain_files import BASE_BYTES, MOST_ROWS, READING, ROW_BYTES, BadSubmission, check_file
 from safer_bench.dataset.submissions.submission import Submission
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema
+from safer_bench.tables.score_table import PLACE
 from safer_bench.tables.strict_json import read_json
+from safer_bench.tables.text import visible
 from safer_bench.tables.validation import sentence_of
 
 RECORD = "recomputed.json"  # beside the folders of submissions
@@ -95,64 +97,54 @@ def _read(path: Path) -> dict[str, Recomputed | dict[str, Digest]]:
         raise BadInput(f"{path}: no record of recomputed scores ({sentence_of(error)}); {mend}") from error
 
 
+def forget(folder: Path) -> bool:
+    """Take a folder out of the record, as its code does not give its scores; return whether it was there.
+
+    Raises:
+        BadInput: the record cannot be read or written.
+    """
+    path = folder.resolve().parent / RECORD
+    known = _read(path)
+    former = known.pop(folder.resolve().name, None)
+    if former is None:
+        return False
+    files.write_text(path, Record(known).model_dump_json(indent=1) + "\n")
+    if isinstance(former, Recomputed):
+        _table_path(folder, former).unlink(missing_ok=True)
+    return True
+
+
 def recomputed_scores(folder: Path, submission: Submission) -> pa.Table | None:
     """Return what came out of a submission's code, of schema ``scores``; None where that is not known of it as it is now.
 
     Raises:
-        BadInput: the record, or the file of scores, cannot be read or is not what was written.
+        BadInput: the record cannot be read.
+        BadSubmission: the file of scores cannot be read, or is not what was written for this submission.
     """
     known = _read(folder.resolve().parent / RECORD).get(folder.resolve().name)
     if not isinstance(known, Recomputed) or known.submission != submission_digest(folder, submission):
         return None
-    path = _table_path(folder, known)
+    path, mend = _table_path(folder, known), f"`safer-bench check {folder} --recompute` writes"
     try:
+        check_file(path, BASE_BYTES + ROW_BYTES * MOST_ROWS)
         data = path.read_bytes()
-    except OSError as error:
-        raise BadInput(
-            f"{path}: cannot be read ({text_of(error)}); `safer-bench check {folder} --recompute` writes it"
-        ) from error
+    except (BadSubmission, OSError) as error:
+        raise BadSubmission(f"{path}: cannot be read ({text_of(error.__cause__ or error)}); {mend} it") from error
     if files.sha256_of(data) != known.scores:
-        raise BadInput(f"{path}: not the scores that {RECORD} names; `safer-bench check {folder} --recompute` writes both")
-    table = files.read_parquet(data)
-    schema.check_schema(table, "scores", str(path))
+        raise BadSubmission(f"{path}: not the scores that {RECORD} names; {mend} both")
+    try:
+        table = files.read_parquet(data)
+        schema.check_schema(table, "scores", str(path))
+    except (BadInput, *READING) as error:
+        raise BadSubmission(f"{path}: cannot be read ({visible(text_of(error))}); {mend} it") from error
+    if not _is_of(table, submission.scores):
+        raise BadSubmission(f"{path}: not one finite score for each that {folder} submits; {mend} both")
     return table
 
 
-def by_maintainer(folder: Path, submission: Submission) -> pa.Table:
-    """Return a submission's ``scores``, those that came out of its code in place of the submitted ones.
-
-    Raises:
-        BadInput: as in ``recomputed_scores``.
-    """
-    again = recomputed_scores(folder, submission)
-    if again is None:
-        return submission.scores
-    rest = submission.scores.filter(pc.invert(pc.is_in(submission.scores["criterion"], again["criterion"].unique())))
-    return schema.in_order(pa.concat_tables([again, rest.cast(again.schema)]))
-
-
-def marks_of(truth: Mapping[str, pa.Table], submissions: Mapping[Path, Submission]) -> dict[str, str]:
-    """Return for each criterion whether its scores were computed by the maintainer or are what its author reports.
-
-    Those of the tree are the maintainer's own, also where a submission repeats them; what a submission adds to them is the
-    maintainer's where the record holds what came out of its code. One part that is reported makes all of a criterion so.
-
-    Raises:
-        BadInput: a record that cannot be read.
-    """
-    own = truth["scores"] if "scores" in truth else schema.build("scores", [])
-    marks = dict.fromkeys(own["criterion"].unique().to_pylist(), RECOMPUTED)
-    for folder, submission in submissions.items():
-        found = recomputed_scores(folder, submission)
-        again = set() if found is None else set(found["criterion"].unique().to_pylist())
-        for item in submission.card.criteria:
-            if item.name not in again and _cells(submission.scores, item.name) - _cells(own, item.name):
-                marks[item.name] = REPORTED
-            marks.setdefault(item.name, RECOMPUTED)
-    return marks
-
-
-def _cells(scores: pa.Table, criterion: str) -> set[tuple[object, ...]]:
-    """Return what a criterion scores in a table."""
-    own = scores.filter(pc.field("criterion") == criterion).select(["track", "network", "perturbation", "level"])
-    return {tuple(row.values()) for row in own.group_by(own.column_names).aggregate([]).to_pylist()}
+def _is_of(again: pa.Table, submitted: pa.Table) -> bool:
+    """Tell whether a table has a score of each thing that a submission's criteria score, and of no other."""
+    if again["score"].null_count or not pc.all(pc.is_finite(again["score"]), min_count=0).as_py():
+        return False
+    own = submitted.filter(pc.is_in(submitted["criterion"], again["criterion"].unique()))
+    return bool(schema.in_order(again).select(PLACE).equals(schema.in_order(own.cast(again.schema)).select(PLACE)))

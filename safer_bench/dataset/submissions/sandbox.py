@@ -8,6 +8,7 @@ import json
 import os
 import select
 import signal
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -143,7 +144,7 @@ def _check_use(pid: int, scratch: Path, limits: Limits) -> None:
         raise Stopped(f"ran more than {limits.processes} processes at a time")
     if sum(map(_resident, members)) > limits.memory:
         raise Stopped(f"held more than {limits.memory / 1e9:g} GB of memory")
-    if not _fits(scratch, limits.written):
+    if not _fits(scratch, limits.written - _nameless(members)):
         raise Stopped(f"wrote files of more than {limits.written / 1e9:g} GB, or more than 10,000")
 
 
@@ -169,10 +170,23 @@ def _resident(pid: int) -> int:
     return 0
 
 
+def _nameless(pids: list[int]) -> int:
+    """Return the bytes of files that processes hold open and have removed: no folder shows them."""
+    sizes: dict[tuple[int, int], int] = {}
+    for pid in pids:
+        with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    found = entry.stat()
+                    if stat.S_ISREG(found.st_mode) and not found.st_nlink:
+                        sizes[found.st_dev, found.st_ino] = found.st_blocks * 512
+    return sum(sizes.values())
+
+
 def _fits(folder: Path, n_bytes: int) -> bool:
     """Tell whether files below a folder take no more than so many bytes."""
     count = total = 0
-    queue = [str(folder)]
+    queue = [str(folder)] if n_bytes >= 0 else []
     while queue:
         with suppress(OSError), os.scandir(queue.pop()) as entries:
             for entry in entries:
@@ -182,7 +196,7 @@ def _fits(folder: Path, n_bytes: int) -> bool:
                     return False
                 if entry.is_dir(follow_symlinks=False):
                     queue.append(entry.path)
-    return True
+    return n_bytes >= 0
 
 
 def _how(process: subprocess.Popen[bytes]) -> str:

@@ -19,7 +19,7 @@ from safer_bench.dataset.submissions.plain_files import BadSubmission as BadSubm
 from safer_bench.errors import BadInput
 from safer_bench.tables import controls, files, schema, score_table
 from safer_bench.tables.facts import TruthFacts, read_facts
-from safer_bench.tables.text import folded
+from safer_bench.tables.text import folded, odd_character, visible
 from safer_bench.tables.together import settle, write_together
 
 KINDS: dict[str, Kind] = {
@@ -55,6 +55,9 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
         BadInput: there is no such folder.
         BadSubmission: what is wrong with it, to the row.
     """
+    odd = odd_character(folder.name.replace("\n", "\r"))
+    if odd:  # every message names the folder, on a terminal too
+        raise BadSubmission(f"{visible(str(folder))}: the folder's name holds the control character {odd}; rename it")
     if folder.is_symlink():
         raise BadSubmission(f"{folder}: a symbolic link; expected the folder itself: links are not followed")
     if not folder.is_dir():

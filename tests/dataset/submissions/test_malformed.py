@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from safer_bench.dataset.submissions.gather import gather, read_all, submission_folders
+from safer_bench.dataset.submissions.plain_files import read_columns
 from safer_bench.dataset.submissions.submission import BadSubmission, read_submission
 from tests.made_up.submissions import FAULTS, NETWORK, Malformed, malformed
 
@@ -239,6 +240,16 @@ def test_a_folder_that_nobody_may_look_into_is_one_message(small_tree, layers, t
     assert refused == {closed: f"{card}: cannot be read (Permission denied); expected a file"}
 
 
+@pytest.mark.parametrize("letter", ["\x1b", "\n", "\u202e", "\udcff"])
+def test_a_folders_name_moves_no_cursor(small_tree, layers, tmp_path, letter):
+    odd, kept = tmp_path / f"a{letter}b", good(tmp_path, "kept", layers)
+    good(tmp_path, "odd", layers).rename(odd)
+    found, refused = read_all(small_tree, submission_folders(tmp_path))
+    assert list(found) == [kept]
+    assert refused[odd].isprintable()
+    assert f"the folder's name holds the control character U+{ord(letter.replace(chr(10), chr(13))):04X}" in refused[odd]
+
+
 def test_a_folder_that_is_a_link_is_refused(small_tree, layers, tmp_path):
     (tmp_path / "there").symlink_to(good(tmp_path, "here", layers))
     with pytest.raises(BadSubmission, match="there: a symbolic link; expected the folder itself"):
@@ -290,3 +301,16 @@ def test_scores_copied_from_the_truth_are_told(cli, small_tree, layers, tmp_path
     assert found.code == 0
     assert "mine: these scores order the layers as the truth itself does on 1 of 1 networks\n" in found.out
     assert "as the truth itself" not in cli("check", good(tmp_path, "honest", layers), "--truth", small_tree.path).out
+
+
+def test_what_a_damaged_file_makes_arrow_say_moves_no_cursor(tmp_path, monkeypatch):
+    """Its messages hold bytes of the file, such as "don't know what type: \\x0f"."""
+
+    def damaged(*_, **__):
+        raise OSError("don't know what type: \x1b[2J")
+
+    (tmp_path / "scores.parquet").write_bytes(b"PAR1")
+    monkeypatch.setattr(pq, "ParquetFile", damaged)
+    with pytest.raises(BadSubmission) as error:
+        read_columns(tmp_path / "scores.parquet", {"score": "number"}, 10)
+    assert str(error.value) == rf"{tmp_path / 'scores.parquet'}: cannot be read (don't know what type: \x1b[2J)"

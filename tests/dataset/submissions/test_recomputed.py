@@ -119,6 +119,20 @@ def test_scores_without_code_stay_as_reported(folder, small_tree, network):
     assert str(error.value) == f"{folder}: no criterion comes with code, or is a built-in one: its scores stay as reported"
 
 
+def test_code_takes_no_name_of_ours(folder, small_tree, network):
+    """A tree without scores of `parameters` or `random` would have a stranger's for its baseline or its chance."""
+    for path in (folder / "submission.yaml", folder / "mine.py"):
+        path.write_text(path.read_text().replace("widths", "parameters"))
+    table = pq.read_table(folder / "scores.parquet")
+    names = pc.replace_substring(table["criterion"], "widths", "parameters")
+    pq.write_table(
+        table.set_column(table.schema.get_field_index("criterion"), "criterion", names), folder / "scores.parquet"
+    )
+    with pytest.raises(BadInput) as error:
+        recompute(folder, read_submission(folder, small_tree), [network], LEVELS)
+    assert str(error.value) == f"{folder}: 'parameters' is the name of a built-in criterion, and comes with code; rename it"
+
+
 DIGEST = "0" * 64
 
 
@@ -176,15 +190,15 @@ def test_every_criterion_of_many_sources_is_gathered_once(folder, small_tree, sm
     assert {"widths", "changes", "l2_norm"} < set(table["criterion"].to_pylist())
 
 
-def test_who_adds_scores_to_a_criterion_of_the_tree_does_not_share_its_mark(small_tree, small_scores, tmp_path):
-    """Of networks that the tree does not score, or on another track, a submission under a known name is as reported."""
+def test_nobody_adds_reported_scores_to_a_criterion_of_the_tree(small_tree, small_scores, tmp_path):
+    """Of networks that the tree does not score, or on another track: they made the tree's own criterion a reported one."""
     scores = small_tree["scores"]
     part = dict(small_tree) | {
         "scores": scores.filter((pc.field("criterion") != "snip") | (pc.field("network") == "digits_mlp"))
     }
     assert gather(small_tree, [small_scores]).marks["snip"] == "recomputed"
-    found = gather(part, [small_scores]).marks
-    assert (found["snip"], found["l2_norm"]) == ("reported", "recomputed")
+    found = gather(part, [small_scores], strict=False)
+    assert (found.marks["snip"], list(found.refused)) == ("recomputed", [small_scores])
     for name in ("one", "two"):
         aware = shutil.copytree(small_scores, tmp_path / name)
         rows = pq.read_table(
@@ -194,7 +208,12 @@ def test_who_adds_scores_to_a_criterion_of_the_tree_does_not_share_its_mark(smal
         pq.write_table(table, aware / "scores.parquet")
         card = {"name": name, "criteria": [{"name": "snip", "track": "perturbation_aware"}]}
         (aware / "submission.yaml").write_text(yaml.safe_dump(card))
-        assert gather(small_tree, [aware]).marks["snip"] == "reported"
+        with pytest.raises(BadInput) as error:
+            gather(small_tree, [aware])
+        assert str(error.value) == (
+            f"{aware}: adds reported scores of digits_mlp, digits_resnet to 'snip', which the maintainer computed; "
+            f"`safer-bench check {aware} --recompute` computes them too, or give the criterion another name"
+        )
     record(tmp_path / "one", read_submission(tmp_path / "one", part), table)
-    assert gather(small_tree, [tmp_path / "one"]).marks["snip"] == "recomputed"
-    assert gather(small_tree, [tmp_path / "one", tmp_path / "two"]).marks["snip"] == "reported"
+    for folders in ([tmp_path / "one"], [tmp_path / "one", tmp_path / "two"]):
+        assert gather(small_tree, folders).marks["snip"] == "recomputed"

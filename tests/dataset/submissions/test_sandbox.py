@@ -88,15 +88,16 @@ os.wait()
 
 def test_what_is_handed_over_can_be_read_but_for_what_is_hidden_in_it(run, tmp_path):
     own = tmp_path / "own"
-    names = ["a.txt", "deep/b.txt", "deep/truth/c.txt", "d.txt", "out.txt"]
-    for name in names[:-1]:
+    names = ["a.txt", "deep/b.txt", "deep/truth/c.txt", "d.txt", "out.txt", "linked/secret.txt"]
+    for name in names[:-2]:
         (own / name).parent.mkdir(parents=True, exist_ok=True)
         (own / name).write_text(name)
     (tmp_path / "secret.txt").write_text("secret")
     (own / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (own / "linked").symlink_to(tmp_path)  # such a one beside what is hidden kept everything from being confined
     source = "for path in paths: attempt(lambda: open(path).read())"
     found = run(source, own=[own], hidden=[own / "deep" / "truth"], paths=[str(own / name) for name in names])
-    assert found[:-1] == ["a.txt", "deep/b.txt", "PermissionError", "d.txt", "PermissionError"]
+    assert found[:-1] == ["a.txt", "deep/b.txt", "PermissionError", "d.txt", "PermissionError", "PermissionError"]
 
 
 def test_images_that_judge_networks_stay_closed(run):
@@ -196,6 +197,11 @@ LITTLE = Limits(seconds=60, memory=200_000_000, written=20_000_000, processes=9)
         ("while os.fork() or True: time.sleep(0.01)", "ran more than 9 processes at a time"),
         ("while True: os.write(out, b'junk' * 1000)", "wrote more than 100,000 bytes where scores were expected"),
         ("i = 0\nwhile (i := i + 1): open(f'{scratch}/{i}', 'wb').write(b'a' * 1_000_000)", "wrote files of more than 0.02 GB"),
+        (
+            "kept = []\nfor i in range(40):\n kept.append(open(f'{scratch}/a', 'wb', 0)); kept[-1].write(b'a' * 1_000_000)\n"
+            " os.remove(f'{scratch}/a')\ntime.sleep(60)",
+            "wrote files of more than 0.02 GB",
+        ),
         ("f = open(f'{scratch}/a', 'wb', 0)\nwhile True: f.write(b'a' * 1_000_000)", GONE.replace("0", "1") + ": OSError"),
     ],
 )  # fmt: skip
