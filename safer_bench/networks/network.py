@@ -13,7 +13,7 @@ from torch import nn
 from safer_bench.errors import BadInput, text_of
 from safer_bench.networks.digest import state_sha256
 from safer_bench.networks.examples import Examples, checked_calibration, checked_examples, unequal_classes
-from safer_bench.networks.layers import NEVER_READ, Found, Layer, look_through
+from safer_bench.networks.layers import N_LOOKED_AT, NEVER_READ, Found, Layer, look_through
 from safer_bench.networks.model_checks import checked_model, not_finite
 from safer_bench.registry import suggestion
 from safer_bench.tables.columns import NAME
@@ -119,7 +119,7 @@ class Network:
 
     @cached_property
     def _found(self) -> Found:
-        return look_through(self.model, self.images[:1].clone().to(self.device))  # the model may work in place
+        return look_through(self.model, self.images[:N_LOOKED_AT].to(self.device))
 
     @cached_property
     def device(self) -> torch.device:

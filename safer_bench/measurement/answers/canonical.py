@@ -1,7 +1,7 @@
 """Canonical arithmetic: float64 precision with float32's range, so that a count does not depend on the machine."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -143,6 +143,7 @@ def _limited(value: Any) -> Any:
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.numel() == 0:
         return value
     low, high = torch.aminmax(value.detach())
-    if float(low) >= -LARGEST and float(high) <= LARGEST:  # false for NaN too
-        return value
+    with suppress(RuntimeError):  # torch.vmap lets nobody read a value
+        if float(low) >= -LARGEST and float(high) <= LARGEST:  # false for NaN too
+            return value
     return torch.where(value.abs() > LARGEST, torch.copysign(torch.full_like(value, torch.inf), value), value)
