@@ -19,6 +19,7 @@ from safer_bench.registry import suggestion
 from safer_bench.tables.columns import NAME
 
 N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
+WRAPPER = "give a module around it whose forward"
 _FORMER = "a probe is a measurement, and the former name goes with the next version"
 
 
@@ -156,10 +157,14 @@ class Network:
             said = text_of(error, typed=True)
             given = f"it was given {images.dtype} {tuple(images.shape)}"
             whole = "; what has to be whole is cast in forward: x.long()" if "Long" in said else ""
-            raise BadInput(f"network {self.name!r}: running {what} raised {said:.300} ({given}{whole})") from error
+            several = isinstance(error, TypeError) and "required positional argument" in said
+            other = f"; images are its only input: {WRAPPER} makes the others" if several else ""
+            raise BadInput(f"network {self.name!r}: running {what} raised {said:.300} ({given}{whole}{other})") from error
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(images):
-            answer = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
-            expected = f"logits ({len(images)}, n_classes), and nothing else, from forward"
+            is_tensor = isinstance(logits, torch.Tensor)
+            answer = tuple(logits.shape) if is_tensor else f"a {type(logits).__name__}"
+            wrapped = "" if is_tensor else f": {WRAPPER} picks them"
+            expected = f"logits ({len(images)}, n_classes), and nothing else, from forward{wrapped}"
             raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected {expected}")
         if not logits.is_floating_point():
             raise BadInput(f"network {self.name!r}: {what} gave {logits.dtype}; expected logits, which are floating point")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.ao.quantization import FakeQuantizeBase
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
@@ -99,7 +100,7 @@ def check_answers(network: Network) -> None:
         raise BadInput(
             f"network {network.name!r}: its copy in float64, in which it is measured, raised "
             f"{text:.300}; the model must run in float64 too: no .float() or fixed dtype in forward, but that of x, such as "
-            "torch.eye(..., dtype=x.dtype)"
+            f"torch.eye(..., dtype=x.dtype){_of_fake_quantization(network.model)}"
         ) from error
     if not torch.allclose(first, again, rtol=REPEATED, atol=1e-9, equal_nan=True):
         raise BadInput(
@@ -112,6 +113,13 @@ def check_answers(network: Network) -> None:
             "that none is right and nothing is to lose; look for NaN or infinity in its weights, buffers and images, and "
             "for a division by zero or a logarithm in forward (a single class may be masked by a logit of -inf)"
         )
+
+
+def _of_fake_quantization(model: nn.Module) -> str:
+    if not any(isinstance(module, FakeQuantizeBase) for module in model.modules()):
+        return ""
+    off = "model.apply(torch.ao.quantization.disable_observer).apply(torch.ao.quantization.disable_fake_quant)"
+    return f"; fake quantization runs in float32 alone: switch it off, {off}"
 
 
 def masked_classes(logits: Tensor) -> np.ndarray | None:
