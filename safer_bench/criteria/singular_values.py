@@ -25,5 +25,6 @@ def spectral_norm(model: nn.Module, batches: Batches) -> Scores:
 
 @criterion(formula="norm2(W)^2 / spectral_norm(W)^2", source="Rudelson and Vershynin 2007, arXiv math/0503442", cost="0")
 def stable_rank(model: nn.Module, batches: Batches) -> Scores:
-    """Sum of the squared singular values over the largest: how many directions carry the weight."""
-    return {name: float(v.square().sum() / v[0].square()) for name, v in _singular_values(model, batches).items()}
+    """Sum of the squared singular values over the largest: how many directions carry the weight; 0 where it is zero."""
+    values = _singular_values(model, batches)
+    return {name: float(v.square().sum() / v[0].square()) if v[0] > 0 else 0.0 for name, v in values.items()}

@@ -201,8 +201,12 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
             is no digest.
     """
     if not network.layers:
+        names = "; ".join(f"{name} ({reason})" for name, reason in list(network.left_out.items())[:3])
+        left = f". Left out: {names}" if names else ""
         raise BadInput(
-            f"network {network.name!r} has no layers: no weight of a convolution, linear layer or embedding is used"
+            f"network {network.name!r} has no layers: no parameter of two dimensions or more is multiplied, convolved or "
+            f"looked up{left}; a weight has to be a parameter that forward multiplies itself, such as x @ weight, not a "
+            "copy of it"
         )
     if not Design(network, protocol).slices:
         raise BadInput("nothing to measure: further draws of deterministic perturbations would repeat the first")

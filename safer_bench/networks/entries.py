@@ -29,6 +29,11 @@ def storage_of(tensor: Tensor) -> int:
         return 0
 
 
+def holds_numbers(tensor: Tensor) -> bool:
+    """Tell whether a tensor is of real or complex numbers, not of whole ones or bits."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
 class Entries:
     """Numbers of the entries of some parameters, laid out as the memory they lie in: views of one are views of the other.
 
@@ -51,13 +56,16 @@ class Entries:
 
     def holds(self, tensor: Tensor) -> bool:
         """Tell whether a tensor lies in memory with entries, and holds them as numbers, not as bits."""
-        return tensor.is_floating_point() and storage_of(tensor) in self._owners
+        return holds_numbers(tensor) and storage_of(tensor) in self._owners
 
     def levels(self, tensor: Tensor) -> list[Tensor]:
-        """Return the numbers of the entries at each place of a tensor, in its shape."""
+        """Return the numbers of the entries at each place of a tensor, in its shape; a complex place may hold two."""
         storage = storage_of(tensor)
-        known = self._levels.get(storage) or self._own_numbers(storage)
-        return [_part(numbers, tensor) for numbers in known]
+        known = [_part(numbers, tensor) for numbers in self._levels.get(storage) or self._own_numbers(storage)]
+        if not tensor.is_complex():
+            return known
+        pairs = [numbers.unbind(-1) for numbers in known]
+        return [part for real, imaginary in pairs for part in ([real] if real.equal(imaginary) else [real, imaginary])]
 
     def _own_numbers(self, storage: int) -> list[Tensor]:
         """Return the numbers of a storage of parameters; not kept, since they are twice as large as the weights."""
@@ -70,16 +78,17 @@ class Entries:
         return [] if numbers is None else [numbers]
 
     def shares(self, tensor: Tensor) -> dict[str, int]:
-        """Return how many places of a tensor hold an entry of each parameter."""
+        """Return how many places of a tensor hold an entry of each parameter; a complex number may be two."""
         storage = storage_of(tensor)
         if storage in self._alone:
-            return {self._alone[storage]: tensor.numel()}
+            return {self._alone[storage]: tensor.numel() * (1 + tensor.is_complex())}
         found: dict[str, int] = {}
         for numbers in self.levels(tensor):
             counts = np.bincount(self._owner(numbers) + 1, minlength=1)[1:]
             for owner in np.flatnonzero(counts):
                 name = self._names[owner]
-                found[name] = max(int(counts[owner]), found.get(name, 0))
+                before = found.get(name, 0)
+                found[name] = before + int(counts[owner]) if tensor.is_complex() else max(before, int(counts[owner]))
         return found
 
     def _owner(self, numbers: Tensor) -> np.ndarray:
@@ -119,7 +128,7 @@ class Entries:
             Those of its arguments whose entries are in the result, each at a place of its own.
         """
         held = [tensor for tensor in tensors_in(given) if self.holds(tensor)]
-        made = [tensor for tensor in tensors_in(result) if tensor.is_floating_point()]
+        made = [tensor for tensor in tensors_in(result) if holds_numbers(tensor) and storage_of(tensor)]
         operation = func.overloadpacket.__name__
         if operation == "copy_":
             self._write(made[0], self.levels(given["src"].expand_as(made[0])) if self.holds(given["src"]) else [], held)
@@ -144,7 +153,7 @@ class Entries:
         """Do to the numbers what an operation does to the entries."""
 
         def numbers_of(tensor: Tensor, level: int) -> Tensor:
-            if not tensor.is_floating_point():
+            if not holds_numbers(tensor):
                 return tensor  # an index
             known = self.levels(tensor) if self.holds(tensor) else []
             return known[level] if level < len(known) else torch.zeros_like(tensor, dtype=torch.int64)
@@ -160,20 +169,23 @@ class Entries:
         known = self._levels.setdefault(storage, self._own_numbers(storage) if storage in self._owners else [])
         known += [_no_numbers(tensor) for _ in levels[len(known) :]]
         for memory, numbers in zip(known, levels, strict=False):
-            _part(memory, tensor).copy_(numbers)
+            _part(memory, tensor).copy_(numbers.unsqueeze(-1) if tensor.is_complex() else numbers)
         self._owners[storage] = list(dict.fromkeys([*self._owners.get(storage, []), *owners]))
         self._alone.pop(storage, None)
         self._kept.append(tensor)
 
 
 def _no_numbers(tensor: Tensor) -> Tensor:
-    """Return a place for the numbers of a tensor's whole storage."""
-    n_elements = tensor.untyped_storage().nbytes() // tensor.element_size()
+    """Return a place for the numbers of a tensor's whole storage; a complex number lies there as two real ones."""
+    n_elements = tensor.untyped_storage().nbytes() // tensor.element_size() * (1 + tensor.is_complex())
     return torch.full((n_elements,), NOTHING, dtype=torch.int64, device=tensor.device)
 
 
 def _part(numbers: Tensor, tensor: Tensor) -> Tensor:
-    """Return the part of a storage's numbers that a tensor is of the storage."""
+    """Return the part of a storage's numbers that a tensor is of the storage: of a complex one ``(..., 2)``."""
+    if tensor.is_complex():
+        stride = [2 * step for step in tensor.stride()]
+        return numbers.as_strided((*tensor.size(), 2), (*stride, 1), 2 * tensor.storage_offset())
     return numbers.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset())
 
 

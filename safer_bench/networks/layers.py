@@ -1,6 +1,6 @@
 """The layers of a model: which weights they are, in which order a pass first uses them, and what work they do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,8 @@ from safer_bench.errors import BadInput, text_of
 from safer_bench.networks.recomputed import LAYER_MODULES, refuse_recomputed
 from safer_bench.networks.uses import ELEMENTWISE, FIXED, Use, Uses
 
+N_LOOKED_AT = 64  # examples at most, where the first ones do not read all parameters
+A_BATCH = 9
 NEVER_READ = "never read"
 NOT_DENSE = "not dense, or without entries"
 LEFT_OUT = {  # way to be read -> why it makes no layer; the first that fits
@@ -117,11 +119,12 @@ def look_through(model: nn.Module, images: Tensor) -> Found:
     """Find the layers of a model by what a clean pass over one example does with its parameters.
 
     A layer is every floating-point parameter of two dimensions or more that the pass multiplies or convolves, or in which
-    the example chooses what is looked up; a tied one is one layer under its first name.
+    the example chooses what is looked up; a tied one is one layer under its first name. Where the first example does not
+    read all of them, further ones may, as those that another expert answers; their layers come last.
 
     Args:
         model: in evaluation mode.
-        images: one example, ``(1, ...)``.
+        images: at least one example, ``(n, ...)``; up to 64 are looked at, the first alone where it reads every parameter.
 
     Raises:
         BadInput: a weight that is computed at every pass, two weights in one place of memory, or a pass that fails.
@@ -130,29 +133,40 @@ def look_through(model: nn.Module, images: Tensor) -> Found:
     parameters = {name: p for name, p in model.named_parameters() if p.ndim >= 2 and p.is_floating_point()}
     dense = {name: p for name, p in parameters.items() if p.layout == torch.strided and p.numel()}
     _refuse_shared_memory(dense)
-    uses = _watched(model, images, dense)
-    used = [name for name in uses.order if uses.of[name].output_axis is not None]
-    layers = tuple(_layer(model, name, parameters[name], index, uses.of[name]) for index, name in enumerate(used))
-    left_out = {layer_name(model, name): _reason(name, uses) for name in parameters if name not in used}
+    uses = _watched(model, images[:1], dense)
+    for start in range(1, min(len(images), N_LOOKED_AT), A_BATCH):
+        if len(uses) == len(dense):
+            break
+        uses |= _watched(model, images[start : start + A_BATCH], dense, known=uses)
+    used = [name for name, use in uses.items() if use.output_axis is not None]
+    layers = tuple(_layer(model, name, parameters[name], index, uses[name]) for index, name in enumerate(used))
+    left_out = {layer_name(model, name): _reason(name, dense, uses) for name in parameters if name not in used}
     return Found(layers, left_out)
 
 
-def _watched(model: nn.Module, images: Tensor, parameters: Mapping[str, nn.Parameter]) -> Uses:
+def _watched(
+    model: nn.Module, images: Tensor, parameters: Mapping[str, nn.Parameter], known: Container[str] = ()
+) -> dict[str, Use]:
+    """Return what a pass over some images does with the parameters that it reads, as it first reads them; not known ones."""
+    given = images.clone()  # the model may work in place
     try:
-        with torch.no_grad(), taken_apart(), Uses(parameters, images) as uses:
-            model(images)
+        with torch.no_grad(), taken_apart(), Uses(parameters, given) as uses:
+            model(given)
     except Exception as error:
         said = text_of(error, typed=True)
-        raise BadInput(f"a pass over one example that looks for the layers raised {said:.300}") from error
-    return uses
+        n = "one example" if len(images) == 1 else f"{len(images)} examples"
+        raise BadInput(f"a pass over {n} that looks for the layers raised {said:.300}") from error
+    for name in uses.order:
+        uses.of[name].macs //= len(images)
+    return {name: uses.of[name] for name in uses.order if name not in known}
 
 
-def _reason(name: str, uses: Uses) -> str:
-    if name not in uses.of:
+def _reason(name: str, dense: Mapping[str, nn.Parameter], uses: Mapping[str, Use]) -> str:
+    if name not in dense:
         return NOT_DENSE
-    if name not in uses.order:
+    if name not in uses:
         return NEVER_READ
-    ways = uses.of[name].otherwise
+    ways = uses[name].otherwise
     if FIXED in ways:
         return LEFT_OUT[FIXED]
     return LEFT_OUT[ELEMENTWISE if ways == {ELEMENTWISE} else "other"]

@@ -13,12 +13,13 @@ from torch import nn
 from safer_bench.errors import BadInput, text_of
 from safer_bench.networks.digest import state_sha256
 from safer_bench.networks.examples import Examples, checked_calibration, checked_examples, unequal_classes
-from safer_bench.networks.layers import NEVER_READ, Found, Layer, look_through
+from safer_bench.networks.layers import N_LOOKED_AT, NEVER_READ, Found, Layer, look_through
 from safer_bench.networks.model_checks import checked_model, not_finite
 from safer_bench.registry import suggestion
 from safer_bench.tables.columns import NAME
 
 N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
+WRAPPER = "give a module around it whose forward"
 _FORMER = "a probe is a measurement, and the former name goes with the next version"
 
 
@@ -119,7 +120,7 @@ class Network:
 
     @cached_property
     def _found(self) -> Found:
-        return look_through(self.model, self.images[:1].clone().to(self.device))  # the model may work in place
+        return look_through(self.model, self.images[:N_LOOKED_AT].to(self.device))
 
     @cached_property
     def device(self) -> torch.device:
@@ -156,10 +157,14 @@ class Network:
             said = text_of(error, typed=True)
             given = f"it was given {images.dtype} {tuple(images.shape)}"
             whole = "; what has to be whole is cast in forward: x.long()" if "Long" in said else ""
-            raise BadInput(f"network {self.name!r}: running {what} raised {said:.300} ({given}{whole})") from error
+            several = isinstance(error, TypeError) and "required positional argument" in said
+            other = f"; images are its only input: {WRAPPER} makes the others" if several else ""
+            raise BadInput(f"network {self.name!r}: running {what} raised {said:.300} ({given}{whole}{other})") from error
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(images):
-            answer = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
-            expected = f"logits ({len(images)}, n_classes), and nothing else, from forward"
+            is_tensor = isinstance(logits, torch.Tensor)
+            answer = tuple(logits.shape) if is_tensor else f"a {type(logits).__name__}"
+            wrapped = "" if is_tensor else f": {WRAPPER} picks them"
+            expected = f"logits ({len(images)}, n_classes), and nothing else, from forward{wrapped}"
             raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected {expected}")
         if not logits.is_floating_point():
             raise BadInput(f"network {self.name!r}: {what} gave {logits.dtype}; expected logits, which are floating point")

@@ -26,7 +26,7 @@ PRODUCTS = {  # operation -> its left and its right factor
     "dot": ("self", "tensor"),
     "linear": ("input", "weight"),
 }
-CONVOLUTIONS = {"convolution", "_convolution", "convolution_overrideable"}
+CONVOLUTIONS = {"convolution", "_convolution", "convolution_overrideable", "deform_conv2d"}
 LOOKUPS = {  # operation -> what it looks up in, and by what
     "embedding": ("weight", "indices"),
     "_embedding_bag": ("weight", "indices"),
@@ -56,6 +56,7 @@ class Application:
         summed: its dimensions that are summed over, or in which a lookup chooses.
         macs: multiply-accumulates.
         groups: in how many parts the sum falls, of which an output sees one.
+        chosen: whether it is a lookup.
     """
 
     operand: Tensor
@@ -63,6 +64,7 @@ class Application:
     summed: Sequence[int]
     macs: int = 0
     groups: int = 1
+    chosen: bool = False
 
 
 @dataclass(slots=True)
@@ -73,12 +75,14 @@ class Use:
         output_axis: its axis that runs over outputs; None where nothing multiplies, convolves or looks it up.
         fan_in: its entries that feed one output.
         macs: multiply-accumulates of the operations that multiply or convolve it.
+        chosen: whether axis and fan-in are those of a lookup.
         otherwise: how else it is read.
     """
 
     output_axis: int | None = None
     fan_in: int = 0
     macs: int = 0
+    chosen: bool = False
     otherwise: set[str] = field(default_factory=set)
 
 
@@ -86,7 +90,8 @@ class Uses(TorchDispatchMode):
     """Watches the operations of a pass over some images within the block.
 
     A parameter is followed into what is made of parameters and constants alone: a transposed copy of a matrix is that
-    matrix. The product of two matrices is none of them.
+    matrix. The product of two matrices is none of them. A matrix that the images choose out of a stack, and multiply, is
+    that of the stack.
 
     Args:
         parameters: by name, as ``Entries`` takes them.
@@ -101,6 +106,7 @@ class Uses(TorchDispatchMode):
         super().__init__()
         self._entries = Entries(parameters)
         self._of_images = {storage_of(images): images}  # kept, so that nothing else takes the place of one in memory
+        self._chosen: set[int] = set()  # storages of matrices that the images choose out of a stack of them
         self.of = {name: Use() for name in parameters}
         self.order: list[str] = []
 
@@ -145,6 +151,8 @@ class Uses(TorchDispatchMode):
         rest = [tensor for tensor in held if not any(tensor is operand for operand in applied)]
         if operation in LOOKUPS:
             self._note_otherwise(rest, FIXED)
+            if applied and applied[0].ndim > 2 and self._entries.follow(func, given, result):
+                self._chosen.add(storage_of(result))
         if not applied:
             followed = [] if of_images else self._entries.follow(func, given, result)
             rest = [tensor for tensor in rest if not any(tensor is other for other in followed)]
@@ -158,10 +166,12 @@ class Uses(TorchDispatchMode):
             outputs = right.ndim - (2 if operation == "linear" else 1)
             summed = right.ndim - (1 if operation == "linear" or right.ndim == 1 else 2)
             macs = left.numel() * (right.shape[outputs] if right.ndim > 1 else 1)
-            yield Application(left, max(left.ndim - 2, 0), (left.ndim - 1,), macs)
-            yield Application(right, outputs, (summed,), macs)
+            if self._multiplies(left, right):
+                yield Application(left, max(left.ndim - 2, 0), (left.ndim - 1,), macs)
+            if self._multiplies(right, left):
+                yield Application(right, outputs, (summed,), macs)
         elif operation in CONVOLUTIONS:  # each output meets a filter; transposed: each input meets all of its channel
-            weight, transposed = given["weight"], int(given["transposed"])
+            weight, transposed = given["weight"], int(given.get("transposed", False))
             meeting = given["input"] if transposed else result
             summed_over = [dim for dim in range(weight.ndim) if dim != transposed]
             macs = meeting.numel() * weight.numel() // weight.shape[0]
@@ -174,14 +184,22 @@ class Uses(TorchDispatchMode):
             if self._depend_on_images([by]):
                 looked_up = _looked_up(operation, given, table)
                 outputs = max((dim for dim in range(table.ndim) if dim not in looked_up), default=table.ndim - 1)
-                yield Application(table, outputs, looked_up)
+                yield Application(table, outputs, looked_up, chosen=True)
+
+    def _multiplies(self, operand: Tensor, other: Tensor) -> bool:
+        """Tell whether a factor multiplies what is made of the images, not where it was chosen itself and meets a weight."""
+        return storage_of(operand) not in self._chosen or (
+            self._depend_on_images([other]) and storage_of(other) not in self._chosen
+        )
 
     def _note(self, application: Application) -> None:
         operand = application.operand
+        macs = application.macs * (1 + operand.is_complex())  # a part of a complex number meets both of another's
         for name, share in self._entries.shares(operand).items():
             use = self.of[name]
-            use.macs += application.macs * share // operand.numel()
-            if use.output_axis is None:
+            use.macs += macs * share // operand.numel()
+            if use.output_axis is None or (use.chosen and storage_of(operand) in self._chosen):
+                use.chosen = application.chosen
                 shape = self._entries.parameters[name].shape
                 over, along = self._entries.axes(name, operand, application.summed, [application.outputs])
                 others = set(range(len(shape))) - over

@@ -13,7 +13,7 @@ from safer_bench.criteria.loading import criteria
 from safer_bench.criteria.passes.apart import hidden_taken_apart
 from safer_bench.criteria.passes.cost import Meter
 from safer_bench.criteria.passes.gradients import mean_gradients
-from safer_bench.criteria.passes.layers import Batches
+from safer_bench.criteria.passes.layers import Batches, set_layers
 from safer_bench.criteria.passes.shared import Shared
 from safer_bench.errors import BadInput, text_of
 from safer_bench.networks.network import Examples, Network
@@ -90,6 +90,7 @@ class Sweep:
             raise BadInput(f"{said}; expected one that copy.deepcopy copies, since criteria work on a copy") from error
         model.register_forward_pre_hook(lambda _, images: tuple(part.clone() for part in images))  # it may work in place
         self._meter.watch(model)
+        set_layers(model, self.network.layers)
         return model
 
     def scored(self, entry: Criterion, levels: Levels) -> Scored:

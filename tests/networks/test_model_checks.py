@@ -208,8 +208,8 @@ def test_single_images_without_an_answer_and_classes_switched_off_are_no_reason_
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda z: {"logits": z}, "one image gave a dict; expected logits (1, n_classes), and nothing else, from forward"),
-        (lambda z: (z, z), "one image gave a tuple; expected logits (1, n_classes), and nothing else, from forward"),
+        (lambda z: {"logits": z}, "one image gave a dict; expected logits (1, n_classes), and nothing else, from forward: give a module around it whose forward picks them"),
+        (lambda z: (z, z), "one image gave a tuple; expected logits (1, n_classes), and nothing else, from forward: give a module around it whose forward picks them"),
         (lambda z: z.argmax(1), "one image gave (1,); expected logits (1, n_classes), and nothing else, from forward"),
         (lambda z: z.long(), "one image gave torch.int64; expected logits, which are floating point"),
         (lambda z: z[:, :1], "1 logits an image; expected one for each of two classes or more: of a model with one logit z for the second of two classes, torch.cat([torch.zeros_like(z), z], 1)"),

@@ -72,7 +72,8 @@ class _Recorder(TorchFunctionMode):
         return result.clone() if any(noted) else result  # whoever works in place must not reach the recorded output
 
     def _owner(self, value: Any) -> str | None:
-        return self.owners.get(storage_of(value)) if isinstance(value, Tensor) else None
+        """Return whose weight a value is; a weight read as complex numbers is not seen as it is."""
+        return self.owners.get(storage_of(value)) if isinstance(value, Tensor) and not value.is_complex() else None
 
     def _note(self, func: Any, slots: dict[Any, Any], at: Any, y: Tensor) -> bool:
         """Note an application of the weight in one of the slots, if it is one; a single other factor is its input."""

@@ -34,7 +34,7 @@ def take_apart(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def _recurrent(name: str, args: tuple[Any, ...]) -> Any:
     """Run a recurrent layer step by step, as torch itself takes it apart for its compiler."""
-    overload = "input" if isinstance(args[2], tuple | list) else "data"
+    overload = "data" if isinstance(args[3], tuple | list) else "input"  # packed sequences have sizes before states
     steps = decomposition_table[getattr(getattr(torch.ops.aten, name), overload)]
     with unfused():
         return steps(*args)

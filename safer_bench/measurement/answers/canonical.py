@@ -1,7 +1,7 @@
 """Canonical arithmetic: float64 precision with float32's range, so that a count does not depend on the machine."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.ao.quantization import FakeQuantizeBase
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
@@ -99,7 +100,7 @@ def check_answers(network: Network) -> None:
         raise BadInput(
             f"network {network.name!r}: its copy in float64, in which it is measured, raised "
             f"{text:.300}; the model must run in float64 too: no .float() or fixed dtype in forward, but that of x, such as "
-            "torch.eye(..., dtype=x.dtype)"
+            f"torch.eye(..., dtype=x.dtype){_of_fake_quantization(network.model)}"
         ) from error
     if not torch.allclose(first, again, rtol=REPEATED, atol=1e-9, equal_nan=True):
         raise BadInput(
@@ -112,6 +113,13 @@ def check_answers(network: Network) -> None:
             "that none is right and nothing is to lose; look for NaN or infinity in its weights, buffers and images, and "
             "for a division by zero or a logarithm in forward (a single class may be masked by a logit of -inf)"
         )
+
+
+def _of_fake_quantization(model: nn.Module) -> str:
+    if not any(isinstance(module, FakeQuantizeBase) for module in model.modules()):
+        return ""
+    off = "model.apply(torch.ao.quantization.disable_observer).apply(torch.ao.quantization.disable_fake_quant)"
+    return f"; fake quantization runs in float32 alone: switch it off, {off}"
 
 
 def masked_classes(logits: Tensor) -> np.ndarray | None:
@@ -143,6 +151,7 @@ def _limited(value: Any) -> Any:
     if not isinstance(value, Tensor) or not value.is_floating_point() or value.numel() == 0:
         return value
     low, high = torch.aminmax(value.detach())
-    if float(low) >= -LARGEST and float(high) <= LARGEST:  # false for NaN too
-        return value
+    with suppress(RuntimeError):  # torch.vmap lets nobody read a value
+        if float(low) >= -LARGEST and float(high) <= LARGEST:  # false for NaN too
+            return value
     return torch.where(value.abs() > LARGEST, torch.copysign(torch.full_like(value, torch.inf), value), value)

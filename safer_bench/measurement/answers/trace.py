@@ -15,6 +15,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from safer_bench.errors import SaferBenchError, text_of
 from safer_bench.measurement.answers.tuning import arranged
 from safer_bench.networks.layers import Layer, no_fast_path
+from safer_bench.networks.uses import WITHOUT_VALUES
 
 N_TRACED = 4  # examples in the traced pass; 0 and 1 are special to export, and the graph takes any number from 2 on
 
@@ -214,6 +215,8 @@ def _refuse_jumps(traced: Traced) -> None:
     for node in traced.graph.nodes:
         used = set(node.all_input_nodes)
         if node.op != "call_function" or not used & (images | moving) or not _holds_tensors(node):
+            continue
+        if _name(node) in WITHOUT_VALUES:
             continue
         if used & moving and _jumps(node, moving):
             raise CannotReplayError(f"it uses an operation that jumps ({node.target})")
