@@ -38,6 +38,7 @@ from tests.measurement.awkward_models import (
     OnlyOutliersChangeTheOthers,
     RandomNoise,
     Signs,
+    StatisticsOfTheBatch,
     TheBatchIsCentred,
     TwoModulesShareAWeight,
 )
@@ -244,3 +245,10 @@ def test_model_and_settings_are_left_as_they_were(case, fails):
             assert torch.equal(network.model(images), logits)
     finally:
         torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.parametrize("case", [TheBatchIsCentred, StatisticsOfTheBatch], ids=lambda case: case.__name__)
+def test_answers_that_depend_on_the_batch_are_refused_before_anything_is_measured(case):
+    """Which examples stand beside one another is chance: counts would be of the batch."""
+    with pytest.raises(BadInput, match=r"depends on the other images of the batch .*track_running_stats=True"):
+        measure(network_of(case), ["quantize:3"])

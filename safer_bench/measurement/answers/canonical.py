@@ -84,16 +84,16 @@ class CanonicalModel:
 
 
 def check_answers(network: Network) -> None:
-    """Refuse a network without canonical answers, by running a few of its images twice.
+    """Refuse a network without canonical answers, by running a few of its images twice, and some of them apart.
 
     Raises:
-        BadInput: its model fails in float64, answers the same images differently each time, or answers all of them by
-            NaN or infinity.
+        BadInput: its model fails in float64, answers the same images differently each time or beside other images, or
+            answers all of them by NaN or infinity.
     """
     images, labels = network.examples(0, N_CHECKED)
     try:
         model = CanonicalModel(network)
-        first, again = model.logits(images), model.logits(images)
+        first, again, apart = model.logits(images), model.logits(images), model.logits(images[::2])
         answers = judge(first, labels, masked_classes(first))
     except Exception as error:
         text = text_of(error, typed=True)
@@ -107,12 +107,25 @@ def check_answers(network: Network) -> None:
             f"network {network.name!r}: it answers the same images differently each time; measure one without chance or "
             "memory in forward (dropout without training=self.training?)"
         )
+    if not _agree(apart, first[::2]):
+        raise BadInput(
+            f"network {network.name!r}: its answer to an image depends on the other images of the batch (statistics of the "
+            "batch, a mean or attention over it), so that no example is right or wrong by itself; measure one that answers "
+            "each image alone, as a batch norm does with running statistics: BatchNorm(track_running_stats=True)"
+        )
     if (answers.predictions == NO_CLASS).all():
         raise BadInput(
             f"network {network.name!r}: it answers its first {len(labels)} evaluation images by NaN or infinite logits, so "
             "that none is right and nothing is to lose; look for NaN or infinity in its weights, buffers and images, and "
             "for a division by zero or a logarithm in forward (a single class may be masked by a logit of -inf)"
         )
+
+
+def _agree(found: Tensor, expected: Tensor) -> bool:
+    """Tell whether logits are equal but for rounding, relative to the largest finite one."""
+    finite = expected[torch.isfinite(expected)].abs()
+    tolerance = REPEATED * max(float(finite.max()) if len(finite) else 0.0, 1e-30)
+    return torch.allclose(found, expected, rtol=0.0, atol=tolerance, equal_nan=True)
 
 
 def _of_fake_quantization(model: nn.Module) -> str:
