@@ -1,6 +1,7 @@
 """A run measures one network: what answers otherwise, or is made by other files, is found wherever parts come together."""
 
 import json
+import pickle
 import shutil
 
 import pytest
@@ -140,6 +141,44 @@ def test_a_worker_that_builds_another_network_is_told_apart(own):
     other = Identity(known.weights, known.inputs, {**known.clean, "outcomes": "0" * 64}, known.files)
     assert known.difference(other) == "answers otherwise"
     assert known.difference(Identity.of(network)) is None
+
+
+def test_a_worker_whose_perturbation_was_edited_after_the_run_began_is_told_apart(own):
+    """Workers are spawned, and may be spawned again hours later."""
+    job = job_of([tiny_network()], make_protocol([f"{own / 'shrink.py'}:shrink", "sign_flip:0.5"]), fast=False)
+    Worker(pickle.loads(pickle.dumps(job)))
+    for file in ("factors.py", "shrink.py"):
+        was = (own / file).read_text()
+        (own / file).write_text(was + "# otherwise\n")
+        with pytest.raises(
+            BadInput, match=rf"^perturbation 'shrink' is made by another {file} in another process; edit no "
+        ):
+            Worker(pickle.loads(pickle.dumps(job)))
+        (own / file).write_text(was)
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+def test_a_perturbation_that_does_otherwise_by_equal_files_is_refused_on_resume(tmp_path, kept):
+    """What it reads is no part of the request; the digests of a part that is there tell."""
+    (tmp_path / "shrink.py").write_text(
+        "import pathlib\nimport safer_bench as sb\n"
+        "@sb.perturbation(levels=(0.5, 0.1), scale='linear', unit='share', source='mine')\n"
+        "def shrink(weight, level, rng):\n"
+        "    return weight * level * float(pathlib.Path(__file__).with_name('factor.txt').read_text())\n"
+    )
+    factor, out = tmp_path / "factor.txt", tmp_path / "run"
+    again = lambda: measure_into(out, [tiny_network()], make_protocol([f"{tmp_path / 'shrink.py'}:shrink"], 2, 10))  # noqa: E731
+    factor.write_text("1")
+    again()
+    before = content(out)
+    for path in sorted((out / "parts").rglob("*.parquet"))[kept:]:
+        path.unlink()
+    factor.write_text("2")
+    with pytest.raises(BadInput, match=r"run: perturbation 'shrink' gives other weights now, by equal files \(network "):
+        again()
+    factor.write_text("1")
+    again()
+    assert content(out) == before
 
 
 def test_shards_of_two_networks_are_refused_by_pack(own, tmp_path):
