@@ -45,7 +45,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
         for name, key in KEYS.items()
         if name != "networks"
     }
-    networks = [folder.table("networks") for folder in folders if not any(folder in run for run in shards)]
+    networks = [folder.table("networks") for folder in folders if "shard" not in folder.request()]
     tables["networks"] = merge("networks", [*networks, *map(_joined, shards)], KEYS["networks"])
     tables |= probe_tables(folders, tables)
     submissions = [read_submission(path, tables) for path in score_folders]
@@ -54,10 +54,10 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
 
 
 def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
-    """Return the shards of each run that was measured in shards.
+    """Return the shards of each run that was measured in shards, each once.
 
     Raises:
-        BadInput: some are missing.
+        BadInput: some are missing, or all together do not hold every unit once.
     """
     runs: dict[str, dict[int, RunFolder]] = {}
     for folder in folders:
@@ -73,6 +73,15 @@ def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
         if missing:
             raise BadInput(
                 f"of {of} shards of a run, {', '.join(map(str, missing))} are not among the run folders; give all of them"
+            )
+        units = Counter(unit for shard in shards.values() for unit in shard.units())
+        every = next(iter(shards.values())).units(whole=True)
+        if units != Counter(every):
+            wrong = next(unit for unit in (*every, *units) if units[unit] != 1)
+            raise BadInput(
+                f"{shards[1].path} and the other shards of its run: of network {wrong.network!r}, the layer of number "
+                f"{wrong.layer_index} on examples from {wrong.example_start} is in {units[wrong]} of them, expected in one; "
+                "measure the run again in new folders"
             )
     return [list(shards.values()) for shards in runs.values()]
 

@@ -1,4 +1,4 @@
-"""Does a perturbation of a user's file still do what it did when the run began? A part that is there tells, by its digests."""
+"""Does a perturbation of a user's file still do what it did when the run began? A part that is there tells."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from safer_bench.truth.run_folder import RunFolder, Unit
 
 
 def check_same_perturbations(run: RunFolder, parts: Mapping[Unit, Path], designs: Mapping[str, Design], seed: int) -> None:
-    """Refuse to go on where a perturbation of a user's file gives other weights, by equal files, than in a part that is there.
+    """Refuse to go on where a perturbation of a user's file gives other weights than in a part, by equal files.
 
     It may read data or the environment, or import by a computed name: its files do not tell.
 
@@ -43,7 +43,7 @@ def check_same_perturbations(run: RunFolder, parts: Mapping[Unit, Path], designs
             if name in theirs and was is not None and was != weights.perturbed(probe).digest:
                 where = f"network {unit.network!r}, layer {probe.layer.name!r}, level {probe.level:g}, draw {probe.draw}"
                 raise BadInput(
-                    f"{run.path}: perturbation {name!r} gives other weights now, by equal files ({where}): what it reads or a "
-                    f"library's code is another; {RESTORE}"
+                    f"{run.path}: perturbation {name!r} gives other weights now, by equal files ({where}): what it reads "
+                    f"or a library's code is another; {RESTORE}"
                 )
         theirs -= {probe.perturbation.name for probe in probes}

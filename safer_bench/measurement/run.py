@@ -10,8 +10,8 @@ from safer_bench.measurement import describe
 from safer_bench.measurement.design import Design, Protocol, Shard, check_measurable
 from safer_bench.measurement.executors.execute import check_executor, execute
 from safer_bench.measurement.progress import OnProgress
-from safer_bench.measurement.run_log import logging_to
 from safer_bench.measurement.resumed import check_same_perturbations
+from safer_bench.measurement.run_log import logging_to
 from safer_bench.measurement.work import Measured, Worker, job_of
 from safer_bench.networks.layers import Layer
 from safer_bench.networks.network import Network

@@ -135,6 +135,6 @@ def _check_perturbations(job: Job) -> None:
         other = min((file for file in files if job.files[name].get(file) != now.get(file)), default=None)
         if other is not None:
             raise BadInput(
-                f"perturbation {name!r} is made by another {other} in another process; edit no file meanwhile, and restore it "
-                "to finish the run"
+                f"perturbation {name!r} is made by another {other} in another process; edit no file meanwhile, and "
+                "restore it to finish the run"
             )
