@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from safer_bench.errors import BadInput
 from safer_bench.tables import schema
 from safer_bench.truth.merge import check_same_code, merge
 from safer_bench.truth.probe_tables import KEYS, probe_tables
+from safer_bench.truth.request import another_file
 from safer_bench.truth.run_folder import PROTOCOL, RunFolder
 
 
@@ -66,6 +68,7 @@ def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
             number, of = request.pop("shard")
             del request["share"]
             request.pop("clean", None)  # whose last digits may differ between machines: compared before
+            request.pop("files", None)  # which shards of before do not tell: compared where they do
             runs.setdefault(json.dumps([of, request], sort_keys=True), {})[number] = folder
     for key, shards in runs.items():
         of = json.loads(key)[0]
@@ -74,6 +77,7 @@ def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
             raise BadInput(
                 f"of {of} shards of a run, {', '.join(map(str, missing))} are not among the run folders; give all of them"
             )
+        _check_same_files(list(shards.values()))
         units = Counter(unit for shard in shards.values() for unit in shard.units())
         every = next(iter(shards.values())).units(whole=True)
         if units != Counter(every):
@@ -84,6 +88,15 @@ def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
                 "measure the run again in new folders"
             )
     return [list(shards.values()) for shards in runs.values()]
+
+
+def _check_same_files(shards: Sequence[RunFolder]) -> None:
+    """Refuse shards of one run whose networks or perturbations are made by different files."""
+    told = [(shard.path, shard.request()["files"]) for shard in shards if "files" in shard.request()]
+    for (a, before), (b, now) in pairwise(told):
+        found = another_file(before, now)
+        if found is not None:
+            raise BadInput(f"{b} and {a}, shards of one run, contradict each other: {found}; measure all by the same code")
 
 
 def _joined(shards: Sequence[RunFolder]) -> pa.Table:

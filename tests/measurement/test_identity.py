@@ -191,6 +191,26 @@ def test_shards_of_two_networks_are_refused_by_pack(own, tmp_path):
         pack([tmp_path / "1", tmp_path / "2"], [], tmp_path / "tree")
 
 
+def test_a_shard_of_before_is_one_of_the_same_run_and_files_of_those_that_tell_are_compared(own, tmp_path):
+    run(own, tmp_path / "whole")
+    for number in (1, 2, 3):
+        run(own, tmp_path / str(number), shard=Shard(number, 3))
+    folders = [tmp_path / str(number) for number in (1, 2, 3)]
+    as_before(folders[1])
+    pack(folders, [], tmp_path / "tree")
+    pack([tmp_path / "whole"], [], tmp_path / "whole-tree")
+    assert content(tmp_path / "tree") == content(tmp_path / "whole-tree")
+    as_before(
+        folders[2],
+        keep=True,
+        change=lambda facts: facts["request"]["files"]["networks"]["mine"].update({"acts.py": "0" * 64}),
+    )
+    with pytest.raises(
+        BadInput, match=r"3 and .*1, shards of one run, contradict each other: acts.py, which network 'mine' "
+    ):
+        pack(folders, [], tmp_path / "refused")
+
+
 def test_runs_of_two_versions_of_a_perturbation_are_refused_by_pack(own, tmp_path):
     run(own, tmp_path / "1")
     (own / "factors.py").write_text("factor = 2.0\n")
