@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.tables import files, schema
+from safer_bench.tables.columns import SPLITS as SPLITS
 
-SPLITS = ("validation", "test")
 HASHED_ROWS = 2**18  # at once; part of what a content hash is: another number, and every large tree has another revision
 NO_SPLIT = "full"  # of tables without networks; `all` would be the obvious name, but `datasets` reserves it and fails
 

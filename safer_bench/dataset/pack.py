@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from safer_bench.errors import BadInput
 from safer_bench.tables import schema
 from safer_bench.truth.merge import check_same_code, merge
 from safer_bench.truth.probe_tables import KEYS, probe_tables
+from safer_bench.truth.request import another_file
 from safer_bench.truth.run_folder import PROTOCOL, RunFolder
 
 
@@ -45,7 +47,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
         for name, key in KEYS.items()
         if name != "networks"
     }
-    networks = [folder.table("networks") for folder in folders if not any(folder in run for run in shards)]
+    networks = [folder.table("networks") for folder in folders if "shard" not in folder.request()]
     tables["networks"] = merge("networks", [*networks, *map(_joined, shards)], KEYS["networks"])
     tables |= probe_tables(folders, tables)
     submissions = [read_submission(path, tables) for path in score_folders]
@@ -54,10 +56,10 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
 
 
 def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
-    """Return the shards of each run that was measured in shards.
+    """Return the shards of each run that was measured in shards, each once.
 
     Raises:
-        BadInput: some are missing.
+        BadInput: some are missing, or all together do not hold every unit once.
     """
     runs: dict[str, dict[int, RunFolder]] = {}
     for folder in folders:
@@ -66,6 +68,7 @@ def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
             number, of = request.pop("shard")
             del request["share"]
             request.pop("clean", None)  # whose last digits may differ between machines: compared before
+            request.pop("files", None)  # which shards of before do not tell: compared where they do
             runs.setdefault(json.dumps([of, request], sort_keys=True), {})[number] = folder
     for key, shards in runs.items():
         of = json.loads(key)[0]
@@ -74,7 +77,26 @@ def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
             raise BadInput(
                 f"of {of} shards of a run, {', '.join(map(str, missing))} are not among the run folders; give all of them"
             )
+        _check_same_files(list(shards.values()))
+        units = Counter(unit for shard in shards.values() for unit in shard.units())
+        every = next(iter(shards.values())).units(whole=True)
+        if units != Counter(every):
+            wrong = next(unit for unit in (*every, *units) if units[unit] != 1)
+            raise BadInput(
+                f"{shards[1].path} and the other shards of its run: of network {wrong.network!r}, the layer of number "
+                f"{wrong.layer_index} on examples from {wrong.example_start} is in {units[wrong]} of them, expected in one; "
+                "measure the run again in new folders"
+            )
     return [list(shards.values()) for shards in runs.values()]
+
+
+def _check_same_files(shards: Sequence[RunFolder]) -> None:
+    """Refuse shards of one run whose networks or perturbations are made by different files."""
+    told = [(shard.path, shard.request()["files"]) for shard in shards if "files" in shard.request()]
+    for (a, before), (b, now) in pairwise(told):
+        found = another_file(before, now)
+        if found is not None:
+            raise BadInput(f"{b} and {a}, shards of one run, contradict each other: {found}; measure all by the same code")
 
 
 def _joined(shards: Sequence[RunFolder]) -> pa.Table:

@@ -10,6 +10,7 @@ from safer_bench.measurement import describe
 from safer_bench.measurement.design import Design, Protocol, Shard, check_measurable
 from safer_bench.measurement.executors.execute import check_executor, execute
 from safer_bench.measurement.progress import OnProgress
+from safer_bench.measurement.resumed import check_same_perturbations
 from safer_bench.measurement.run_log import logging_to
 from safer_bench.measurement.work import Measured, Worker, job_of
 from safer_bench.networks.layers import Layer
@@ -69,6 +70,7 @@ def measure_into(
         log.info("%d networks, %d workers (%s), %s", len(networks), workers, executor, "fast" if fast else "not fast")
         work = {unit: designs[unit.network].work(unit.example_start, _layer(designs, unit)) for unit in run.units()}
         finished, expected = run.parts(), _expected(run)
+        check_same_perturbations(run, finished, designs, protocol.seed)
         log.info("%d of %d parts are there and intact", len(finished), len(work))
         total, done = sum(work.values()), sum(work[unit] for unit in finished)
         report("going on" if finished else "starting", done, total)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from safer_bench.errors import BadInput
 from safer_bench.measurement.design import Design, Protocol
 from safer_bench.measurement.engine import Engine
-from safer_bench.measurement.identity import Identity
+from safer_bench.measurement.identity import Identity, files_of_perturbation
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network
+from safer_bench.registry import is_file_spec
 from safer_bench.truth.run_folder import Unit, part_of
 
 
@@ -22,12 +23,14 @@ class Job:
         sources: of the networks, by name: what each process loads them from, or themselves where nothing is known.
         identities: what each network was known by where the job began, by name.
         protocol: what is measured.
+        files: of each perturbation of a user's file, by name, the SHA-256 of the files that make it, where the job began.
         fast: try bfloat16 first.
     """
 
     sources: dict[str, str | Network]
     identities: dict[str, Identity]
     protocol: Protocol
+    files: dict[str, dict[str, str]]
     fast: bool = False
 
 
@@ -53,7 +56,14 @@ class Measured:
 def job_of(networks: Sequence[Network], protocol: Protocol, *, fast: bool) -> Job:
     """Return the job of measuring networks."""
     sources = {network.name: network.spec or network for network in networks}
-    return Job(sources, {network.name: Identity.of(network) for network in networks}, protocol, fast)
+    identities = {network.name: Identity.of(network) for network in networks}
+    return Job(sources, identities, protocol, _files(protocol), fast)
+
+
+def _files(protocol: Protocol) -> dict[str, dict[str, str]]:
+    """Return the files that make each perturbation which another process loads from a user's file."""
+    pairs = zip(protocol.specs, protocol.perturbations, strict=True)
+    return {entry.name: files_of_perturbation(entry) for spec, (entry, _) in pairs if is_file_spec(str(spec))}
 
 
 class Worker:
@@ -62,10 +72,14 @@ class Worker:
     Args:
         job: what is measured.
         networks: those that are loaded already.
+
+    Raises:
+        BadInput: the file of a perturbation is another one in this process.
     """
 
     def __init__(self, job: Job, networks: Sequence[Network] = ()) -> None:
         self.job = job
+        _check_perturbations(job)
         self._loaded = {network.name: network for network in networks}
         self._engines: dict[str, Engine] = {}
         self._design: Design | None = None  # of the network at work
@@ -112,3 +126,15 @@ class Worker:
                 "for example by loading weights from a file or setting the seed, and edit no file meanwhile"
             )
         return network
+
+
+def _check_perturbations(job: Job) -> None:
+    """Refuse what a process loaded from files that were edited after the job began."""
+    for name, now in _files(job.protocol).items():
+        files = job.files[name].keys() | now.keys()
+        other = min((file for file in files if job.files[name].get(file) != now.get(file)), default=None)
+        if other is not None:
+            raise BadInput(
+                f"perturbation {name!r} is made by another {other} in another process; edit no file meanwhile, and "
+                "restore it to finish the run"
+            )

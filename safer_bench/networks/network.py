@@ -16,7 +16,7 @@ from safer_bench.networks.examples import Examples, checked_calibration, checked
 from safer_bench.networks.layers import N_LOOKED_AT, NEVER_READ, Found, Layer, look_through
 from safer_bench.networks.model_checks import checked_model, not_finite
 from safer_bench.registry import suggestion
-from safer_bench.tables.columns import NAME
+from safer_bench.tables.columns import NAME, SPLITS
 
 N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
 WRAPPER = "give a module around it whose forward"
@@ -62,6 +62,8 @@ class Network:
     ) -> None:
         if not re.fullmatch(NAME, name):
             raise BadInput(f"network name {name!r}; expected letters, digits, '_', '-' and '.', as it names files")
+        if split not in SPLITS:
+            raise BadInput(f"network {name!r}: split {split!r}; expected {' or '.join(SPLITS)}")
         self.name, self.dataset, self.family, self.split = name, dataset, family, split
         self.licence, self.source = licence, source
         self.spec: str | None = None  # what load_network made it of, so that another process can

@@ -5,6 +5,7 @@ import pyarrow as pa
 from safer_bench.judging import METRICS
 
 VERSION = "1"  # raised when a column of a published table changes
+SPLITS = ("validation", "test")
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"  # of a network, a criterion, a submission
 
 STRING, I32, I64, F32, F64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()

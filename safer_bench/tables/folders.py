@@ -85,7 +85,13 @@ def needs_bringing_back(place: Path, marker: str) -> bool:
 
 
 def discard(folder: Path, marker: str) -> None:
-    """Remove a folder, its marker first: what a kill leaves of it is never taken for a whole one."""
+    """Remove a folder, its marker first: what a kill leaves of it is never taken for a whole one.
+
+    What people put in its place, a file or a link to a folder of theirs, is removed itself, and nothing that it leads to.
+    """
     with suppress(OSError):
+        if folder.is_symlink() or folder.is_file():
+            folder.unlink()
+            return
         (folder / marker).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)

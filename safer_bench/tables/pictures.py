@@ -19,14 +19,19 @@ def new_figure(width: float, height: float, n_rows: int = 1, n_columns: int = 1)
     Raises:
         ModuleNotFoundError: matplotlib is not installed; ``needs_torch`` round the call names the extra.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = _library().figure.Figure(figsize=(width, height), layout="constrained")
     return figure, list(figure.subplots(n_rows, n_columns, squeeze=False).ravel())
 
 
 def encoded(figure: Any, ending: str = ".png", dpi: int = DPI) -> bytes:
-    """Return a figure as the bytes of a file with this ending: .png, .svg or .pdf."""
-    picture = BytesIO()
-    figure.savefig(picture, dpi=dpi, format=ending.removeprefix("."))
+    """Return a figure as the bytes of a file with this ending: .png, .svg or .pdf; the same figure gives the same bytes."""
+    picture, when = BytesIO(), {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with _library().rc_context({"svg.hashsalt": ""}):
+        figure.savefig(picture, dpi=dpi, format=ending.removeprefix("."), metadata=when.get(ending))
     return picture.getvalue()
+
+
+def _library() -> Any:
+    import matplotlib.figure
+
+    return matplotlib

@@ -97,6 +97,9 @@ def _finish(folder: Path) -> None:
         pending = _Pending.model_validate(read_json(path, mend))
     except ValidationError as error:
         raise BadInput(f"{path}: {sentence_of(error)}; {mend}") from error
+    for name in pending.files:
+        if (folder / name).parent.resolve() != folder.resolve() / Path(name).parent:
+            raise BadInput(f"{path}: {name!r} leads out of the folder through a symbolic link; {mend}")
     with _told(folder):
         for name, digest in pending.files.items():
             partial = files.partial_of(folder / name)

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema
+from safer_bench.tables.columns import SPLITS
 
 Row = dict[str, Any]
 Condition = tuple[str, float, int]  # perturbation, level, draw
@@ -169,7 +170,11 @@ def expected_of(request: Mapping[str, Any], name: str, tables: Mapping[str, pa.T
     right = np.unpackbits(bits, count=total).astype(bool) if 8 * len(bits) >= total else np.zeros(total, dtype=bool)
     digests = {key: network[f"{key}_sha256"] for key in ("weights", "inputs")}
     same_levels = all(name in kinds and kinds[name]["levels"] == levels for name, levels in request["perturbations"].items())
-    if not (n_examples <= total and digests == request["networks"][name] and same_levels):
+    same_place = all((row["dataset"], row["split"]) == (network["dataset"], network["split"]) for row in layers.values())
+    same_macs = sum(row["macs"] for row in layers.values()) == network["macs"]
+    counted = not whole or np.count_nonzero(right) == network["clean_correct"]
+    fits = same_levels and same_place and same_macs and counted and network["split"] in SPLITS
+    if not (n_examples <= total and digests == request["networks"][name] and fits):
         raise BadInput(f"network {name!r}: the run's tables contradict its request; measure again in a new folder")
     conditions: dict[int, set[Condition]] = {}
     for condition in _conditions(request, name, kinds):

@@ -188,8 +188,11 @@ class RunFolder:
             if stale != path:
                 stale.unlink()
 
-    def units(self) -> list[Unit]:
+    def units(self, *, whole: bool = False) -> list[Unit]:
         """Return every unit that the request asks for, in the order in which they are measured.
+
+        Args:
+            whole: those of the whole run, where this is a shard.
 
         Raises:
             BadInput: the folder is from before parts had slices.
@@ -202,7 +205,7 @@ class RunFolder:
         for network, slices in request["slices"].items():
             indices = [row["layer_index"] for row in layers.get(network, [])]
             every = [Unit(network, start, index) for start, _ in slices for index in indices]
-            first, last = request["share"][network] if "share" in request else (0, len(every))
+            first, last = request["share"][network] if "share" in request and not whole else (0, len(every))
             units += every[first:last]
         return units
 

@@ -1,6 +1,7 @@
 """A run measures one network: what answers otherwise, or is made by other files, is found wherever parts come together."""
 
 import json
+import pickle
 import shutil
 
 import pytest
@@ -142,6 +143,44 @@ def test_a_worker_that_builds_another_network_is_told_apart(own):
     assert known.difference(Identity.of(network)) is None
 
 
+def test_a_worker_whose_perturbation_was_edited_after_the_run_began_is_told_apart(own):
+    """Workers are spawned, and may be spawned again hours later."""
+    job = job_of([tiny_network()], make_protocol([f"{own / 'shrink.py'}:shrink", "sign_flip:0.5"]), fast=False)
+    Worker(pickle.loads(pickle.dumps(job)))
+    for file in ("factors.py", "shrink.py"):
+        was = (own / file).read_text()
+        (own / file).write_text(was + "# otherwise\n")
+        with pytest.raises(
+            BadInput, match=rf"^perturbation 'shrink' is made by another {file} in another process; edit no "
+        ):
+            Worker(pickle.loads(pickle.dumps(job)))
+        (own / file).write_text(was)
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+def test_a_perturbation_that_does_otherwise_by_equal_files_is_refused_on_resume(tmp_path, kept):
+    """What it reads is no part of the request; the digests of a part that is there tell."""
+    (tmp_path / "shrink.py").write_text(
+        "import pathlib\nimport safer_bench as sb\n"
+        "@sb.perturbation(levels=(0.5, 0.1), scale='linear', unit='share', source='mine')\n"
+        "def shrink(weight, level, rng):\n"
+        "    return weight * level * float(pathlib.Path(__file__).with_name('factor.txt').read_text())\n"
+    )
+    factor, out = tmp_path / "factor.txt", tmp_path / "run"
+    again = lambda: measure_into(out, [tiny_network()], make_protocol([f"{tmp_path / 'shrink.py'}:shrink"], 2, 10))  # noqa: E731
+    factor.write_text("1")
+    again()
+    before = content(out)
+    for path in sorted((out / "parts").rglob("*.parquet"))[kept:]:
+        path.unlink()
+    factor.write_text("2")
+    with pytest.raises(BadInput, match=r"run: perturbation 'shrink' gives other weights now, by equal files \(network "):
+        again()
+    factor.write_text("1")
+    again()
+    assert content(out) == before
+
+
 def test_shards_of_two_networks_are_refused_by_pack(own, tmp_path):
     run(own, tmp_path / "1", shard=Shard(1, 2))
     (own / "net.py").write_text(NET.replace("return self.b(", "return 1.01 * self.b("))
@@ -150,6 +189,26 @@ def test_shards_of_two_networks_are_refused_by_pack(own, tmp_path):
         BadInput, match=r"2 and .*1 contradict each other: network 'mine' answers otherwise now, .*; measure both by the"
     ):
         pack([tmp_path / "1", tmp_path / "2"], [], tmp_path / "tree")
+
+
+def test_a_shard_of_before_is_one_of_the_same_run_and_files_of_those_that_tell_are_compared(own, tmp_path):
+    run(own, tmp_path / "whole")
+    for number in (1, 2, 3):
+        run(own, tmp_path / str(number), shard=Shard(number, 3))
+    folders = [tmp_path / str(number) for number in (1, 2, 3)]
+    as_before(folders[1])
+    pack(folders, [], tmp_path / "tree")
+    pack([tmp_path / "whole"], [], tmp_path / "whole-tree")
+    assert content(tmp_path / "tree") == content(tmp_path / "whole-tree")
+    as_before(
+        folders[2],
+        keep=True,
+        change=lambda facts: facts["request"]["files"]["networks"]["mine"].update({"acts.py": "0" * 64}),
+    )
+    with pytest.raises(
+        BadInput, match=r"3 and .*1, shards of one run, contradict each other: acts.py, which network 'mine' "
+    ):
+        pack(folders, [], tmp_path / "refused")
 
 
 def test_runs_of_two_versions_of_a_perturbation_are_refused_by_pack(own, tmp_path):

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import shutil
 
 import pytest
 
@@ -13,6 +14,7 @@ from safer_bench.networks.loading import load_network
 from safer_bench.truth.run_folder import RunFolder
 from tests.made_up.durability import differing, parts
 from tests.made_up.networks import tiny_network
+from tests.made_up.run_folders import as_before
 
 PROTOCOL = make_protocol(["gaussian_noise:0.5,2", "quantize:2"], draws=4, n_examples=15)
 
@@ -40,6 +42,29 @@ def test_a_missing_shard_is_named(tmp_path):
     with pytest.raises(BadInput) as error:
         pack([tmp_path / "1", tmp_path / "3"], [], tmp_path / "tree")
     assert str(error.value) == "of 4 shards of a run, 2, 4 are not among the run folders; give all of them"
+
+
+def test_a_shard_given_twice_counts_once(tmp_path):
+    folders = [tmp_path / str(number) for number in (1, 2)]
+    for number, folder in enumerate(folders, start=1):
+        measure_into(folder, [tiny_network()], PROTOCOL, shard=Shard(number, 2))
+    pack(folders, [], tmp_path / "tree")
+    shutil.copytree(folders[0], tmp_path / "copy")
+    pack([tmp_path / "copy", *folders, folders[1]], [], tmp_path / "again")
+    assert differing(tmp_path / "tree", tmp_path / "again")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [(lambda share: [share[0], share[1] - 1], 0), (lambda share: [share[0], share[1] + 1], 2), (lambda _: [0, 0], 0)],
+)
+def test_shares_that_leave_out_units_or_hold_them_twice_are_refused(tmp_path, change, found):
+    for number in (1, 2):
+        measure_into(tmp_path / str(number), [tiny_network()], PROTOCOL, shard=Shard(number, 2))
+    edit = lambda facts: facts["request"]["share"].update(tiny=change(facts["request"]["share"]["tiny"]))  # noqa: E731
+    as_before(tmp_path / "1", keep=True, change=edit)
+    with pytest.raises(BadInput, match=rf"1 and the other shards of its run: of network 'tiny', .* is in {found} of them, "):
+        pack([tmp_path / "1", tmp_path / "2"], [], tmp_path / "tree")
 
 
 def test_a_shard_does_not_go_on_with_another(tmp_path):

@@ -81,6 +81,11 @@ def test_a_name_that_would_leave_the_run_folder_is_refused():
         Network(nn.Linear(2, 2).eval(), IMAGES, LABELS, name="../../evil")
 
 
+def test_a_split_that_no_table_has_is_refused_before_anything_is_measured():
+    with pytest.raises(BadInput, match=r"^network 'own': split 'train'; expected validation or test$"):
+        Network(nn.Linear(4, 2).eval(), torch.randn(6, 4), torch.arange(6) % 2, split="train")
+
+
 def test_an_unknown_layer_gets_a_near_miss(tiny):
     with pytest.raises(BadInput) as error:
         tiny.layer("hiden")

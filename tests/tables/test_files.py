@@ -15,7 +15,7 @@ WRITES = re.compile(
 )
 REASONED = {  # what else writes, and why
     "tables/files.py": ('with open(probe, "wb"):', 'with open(partial, "wb") as file:'),
-    "tables/pictures.py": 'figure.savefig(picture, dpi=dpi, format=ending.removeprefix("."))',  # into memory
+    "tables/pictures.py": 'figure.savefig(picture, dpi=dpi, format=ending.removeprefix("."), ',  # into memory
     "networks/training/train.py": "torch.save(",  # into memory
     "scoring/apart.py": "torch.save([ScoredNetwork(network)",  # for a process of ours, into a folder that goes with it
     "measurement/run_log.py": 'with suppress(OSError), open(self.path, "a", encoding="utf-8") as file:',  # a log grows

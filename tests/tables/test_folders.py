@@ -80,3 +80,13 @@ def test_a_system_that_refuses_both_renames_leaves_the_older_one(place, monkeypa
         f"{place}: cannot be written (No space left on device); make room there or name another place, and repeat the command"
     )
     assert (place / "marker").read_text() == "old"
+
+
+def test_a_link_or_a_file_in_the_place_of_what_is_removed_goes_alone(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "marker").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "theirs")
+    (tmp_path / "file").write_text("x")
+    for name in ("link", "file", "nothing"):
+        folders.discard(tmp_path / name, "marker")
+    assert [path.name for path in tmp_path.rglob("*")] == ["theirs", "marker"]

@@ -91,6 +91,20 @@ def test_a_list_of_renames_that_nobody_here_wrote_is_refused(folder, text, said)
     assert content(folder) == OLD | {"notes": b"mine", PENDING: text.encode()}
 
 
+def test_a_list_of_renames_that_leads_out_through_a_link_is_refused(folder, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").write_bytes(b"precious")
+    (outside / ".mine.partial").write_bytes(b"half")
+    (folder / "link").symlink_to(outside)
+    (folder / PENDING).write_text(json.dumps({"files": {"link/mine": files.sha256_of(b"half")}, "gone": []}))
+    with pytest.raises(
+        BadInput, match=r"\.pending\.json: 'link/mine' leads out of the folder through a symbolic link; remove"
+    ):
+        settle(folder)
+    assert (outside / "mine").read_bytes() == b"precious"
+
+
 def test_a_second_command_waits_and_then_says_so(folder, monkeypatch):
     monkeypatch.setattr(together, "PATIENCE", 0.1)
     with FileLock(folder / ".lock"):

@@ -174,6 +174,30 @@ def test_a_request_that_the_folder_contradicts_is_refused_also_in_folders_of_bef
         pack([run], [], tmp_path / "tree")
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("layers", "split", "validation"),
+        ("layers", "dataset", "other"),
+        ("layers", "macs", 10**9),
+        ("networks", "macs", 10**9),
+        ("networks", "clean_correct", 0),
+    ],
+)
+def test_tables_of_a_folder_that_contradict_each_other_are_refused(run, tmp_path, table, column, value):
+    """Their digests are those that run.json says, as whoever edits one can write the other."""
+    path = run / f"{table}.parquet"
+    rows = files.read_parquet(path)
+    values = [value, *rows[column].to_pylist()[1:]]
+    at = rows.schema.get_field_index(column)
+    path.write_bytes(
+        files.parquet_bytes(rows.set_column(at, rows.schema.field(at), pa.array(values, rows.schema.types[at])))
+    )
+    as_before(run, keep=True, change=lambda facts: facts["tables"].update({table: files.sha256_of(path.read_bytes())}))
+    with pytest.raises(BadInput, match="network 'one': the run's tables contradict"):
+        pack([run], [], tmp_path / "tree")
+
+
 def test_shards_are_held_against_the_clean_answers_of_all(tmp_path):
     for number in (1, 2):
         measure_into(tmp_path / str(number), [tiny_network("one")], PROTOCOL, shard=Shard(number, 2))

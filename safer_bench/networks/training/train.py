@@ -52,20 +52,22 @@ def train(
         The weights file, with recipe, digest and training log in its metadata.
 
     Raises:
-        BadInput: the network has no recipe.
+        BadInput: the network has no recipe, or another command trains it there.
         MissingData: the images are not on this machine.
     """
     if entry.recipe is None:
         raise BadInput(f"network {entry.name!r} has no training recipe")
     path = out / f"{entry.name}.safetensors"
     files.make_folder(out)
-    run = _Run(entry, entry.recipe, out / f"{entry.name}.checkpoint")
-    for epoch in range(run.epoch, entry.recipe.epochs):
-        report(run.train_epoch(epoch))
-        run.save()
-    weights.write_weights(path, run.model.eval(), run.metadata())
-    finish()
-    files.remove(run.checkpoint)
+    refusal = f"{path}: another command trains it; wait for it, or name another folder"
+    with files.locked(out / f".{entry.name}.lock", refusal):
+        run = _Run(entry, entry.recipe, out / f"{entry.name}.checkpoint")
+        for epoch in range(run.epoch, entry.recipe.epochs):
+            report(run.train_epoch(epoch))
+            run.save()
+        weights.write_weights(path, run.model.eval(), run.metadata())
+        finish()
+        files.remove(run.checkpoint)
     return path
 
 

@@ -48,6 +48,17 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path):
     assert [item.name for item in (tmp_path / "cut").iterdir()] == ["digits_mlp.safetensors"]
 
 
+def test_two_trainings_of_one_network_in_one_folder_do_not_meet(tmp_path):
+    def second(progress):
+        with pytest.raises(
+            BadInput, match=r"digits_mlp.safetensors: another command trains it; wait for it, or name another"
+        ):
+            train(SHORT, tmp_path)
+
+    path = train(SHORT, tmp_path, second)
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path):
     def stop(progress):
         if progress.epoch == 2:
