@@ -90,8 +90,11 @@ class Batchy(nn.Module):
         return self.second(torch.relu(self.first(images - images.mean(0))))
 
 
-def test_a_network_whose_answers_depend_on_the_batch_is_run_as_the_plain_loop_runs_it(monkeypatch):
+def test_answers_that_depend_on_the_batch_are_refused_and_not_trusted_in_float32_where_they_are_not(monkeypatch):
     network = Network(Batchy().eval(), torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3)
+    with pytest.raises(BadInput, match="depends on the other images of the batch"):
+        WholeNetwork(network)
+    monkeypatch.setattr(whole_module, "check_answers", lambda _: None)
     whole = WholeNetwork(network)
     counts = count_images(monkeypatch, whole)
     weights = changed(whole, "gaussian_noise", 1.0)
