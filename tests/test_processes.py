@@ -68,6 +68,7 @@ def test_workers_and_packing_processes_execute_nothing_of_the_working_folder(wor
 @pytest.mark.timeout(600)
 def test_workers_of_ray_execute_nothing_of_the_working_folder(working):
     measure(working, "--executor", "ray", "--out", working / "run")
+    assert (working / "run" / "run.json").is_file()
 
 
 def test_what_was_set_before_is_set_again(monkeypatch):

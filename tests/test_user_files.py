@@ -118,8 +118,10 @@ def test_digests_name_what_is_imported_now_and_later_and_nothing_else(tmp_path):
     assert set(user_files.digests(path)) == expected
 
 
-def test_classes_of_a_file_and_of_what_it_imports_can_be_pickled(tmp_path):
+def test_classes_of_a_file_and_of_what_it_imports_can_be_pickled(tmp_path, monkeypatch):
     path = folder(tmp_path, "A")
+    for name in ("user_file_net", "helper"):  # those of other tests: of files called alike, the first has the name
+        monkeypatch.delitem(sys.modules, name, raising=False)
     module = load_function(f"{path}:at_once").__globals__
     for kind in (module["Thing"], module["helper"].Held):
         assert type(pickle.loads(pickle.dumps(kind()))) is kind
