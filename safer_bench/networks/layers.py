@@ -22,7 +22,6 @@ LEFT_OUT = {  # way to be read -> why it makes no layer; the first that fits
     "other": "neither multiplied, convolved nor looked up",
     ELEMENTWISE: "meets the examples entry by entry only (added, joined or scaled)",
 }
-Parameters = dict[str, nn.Parameter]
 
 
 @dataclass(frozen=True, slots=True)
