@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from safer_bench.measurement.answers.arithmetics import CANONICAL, FLOAT32, GROWTH
+from safer_bench.measurement.answers.arithmetics import CANONICAL, GROWTH, SAMPLED
 from safer_bench.measurement.answers.canonical import CanonicalModel, check_answers, judge, masked_classes
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER
-from safer_bench.measurement.answers.settle import Bands, Logits, Rung, comparable, error_ranges, settle
+from safer_bench.measurement.answers.settle import Bands, Logits, Rung, comparable, error_spreads, settle
 from safer_bench.measurement.answers.trace import CannotReplayError, whatever_fails
 from safer_bench.measurement.answers.tuning import arranged
 from safer_bench.measurement.design import Probe
@@ -80,8 +80,8 @@ class WholeNetwork:
     def _settled(self, weights: Weights, images: Tensor, start: int) -> np.ndarray:
         ladder = [Rung(CANONICAL, lambda rows: self.canonical.logits(images[rows]).numpy())]
         if self._is_safe(weights):
-            of_slice = self._clean_ranges[start : start + len(images)]
-            ladder.insert(0, Rung(FLOAT32, self._float32(weights, images), of_slice))
+            of_slice = self._clean_spreads[start : start + len(images)]
+            ladder.insert(0, Rung(SAMPLED, self._float32(weights, images), of_slice))
         with exact_float32():
             masked = None if self._masked is None else self._masked[start : start + len(images)]
             return settle(ladder, np.arange(len(images)), Bands(), np.random.default_rng(0), masked)
@@ -114,7 +114,7 @@ class WholeNetwork:
         except CannotReplayError:  # a view of images in channels_last, for one
             return False
         found, expected = (comparable(logits, self._masked) for logits in (float32, self._clean.numpy()))
-        self._clean_ranges = error_ranges(found, expected)
+        self._clean_spreads = error_spreads(found, expected)
         return self._answers_agree(expected)
 
     def _answers_agree(self, clean: np.ndarray) -> bool:
@@ -124,4 +124,4 @@ class WholeNetwork:
         masked = None if self._masked is None else self._masked[:N_TOGETHER][::2]
         alone = comparable(self.canonical.logits(images[::2]).numpy(), masked)
         apart = np.abs(alone - clean[:N_TOGETHER][::2]).max()
-        return bool(apart <= INDEPENDENCE * largest and self._clean_ranges.max() <= AGREEMENT * largest)
+        return bool(apart <= INDEPENDENCE * largest and self._clean_spreads.max() <= AGREEMENT)

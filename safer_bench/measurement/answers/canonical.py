@@ -1,23 +1,21 @@
 """Canonical arithmetic: float64 precision with float32's range, so that a count does not depend on the machine."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.ao.quantization import FakeQuantizeBase
 from torch.nn import functional as F
-from torch.utils._pytree import tree_map
 
 from safer_bench.errors import BadInput, text_of
+from safer_bench.measurement.answers.limits import limit_output
 from safer_bench.networks.layers import Layer, no_fast_path
 from safer_bench.networks.network import Network
 
-LARGEST = torch.finfo(torch.float32).max
 LOSS_CLIP = 16.0
 NO_CLASS = -1  # prediction of an example whose logits are not all finite, masked classes apart
 BATCH_SIZE = 10  # float64 convolutions are unfolded in memory: ResNet-20 takes 2.6 ms an image at 10, 3.1 at 25, 3.7 at 100
@@ -48,7 +46,7 @@ class CanonicalModel:
         self.network = network
         self.model = deepcopy(network.model).double()
         for module in self.model.modules():
-            module.register_forward_hook(_limit_output)
+            module.register_forward_hook(limit_output)
 
     @contextmanager
     def weight_set(self, layer: Layer, weight: np.ndarray) -> Iterator[None]:
@@ -154,17 +152,3 @@ def judge(logits: Tensor, labels: Tensor, masked: np.ndarray | None = None) -> A
     losses = F.cross_entropy(logits, labels, reduction="none").clamp(max=LOSS_CLIP).numpy()
     predictions = np.argmax(logits.numpy(), axis=1)
     return Answers(np.where(finite, predictions, NO_CLASS), np.where(finite, losses, LOSS_CLIP), masked)
-
-
-def _limit_output(module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ARG001  signature of a forward hook
-    return _limited(output) if isinstance(output, Tensor) else tree_map(_limited, output)
-
-
-def _limited(value: Any) -> Any:
-    if not isinstance(value, Tensor) or not value.is_floating_point() or value.numel() == 0:
-        return value
-    low, high = torch.aminmax(value.detach())
-    with suppress(RuntimeError):  # torch.vmap lets nobody read a value
-        if float(low) >= -LARGEST and float(high) <= LARGEST:  # false for NaN too
-            return value
-    return torch.where(value.abs() > LARGEST, torch.copysign(torch.full_like(value, torch.inf), value), value)

@@ -1,17 +1,15 @@
 """What is kept of the unperturbed network on one slice of examples, moved on from layer to layer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, fx
 
 from safer_bench.measurement.answers.replay import LayerReplay, Replay, cast, select_examples
 
-F32 = torch.float32
-
 
 class CleanPass:
-    """A slice of images in batches, with the values that one layer's suffix reads.
+    """A slice of images in batches, with the values that one layer's suffix reads, in the replay's first arithmetic.
 
     Args:
         replay: of the network.
@@ -20,15 +18,17 @@ class CleanPass:
     """
 
     def __init__(self, replay: Replay, images: Sequence[Tensor], n: int) -> None:
-        self.replay, self.images, self.n = replay, images, n
+        self.replay, self.n = replay, n
+        self.images = [cast(batch, replay.dtype) for batch in images]
         self._kept: list[dict[fx.Node, Tensor]] = [{} for _ in self.images]
         self._cast: dict[torch.dtype, list[tuple[Tensor, ...]]] = {}
         self._layer: LayerReplay | None = None
 
-    def logits(self, dtype: torch.dtype = F32) -> Tensor:
+    def logits(self, dtype: torch.dtype | None = None) -> Tensor:
         """Run the unperturbed network on all examples: ``(n, n_classes)``."""
-        whole = self.replay.whole(dtype)
-        return torch.cat([whole([cast(batch, dtype)], len(batch))[0] for batch in self.images])[: self.n]
+        wanted = dtype or self.replay.dtype
+        whole = self.replay.whole(wanted)
+        return torch.cat([whole([cast(batch, wanted)], len(batch))[0] for batch in self.images])[: self.n]
 
     def move_to(self, layer: LayerReplay) -> None:
         """Compute what the layer's suffix reads, from what is kept of the layer before where that helps."""
@@ -42,17 +42,31 @@ class CleanPass:
             moved.append(dict(zip(layer.frontier, values, strict=True)))
         self._kept, self._layer = moved, layer  # together, so that an interrupt leaves nothing between two layers
 
-    def run(self, layer: LayerReplay, weight: Tensor, dtype: torch.dtype = F32) -> Tensor:
+    def run(self, layer: LayerReplay, weight: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """Return the logits ``(n, n_classes)`` of the network with a layer's weight replaced."""
-        self.move_to(layer)
-        prepared, suffix = layer.prepared(weight, dtype), layer.suffixes[dtype]
-        frontiers = zip(self._frontiers(dtype), self.images, strict=True)
-        return torch.cat([suffix((*prepared, *kept), len(batch))[0] for kept, batch in frontiers])[: self.n]
+        wanted = dtype or self.replay.dtype
+        prepared, suffix = layer.prepared(weight, wanted), layer.suffixes[wanted]
+        batches = zip(self.frontiers(layer, wanted), self.images, strict=True)
+        return torch.cat([suffix((*prepared, *kept), len(batch))[0] for kept, batch in batches])[: self.n]
 
     def run_some(self, layer: LayerReplay, weight: Tensor, rows: Tensor) -> Tensor:
-        """Return the logits of some examples, given by number in ascending order, in float32."""
+        """Return the logits of some examples, given by number in ascending order, in the first arithmetic."""
         if not layer.selects:
             return self.run(layer, weight)[rows]
+        prepared, suffix = layer.prepared(weight, self.replay.dtype), layer.suffixes[self.replay.dtype]
+        chunks = rows.tensor_split(-(-len(rows) // len(self.images[0])))
+        return torch.cat([suffix((*prepared, *self._chosen(layer, c)), max(2, len(c)))[0][: len(c)] for c in chunks])
+
+    def frontiers(self, layer: LayerReplay, dtype: torch.dtype) -> list[tuple[Tensor, ...]]:
+        """Return what a suffix in an arithmetic reads, batch by batch; kept for the next weight of the layer."""
+        self.move_to(layer)
+        if dtype not in self._cast:
+            of = self.replay.dtype
+            self._cast[dtype] = [tuple(cast(value, dtype, of) for value in kept.values()) for kept in self._kept]
+        return self._cast[dtype]
+
+    def _chosen(self, layer: LayerReplay, rows: Tensor) -> Iterator[Tensor]:
+        """Yield what the suffix reads of some examples; of one it is given twice, since a graph takes two or more."""
         self.move_to(layer)
         wanted = rows if len(rows) > 1 else rows.repeat(2)
         by_batch, start = [], 0
@@ -60,10 +74,4 @@ class CleanPass:
             inside = wanted[(wanted >= start) & (wanted < start + len(batch))]
             by_batch.append((inside - start).to(batch.device))
             start += len(batch)
-        kept = [select_examples(node, [values[node] for values in self._kept], by_batch) for node in layer.frontier]
-        return layer.suffixes[F32]((*layer.prepared(weight), *kept), len(wanted))[0][: len(rows)]
-
-    def _frontiers(self, dtype: torch.dtype) -> list[tuple[Tensor, ...]]:
-        if dtype not in self._cast:
-            self._cast[dtype] = [tuple(cast(value, dtype) for value in kept.values()) for kept in self._kept]
-        return self._cast[dtype]
+        return (select_examples(node, [values[node] for values in self._kept], by_batch) for node in layer.frontier)

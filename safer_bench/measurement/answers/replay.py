@@ -10,8 +10,9 @@ from torch import Tensor, fx
 
 from safer_bench.measurement.answers.fuse import reuse_memory
 from safer_bench.measurement.answers.trace import CannotReplayError, Traced, bytes_per_example, size_of
+from safer_bench.measurement.answers.tuning import arranged
 
-F32 = torch.float32
+F32, F64 = torch.float32, torch.float64
 
 
 class Piece:
@@ -38,20 +39,26 @@ class Piece:
         self._sizes = [node for node in needed if is_size(node)]
         for node in [*kept, *self._sizes, *inputs]:
             copies[node] = graph.placeholder(f"{node.name}_")
+            copies[node].meta = dict(node.meta)
         for node in needed:
             if node not in copies:
                 copies[node] = graph.node_copy(node, lambda used: copies[used])
-                copies[node].args, copies[node].kwargs = _with_dtype((copies[node].args, copies[node].kwargs), dtype)
+                copies[node].args, copies[node].kwargs = with_dtype((copies[node].args, copies[node].kwargs), dtype)
         graph.output(tuple(copies[node] for node in outputs))
         reuse_memory(graph)
-        self.inputs = tuple(inputs)
+        self.inputs, self.graph = tuple(inputs), graph
+        self.constants = {copies[node] for node in kept}
         self._constants = [constants(node) for node in kept]
         self._run = fx.GraphModule({}, graph).forward
         self._sizes_of = cache(lambda n: tuple(size_of(node.meta["val"], n) for node in self._sizes))
 
     def __call__(self, values: Iterable[Tensor], n: int) -> tuple[Tensor, ...]:
         """Return the outputs for the values of ``inputs``, which belong to n examples."""
-        return tuple(self._run(*self._constants, *self._sizes_of(n), *values))
+        return tuple(self._run(*self.arguments(values, n)))
+
+    def arguments(self, values: Iterable[Tensor], n: int) -> list[Any]:
+        """Return what the graph's placeholders are given, in order."""
+        return [*self._constants, *self._sizes_of(n), *values]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,8 @@ class LayerReplay:
     Attributes:
         frontier: clean values that the suffix reads: all that has to be kept of a clean pass.
         weight_nodes: the nodes that the perturbed weight replaces.
-        prepare: perturbed weight -> what follows from it alone (a folded weight); once a probe.
+        prepare: perturbed weight -> what follows from it alone (a folded weight), in the replay's first arithmetic; once a
+            probe.
         suffixes: prepared values and frontier -> logits, in each arithmetic; once a batch.
         selects: the kept values of some examples can be picked out; else all examples are run to answer some.
     """
@@ -73,13 +81,19 @@ class LayerReplay:
     selects: bool = True
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The arithmetic of the clean pass."""
+        return next(iter(self.suffixes))
+
+    @property
     def bytes_per_example(self) -> int:
         """Memory that the frontier takes for one example in float32."""
         return sum(map(bytes_per_example, self.frontier))
 
-    def prepared(self, weight: Tensor, dtype: torch.dtype = F32) -> tuple[Tensor, ...]:
+    def prepared(self, weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, ...]:
         """Return what the suffix of an arithmetic reads of a perturbed weight."""
-        return tuple(cast(value, dtype) for value in self.prepare([weight] * len(self.weight_nodes), 0))
+        given = cast(weight, self.dtype)
+        return tuple(cast(value, dtype, self.dtype) for value in self.prepare([given] * len(self.weight_nodes), 0))
 
 
 class Replay:
@@ -87,14 +101,15 @@ class Replay:
 
     Args:
         traced: the model's graph, fused or not.
-        dtypes: arithmetics of the suffixes; the clean pass and what is prepared of a weight are in float32.
+        dtypes: arithmetics of the suffixes. The clean pass, and what is prepared of a weight, are in the first.
     """
 
     def __init__(self, traced: Traced, dtypes: tuple[torch.dtype, ...] = (F32,)) -> None:
-        self.traced, self.dtypes = traced, dtypes
+        self.traced, self.dtypes, self.dtype = traced, dtypes, dtypes[0]
         self._bridges: dict[tuple[tuple[fx.Node, ...], ...], Piece] = {}
         self._casts: dict[tuple[fx.Node, torch.dtype], Tensor] = {}
-        self._fixed: dict[fx.Node, Tensor | None] = dict(traced.tensors)
+        self._fixed: dict[fx.Node, Tensor | None] = {}
+        self._fixed |= {node: cast(value, self.dtype) for node, value in traced.tensors.items()}
         for node in traced.graph.nodes:
             self._fixed.setdefault(node, self._evaluate(node))
 
@@ -122,18 +137,22 @@ class Replay:
             dtype: Piece((*prepared, *frontier), (self.traced.logits,), self._constants(dtype, changed), dtype)
             for dtype in self.dtypes
         }
-        return LayerReplay(frontier, weight_nodes, Piece(weight_nodes, prepared, self._constants(F32, changed)), read_by)
+        return LayerReplay(frontier, weight_nodes, self._prepare(weight_nodes, prepared, changed), read_by)
 
-    def whole(self, dtype: torch.dtype = F32) -> Piece:
-        """Return the whole computation: images -> logits."""
-        return Piece((self.traced.images,), (self.traced.logits,), self._constants(dtype), dtype)
+    def _prepare(self, weights: tuple[fx.Node, ...], prepared: tuple[fx.Node, ...], changed: set[fx.Node]) -> Piece:
+        return Piece(weights, prepared, self._constants(self.dtype, changed), self.dtype)
+
+    def whole(self, dtype: torch.dtype | None = None) -> Piece:
+        """Return the whole computation: images -> logits; in the first arithmetic by default."""
+        wanted = dtype or self.dtype
+        return Piece((self.traced.images,), (self.traced.logits,), self._constants(wanted), wanted)
 
     def bridge(self, known: Iterable[fx.Node], wanted: Sequence[fx.Node]) -> Piece:
         """Return the clean computation of some values from known ones and the images, which come last."""
         inputs = (*(node for node in known if node is not self.traced.images), self.traced.images)
         key = inputs, tuple(wanted)
         if key not in self._bridges:
-            self._bridges[key] = Piece(inputs, wanted, self._constants(F32))
+            self._bridges[key] = Piece(inputs, wanted, self._constants(self.dtype), self.dtype)
         return self._bridges[key]
 
     def _constants(self, dtype: torch.dtype, changed: Container[fx.Node] = ()) -> Callable[[fx.Node], Tensor | None]:
@@ -141,10 +160,10 @@ class Replay:
 
         def constant(node: fx.Node) -> Tensor | None:
             value = None if node in changed else self._fixed[node]
-            if value is None or dtype == F32:
+            if value is None or dtype == self.dtype:
                 return value
             if (node, dtype) not in self._casts:
-                self._casts[node, dtype] = cast(value, dtype)
+                self._casts[node, dtype] = cast(value, dtype, self.dtype)
             return self._casts[node, dtype]
 
         return constant
@@ -153,14 +172,21 @@ class Replay:
         """Return the value of an operation on parameters and constants alone, None where it depends on the images."""
         if node.op != "call_function" or is_size(node) or any(self._fixed[used] is None for used in node.all_input_nodes):
             return None
-        args, kwargs = fx.map_arg((node.args, node.kwargs), self._fixed.__getitem__)
+        args, kwargs = fx.map_arg(with_dtype((node.args, node.kwargs), self.dtype), self._fixed.__getitem__)
         with torch.no_grad():
             return node.target(*args, **kwargs)  # type: ignore[operator]  # of an operation, target is a callable
 
 
-def cast(value: Any, dtype: torch.dtype) -> Any:
-    """Return float32 tensors as ``dtype``, everything else as it is."""
-    return value.to(dtype) if isinstance(value, Tensor) and value.dtype == torch.float32 else value
+def cast(value: Any, dtype: torch.dtype, of: torch.dtype = F32) -> Any:
+    """Return tensors of one type as ``dtype``, everything else as it is.
+
+    Float64 lies in C order, in which sums are those of whole passes; what becomes float32 in channels_last.
+    """
+    if not isinstance(value, Tensor) or value.dtype != of or of == dtype:
+        return value
+    if dtype == F64:
+        return value.to(F64, memory_format=torch.contiguous_format)
+    return arranged(value.to(F32), torch.channels_last) if dtype == F32 else value.to(dtype)
 
 
 def is_size(node: fx.Node) -> bool:
@@ -174,13 +200,24 @@ def example_axis(node: fx.Node) -> tuple[int, int] | None:
     Raises:
         CannotReplayError: several axes grow with the number of examples, or one not in proportion.
     """
-    shape = node.meta["val"].shape
+    try:
+        return axis_of(node.meta["val"].shape)
+    except CannotReplayError as error:
+        raise CannotReplayError(f"{error} ({node.name})") from error
+
+
+def axis_of(shape: Sequence[int | torch.SymInt]) -> tuple[int, int] | None:
+    """Return (axis, entries an example) of the axis of a shape that grows with the examples, None where none does.
+
+    Raises:
+        CannotReplayError: several axes grow with the number of examples, or one not in proportion.
+    """
     growing = [axis for axis, size in enumerate(shape) if isinstance(size, torch.SymInt)]
     if not growing:
         return None
     per_example = size_of(shape[growing[0]], 1)
     if len(growing) > 1 or size_of(shape[growing[0]], 10) != 10 * per_example:
-        raise CannotReplayError(f"a value before it does not hold its examples along one axis ({node.name})")
+        raise CannotReplayError("a value before it does not hold its examples along one axis")
     return growing[0], per_example
 
 
@@ -215,5 +252,6 @@ def _needed(outputs: Iterable[fx.Node], stops: Callable[[fx.Node], bool]) -> lis
     return [node for node in next(iter(seen)).graph.nodes if node in seen]
 
 
-def _with_dtype(arguments: Any, dtype: torch.dtype) -> Any:
+def with_dtype(arguments: Any, dtype: torch.dtype) -> Any:
+    """Return arguments of an operation for another arithmetic than float32."""
     return torch.fx.node.map_aggregate(arguments, lambda value: dtype if value is torch.float32 else value)

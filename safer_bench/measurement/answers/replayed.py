@@ -9,16 +9,32 @@ from torch import Tensor, fx, nn
 from safer_bench.measurement.answers.canonical import CanonicalModel
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.fuse import fuse
+from safer_bench.measurement.answers.guard import GuardedPiece
 from safer_bench.measurement.answers.replay import LayerReplay, Replay, cast
 from safer_bench.measurement.answers.trace import CannotReplayError, Traced, trace
 from safer_bench.measurement.answers.tuning import Pace, arranged, seconds
 from safer_bench.networks.layers import Layer
 
-F32, BF16 = torch.float32, torch.bfloat16
+F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16
 N_TRIED = 2  # examples on which a layer's replay is compared with whole passes
+SAME = 1e-9  # the same in float64, for replays of the canonical arithmetic
+BEYOND = 2.0**126  # a weight so large that float32 overflows, in a replay that is to overflow as whole passes do
 AGREEMENT = 1e-2  # relative to the largest logit: rounding stays below, a value from elsewhere does not
 N_TOGETHER = 5  # examples on which answers in a batch are compared with answers in a smaller one
 INDEPENDENCE = 1e-9  # the same in float64, for a batch against some of its examples
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExactReplay:
+    """A layer's replay in canonical arithmetic.
+
+    Attributes:
+        replay: its suffix, in float64.
+        guarded: the suffix in float32, with a range certificate; None where an operation is not known.
+    """
+
+    replay: LayerReplay
+    guarded: GuardedPiece | None
 
 
 class ReplayedNetwork:
@@ -40,9 +56,13 @@ class ReplayedNetwork:
         self._refuse_dependent_answers()
         self.model, traced = trace(self.network.model, images[:N_TRIED].to(self.network.device), self.memory_format)
         self.batch_size = pace.examples_a_batch(traced.largest_bytes)
-        self._read = {layer.name: _weight_nodes(self.model, traced, layer) for layer in self.network.layers}
+        self._exact: dict[str, ExactReplay | None] = {}
+        self._exact_read = self._weights_read(traced)
+        self.exact_replay = Replay(traced, (F64, F32))
+        traced = traced.without_limits()
+        self._read = self._weights_read(traced)
         self.replay = Replay(fuse(traced, self.memory_format), (F32, BF16) if fast else (F32,))
-        self._tried = self.clean_pass(images[:N_TRIED])
+        self._tried, self._tried_exactly = self.clean_pass(images[:N_TRIED]), self.exact_pass(images[:N_TRIED])
         self.narrow = fast and self._is_faster_in_bfloat16()
 
     def layer(self, layer: Layer) -> LayerReplay:
@@ -54,9 +74,7 @@ class ReplayedNetwork:
         nodes = self._read[layer.name]
         if isinstance(nodes, CannotReplayError):
             raise nodes
-        changed = 1.25 * torch.from_numpy(self.network.weight(layer)).flip(0)
-        with self.canonical.weight_set(layer, changed.numpy()):
-            expected = self.canonical.logits(self.network.images[:N_TRIED])
+        changed, expected = self._changed(layer)
         replay = self.replay.layer(nodes)
         weight, last = self.on_device(changed), torch.tensor([len(expected) - 1])
         error = _relative(self._tried.run(replay, weight), expected)
@@ -68,12 +86,50 @@ class ReplayedNetwork:
             raise CannotReplayError(f"its replay differs from a whole pass by {error:.1g} of the largest logit")
         return replay
 
+    def exact_layer(self, layer: Layer) -> ExactReplay | None:
+        """Return the replay of a layer in canonical arithmetic; None where it does not do as whole passes do."""
+        if layer.name not in self._exact:
+            self._exact[layer.name] = self._admitted_exactly(layer)
+        return self._exact[layer.name]
+
+    def _admitted_exactly(self, layer: Layer) -> ExactReplay | None:
+        nodes = self._exact_read[layer.name]
+        if isinstance(nodes, CannotReplayError):
+            return None
+        replay = self.exact_replay.layer(nodes)
+        for factor in (1.0, BEYOND):
+            changed, expected = self._changed(layer, factor)
+            found = self._tried_exactly.run(replay, changed.to(self.network.device)).cpu()
+            if not same(found, expected):
+                return None
+        last = torch.tensor([len(expected) - 1])
+        if not same(self._tried_exactly.run_some(replay, changed.to(self.network.device), last).cpu(), found[last]):
+            replay = dataclasses.replace(replay, selects=False)
+        guarded = GuardedPiece(replay.suffixes[F32])
+        return ExactReplay(replay, None if guarded.unknown else guarded)
+
+    def _changed(self, layer: Layer, factor: float = 1.0) -> tuple[Tensor, Tensor]:
+        """Return another weight of a layer, one entry multiplied, and the canonical logits of a few images with it."""
+        changed = 1.25 * torch.from_numpy(self.network.weight(layer)).flip(0)
+        changed.flatten()[changed.abs().argmax()] *= factor
+        with self.canonical.weight_set(layer, changed.numpy()):
+            return changed, self.canonical.logits(self.network.images[:N_TRIED])
+
+    def _weights_read(self, traced: Traced) -> dict[str, tuple[fx.Node, ...] | CannotReplayError]:
+        return {layer.name: _weight_nodes(self.model, traced, layer) for layer in self.network.layers}
+
     def clean_pass(self, images: Tensor) -> CleanPass:
         """Return the clean pass over images ``(n, ...)``."""
+        return CleanPass(self.replay, [self.on_device(batch) for batch in self._batches(images)], len(images))
+
+    def exact_pass(self, images: Tensor) -> CleanPass:
+        """Return the clean pass over images ``(n, ...)`` in canonical arithmetic."""
+        batches = [batch.to(self.network.device) for batch in self._batches(images)]
+        return CleanPass(self.exact_replay, batches, len(images))
+
+    def _batches(self, images: Tensor) -> tuple[Tensor, ...]:
         padded = images if len(images) > 1 else torch.cat([images, images])  # a graph takes two examples or more
-        n_batches = min(-(-len(padded) // self.batch_size), len(padded) // 2)
-        batches = [self.on_device(batch) for batch in padded.tensor_split(n_batches)]
-        return CleanPass(self.replay, batches, len(images))
+        return padded.tensor_split(min(-(-len(padded) // self.batch_size), len(padded) // 2))
 
     def on_device(self, tensor: Tensor) -> Tensor:
         """Return a weight or a batch where and as the replay takes it."""
@@ -107,6 +163,13 @@ def _weight_nodes(model: nn.Module, traced: Traced, layer: Layer) -> tuple[fx.No
         return traced.weight_nodes(model, layer)
     except CannotReplayError as error:
         return error
+
+
+def same(found: Tensor, expected: Tensor) -> bool:
+    """Tell whether canonical logits are equal but for the order of sums, and finite in the same places."""
+    if not torch.equal(torch.isfinite(found), torch.isfinite(expected)):
+        return False
+    return _relative(found.nan_to_num(0.0, 0.0, 0.0), expected.nan_to_num(0.0, 0.0, 0.0)) <= SAME
 
 
 def _relative(found: Tensor, expected: Tensor) -> float:

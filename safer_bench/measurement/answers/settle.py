@@ -3,9 +3,10 @@
 A ladder of rungs goes from fast to canonical. An example's answer is taken from a rung where its top-two margin exceeds
 the rung's error band: by how much, at most, the differences between its logits may be wrong. Let e = z - c be a rung's
 error on an example, z its logits and c the next rung's. The top class of z is that of c if the margin of z exceeds
-max(e) - min(e), the *range* of the error. The band is the largest range on a sample of the probe's examples (some
-at random, some that are worst without perturbation), times a safety factor.
-All other examples, and a random audit, go to the next rung; a range beyond the band found there
+max(e) - min(e), the range of the error. Divided by the largest of z, it is the *spread* of the error, about the same for
+all examples, with or without perturbation; a band is a multiple of it. The caller knows the band, or it is the
+largest spread on a sample of the examples (some at random, some that are worst without perturbation), times a factor.
+All other examples, and a random audit, go to the next rung; a spread beyond the band found there
 widens the band, and all that was settled by the old one is settled again.
 """
 
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 Logits = Callable[[np.ndarray], np.ndarray]  # examples, int64 (n,) -> float64 (n, n_classes)
-ROUNDING = 16 * np.finfo(np.float32).eps  # of the largest logit: the least that a band can be
+ROUNDING = 16 * float(np.finfo(np.float32).eps)  # the least that a band can be
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +26,12 @@ class Arithmetic:
 
     Attributes:
         name: names it in bands and statistics.
-        factor: band / largest range on the sample.
+        factor: band / largest spread known.
         n_sample: random examples of the sample.
         n_suspects: examples of the sample whose error is largest without perturbation.
         audit: share of the examples outside the band that go to the next rung all the same.
         at_least_clean: the band is not smaller than without perturbation.
+        least: band / largest spread without perturbation, at least, where bands are calibrated.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Arithmetic:
     n_suspects: int = 0
     audit: float = 0.0
     at_least_clean: bool = False
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +50,25 @@ class Rung:
     Attributes:
         trust: how far.
         logits: runs it on chosen examples.
-        clean_ranges: range of each example's error without perturbation, ``(n_examples,)``; None where not known.
+        clean_spreads: spread of each example's error without perturbation, ``(n_examples,)``; None where not known.
     """
 
     trust: Arithmetic
     logits: Logits
-    clean_ranges: np.ndarray | None = None
+    clean_spreads: np.ndarray | None = None
 
     def sample(self, rows: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """Return which rows ``(n,)`` are sampled: the worst without perturbation, and some at random."""
         sampled = np.zeros(len(rows), dtype=bool)
         sampled[random.permutation(len(rows))[: self.trust.n_sample]] = True
-        if self.clean_ranges is not None:
-            sampled[np.argsort(-self.clean_ranges[rows])[: self.trust.n_suspects]] = True
+        if self.clean_spreads is not None:
+            sampled[np.argsort(-self.clean_spreads[rows])[: self.trust.n_suspects]] = True
         return sampled
 
     def band(self, largest: float) -> float:
-        """Return the band for the largest range of the sample."""
-        if self.trust.at_least_clean and self.clean_ranges is not None:
-            largest = max(largest, float(self.clean_ranges[np.isfinite(self.clean_ranges)].max(initial=0.0)))
+        """Return the band for the largest spread of the sample."""
+        if self.trust.at_least_clean and self.clean_spreads is not None:
+            largest = max(largest, float(self.clean_spreads[np.isfinite(self.clean_spreads)].max(initial=0.0)))
         return self.trust.factor * largest
 
 
@@ -74,7 +77,7 @@ class Bands:
     """Error bands of one perturbation at one level, and what was done.
 
     Attributes:
-        widths: band of each rung, by name; those of rungs not used yet are missing.
+        widths: band of each rung, by name; those that are not known yet are missing.
         n_widened: how often errors beyond a band were found.
         n_settled: examples settled, by rung.
     """
@@ -112,12 +115,12 @@ def settle(
         to_check |= here.sample(rows, random)
         _raise(above, rows, better, to_check, bands, random, masked)
         settled |= to_check
-        bands.widths[name] = here.band(largest_range(logits[settled], comparable(better, masked_here)[settled]))
+        bands.widths[name] = here.band(largest_spread(logits[settled], comparable(better, masked_here)[settled]))
     while above and (doubtful := (to_check | in_doubt(logits, bands.widths[name])) & ~settled).any():
         _raise(above, rows, better, doubtful, bands, random, masked)
         settled |= doubtful
         known, checked = settled & np.isfinite(logits).all(1), comparable(better, masked_here)
-        if known.any() and (largest := largest_range(logits[known], checked[known])) > bands.widths[name]:
+        if known.any() and (largest := largest_spread(logits[known], checked[known])) > bands.widths[name]:
             bands.widths[name] = max(largest, here.band(largest))
             bands.n_widened += 1
     bands.n_settled[name] += len(rows) if not above else int(np.count_nonzero(~settled))
@@ -156,8 +159,7 @@ def comparable(logits: np.ndarray, masked: np.ndarray | None) -> np.ndarray:
 def in_doubt(logits: np.ndarray, band: float) -> np.ndarray:
     """Tell which examples ``(n,)`` have a margin within the band, or a logit that is not finite."""
     with np.errstate(invalid="ignore"):
-        floor = ROUNDING * np.abs(logits).max(1)
-        clear = margins(logits) > np.maximum(band, floor)  # false for NaN too
+        clear = margins(logits) > max(band, ROUNDING) * np.abs(logits).max(1)  # false for NaN too
     return ~(clear & np.isfinite(logits).all(1))
 
 
@@ -170,16 +172,21 @@ def margins(logits: np.ndarray) -> np.ndarray:
         return np.asarray(top[:, 0] - top[:, 1])
 
 
-def error_ranges(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
-    """Return by how much, at most, differences between the logits of an example are wrong: ``(n,)``, inf where unknown."""
-    with np.errstate(invalid="ignore"):
-        error = logits - better
-        ranges = np.asarray(error.max(1) - error.min(1))
-    return np.where(np.isfinite(ranges), ranges, np.inf)
+def error_spreads(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
+    """Return by how much, at most, differences between the logits of an example are wrong, beside its largest logit.
+
+    Returns:
+        ``(n,)``, inf where unknown.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        error, largest = logits - better, np.abs(logits).max(1)
+        ranges = error.max(1) - error.min(1)
+        spreads = np.where(ranges == 0.0, 0.0, ranges / largest)
+    return np.where(np.isfinite(spreads), spreads, np.inf)
 
 
-def largest_range(logits: np.ndarray, better: np.ndarray) -> float:
-    """Return the largest range of the error over examples.
+def largest_spread(logits: np.ndarray, better: np.ndarray) -> float:
+    """Return the largest spread of the error over examples.
 
     Examples whose fast logits are not finite are always in doubt and tell nothing; a finite one that should not have
     been makes the band infinite, and so does a sample that tells nothing.
@@ -187,4 +194,4 @@ def largest_range(logits: np.ndarray, better: np.ndarray) -> float:
     finite = np.isfinite(logits).all(1)
     if not finite.any() or not np.isfinite(better[finite]).all():
         return float("inf")
-    return float(error_ranges(logits[finite], better[finite]).max())
+    return float(error_spreads(logits[finite], better[finite]).max())

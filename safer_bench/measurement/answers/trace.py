@@ -13,6 +13,7 @@ from torch._ops import OpOverload
 from torch.export.graph_signature import InputKind, OutputKind
 
 from safer_bench.errors import SaferBenchError, text_of
+from safer_bench.measurement.answers.limits import TRACED, limit_output, limited
 from safer_bench.measurement.answers.tuning import arranged
 from safer_bench.networks.layers import Layer, no_fast_path
 from safer_bench.networks.uses import WITHOUT_VALUES
@@ -81,6 +82,7 @@ class Traced:
 
     Attributes:
         graph: functional ATen operations: nothing in it writes to a tensor, so values flow along its edges alone.
+            What modules return passes ``limits.limited``.
         images: the node of the images, ``(n, ...)`` with n free.
         logits: the node of the result, ``(n, n_classes)``.
         tensors: value of each node that is a parameter, a buffer or a constant.
@@ -90,6 +92,15 @@ class Traced:
     images: fx.Node
     logits: fx.Node
     tensors: dict[fx.Node, Tensor]
+
+    def without_limits(self) -> "Traced":
+        """Return a copy of the graph in which nothing limits what modules return: float32 has its range by itself."""
+        graph, copies = fx.Graph(), {}
+        for node in self.graph.nodes:
+            limits = node.target is limited
+            copies[node] = copies[node.args[0]] if limits else graph.node_copy(node, copies.__getitem__)
+        tensors = {copies[node]: value for node, value in self.tensors.items()}
+        return Traced(graph, copies[self.images], copies[self.logits], tensors)
 
     @property
     def largest_bytes(self) -> int:
@@ -149,6 +160,8 @@ def trace(
             numbers; the message is the tracer's own.
     """
     model = deepcopy(model)
+    for module in model.modules():
+        module.register_forward_hook(limit_output)
     examples = images[torch.arange(N_TRACED, device=images.device) % len(images)].contiguous()
     n = torch.export.Dim("n", min=2)
     try:
@@ -193,7 +206,7 @@ def _refuse_operations(nodes: Iterable[fx.Node]) -> None:
                 raise CannotReplayError(f"the model draws random numbers ({node.target})")
         elif node.op not in ("placeholder", "output") and getattr(node.target, "__module__", "") != "_operator":
             raise CannotReplayError(f"the model uses {node.target}, which cannot be taken apart")
-        if _name(node) in BY_LAYOUT:
+        if operation_name(node) in BY_LAYOUT:
             raise CannotReplayError(f"the model reads memory by its layout ({node.target})")
 
 
@@ -216,15 +229,15 @@ def _refuse_jumps(traced: Traced) -> None:
         used = set(node.all_input_nodes)
         if node.op != "call_function" or not used & (images | moving) or not _holds_tensors(node):
             continue
-        if _name(node) in WITHOUT_VALUES:
+        if operation_name(node) in WITHOUT_VALUES:
             continue
         if used & moving and _jumps(node, moving):
             raise CannotReplayError(f"it uses an operation that jumps ({node.target})")
-        (moving if used & moving or _name(node) not in REARRANGE else images).add(node)
+        (moving if used & moving or operation_name(node) not in REARRANGE else images).add(node)
 
 
 def _jumps(node: fx.Node, moving: set[fx.Node]) -> bool:
-    if _name(node) in JUMPS:
+    if operation_name(node) in JUMPS:
         return True
     value = node.meta.get("val")
     moving_values = [used.meta.get("val") for used in node.all_input_nodes if used in moving]
@@ -233,7 +246,8 @@ def _jumps(node: fx.Node, moving: set[fx.Node]) -> bool:
     return not _is_real(value) or value.dtype.itemsize < torch.float32.itemsize
 
 
-def _name(node: fx.Node) -> str:
+def operation_name(node: fx.Node) -> str:
+    """Return the name of a node's operation, without its overload."""
     return str(getattr(getattr(node.target, "overloadpacket", node.target), "__name__", ""))
 
 
@@ -262,6 +276,8 @@ def _read(program: torch.export.ExportedProgram) -> Traced:
         raise CannotReplayError("the traced model does not map images to one tensor of logits")
     output.args = (logits[0],)
     for node in program.graph.nodes:
-        if node.op == "call_function" and _name(node) in AS_TRACED and node.target._overloadname == "default":
+        if node.target is TRACED:
+            node.target = limited
+        if node.op == "call_function" and operation_name(node) in AS_TRACED and node.target._overloadname == "default":
             node.target = torch.ops.aten.reshape.default
     return Traced(program.graph, images, logits[0], tensors)

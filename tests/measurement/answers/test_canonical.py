@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from safer_bench.measurement.answers.canonical import LARGEST, LOSS_CLIP, NO_CLASS, CanonicalModel, judge, masked_classes
+from safer_bench.measurement.answers.canonical import LOSS_CLIP, NO_CLASS, CanonicalModel, judge, masked_classes
+from safer_bench.measurement.answers.limits import LARGEST
 from safer_bench.networks.network import Network
 
 

@@ -1,0 +1,156 @@
+"""The arithmetics of a replayed network as ladders: for each weight of a layer, from the fastest that may be trusted."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safer_bench.measurement.answers.arithmetics import BFLOAT16, CANONICAL, FLOAT32, GROWTH, GUARDED
+from safer_bench.measurement.answers.canonical import Answers, judge, masked_classes
+from safer_bench.measurement.answers.clean_pass import CleanPass
+from safer_bench.measurement.answers.precision import exact_float32
+from safer_bench.measurement.answers.replay import LayerReplay
+from safer_bench.measurement.answers.replayed import AGREEMENT, ExactReplay, ReplayedNetwork, same
+from safer_bench.measurement.answers.settle import Rung, comparable, error_spreads
+from safer_bench.measurement.answers.trace import CannotReplayError
+from safer_bench.networks.layers import Layer
+
+F32 = torch.float32
+Slice = tuple[int, int]  # first example, number
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """The unperturbed network on some examples.
+
+    Attributes:
+        answers: canonical ones.
+        spreads: of each arithmetic's error, by name, ``(n,)``; inf where an example has no finite logits.
+    """
+
+    answers: Answers
+    spreads: dict[str, np.ndarray]
+
+    def spread(self, arithmetic: str) -> float:
+        """Return the largest spread of an arithmetic's error."""
+        of_each = self.spreads[arithmetic]
+        return float(of_each[np.isfinite(of_each)].max(initial=0.0))
+
+
+class Ladders:
+    """Makes ladders on slices of a network's evaluation examples; the clean passes of the last slice are kept.
+
+    Args:
+        replayed: the network.
+    """
+
+    def __init__(self, replayed: ReplayedNetwork) -> None:
+        self.replayed, self.network = replayed, replayed.network
+        self._clean: dict[Slice, Clean] = {}
+        self._canonical: dict[Slice, Tensor] = {}
+        self._last: tuple[Slice, CleanPass] | None = None
+        self._last_exact: tuple[Slice, CleanPass | None] | None = None
+
+    def clean(self, start: int, n_examples: int) -> Clean:
+        """Run all examples in every arithmetic: what is hard for one without perturbation is suspect with it.
+
+        Raises:
+            CannotReplayError: some answers in float32 are not those of the whole passes, be they rounded.
+        """
+        if (start, n_examples) not in self._clean:
+            labels = self.network.examples(start, n_examples)[1]
+            kept, spreads = self._pass(start, n_examples), {}
+            answers = judge(logits := self._canonical_logits(start, n_examples), labels, masked_classes(logits))
+            canonical = comparable(logits.numpy(), answers.masked)
+            with exact_float32():
+                float32 = comparable(_array(kept.logits()), answers.masked)
+                spreads[FLOAT32.name] = error_spreads(float32, canonical)
+                _refuse_others(spreads[FLOAT32.name], canonical)
+                if self.replayed.narrow:
+                    bfloat16 = comparable(_array(kept.logits(torch.bfloat16)), answers.masked)
+                    spreads[BFLOAT16.name] = error_spreads(bfloat16, float32)
+            self._clean[start, n_examples] = Clean(answers, spreads)
+        return self._clean[start, n_examples]
+
+    def ladder(self, replay: LayerReplay, layer: Layer, weight: np.ndarray, start: int, n_examples: int) -> list[Rung]:
+        """Return the arithmetics that settle a layer's weight on some examples, from fast to canonical."""
+        given = torch.from_numpy(weight)
+
+        def canonical(rows: np.ndarray) -> np.ndarray:
+            exact = self._exact(layer, start, n_examples)
+            if exact is None:
+                with self.replayed.canonical.weight_set(layer, weight):
+                    return self.replayed.canonical.logits(self.network.examples(start, n_examples)[0][rows]).numpy()
+            kept, of_layer = exact
+            return _array(_run(kept, of_layer.replay, given.to(self.network.device), rows))
+
+        if not np.abs(weight).max() <= GROWTH * np.abs(self.network.weight(layer)).max():  # true for NaN too
+            return [*self._guarded(layer, given, start, n_examples), Rung(CANONICAL, canonical)]
+        kept, placed = self._pass(start, n_examples), self.replayed.on_device(given)
+        ladder = [Rung(FLOAT32, lambda rows: _array(_run(kept, replay, placed, rows))), Rung(CANONICAL, canonical)]
+        if self.replayed.narrow:
+            bfloat16 = lambda _: _array(kept.run(replay, placed, torch.bfloat16))  # noqa: E731  always of all examples
+            ladder.insert(0, Rung(BFLOAT16, bfloat16))
+        return ladder
+
+    def _guarded(self, layer: Layer, weight: Tensor, start: int, n_examples: int) -> list[Rung]:
+        """Return float32 with a range certificate, where there is one: for all examples, NaN for those not proven."""
+        exact = self._exact(layer, start, n_examples) if bool(torch.isfinite(weight).all()) else None
+        if exact is None or exact[1].guarded is None:
+            return []
+        kept, of_layer, guarded = *exact, exact[1].guarded
+
+        def float32(_: np.ndarray) -> np.ndarray:
+            prepared, parts = of_layer.replay.prepared(weight.to(self.network.device), F32), []
+            for batch, images in zip(kept.frontiers(of_layer.replay, F32), kept.images, strict=True):
+                logits, proven = guarded((*prepared, *batch), len(images))
+                parts.append(torch.where(proven[:, None], logits, torch.nan).expand(-1, self.network.n_classes))
+            return _array(torch.cat(parts)[:n_examples])
+
+        return [Rung(GUARDED, float32)]
+
+    def _exact(self, layer: Layer, start: int, n_examples: int) -> tuple[CleanPass, ExactReplay] | None:
+        """Return what replays a layer in canonical arithmetic; None where whole passes have to be run."""
+        replay = self.replayed.exact_layer(layer)
+        if replay is None:
+            return None
+        if self._last_exact is None or self._last_exact[0] != (start, n_examples):
+            self._last_exact = None
+            kept = self.replayed.exact_pass(self.network.examples(start, n_examples)[0])
+            agrees = same(kept.logits().cpu(), self._canonical_logits(start, n_examples))
+            self._last_exact = (start, n_examples), kept if agrees else None
+        kept_or_none = self._last_exact[1]
+        return None if kept_or_none is None else (kept_or_none, replay)
+
+    def _canonical_logits(self, start: int, n_examples: int) -> Tensor:
+        """Return the unperturbed network's canonical logits; those of a slice within what is known are not run again."""
+        for (first, n), logits in self._canonical.items():
+            if first <= start and start + n_examples <= first + n:
+                return logits[start - first : start - first + n_examples]
+        logits = self.replayed.canonical.logits(self.network.examples(start, n_examples)[0])
+        self._canonical[start, n_examples] = logits
+        return logits
+
+    def _pass(self, start: int, n_examples: int) -> CleanPass:
+        """Return the clean pass of a slice; only the last one is kept."""
+        if self._last is None or self._last[0] != (start, n_examples):
+            self._last = None  # frees the old one before the new one is made
+            self._last = (start, n_examples), self.replayed.clean_pass(self.network.examples(start, n_examples)[0])
+        return self._last[1]
+
+
+def _run(kept: CleanPass, replay: LayerReplay, weight: Tensor, rows: np.ndarray) -> Tensor:
+    """Return the logits of examples, all of them or some."""
+    return kept.run(replay, weight) if len(rows) == kept.n else kept.run_some(replay, weight, torch.from_numpy(rows))
+
+
+def _refuse_others(spreads: np.ndarray, canonical: np.ndarray) -> None:
+    """Refuse a network some of whose answers differ by more than rounding, such as those beside a certain other image."""
+    finite = np.isfinite(canonical).all(1) & np.isfinite(spreads)
+    if finite.any() and spreads[finite].max() > AGREEMENT:
+        raise CannotReplayError("some of its answers in float32 are not those of whole passes in smaller batches")
+
+
+def _array(logits: Tensor) -> np.ndarray:
+    return logits.double().cpu().numpy()
