@@ -13,7 +13,7 @@ from safer_bench.measurement.answers.arithmetics import CANONICAL, GROWTH, SAMPL
 from safer_bench.measurement.answers.canonical import CanonicalModel, check_answers, judge, masked_classes
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER
-from safer_bench.measurement.answers.settle import Bands, Logits, Rung, comparable, error_spreads, settle
+from safer_bench.measurement.answers.settle import Bands, Logits, Rung, comparable, error_ranges, error_spreads, settle
 from safer_bench.measurement.answers.trace import CannotReplayError, whatever_fails
 from safer_bench.measurement.answers.tuning import arranged
 from safer_bench.measurement.design import Probe
@@ -115,13 +115,13 @@ class WholeNetwork:
             return False
         found, expected = (comparable(logits, self._masked) for logits in (float32, self._clean.numpy()))
         self._clean_spreads = error_spreads(found, expected)
-        return self._answers_agree(expected)
+        return self._answers_agree(expected, error_ranges(found, expected).max())
 
-    def _answers_agree(self, clean: np.ndarray) -> bool:
+    def _answers_agree(self, clean: np.ndarray, error: float) -> bool:
         """Tell whether answers do not depend on others of the batch, and float32's are the canonical ones, rounded."""
         images = self.network.images[:N_TOGETHER]
         largest = float(np.abs(clean[np.isfinite(clean)]).max(initial=0.0))
         masked = None if self._masked is None else self._masked[:N_TOGETHER][::2]
         alone = comparable(self.canonical.logits(images[::2]).numpy(), masked)
         apart = np.abs(alone - clean[:N_TOGETHER][::2]).max()
-        return bool(apart <= INDEPENDENCE * largest and self._clean_spreads.max() <= AGREEMENT)
+        return bool(apart <= INDEPENDENCE * largest and error <= AGREEMENT * largest)

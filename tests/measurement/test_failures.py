@@ -4,6 +4,7 @@ import pytest
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement import fast_answers
+from safer_bench.measurement.answers import ladders
 from safer_bench.measurement.answers import replayed
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.replay import Replay
@@ -39,7 +40,7 @@ WHERE_IT_MAY_FAIL = [
     *((replayed, "trace", 0), (replayed, "fuse", 0), (Replay, "layer", 0), (Replay, "layer", 2), (Replay, "whole", 0)),
     *((CleanPass, "logits", 0), (CleanPass, "move_to", 1), (CleanPass, "move_to", 12), (Replay, "bridge", 5)),
     *((CleanPass, "run", 4), (CleanPass, "run", 9), (CleanPass, "run_some", 0), (CleanPass, "run_some", 3)),
-    *((fast_answers, "settle", 0), (fast_answers, "settle", 7), (fast_answers, "error_ranges", 0)),
+    *((fast_answers, "settle", 0), (fast_answers, "settle", 7), (ladders, "error_ranges", 0)),
 ]
 
 

@@ -12,7 +12,7 @@ from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import AGREEMENT, ExactReplay, ReplayedNetwork, same
-from safer_bench.measurement.answers.settle import Rung, comparable, error_spreads
+from safer_bench.measurement.answers.settle import Rung, comparable, error_ranges, error_spreads
 from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.networks.layers import Layer
 
@@ -66,7 +66,7 @@ class Ladders:
             with exact_float32():
                 float32 = comparable(_array(kept.logits()), answers.masked)
                 spreads[FLOAT32.name] = error_spreads(float32, canonical)
-                _refuse_others(spreads[FLOAT32.name], canonical)
+                _refuse_others(error_ranges(float32, canonical), canonical)
                 if self.replayed.narrow:
                     bfloat16 = comparable(_array(kept.logits(torch.bfloat16)), answers.masked)
                     spreads[BFLOAT16.name] = error_spreads(bfloat16, float32)
@@ -145,10 +145,10 @@ def _run(kept: CleanPass, replay: LayerReplay, weight: Tensor, rows: np.ndarray)
     return kept.run(replay, weight) if len(rows) == kept.n else kept.run_some(replay, weight, torch.from_numpy(rows))
 
 
-def _refuse_others(spreads: np.ndarray, canonical: np.ndarray) -> None:
+def _refuse_others(errors: np.ndarray, canonical: np.ndarray) -> None:
     """Refuse a network some of whose answers differ by more than rounding, such as those beside a certain other image."""
-    finite = np.isfinite(canonical).all(1) & np.isfinite(spreads)
-    if finite.any() and spreads[finite].max() > AGREEMENT:
+    finite = np.isfinite(canonical).all(1) & np.isfinite(errors)
+    if finite.any() and errors[finite].max() > AGREEMENT * np.abs(canonical[finite]).max():
         raise CannotReplayError("some of its answers in float32 are not those of whole passes in smaller batches")
 
 

@@ -172,16 +172,19 @@ def margins(logits: np.ndarray) -> np.ndarray:
         return np.asarray(top[:, 0] - top[:, 1])
 
 
-def error_spreads(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
-    """Return by how much, at most, differences between the logits of an example are wrong, beside its largest logit.
+def error_ranges(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
+    """Return by how much, at most, differences between the logits of an example are wrong: ``(n,)``, inf where unknown."""
+    with np.errstate(invalid="ignore"):
+        error = logits - better
+        ranges = np.asarray(error.max(1) - error.min(1))
+    return np.where(np.isfinite(ranges), ranges, np.inf)
 
-    Returns:
-        ``(n,)``, inf where unknown.
-    """
+
+def error_spreads(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
+    """Return error ranges as multiples of an example's largest logit: ``(n,)``, inf where unknown."""
+    ranges = error_ranges(logits, better)
     with np.errstate(invalid="ignore", divide="ignore"):
-        error, largest = logits - better, np.abs(logits).max(1)
-        ranges = error.max(1) - error.min(1)
-        spreads = np.where(ranges == 0.0, 0.0, ranges / largest)
+        spreads = np.where(ranges == 0.0, 0.0, ranges / np.abs(logits).max(1))
     return np.where(np.isfinite(spreads), spreads, np.inf)
 
 
