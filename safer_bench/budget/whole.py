@@ -12,7 +12,7 @@ from torch.func import functional_call
 from safer_bench.measurement.answers.arithmetics import CANONICAL, GROWTH, SAMPLED
 from safer_bench.measurement.answers.canonical import CanonicalModel, check_answers, judge, masked_classes
 from safer_bench.measurement.answers.precision import exact_float32
-from safer_bench.measurement.answers.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER
+from safer_bench.measurement.answers.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER, typical_logit
 from safer_bench.measurement.answers.settle import Bands, Logits, Rung, comparable, error_ranges, error_spreads, settle
 from safer_bench.measurement.answers.trace import CannotReplayError, whatever_fails
 from safer_bench.measurement.answers.tuning import arranged
@@ -84,7 +84,7 @@ class WholeNetwork:
             ladder.insert(0, Rung(SAMPLED, self._float32(weights, images), of_slice))
         with exact_float32():
             masked = None if self._masked is None else self._masked[start : start + len(images)]
-            return settle(ladder, np.arange(len(images)), Bands(), np.random.default_rng(0), masked)
+            return settle(ladder, np.arange(len(images)), Bands(typical=typical_logit(self._clean)), np.random.default_rng(0), masked)
 
     def _is_safe(self, weights: Weights) -> bool:
         """Tell whether float32 can be trusted: weights that grow much, all in all, may overflow and come back finite."""
@@ -114,7 +114,7 @@ class WholeNetwork:
         except CannotReplayError:  # a view of images in channels_last, for one
             return False
         found, expected = (comparable(logits, self._masked) for logits in (float32, self._clean.numpy()))
-        self._clean_spreads = error_spreads(found, expected)
+        self._clean_spreads = error_spreads(found, expected, typical_logit(self._clean))
         return self._answers_agree(expected, error_ranges(found, expected).max())
 
     def _answers_agree(self, clean: np.ndarray, error: float) -> bool:

@@ -66,6 +66,7 @@ class CalibratedBands:
 
     def _largest(self, replay: LayerReplay, probe: Probe) -> Iterator[tuple[str, float]]:
         """Yield the largest spread of each arithmetic's error beside the next one's, where any logits are finite."""
+        typical = self._ladders.replayed.typical
         weight, masked = self._weights.perturbed(probe).weight, self._ladders.clean(0, self._n).answers.masked
         with exact_float32():
             ladder, rows = self._ladders.ladder(replay, probe.layer, weight, 0, self._n), np.arange(self._n)
@@ -75,7 +76,7 @@ class CalibratedBands:
             found, better = (comparable(each[:n], None if masked is None else masked[:n]) for each in both)
             usable = np.isfinite(found).all(1) & np.isfinite(better).all(1)
             if usable.any():
-                yield rung.trust.name, float(error_spreads(found[usable], better[usable]).max())
+                yield rung.trust.name, float(error_spreads(found[usable], better[usable], typical).max())
 
 
 def _levels(probe: Probe) -> list[float]:

@@ -67,7 +67,8 @@ class FastAnswers:
     ) -> list[Answers]:
         """Answer on some examples; the draws of one level share their error bands."""
         labels, clean = self.network.examples(start, n_examples)[1], self.ladders.clean(start, n_examples)
-        bands, answers, masked = Bands(self._calibrated.widths(replay, probe, clean)), list[Answers](), clean.answers.masked
+        bands = Bands(self._calibrated.widths(replay, probe, clean), self.replayed.typical)
+        answers, masked = list[Answers](), clean.answers.masked
         random = _random(start, probe.layer.name, probe.perturbation.name, probe.level)
         while len(answers) < len(weights):
             n_widened, weight = bands.n_widened, weights[len(answers)].weight

@@ -65,11 +65,11 @@ class Ladders:
             canonical = comparable(logits.numpy(), answers.masked)
             with exact_float32():
                 float32 = comparable(_array(kept.logits()), answers.masked)
-                spreads[FLOAT32.name] = error_spreads(float32, canonical)
+                spreads[FLOAT32.name] = error_spreads(float32, canonical, self.replayed.typical)
                 _refuse_others(error_ranges(float32, canonical), canonical)
                 if self.replayed.narrow:
                     bfloat16 = comparable(_array(kept.logits(torch.bfloat16)), answers.masked)
-                    spreads[BFLOAT16.name] = error_spreads(bfloat16, float32)
+                    spreads[BFLOAT16.name] = error_spreads(bfloat16, float32, self.replayed.typical)
             self._clean[start, n_examples] = Clean(answers, spreads)
         return self._clean[start, n_examples]
 

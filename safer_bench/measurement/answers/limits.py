@@ -24,10 +24,16 @@ def limited(value: Tensor) -> Tensor:
 
 def limit_output(module: Any, args: Any, output: Any) -> Any:  # noqa: ARG001  signature of a forward hook
     """Limit what a module returns, as a forward hook; where a graph is traced, by one operation of it."""
-    limit = _traced if torch.compiler.is_exporting() else limited
-    if isinstance(output, Tensor):
-        return limit(output)
-    return tree_map(lambda value: limit(value) if isinstance(value, Tensor) else value, output)
+
+    def limit(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        if not torch.compiler.is_exporting():
+            return limited(value)
+        in_place = any(value is each for each in args)  # who reads the argument later reads what became of it
+        return value.copy_(_traced(value)) if in_place else _traced(value)
+
+    return limit(output) if isinstance(output, Tensor) else tree_map(limit, output)
 
 
 @torch.library.custom_op("safer_bench::limited", mutates_args=())
@@ -45,4 +51,5 @@ def _(info: Any, in_dims: Any, value: Tensor) -> tuple[Tensor, Any]:  # noqa: AR
     return _traced(value), in_dims[0]
 
 
+_traced.register_autograd(lambda context, gradient: gradient)  # noqa: ARG005  its signature
 TRACED = torch.ops.safer_bench.limited.default

@@ -45,6 +45,9 @@ class ReplayedNetwork:
         pace: memory format and batch size.
         fast: prepare bfloat16 too, where this machine is faster at it.
 
+    Attributes:
+        typical: largest logit of a typical image without perturbation.
+
     Raises:
         CannotReplayError: the network has to be measured by whole passes. Whatever else a model makes fail, here or later
             (``trace.whatever_fails``), means so too.
@@ -145,6 +148,7 @@ class ReplayedNetwork:
             raise CannotReplayError("it answers some images by NaN")
         if not _relative(alone, together[::2]) <= INDEPENDENCE:
             raise CannotReplayError("its answer to an image depends on the other images of the batch")
+        self.typical = typical_logit(together)
 
     def _is_faster_in_bfloat16(self) -> bool:
         try:
@@ -163,6 +167,11 @@ def _weight_nodes(model: nn.Module, traced: Traced, layer: Layer) -> tuple[fx.No
         return traced.weight_nodes(model, layer)
     except CannotReplayError as error:
         return error
+
+
+def typical_logit(logits: Tensor) -> float:
+    """Return the median of the largest finite logits of the examples."""
+    return float(torch.where(torch.isfinite(logits), logits, 0.0).abs().amax(1).median())
 
 
 def same(found: Tensor, expected: Tensor) -> bool:

@@ -3,8 +3,9 @@
 A ladder of rungs goes from fast to canonical. An example's answer is taken from a rung where its top-two margin exceeds
 the rung's error band: by how much, at most, the differences between its logits may be wrong. Let e = z - c be a rung's
 error on an example, z its logits and c the next rung's. The top class of z is that of c if the margin of z exceeds
-max(e) - min(e), the range of the error. Divided by the largest of z, it is the *spread* of the error, about the same for
-all examples, with or without perturbation; a band is a multiple of it. The caller knows the band, or it is the
+max(e) - min(e), the range of the error. Divided by the largest of z, or by what is typical of the network where that is
+larger, it is the *spread* of the error, about the same for all examples, with or without perturbation; a band is a
+multiple of it. The caller knows the band, or it is the
 largest spread on a sample of the examples (some at random, some that are worst without perturbation), times a factor.
 All other examples, and a random audit, go to the next rung; a spread beyond the band found there
 widens the band, and all that was settled by the old one is settled again.
@@ -78,11 +79,13 @@ class Bands:
 
     Attributes:
         widths: band of each rung, by name; those that are not known yet are missing.
+        typical: largest logit of a typical example without perturbation.
         n_widened: how often errors beyond a band were found.
         n_settled: examples settled, by rung.
     """
 
     widths: dict[str, float] = field(default_factory=dict)
+    typical: float = 0.0
     n_widened: int = 0
     n_settled: Counter[str] = field(default_factory=Counter)
 
@@ -115,12 +118,12 @@ def settle(
         to_check |= here.sample(rows, random)
         _raise(above, rows, better, to_check, bands, random, masked)
         settled |= to_check
-        bands.widths[name] = here.band(largest_spread(logits[settled], comparable(better, masked_here)[settled]))
-    while above and (doubtful := (to_check | in_doubt(logits, bands.widths[name])) & ~settled).any():
+        bands.widths[name] = here.band(largest_spread(logits[settled], comparable(better, masked_here)[settled], bands.typical))
+    while above and (doubtful := (to_check | in_doubt(logits, bands.widths[name], bands.typical)) & ~settled).any():
         _raise(above, rows, better, doubtful, bands, random, masked)
         settled |= doubtful
         known, checked = settled & np.isfinite(logits).all(1), comparable(better, masked_here)
-        if known.any() and (largest := largest_spread(logits[known], checked[known])) > bands.widths[name]:
+        if known.any() and (largest := largest_spread(logits[known], checked[known], bands.typical)) > bands.widths[name]:
             bands.widths[name] = max(largest, here.band(largest))
             bands.n_widened += 1
     bands.n_settled[name] += len(rows) if not above else int(np.count_nonzero(~settled))
@@ -156,10 +159,10 @@ def comparable(logits: np.ndarray, masked: np.ndarray | None) -> np.ndarray:
     return found
 
 
-def in_doubt(logits: np.ndarray, band: float) -> np.ndarray:
+def in_doubt(logits: np.ndarray, band: float, typical: float = 0.0) -> np.ndarray:
     """Tell which examples ``(n,)`` have a margin within the band, or a logit that is not finite."""
     with np.errstate(invalid="ignore"):
-        clear = margins(logits) > max(band, ROUNDING) * np.abs(logits).max(1)  # false for NaN too
+        clear = margins(logits) > max(band, ROUNDING) * _scale(logits, typical)  # false for NaN too
     return ~(clear & np.isfinite(logits).all(1))
 
 
@@ -180,15 +183,19 @@ def error_ranges(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(ranges), ranges, np.inf)
 
 
-def error_spreads(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
-    """Return error ranges as multiples of an example's largest logit: ``(n,)``, inf where unknown."""
+def error_spreads(logits: np.ndarray, better: np.ndarray, typical: float = 0.0) -> np.ndarray:
+    """Return error ranges as multiples of an example's largest logit, or the typical one: ``(n,)``, inf where unknown."""
     ranges = error_ranges(logits, better)
     with np.errstate(invalid="ignore", divide="ignore"):
-        spreads = np.where(ranges == 0.0, 0.0, ranges / np.abs(logits).max(1))
+        spreads = np.where(ranges == 0.0, 0.0, ranges / _scale(logits, typical))
     return np.where(np.isfinite(spreads), spreads, np.inf)
 
 
-def largest_spread(logits: np.ndarray, better: np.ndarray) -> float:
+def _scale(logits: np.ndarray, typical: float) -> np.ndarray:
+    return np.maximum(np.abs(logits).max(1), typical)
+
+
+def largest_spread(logits: np.ndarray, better: np.ndarray, typical: float = 0.0) -> float:
     """Return the largest spread of the error over examples.
 
     Examples whose fast logits are not finite are always in doubt and tell nothing; a finite one that should not have
@@ -197,4 +204,4 @@ def largest_spread(logits: np.ndarray, better: np.ndarray) -> float:
     finite = np.isfinite(logits).all(1)
     if not finite.any() or not np.isfinite(better[finite]).all():
         return float("inf")
-    return float(error_spreads(logits[finite], better[finite]).max())
+    return float(error_spreads(logits[finite], better[finite], typical).max())
