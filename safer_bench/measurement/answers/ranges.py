@@ -114,8 +114,18 @@ def _mean(x: Bounded, *_: Any, **__: Any) -> Reach:
     return x.bound * x.value.numel(), x.bound
 
 
-def _clamped(x: Bounded, low: float = -1.0, high: float = 1.0) -> Reach:
+def _between(x: Bounded, low: float = -1.0, high: float = 1.0) -> Reach:
     return x.bound, ONE * max(abs(low), abs(high))
+
+
+def _clamped(x: Bounded, min: Any = None, max: Any = None) -> Reach:  # noqa: A002  as the operation calls them
+    ends = [_bound(end) for end in (min, max) if end is not None]
+    largest = ends[0] if len(ends) == 1 else torch.maximum(*ends)
+    return x.bound, largest if len(ends) == 2 else torch.maximum(x.bound, largest)
+
+
+def _six(x: Bounded) -> Reach:
+    return x.bound, 6.0 * ONE
 
 
 def _squashed(x: Bounded, *_: Any, **__: Any) -> Reach:
@@ -126,8 +136,8 @@ def _gelu(x: Bounded, *, approximate: str = "none") -> Reach:
     return x.bound if approximate == "none" else x.bound**3, x.bound
 
 
-def _gated(x: Bounded) -> Reach:
-    return 8.0 * x.bound, x.bound
+def _gated(x: Bounded, *_: Any) -> Reach:
+    return 8.0 * x.bound, 2.0 * x.bound
 
 
 def _normed(x: Bounded, n: int, weight: Any, bias: Any) -> Reach:
@@ -166,7 +176,9 @@ SHOWING = {"div", "pow", "sqrt", "rsqrt", "exp", "sum", "var", "std", "reciproca
 
 # Operations that may hide an overflow within: what they read is kept small enough.
 HIDING: dict[str, Callable[..., Reach]] = {
-    "hardtanh": _clamped,
+    "hardtanh": _between,
+    "relu6": _six,
+    "clamp": _clamped,
     "sigmoid": _squashed,
     "tanh": _squashed,
     "softmax": _squashed,
@@ -176,6 +188,7 @@ HIDING: dict[str, Callable[..., Reach]] = {
     "silu": _gated,
     "hardswish": _gated,
     "elu": _gated,
+    "selu": _gated,
     "layer_norm": _layer_norm,
     "group_norm": _group_norm,
     "scaled_dot_product_attention": _attention,

@@ -1,0 +1,289 @@
+"""float32 of a grown weight: overflows that later operations hide are found, and the answers are the canonical ones."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from safer_bench.measurement import bands
+from safer_bench.measurement.answers import guard, ladders, settle
+from safer_bench.measurement.answers.canonical import CanonicalModel
+from safer_bench.measurement.answers.limits import LARGEST
+from safer_bench.measurement.answers.precision import exact_float32
+from safer_bench.measurement.answers.ranges import AFFINE, CHOOSES, HIDING, MOVES, REACHES, Bounded
+from safer_bench.measurement.answers.replayed import ReplayedNetwork
+from safer_bench.measurement.answers.settle import error_spreads
+from safer_bench.measurement.answers.tuning import Pace
+from safer_bench.measurement.design import Probe
+from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.plain import PlainEngine
+from safer_bench.networks.network import Network
+from safer_bench.perturbations.perturbation import perturbation
+
+N = 200
+
+
+@perturbation(levels=(1.0, 1e24, 3e38), scale="log10", unit="", source="", faulty=True)
+def one_grown_weight(weight, level, rng):
+    """Set one weight of each row to a large number of either sign."""
+    grown = weight.reshape(len(weight), -1).copy()
+    places = (rng.uniform((len(grown),)) * grown.shape[1]).astype(int)
+    grown[np.arange(len(grown)), places] = level * rng.signs((len(grown),))
+    return grown.reshape(weight.shape)
+
+
+class AFoldedNormHidesIt(nn.Module):
+    """A convolution's result is infinite; folded with the batch norm that follows, it is a small number, then clamped."""
+
+    shape = (4, 6, 6)
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.head = nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Linear(8, 5)
+        with torch.no_grad():
+            self.norm.running_var.fill_(1e38)
+            self.norm.weight.fill_(1e-20)
+            self.norm.bias.normal_()
+
+    def forward(self, x):
+        return self.head(nn.functional.relu6(self.norm(self.first(torch.relu(x)))).mean((2, 3)))
+
+
+class AClampHidesIt(nn.Module):
+    shape = (12,)
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(12, 32), nn.Linear(32, 32), nn.Linear(32, 5)
+
+    def forward(self, x):
+        return self.head(nn.functional.relu6(self.second(torch.relu(self.first(x)))))
+
+
+class ANormHidesIt(nn.Module):
+    """The squares of a large number overflow, and its own norm makes it zero."""
+
+    shape = (12,)
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.second, self.head = nn.Linear(12, 32), nn.LayerNorm(32), nn.Linear(32, 32), nn.Linear(32, 5)
+
+    def forward(self, x):
+        h = torch.relu(self.first(x))
+        return self.head(self.norm(h + nn.functional.gelu(self.second(self.norm(h)))))
+
+
+class ResidualsCarryIt(nn.Module):
+    shape = (4, 6, 6)
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(4, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.second, self.third, self.head = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1), nn.Linear(8, 5)
+
+    def forward(self, x):
+        h = torch.relu(self.norm(self.first(x)))
+        h = torch.relu(h + self.second(h))
+        return self.head(torch.relu(h - self.third(h)).mean((2, 3)) * 1e-3)
+
+
+CASES = [AFoldedNormHidesIt, AClampHidesIt, ANormHidesIt, ResidualsCarryIt]
+
+
+@cache
+def network_of(case):
+    torch.manual_seed(0)
+    model, images = case().eval(), torch.randn(N, *case.shape)
+    with torch.no_grad():
+        labels = CanonicalModel(Network(model, images, torch.zeros(N, dtype=torch.int64))).model(images.double()).argmax(1)
+    return Network(model, images, labels, name=case.__name__)
+
+
+def probes_of(network, layers=2, draws=4):
+    levels = one_grown_weight.levels
+    return [
+        Probe(layer, one_grown_weight, level, draw, 0, N)
+        for layer in network.layers[:layers]
+        for level in levels
+        for draw in range(draws)
+    ]
+
+
+def counts(rows):
+    return [(row["broken"], row["fixed"], row["predictions_changed"], row["flips"]) for row in rows]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_counts_of_grown_weights_are_canonical_and_float32_settles_most_of_them(case):
+    network = network_of(case)
+    engine = Engine(network)
+    probes = probes_of(network)
+    assert counts(engine.measure(probes)) == counts(PlainEngine(network).measure(probes))
+    assert engine.reasons == {}
+    assert engine.settled["guarded float32"] > engine.settled["canonical"]
+
+
+def be_blind(monkeypatch):
+    """Let calibration and audit find no error."""
+    monkeypatch.setattr(settle, "largest_spread", lambda *_: 0.0)
+    monkeypatch.setattr(bands, "error_spreads", lambda logits, *_: np.zeros(len(logits)))
+
+
+@pytest.mark.parametrize("case", [AFoldedNormHidesIt, ANormHidesIt])
+def test_without_the_guard_counts_are_wrong(case, monkeypatch):
+    """Calibration and audits would notice; here both are made blind."""
+    network = network_of(case)
+    probes = probes_of(network)
+    expected = counts(PlainEngine(network).measure(probes))
+    monkeypatch.setattr(ladders, "GROWTH", np.inf)
+    be_blind(monkeypatch)
+    engine = Engine(network)
+    wrong = [found != right for found, right in zip(counts(engine.measure(probes)), expected, strict=True)]
+    assert sum(wrong) > 3
+    assert engine.settled["guarded float32"] == 0
+
+
+def test_a_certificate_that_passes_everything_is_wrong(monkeypatch):
+    network = network_of(ANormHidesIt)
+    probes = probes_of(network)
+    expected = counts(PlainEngine(network).measure(probes))
+    monkeypatch.setattr(guard, "_fits", lambda *_: True)
+    be_blind(monkeypatch)
+    assert counts(Engine(network).measure(probes)) != expected
+
+
+@cache
+def ladders_of(network):
+    with exact_float32():
+        made = ladders.Ladders(ReplayedNetwork(CanonicalModel(network), Pace()))
+        return made, {layer.name: made.replayed.layer(layer) for layer in network.layers}
+
+
+def guarded_logits(network, layer, weight):
+    """Return logits of the guarded float32, those of whole canonical passes, and the spread of errors without perturbation."""
+    made, replays = ladders_of(network)
+    canonical = made.replayed.canonical
+    with exact_float32():
+        rungs = made.ladder(replays[layer.name], layer, weight, 0, N)
+        assert rungs[0].trust.name == "guarded float32"
+        with canonical.weight_set(layer, weight):
+            expected = canonical.logits(network.images).numpy()
+        rows = np.arange(N)
+        assert np.array_equal(np.isfinite(rungs[-1].logits(rows)), np.isfinite(expected))
+        return rungs[0].logits(rows), expected, made.clean(0, N).spread("float32")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("size", [1e4, 1e20, 3e38])
+def test_guarded_logits_are_off_by_rounding_alone_and_finite_where_canonical_ones_are(case, size):
+    network = network_of(case)
+    for layer in network.layers[:2]:
+        weight = network.weight(layer)
+        weight.reshape(len(weight), -1)[::3, 1] = size * np.where(np.arange(len(weight[::3])) % 2, 1.0, -1.0)
+        found, expected, clean = guarded_logits(network, layer, weight)
+        finite = np.isfinite(expected).all(1)
+        assert not np.isfinite(found[~finite]).all(1).any()
+        answered = np.isfinite(found).all(1)
+        assert answered.sum() >= 0.9 * finite.sum()
+        if answered.any():
+            assert error_spreads(found[answered], expected[answered]).max() <= 64 * max(clean, 1e-6)
+
+
+def test_examples_at_the_very_end_of_the_range_are_not_proven():
+    """Rounding decides whether a result is infinite: such an example is left to canonical arithmetic."""
+    network = network_of(AClampHidesIt)
+    layer = network.layers[1]
+    with torch.no_grad():
+        hidden = torch.relu(CanonicalModel(network).model.first(network.images.double()))[:, 0]
+    example, largest = int(hidden.argmax()), float(hidden.max())
+    weight = network.weight(layer)
+    weight[0] = 0.0
+    weight[0, 0] = LARGEST / largest
+    assert np.isfinite(weight).all()
+    found, _, _ = guarded_logits(network, layer, weight)
+    assert np.isnan(found[example]).all()
+    assert np.isfinite(found).all(1).sum() > 0.9 * N
+
+
+def value_of(node_value, axis=(0, 1)):
+    return Bounded(node_value, axis)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e6, 1e15])
+@pytest.mark.parametrize(
+    ("name", "operation", "arguments"),
+    [
+        ("add", torch.add, ("y",)),
+        ("sub", torch.sub, ("y",)),
+        ("mul", torch.mul, ("y",)),
+        ("matmul", torch.matmul, ("square",)),
+        ("mean", torch.mean, ((2,),)),
+        ("hardtanh", nn.functional.hardtanh, (-2.0, 6.0)),
+        ("relu6", nn.functional.relu6, ()),
+        ("clamp", torch.clamp, (-3.0, 2.0)),
+        ("clamp", torch.clamp, (-3.0,)),
+        ("selu", nn.functional.selu, ()),
+        ("sigmoid", torch.sigmoid, ()),
+        ("tanh", torch.tanh, ()),
+        ("softmax", torch.softmax, (-1,)),
+        ("gelu", nn.functional.gelu, ()),
+        ("silu", nn.functional.silu, ()),
+        ("hardswish", nn.functional.hardswish, ()),
+        ("hardsigmoid", nn.functional.hardsigmoid, ()),
+        ("elu", nn.functional.elu, ()),
+        ("layer_norm", nn.functional.layer_norm, ([6],)),
+        ("group_norm", nn.functional.group_norm, (2,)),
+        ("relu", torch.relu, ()),
+        ("scaled_dot_product_attention", nn.functional.scaled_dot_product_attention, ("y", "z")),
+    ],
+)
+def test_no_result_is_beyond_its_bound(name, operation, arguments, size):
+    generator = torch.Generator().manual_seed(1)
+    values = {key: size * torch.randn(9, 4, 6, generator=generator, dtype=torch.float64) for key in "xyz"}
+    values["square"] = size * torch.randn(9, 6, 6, generator=generator, dtype=torch.float64)
+    of_each = [values.get(each, each) if isinstance(each, str) else each for each in arguments]
+    result = operation(values["x"], *of_each)
+    bounded = [value_of(each) if isinstance(each, torch.Tensor) else each for each in (values["x"], *of_each)]
+    reach, bound = REACHES[name](*bounded)
+    largest = result.abs().flatten(1).amax(1)
+    assert (largest <= bound * (1 + 1e-12)).all()
+    assert (reach >= largest).all() or name in HIDING
+    assert bool((bound <= 1e6 * torch.clamp(reach, min=1.0)).all())
+
+
+@pytest.mark.parametrize(
+    ("name", "operation", "shape", "weight"),
+    [
+        ("linear", nn.functional.linear, (9, 6), (5, 6)),
+        ("conv1d", nn.functional.conv1d, (9, 4, 8), (6, 4, 3)),
+        ("conv2d", nn.functional.conv2d, (9, 4, 8, 8), (6, 4, 3, 3)),
+        ("conv_transpose2d", nn.functional.conv_transpose2d, (9, 4, 8, 8), (4, 6, 3, 3)),
+    ],
+)
+def test_no_result_is_beyond_the_row_sums_of_its_weight(name, operation, shape, weight):
+    generator = torch.Generator().manual_seed(1)
+    w, bias = torch.randn(weight, generator=generator), torch.randn(6 if len(weight) > 2 else 5, generator=generator)
+    x = torch.sign(torch.randn(shape, generator=generator))
+    gain, offset = AFFINE[name](x, w, bias)
+    largest = float(operation(x, w, bias).abs().max())
+    assert largest <= gain + offset
+    assert gain < 10 * largest
+
+
+def test_an_operation_of_which_nothing_is_known_has_no_certificate():
+    known = REACHES.keys() | AFFINE.keys()
+    assert {"cumsum", "lstm", "atan2"}.isdisjoint(known)
+    assert MOVES | CHOOSES < known
+
+    class Unknown(AClampHidesIt):
+        def forward(self, x):
+            return self.head(torch.cumsum(self.second(torch.relu(self.first(x))), 1).clamp(0, 6))
+
+    network = network_of(Unknown)
+    engine, probes = Engine(network), probes_of(network, draws=2)
+    assert counts(engine.measure(probes)) == counts(PlainEngine(network).measure(probes))
+    assert engine.settled["guarded float32"] == 0
+    assert engine.settled["canonical"] > 0
