@@ -30,13 +30,15 @@ class FastAnswers:
 
     Attributes:
         settled: number of examples settled by each arithmetic; ``widened``: how often an error band proved too small.
+        ladders: its arithmetics on a slice.
+        calibrated: their error bands.
     """
 
     def __init__(self, replayed: ReplayedNetwork, weights: Weights) -> None:
         self.replayed, self.network, self.weights = replayed, replayed.network, weights
         self.settled: Counter[str] = Counter()
         self.ladders = Ladders(replayed)
-        self._calibrated = CalibratedBands(replayed, weights)
+        self.calibrated = CalibratedBands(replayed, weights)
 
     def clean(self, start: int, n_examples: int) -> Answers:
         """Return the unperturbed network's canonical answers on a slice of the evaluation examples."""
@@ -67,7 +69,7 @@ class FastAnswers:
     ) -> list[Answers]:
         """Answer on some examples; the draws of one level share their error bands."""
         labels, clean = self.network.examples(start, n_examples)[1], self.ladders.clean(start, n_examples)
-        bands = Bands(self._calibrated.widths(replay, probe, clean), self.replayed.typical)
+        bands = Bands(self.calibrated.widths(replay, probe, clean), self.replayed.typical)
         answers, masked = list[Answers](), clean.answers.masked
         random = _random(start, probe.layer.name, probe.perturbation.name, probe.level)
         while len(answers) < len(weights):

@@ -142,7 +142,7 @@ def test_without_the_guard_counts_are_wrong(case, monkeypatch):
     be_blind(monkeypatch)
     engine = Engine(network)
     wrong = [found != right for found, right in zip(counts(engine.measure(probes)), expected, strict=True)]
-    assert sum(wrong) > 3
+    assert sum(wrong) > 0
     assert engine.settled["guarded float32"] == 0
 
 
