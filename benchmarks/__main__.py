@@ -15,12 +15,11 @@ from benchmarks.growth import plot
 from benchmarks.timing import Round, contest, n_unlike, ratios, run_rounds, spread, total
 from benchmarks.work import Work
 from safer_bench.measurement.run_log import processor
-from safer_bench.registry import absolute
 
 NETWORKS = ("resnet20", "vit6", "mobilenet18")
 BASES = ("plain loop, tuned", "plain loop")
 ANSWERING = tuple(name for name in CONTESTANTS if name not in ("weights", "ceiling"))
-FLATTERING_SHARE = 0.3  # of a network's time
+SHARES = (0.3, 1.0)  # of the time that is left, for noise and then the truth
 
 
 def main() -> None:
@@ -29,14 +28,15 @@ def main() -> None:
     parser.add_argument("--network", action="append", help=f"name in the zoo, or FILE.py:FUNC; {', '.join(NETWORKS)}")
     parser.add_argument("--minutes", type=float, default=9.0, help="in all; two rounds are run in any case")
     parser.add_argument("--examples", type=int, default=60, help="of a probe of the truth")
-    parser.add_argument("--flattering", type=_protocol, default="4x500", help="DRAWSxEXAMPLES on one slice")
-    parser.add_argument("--layers", type=int, default=6, help="evenly chosen ones")
+    parser.add_argument("--flattering", type=_protocol, default="4x500", help="DRAWSxEXAMPLES of noise on one slice")
+    parser.add_argument("--rows", choices=("noise", "truth", "both"), default="both")
+    parser.add_argument("--layers", type=int, default=6, help="evenly chosen ones; for noise half as many")
     parser.add_argument("--against", type=Path, metavar="PATH", help="another checkout, compared with this one")
     parser.add_argument("--old-protocol", type=_protocol, default="4x500", help="of PATH, DRAWSxEXAMPLES")
     parser.add_argument("--new-protocol", type=_protocol, default="32x60", help="of this checkout")
     parser.add_argument("--growth", type=Path, metavar="PLOT", help="write a plot of time against examples, draws, layers")
     wanted = parser.parse_args()
-    networks = [absolute(name) for name in wanted.network or NETWORKS]
+    networks = wanted.network or NETWORKS
     print(f"CPU seconds of one thread, contestants in turn; torch {torch.__version__}, {processor()}")
     if wanted.growth:
         plot(wanted.growth, networks[0], say)
@@ -47,7 +47,10 @@ def main() -> None:
             compared = rows(wanted.old_protocol, wanted.new_protocol, wanted.layers)
             lines = compare(network, wanted.against, compared, seconds, say)
         else:
-            lines = tables(network, wanted.flattering, Work("truth", wanted.examples, 1, wanted.layers), seconds)
+            draws, examples = wanted.flattering
+            noise = Work("noise", examples, draws, (wanted.layers + 1) // 2)
+            truth = Work("truth", wanted.examples, 1, wanted.layers)
+            lines = tables(network, {"noise": [noise], "truth": [truth], "both": [noise, truth]}[wanted.rows], seconds)
         print("\n".join(lines), flush=True)
 
 
@@ -61,27 +64,32 @@ def say(*texts: str) -> None:
     print(time.strftime("%H:%M:%S"), *texts, file=sys.stderr, flush=True)
 
 
-def tables(network: str, flattering: tuple[int, int], truth: Work, seconds: float) -> list[str]:
+def tables(network: str, works: list[Work], seconds: float) -> list[str]:
     """Run all contestants on one network and return the lines of its tables."""
-    n_draws, n_examples = flattering
-    noise, same = Work("noise", n_examples, n_draws, (truth.n_layers + 1) // 2), partial(dict.fromkeys, CONTESTANTS)
+    lines, started = [], time.monotonic()
     with contest(network, {name: (name, None) for name in CONTESTANTS}) as contestants:
-        started = time.monotonic()
-        of_noise = run_rounds(contestants, same(noise), FLATTERING_SHARE * seconds, partial(say, f"{network}, noise:"))
-        left = seconds - (time.monotonic() - started)
-        of_truth = run_rounds(contestants, same(truth), left, partial(say, f"{network}, truth:"))
-        setups = [f"{name} {contestants[name].setup:.1f}" for name in ANSWERING]
-    lines = [
-        *table(f"{network}, {n_draws} draws of noise on one slice of {n_examples}", of_noise, "all"),
-        *table(f"{network}, the truth as it is made, one draw a slice of {truth.n_examples}", of_truth, "all"),
-        *table(f"{network}, of it ordinary perturbations", of_truth, "ordinary"),
-        *table(f"{network}, of it flips that may be infinite", of_truth, "faults"),
-    ]
-    share = ratios(of_truth, "ceiling", "engine", "ordinary", without="weights")
+        for work, share in zip(works, SHARES[-len(works) :], strict=True):
+            until = share * (seconds - (time.monotonic() - started))
+            same: dict[str, Work] = dict.fromkeys(CONTESTANTS, work)
+            rounds = run_rounds(contestants, same, until, partial(say, f"{network}, {work.kind}:"))
+            lines += of_noise(network, work, rounds) if work.kind == "noise" else of_truth(network, work, rounds)
+        setups = ", ".join(f"{name} {contestants[name].setup:.1f}" for name in ANSWERING)
+    return [*lines, f"\n{network}, set-up with {works[0].n_layers} layers in CPU seconds: {setups}."]
+
+
+def of_noise(network: str, work: Work, rounds: list[Round]) -> list[str]:
+    """Return the lines of what flatters."""
+    return table(f"{network}, {work.n_draws} draws of noise on one slice of {work.n_examples}", rounds, "all")
+
+
+def of_truth(network: str, work: Work, rounds: list[Round]) -> list[str]:
+    """Return the lines of the truth, of both its parts, and the share of the ceiling on the suffix work alone."""
+    share = ratios(rounds, "ceiling", "engine", "ordinary", without="weights")
     return [
-        *lines,
-        f"\n{network}, set-up with {noise.n_layers} layers in CPU seconds: {', '.join(setups)}.",
-        f"{network}, suffix work at {truth.n_examples} examples: {spread(share, '.0%')} of the ceiling.",
+        *table(f"{network}, the truth as it is made, one draw a slice of {work.n_examples}", rounds, "all"),
+        *table(f"{network}, of it ordinary perturbations", rounds, "ordinary"),
+        *table(f"{network}, of it flips that may be infinite", rounds, "faults"),
+        f"\n{network}, suffix work at {work.n_examples} examples: {spread(share, '.0%')} of the ceiling.",
     ]
 
 

@@ -1,26 +1,14 @@
-"""One contestant in a process of its own, which measures piece by piece what it is told to, on one thread.
+"""Who measures: the loops that people write, the engine, and what bounds it; all on the same probes, on one thread."""
 
-``python -m benchmarks.contestants NAME NETWORK`` reads a JSON object a line and answers with one:
-``{"work": ..., "round": 0}`` prepares a round, ``{"piece": 0}`` measures a piece of it. Seconds are CPU time.
-"""
-
-import argparse
-import json
-import os
-import resource
-import sys
 import time
 from collections.abc import Callable
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 import safer_bench as sb
-from benchmarks.work import Piece, Work, pieces
 from safer_bench.measurement.answers.tuning import arranged, tune_allocator
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.engine import Engine
@@ -215,54 +203,3 @@ CONTESTANTS: dict[str, Callable[[sb.Network], Contestant]] = {
     "weights": MakingWeights,
     "ceiling": Ceiling,
 }
-
-
-class Session:
-    """Answers what the benchmark asks of one contestant."""
-
-    def __init__(self, contestant: str, network: str) -> None:
-        self.network = sb.load_network(network)
-        self.contestant_of = CONTESTANTS[contestant]
-        self.pieces: list[Piece] = []
-
-    @cached_property
-    def contestant(self) -> Contestant:
-        """The contestant, made when it is first needed: within its set-up."""
-        return self.contestant_of(self.network)
-
-    def answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Prepare a round or measure a piece of it."""
-        started = time.process_time()
-        if "work" in asked:
-            return self._prepare(Work(**asked["work"]), asked["round"]) | {"seconds": time.process_time() - started}
-        counts = self.contestant.measure(list(self.pieces[asked["piece"]].probes))
-        seconds = time.process_time() - started
-        if isinstance(counts, float):
-            seconds, counts = counts, []
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return {"seconds": seconds, "counts": counts, "peak_bytes": memory}
-
-    def _prepare(self, work: Work, number: int) -> dict[str, Any]:
-        self.pieces = pieces(self.network, work, number)
-        self.contestant.prepare([probe for piece in self.pieces for probe in piece.probes])
-        sizes = [(piece.faults, len(piece.probes)) for piece in self.pieces]
-        return {"pieces": sizes, "package": str(Path(sb.__file__).parent)}
-
-
-def main() -> None:
-    """Answer line by line until standard input ends; what others print goes to standard error."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("contestant", choices=CONTESTANTS)
-    parser.add_argument("network")
-    wanted = parser.parse_args()
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    torch.set_num_threads(1)
-    session = Session(wanted.contestant, wanted.network)
-    for line in sys.stdin:
-        answers.write(json.dumps(session.answer(json.loads(line))) + "\n")
-        answers.flush()
-
-
-if __name__ == "__main__":
-    main()

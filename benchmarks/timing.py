@@ -16,6 +16,7 @@ from statistics import median
 from typing import IO, Any, cast
 
 from benchmarks.work import Work
+from safer_bench.registry import absolute
 
 ROOT = Path(__file__).parents[1]
 FEWEST_ROUNDS = 2
@@ -25,7 +26,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 import benchmarks
 del sys.path[0]
-from benchmarks.contestants import main
+from benchmarks.session import main
 main()
 """  # this benchmark, with the package of the checkout that PYTHONPATH names
 
@@ -58,12 +59,13 @@ class Contestant:
     def __init__(self, name: str, network: str, checkout: Path | None = None) -> None:
         self.name, self.setup = name, 0.0
         self._checkout = (checkout or ROOT).resolve()
+        path = os.pathsep.join(filter(None, (str(self._checkout), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(  # noqa: S603  our own program
-            [sys.executable, "-P", "-c", START, name, network],
+            [sys.executable, "-P", "-c", START, name, absolute(network)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | ONE_THREAD | {"PYTHONPATH": str(self._checkout)},
+            env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
         )
         self._to, self._from = cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
 

@@ -85,6 +85,14 @@ def test_the_benchmark_runs_and_all_contestants_count_the_same():
     assert re.search(r"suffix work at 50 examples: \d+% \(\d+% to \d+%\) of the ceiling", output)
 
 
+def test_a_contestant_that_fails_ends_the_benchmark_with_its_message():
+    command = [sys.executable, "-m", "benchmarks", "--network", "digits_mpl"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "digits_mlp" in done.stderr  # what it could have been
+    assert "failed with exit code 1; its message stands above" in done.stderr
+
+
 def test_the_benchmark_compares_two_versions_each_with_its_own_package(tmp_path):
     """The other one draws other noise: its integers differ, and the table says so."""
     shutil.copytree(ROOT / "safer_bench", tmp_path / "safer_bench")
