@@ -24,7 +24,7 @@ lint: $(READY)  ## style, types, what may import what, and the form of submissio
 	$(BIN)/lint-imports
 	$(BIN)/safer-bench check submissions
 
-bench: $(READY) fashion-mnist  ## the engine beside the loops that people write
+bench: $(READY) fashion-mnist  ## the engine beside the loops that people write: ten minutes on two cores
 	$(BIN)/python -m benchmarks
 
 board: $(READY)  ## the leaderboard over the committed truth

@@ -1,13 +1,8 @@
-"""One contestant in a process of its own: measures the same probes, prints seconds, peak memory and counts as JSON.
+"""Who measures: the loops that people write, the engine, and what bounds it; all on the same probes, on one thread."""
 
-``python -m benchmarks.contestants NAME --network resnet20 --examples 500 --draws 4``
-"""
-
-import argparse
-import json
-import resource
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,147 +10,196 @@ from torch.nn import functional as F
 
 import safer_bench as sb
 from safer_bench.measurement.answers.tuning import arranged, tune_allocator
-from safer_bench.measurement.design import Design, Probe, make_protocol
+from safer_bench.measurement.design import Probe
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.rows import Weights
+from safer_bench.perturbations.loading import perturbations
 
 Counts = list[list[int]]
-Work = Callable[[], Counts | float]  # what is timed; a float is the seconds themselves
 CEILING_BATCH = 64
 PLAIN_BATCH = 128  # all 500 at once took 22 s where this took 16
 
 
-def plain(network: sb.Network, probes: list[Probe], batches: list[torch.Tensor], model: torch.nn.Module) -> Counts:
-    """Set the weight, run everything in float32, count, restore."""
-    weights, labels = Weights(network, 0), network.labels.numpy()
-    predict = lambda: np.concatenate([model(batch).argmax(1).numpy() for batch in batches])  # noqa: E731
-    counts = []
-    with torch.no_grad():
-        clean = predict()
+class Contestant(Protocol):
+    """Measures probes; what is done once a layer or a slice is prepared, outside of the seconds."""
+
+    def prepare(self, probes: list[Probe]) -> None:
+        """Do what is done once, whatever is measured of these layers on this slice."""
+
+    def measure(self, probes: list[Probe]) -> Counts | float:
+        """Return counts, or the seconds themselves."""
+
+
+class Loop:
+    """Sets the weight, runs everything in float32, counts, restores; the weights are made like the engine's.
+
+    Args:
+        network: to measure.
+        tuned: in channels_last, with the allocator tuned and the best of three batch sizes, instead of default settings.
+    """
+
+    def __init__(self, network: sb.Network, tuned: bool) -> None:
+        self.network, self.weights, self.model = network, Weights(network, 0), network.model
+        self.format, self.batch = torch.contiguous_format, PLAIN_BATCH
+        if tuned:
+            tune_allocator()
+            self.format = torch.channels_last
+            self.model = network.model.to(memory_format=self.format)
+            self.batch = self._best_batch()
+
+    def _best_batch(self) -> int:
+        images = arranged(self.network.images[:256], self.format)
+        with torch.no_grad():
+            times = {n: _seconds(lambda n=n: self.model(images[:n]), 3) / len(images[:n]) for n in (16, 64, 256)}
+        return min(times, key=times.__getitem__)
+
+    def prepare(self, probes: list[Probe]) -> None:
+        """Arrange the images, answer them, and make gradients."""
+        images, labels = self.network.examples(probes[0].example_start, probes[0].n_examples)
+        self.batches, self.labels = arranged(images, self.format).split(self.batch), labels.numpy()
+        self.clean = self._predictions()
+        self.weights.perturbed(_gradient_probe(probes[0]))
+
+    @torch.no_grad()
+    def _predictions(self) -> np.ndarray:
+        return np.concatenate([self.model(batch).argmax(1).numpy() for batch in self.batches])
+
+    @torch.no_grad()
+    def measure(self, probes: list[Probe]) -> Counts:
+        """Return (broken, fixed, changed) of each probe."""
+        counts = []
         for probe in probes:
-            parameter = model.get_parameter(probe.layer.parameter)
+            parameter = self.model.get_parameter(probe.layer.parameter)
             original = parameter.detach().clone()
-            parameter.copy_(torch.from_numpy(weights.perturbed(probe).weight))
-            after = predict()
+            parameter.copy_(torch.from_numpy(self.weights.perturbed(probe).weight))
+            after = self._predictions()
             parameter.copy_(original)
-            right, still = clean == labels, after == labels
-            changed = [right & ~still, ~right & still, clean != after]
+            right, still = self.clean == self.labels, after == self.labels
+            changed = [right & ~still, ~right & still, self.clean != after]
             counts.append([int(np.count_nonzero(found)) for found in changed])
-    return counts
+        return counts
 
 
-def as_written(network: sb.Network, probes: list[Probe]) -> Work:
-    """The loop with default settings."""
-    return lambda: plain(network, probes, list(network.images.split(PLAIN_BATCH)), network.model)
+class Measuring:
+    """The engine; prepared are tracing, admission of layers, a first probe of each, clean answers, gradients."""
+
+    def __init__(self, network: sb.Network, fast: bool) -> None:
+        tune_allocator()
+        self.engine = Engine(network, fast=fast)
+        self.known: set[str] = set()
+
+    def prepare(self, probes: list[Probe]) -> None:
+        """Admit layers that are new, measure one probe of each, on the first slice, and answer the round's slice."""
+        for probe in probes:
+            if probe.layer.name not in self.known:
+                self.known.add(probe.layer.name)
+                self.engine.replay(probe.layer)
+                list(self.engine.measure([_gradient_probe(probe)]))
+        self.engine.clean(probes[0].example_start, probes[0].n_examples)
+
+    def measure(self, probes: list[Probe]) -> Counts:
+        """Return (broken, fixed, changed) of each probe."""
+        keys = "broken", "fixed", "predictions_changed"
+        return [[row[key] for key in keys] for row in self.engine.measure(probes)]
 
 
-def tuned(network: sb.Network, probes: list[Probe]) -> Work:
-    """The loop in channels_last, with the allocator tuned and the best of three batch sizes."""
-    tune_allocator()
-    model = network.model.to(memory_format=torch.channels_last)
-    images = arranged(network.images, torch.channels_last)
-    with torch.no_grad():
-        times = {size: _seconds(lambda n=size: model(images[:n]), len(images[:size])) for size in (16, 64, 256)}
-    batches = list(images.split(min(times, key=times.__getitem__)))
-    return lambda: plain(network, probes, batches, model)
+class MakingWeights:
+    """The perturbed weights alone: what every contestant has to make."""
+
+    def __init__(self, network: sb.Network) -> None:
+        tune_allocator()
+        self.weights = Weights(network, 0)
+
+    def prepare(self, probes: list[Probe]) -> None:
+        """Make gradients."""
+        self.weights.perturbed(_gradient_probe(probes[0]))
+
+    def measure(self, probes: list[Probe]) -> Counts:
+        """Return nothing: they answer nothing."""
+        for probe in probes:
+            self.weights.perturbed(probe)
+        return []
 
 
-def engine(network: sb.Network, probes: list[Probe], fast: bool = False) -> Work:
-    """The engine; what is done once a network is set-up: tracing, admission of layers, its clean answers."""
-    tune_allocator()
-    measuring = Engine(network, fast=fast)
-    for probe in probes:
-        measuring.replay(probe.layer)
-    measuring.clean(0, len(network.labels))
-    keys = "broken", "fixed", "predictions_changed"
-    return lambda: [[row[key] for key in keys] for row in measuring.measure(probes)]
-
-
-def ceiling(network: sb.Network, probes: list[Probe]) -> Work:
+class Ceiling:
     """The convolutions and matrix products of the layers from the perturbed one on, and nothing else.
 
-    In channels_last, each on data of its own: the seconds that no replay in float32 without other algorithms can beat.
+    In channels_last, at the batch size that is run, each on its own clean input: the seconds that no replay in float32
+    without other algorithms can beat. They are timed anew for each piece: once for all its probes.
     """
-    tune_allocator()
-    seconds = _layer_seconds(network)
-    order = [layer.name for layer in network.layers]
-    later = [order[order.index(probe.layer.name) :] for probe in probes]
-    return lambda: len(network.labels) * sum(seconds[name] for names in later for name in names)
+
+    def __init__(self, network: sb.Network) -> None:
+        tune_allocator()
+        self.network = network
+        self.runs: dict[str, Callable[[], object]] = {}
+        self.batch = 0
+
+    def prepare(self, probes: list[Probe]) -> None:
+        """Keep each layer's input, for kinds that are convolutions and linear layers."""
+        if self.batch != min(probes[0].n_examples, CEILING_BATCH):
+            self.batch = min(probes[0].n_examples, CEILING_BATCH)
+            self.runs = _operations(self.network, self.batch)
+
+    @torch.no_grad()
+    def measure(self, probes: list[Probe]) -> float:
+        """Return the seconds of as many suffixes as there are probes."""
+        later = [layer.name for layer in self.network.layers if layer.index >= probes[0].layer.index]
+        suffix = sum(_seconds(self.runs[name]) for name in later if name in self.runs)
+        return len(probes) * suffix * probes[0].n_examples / self.batch
 
 
-def _layer_seconds(network: sb.Network) -> dict[str, float]:
-    """Return the seconds an example of each layer's operation; 0 for kinds other than convolutions and linear layers."""
-    batch, seconds = arranged(network.images[:CEILING_BATCH], torch.channels_last), {}
+def _operations(network: sb.Network, n: int) -> dict[str, Callable[[], object]]:
+    """Return each layer's own operation on its input for the first n images."""
+    runs: dict[str, Callable[[], object]] = {}
 
     def note(name: str) -> Callable[..., None]:
         def hook(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], _: object) -> None:
             x, weight, bias = arranged(inputs[0], torch.channels_last), module.weight, module.bias
-            run = lambda: F.linear(x, weight, bias)  # noqa: E731
+            runs[name] = lambda: F.linear(x, weight, bias)
             if isinstance(module, torch.nn.Conv2d):
-                weight = arranged(weight, torch.channels_last)
-                rest = module.stride, module.padding, module.dilation, module.groups
-                run = lambda: F.conv2d(x, weight, bias, *rest)  # noqa: E731
-            seconds[name] = _seconds(run, len(batch))
+                kernel, rest = (
+                    arranged(weight, torch.channels_last),
+                    (module.stride, module.padding, module.dilation, module.groups),
+                )
+                runs[name] = lambda: F.conv2d(x, kernel, bias, *rest)
 
         return hook
 
-    for layer in network.layers:
-        seconds[layer.name] = 0.0
-        module = network.model.get_submodule(layer.name)
-        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-            module.register_forward_hook(note(layer.name))
+    modules = {layer.name: network.model.get_submodule(layer.parameter.rpartition(".")[0]) for layer in network.layers}
+    kept = [
+        module.register_forward_hook(note(name))
+        for name, module in modules.items()
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)
+    ]
     with torch.no_grad():
-        network.model(batch)
-    return seconds
+        network.model(arranged(network.images[:n], torch.channels_last))
+    for hook in kept:
+        hook.remove()
+    return runs
 
 
-def _seconds(run: Callable[[], object], n_examples: int, repeats: int = 5) -> float:
-    """Return the median seconds an example of a few calls, after one that warms up."""
+def _seconds(run: Callable[[], object], repeats: int = 5) -> float:
+    """Return the median CPU seconds of a few calls, after one that warms up."""
     run()
     times = []
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = time.process_time()
         run()
-        times.append(time.perf_counter() - started)
-    return float(np.median(times)) / n_examples
+        times.append(time.process_time() - started)
+    return float(np.median(times))
 
 
-CONTESTANTS: dict[str, Callable[[sb.Network, list[Probe]], Work]] = {
-    "plain loop": as_written,
-    "plain loop, tuned": tuned,
-    "engine": engine,
-    "engine --fast": lambda network, probes: engine(network, probes, fast=True),
-    "ceiling": ceiling,
+def _gradient_probe(probe: Probe) -> Probe:
+    """Return a probe of the same layer on the first slice that needs the round's gradients."""
+    entry = perturbations()["gradient_corruption_linf"]
+    return Probe(probe.layer, entry, entry.levels[0], probe.draw, 0, probe.n_examples)
+
+
+CONTESTANTS: dict[str, Callable[[sb.Network], Contestant]] = {
+    "plain loop": lambda network: Loop(network, tuned=False),
+    "plain loop, tuned": lambda network: Loop(network, tuned=True),
+    "engine": lambda network: Measuring(network, fast=False),
+    "engine --fast": lambda network: Measuring(network, fast=True),
+    "weights": MakingWeights,
+    "ceiling": Ceiling,
 }
-
-
-def workload(network: str, examples: int, draws: int, layers: int | None) -> tuple[sb.Network, list[Probe]]:
-    """Return a network with its first examples, and noise probes of its layers (evenly chosen where fewer are wanted)."""
-    full = sb.load_network(network)
-    cut = sb.Network(full.model, full.images[:examples], full.labels[:examples], name=full.name)
-    units = list(Design(cut, make_protocol(["gaussian_noise:0.3"], draws)).units())
-    numbers = np.linspace(0, len(units) - 1, layers or len(units)).round().astype(int)
-    return cut, [probe for index in numbers for probe in units[index].probes]
-
-
-def main() -> None:
-    """Run one contestant and print what it took."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("contestant", choices=CONTESTANTS)
-    parser.add_argument("--network", default="resnet20")
-    parser.add_argument("--examples", type=int, default=500)
-    parser.add_argument("--draws", type=int, default=4)
-    parser.add_argument("--layers", type=int)
-    wanted = parser.parse_args()
-    network, probes = workload(wanted.network, wanted.examples, wanted.draws, wanted.layers)
-    started = time.perf_counter()
-    work = CONTESTANTS[wanted.contestant](network, probes)
-    ready = time.perf_counter()
-    counts = work()
-    seconds = counts if isinstance(counts, float) else time.perf_counter() - ready
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"setup": ready - started, "seconds": seconds, "peak_bytes": memory, "counts": counts}))
-
-
-if __name__ == "__main__":
-    main()

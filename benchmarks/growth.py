@@ -1,35 +1,52 @@
 """How the engine's time grows with examples, draws and layers, as a plot."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.timing import run
+from benchmarks.timing import contest, run_round, total
+from benchmarks.work import Work
 
-AXES = {"examples": (125, 250, 500, 1000), "draws": (1, 2, 4, 8), "layers": (3, 6, 11, 22)}
-START = {"examples": 500, "draws": 4}
+AXES = {"n_examples": (125, 250, 500, 1000), "n_draws": (1, 2, 4, 8), "n_layers": (3, 6, 11, 22)}
+NAMES = {"n_examples": "examples", "n_draws": "draws", "n_layers": "layers perturbed"}
+START = Work("noise", 500, 4, 11)
+SHOWN = ("plain loop, tuned", "engine", "engine --fast")
 
 
-def plot(path: Path, network: str) -> None:
-    """Measure the engine along each axis, the others as in the table, and write a plot."""
+def plot(path: Path, network: str, say: Callable[..., None]) -> None:
+    """Measure along each axis, the others as at the start, contestants in turn, and write a plot."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
+    seconds = grown(network, say)
     figure, axes = pyplot.subplots(1, len(AXES), figsize=(9, 3), layout="constrained", sharey=True)
     for axis, (name, values) in zip(axes, AXES.items(), strict=True):
-        for contestant in ("plain loop, tuned", "engine", "engine --fast"):
-            seconds = [run(contestant, *_settings(network, name, value))["seconds"] for value in values]
-            axis.loglog(values, seconds, marker="o", label=contestant)
+        for shown in SHOWN:
+            axis.loglog(values, [seconds[shown, _work(name, value)] for value in values], marker="o", label=shown)
         axis.set_xticks(values, list(map(str, values)))
         axis.minorticks_off()
-        axis.set_xlabel({"examples": "examples", "draws": "draws", "layers": "layers perturbed"}[name])
+        axis.set_xlabel(NAMES[name])
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("seconds, without set-up")
+    axes[0].set_ylabel("CPU seconds, without set-up")
     axes[-1].legend(frameon=False)
-    figure.suptitle(f"{network}: {START['examples']} examples, {START['draws']} draws, all layers, but for the axis shown")
+    start = f"{START.n_examples} examples, {START.n_draws} draws, {START.n_layers} layers"
+    figure.suptitle(f"{network}: {start}, but for the axis shown; one thread")
     figure.savefig(path, dpi=150)
 
 
-def _settings(network: str, name: str, value: int) -> list[object]:
-    chosen = START | {name: value}
-    return ["--network", network, *(word for key, item in chosen.items() for word in (f"--{key}", item))]
+def grown(network: str, say: Callable[..., None]) -> dict[tuple[str, Work], float]:
+    """Return CPU seconds by contestant and work, without set-up."""
+    works = dict.fromkeys(_work(name, value) for name, values in AXES.items() for value in values)
+    found: dict[tuple[str, Work], float] = {}
+    with contest(network, {name: (name, None) for name in SHOWN}) as contestants:
+        for work in works:
+            of_round = run_round(contestants, dict.fromkeys(SHOWN, work), 0)
+            found |= {(name, work): total(of_round, name, "all").seconds for name in SHOWN}
+            say(f"{network}, {work.n_examples} examples, {work.n_draws} draws, {work.n_layers} layers")
+    return found
+
+
+def _work(name: str, value: int) -> Work:
+    return replace(START, **{name: value})  # type: ignore[arg-type]

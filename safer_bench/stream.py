@@ -1,11 +1,12 @@
 """The random stream of one probe: Philox words turned into numbers by arithmetic that every IEEE 754 machine does alike.
 
 ``np.log``, ``np.exp`` and ``**`` differ in their last bit between instruction sets, so nothing here uses them: only raw
-words, ``+ - * /``, ``sqrt`` and ``math.fsum`` (exact, hence independent of order and library).
+words, ``+ - * /``, ``sqrt`` and exact sums (hence independent of order and library).
 """
 
 import hashlib
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -31,6 +32,8 @@ FAR_TAIL = (
      0.0148753612908506148525, 0.13692988092273580531, 0.59983220655588793769, 1.0),
 )  # fmt: skip
 LN2 = 0.6931471805599453
+LARGEST_SPLIT = 2.0**1000  # what the exact sum's first unit does not overflow with
+BLOCK = 16384  # numbers made at a time: they stay in the processor's cache
 
 
 class Stream:
@@ -50,17 +53,26 @@ class Stream:
         """Return raw 64-bit words, uint64 of ``shape``, in C order."""
         return np.asarray(self._philox.random_raw(math.prod(shape)), dtype=np.uint64).reshape(shape)
 
+    def _each(self, number: Callable[[Array], Array], shape: tuple[int, ...], kind: type) -> Array:
+        """Return numbers of ``shape``, in C order: what ``number`` makes of one word each."""
+        result: Array = np.empty(math.prod(shape), kind)
+        for start in range(0, result.size, BLOCK):
+            block = result[start : start + BLOCK]
+            block[:] = number(self.words(block.shape))
+        return result.reshape(shape)
+
     def uniform(self, shape: tuple[int, ...]) -> Array:
         """Return float64 of ``shape``, uniform in (0, 1): the upper 52 bits of a word, centred in their cell."""
-        return ((self.words(shape) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+        return self._each(_uniform, shape, np.float64)
 
     def normal(self, shape: tuple[int, ...]) -> Array:
         """Return float64 of ``shape``, standard normal: the quantile (AS 241) of one uniform each."""
-        return normal_quantile(self.uniform(shape))
+        return self._each(lambda words: normal_quantile(_uniform(words)), shape, np.float64)
 
     def bernoulli(self, probability: float, shape: tuple[int, ...]) -> Array:
-        """Return bool of ``shape``, true with ``probability``; one uniform each."""
-        return self.uniform(shape) < probability
+        """Return bool of ``shape``, true with ``probability``: where one uniform each is below it."""
+        n_below = _n_cells_below(probability)
+        return self._each(lambda words: _cells(words) < n_below, shape, np.bool_)
 
     def signs(self, shape: tuple[int, ...]) -> Array:
         """Return float64 of ``shape``, -1 or 1 with equal probability."""
@@ -70,6 +82,29 @@ class Stream:
         """Return a random permutation of ``range(n)``, int64 ``(n,)``."""
         return np.argsort(self.words((n,)), kind="stable")
 
+    def sample(self, n: int, k: int) -> Array:
+        """Return k distinct numbers of ``range(n)``, int64 ``(min(k, n),)``: the first ones of a permutation."""
+        words = self.words((n,))
+        enough = k + 10.0 * math.sqrt(k) + 10.0  # so many of the smallest words hold the first k but in one case of 1e9
+        likely = np.flatnonzero(_cells(words) < _n_cells_below(enough / n))
+        if likely.size < k:
+            return np.argsort(words, kind="stable")[:k]
+        return likely[np.argsort(words[likely], kind="stable")[:k]]
+
+
+def _n_cells_below(probability: float) -> int:
+    """Return how many of the 2^52 uniforms (2k + 1) * 2^-53 are below ``probability``, exactly; none where it is NaN."""
+    odd = min(max(0.0, probability), 1.0) * 2.0**53
+    return math.ceil((odd - 1.0) / 2.0)
+
+
+def _cells(words: Array) -> Array:
+    return words >> np.uint64(12)
+
+
+def _uniform(words: Array) -> Array:
+    return (_cells(words).astype(np.float64) + 0.5) * 2.0**-52
+
 
 def normal_quantile(p: Array) -> Array:
     """Return the standard normal quantile of ``p`` in (0, 1), to about 1e-15 relative.
@@ -77,10 +112,8 @@ def normal_quantile(p: Array) -> Array:
     Source: Wichura 1988, "Algorithm AS 241: The percentage points of the normal distribution".
     """
     q = p - 0.5
-    central = np.abs(q) <= 0.425
-    result = np.empty_like(q)
-    result[central] = q[central] * _ratio(CENTRE, 0.180625 - q[central] * q[central])
-    tail = ~central
+    result = q * _ratio(CENTRE, 0.180625 - q * q)
+    tail = np.abs(q) > 0.425
     r = np.sqrt(-log(np.minimum(p[tail], 1.0 - p[tail])))
     value = np.where(r <= 5.0, _ratio(NEAR_TAIL, r - 1.6), _ratio(FAR_TAIL, r - 5.0))
     result[tail] = np.where(q[tail] < 0.0, -value, value)
@@ -88,10 +121,13 @@ def normal_quantile(p: Array) -> Array:
 
 
 def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: Array) -> Array:
-    above, below = (np.full_like(x, row[0]) for row in coefficients)
-    for a, b in zip(coefficients[0][1:], coefficients[1][1:], strict=True):
-        above, below = above * x + a, below * x + b
-    return above / below
+    above, below = (row[0] * x for row in coefficients)
+    for a, b in zip(coefficients[0][1:-1], coefficients[1][1:-1], strict=True):
+        above += a
+        above *= x
+        below += b
+        below *= x
+    return (above + coefficients[0][-1]) / (below + coefficients[1][-1])
 
 
 def log(x: Array) -> Array:
@@ -108,11 +144,49 @@ def log(x: Array) -> Array:
 
 def rms(values: Array) -> float:
     """Return sqrt(mean(values^2)), exactly summed."""
-    return math.sqrt(math.fsum((values * values).ravel()) / values.size)
+    return math.sqrt(exact_sum(values * values) / values.size)
 
 
 def norm(values: Array, p: float) -> float:
     """Return the p-norm of all entries for p = 2 (exactly summed) or p = inf."""
     if p == math.inf:
         return float(np.max(np.abs(values)))
-    return math.sqrt(math.fsum((values * values).ravel()))
+    return math.sqrt(exact_sum(values * values))
+
+
+def exact_sum(values: Array) -> float:
+    """Return the sum of all entries of an array that is not empty, rounded once: ``math.fsum``, sooner."""
+    flat = values.ravel()
+    blocks = (flat[start : start + BLOCK] for start in range(0, flat.size, BLOCK))
+    return math.fsum(part for block in blocks for part in _parts(block))
+
+
+def _parts(values: Array) -> list[float]:
+    """Return a few numbers of the same exact sum: the sum of the highest bits of all values, then of the next, not rounded.
+
+    Source: Rump, Ogita, Oishi 2008, "Accurate floating-point summation part I: faithful rounding", algorithm 3.2.
+    """
+    parts: list[float] = []
+    while largest := float(np.max(np.abs(values))):
+        if not largest < LARGEST_SPLIT:
+            return parts + values.tolist()
+        unit = math.ldexp(1.0, math.frexp(largest)[1] + values.size.bit_length())
+        high = (values + unit) - unit
+        parts.append(float(high.sum()))
+        values = values - high
+    return parts
+
+
+def smallest(values: Array, k: int) -> Array:
+    """Return the flat indices of the k smallest entries, int64 ``(min(k, n),)``; ties fall to the lowest index.
+
+    NaN are the largest. The indices come in no order.
+    """
+    flat = values.ravel()
+    if not 0 < k < flat.size:
+        return np.arange(min(k, flat.size))
+    limit = np.partition(flat, k - 1)[k - 1]
+    if np.isnan(limit):
+        return np.argsort(flat, kind="stable")[:k]
+    below, ties = np.flatnonzero(flat < limit), np.flatnonzero(flat == limit)
+    return np.concatenate([below, ties[: k - below.size]])

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -64,17 +65,43 @@ def test_twenty_rows_of_the_committed_truth_are_measured_again_to_the_same_integ
     assert output.splitlines()[-1] == f"{rows - n_absent} of {rows - n_absent} rows equal"
 
 
-def test_the_benchmark_runs_and_all_contestants_count_the_same(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--network", "digits_mlp", "--examples", "50", "--draws", "1", "--rounds", "1"],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")][2:]
-    assert [row[0] for row in rows] == ["plain loop", "plain loop, tuned", "engine", "engine --fast", "ceiling"]
-    assert {row[-1] for row in rows[:4]} == {"0"}
+def benchmark(*words):
+    """Run the benchmark for the least number of rounds and return the cells of its tables' lines, heads left out."""
+    command = [sys.executable, "-m", "benchmarks", "--network", "digits_mlp", "--minutes", "0", *map(str, words)]
+    output = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    lines = [re.split(r" ?\| ?", line)[1:-1] for line in output.splitlines() if line.startswith("| ")]
+    return [
+        cells for cells, after in zip(lines, [*lines[1:], [""]], strict=True) if "---" not in (cells[0], after[0])
+    ], output
+
+
+def test_the_benchmark_runs_and_all_contestants_count_the_same():
+    lines, output = benchmark("--flattering", "1x50", "--examples", "50")
+    names = ["plain loop", "plain loop, tuned", "engine", "engine --fast", "weights", "ceiling"]
+    assert [cells[0] for cells in lines] == names * 4  # noise, the truth, of it ordinary perturbations and faults
+    assert {cells[-1] for cells in lines[:4]} == {"0 of 6"}
+    assert [cells[-1] for cells in lines[6:10]][2:] == ["0 of 212"] * 2
+    assert all(float(cells[1]) > 0 for cells in lines)
+    assert re.search(r"suffix work at 50 examples: \d+% \(\d+% to \d+%\) of the ceiling", output)
+
+
+def test_a_contestant_that_fails_ends_the_benchmark_with_its_message():
+    command = [sys.executable, "-m", "benchmarks", "--network", "digits_mpl"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "digits_mlp" in done.stderr  # what it could have been
+    assert "failed with exit code 1; its message stands above" in done.stderr
+
+
+def test_the_benchmark_compares_two_versions_each_with_its_own_package(tmp_path):
+    """The other one draws other noise: its integers differ, and the table says so."""
+    shutil.copytree(ROOT / "safer_bench", tmp_path / "safer_bench")
+    same, _ = benchmark("--against", tmp_path, "--old-protocol", "2x100", "--new-protocol", "4x50")
+    assert [cells[-1] for cells in same] == ["0 of 212", "0 of 60", "other work"]
+    stream = tmp_path / "safer_bench" / "stream.py"
+    stream.write_text(stream.read_text().replace("digest = hashlib", "key = (*key, 1)\n        digest = hashlib"))
+    other, _ = benchmark("--against", tmp_path, "--old-protocol", "2x100", "--new-protocol", "4x50")
+    assert int(other[0][-1].split()[0]) > 50
 
 
 @pytest.mark.timeout(900)

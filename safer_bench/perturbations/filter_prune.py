@@ -1,11 +1,9 @@
 """The smallest output filters removed."""
 
-import math
-
 import numpy as np
 
 from safer_bench.perturbations.perturbation import LayerFacts, perturbation
-from safer_bench.stream import Array, Stream
+from safer_bench.stream import Array, Stream, exact_sum
 
 
 @perturbation(
@@ -22,6 +20,6 @@ from safer_bench.stream import Array, Stream
 def filter_prune(weight: Array, level: float, rng: Stream, *, layer: LayerFacts) -> Array:  # noqa: ARG001
     """Set the share ``level`` of output filters to zero (half to even); ties fall to the lowest index."""
     filters = np.moveaxis(weight, layer.output_axis, 0).copy()
-    norms = [math.fsum(np.abs(values).ravel()) for values in filters]
+    norms = [exact_sum(np.abs(values)) for values in filters]
     filters[np.argsort(norms, kind="stable")[: round(level * len(filters))]] = 0.0
     return np.moveaxis(filters, 0, layer.output_axis)

@@ -59,7 +59,7 @@ def _inverted(weight: Array, rate: float, rng: Stream, bits: tuple[int, int]) ->
     first, end = bits
     flips = np.zeros((weight.size, 32), dtype=bool)
     flips[:, first:end] = rng.bernoulli(rate, (weight.size, end - first))
-    mask = np.packbits(flips, axis=1, bitorder="little").view("<u4").reshape(weight.shape)
+    mask = np.packbits(flips.ravel(), bitorder="little").view("<u4").reshape(weight.shape)
     stored = weight.astype(np.float32).view(np.uint32) ^ mask
     stored[(stored & SIGNLESS) > INFINITE] = NAN
     return stored.view(np.float32).astype(np.float64)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from safer_bench.perturbations.perturbation import perturbation
-from safer_bench.stream import Array, Stream, norm
+from safer_bench.stream import Array, Stream, norm, smallest
 
 SOURCE = "Sun et al. 2021, arXiv 2006.05620, equations 5 to 7"
 MEASURABLE = (1e-140, 1e140)  # norms whose squares are exact numbers
@@ -79,7 +79,7 @@ def gradient_corruption_linf_topk(weight: Array, level: float, rng: Stream, *, g
 
 def top_k(gradient: Array) -> Array:
     """Return the gradient with all but the k entries of largest magnitude set to 0; ties fall to the lowest flat index."""
-    entries = np.argsort(-np.abs(gradient).ravel(), kind="stable")[: n_corrupted(gradient.size)]
+    entries = smallest(-np.abs(gradient), n_corrupted(gradient.size))
     kept = np.zeros(gradient.size)
     kept[entries] = gradient.ravel()[entries]
     return kept.reshape(gradient.shape)

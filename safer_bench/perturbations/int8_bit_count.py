@@ -19,5 +19,5 @@ from safer_bench.stream import Array, Stream
 def int8_bit_count(weight: Array, level: float, rng: Stream) -> Array:
     """Invert exactly ``level`` distinct bits of the 8-bit codes, chosen at random; all bits where there are fewer."""
     flips = np.zeros(8 * weight.size, dtype=bool)
-    flips[rng.permutation(flips.size)[: int(level)]] = True
+    flips[rng.sample(flips.size, int(level))] = True
     return with_inverted_bits(weight, flips.reshape(-1, 8))

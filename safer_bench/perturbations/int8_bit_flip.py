@@ -31,5 +31,5 @@ def with_inverted_bits(weight: Array, flips: Array) -> Array:
     """
     step = step_size(weight, 8)
     stored = codes(weight, step, 8).astype(np.int8).view(np.uint8)
-    inverted = stored ^ np.packbits(flips, axis=1).reshape(weight.shape)
+    inverted = stored ^ np.packbits(flips.ravel()).reshape(weight.shape)
     return step * inverted.view(np.int8).astype(np.float64)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from safer_bench.perturbations.perturbation import perturbation
-from safer_bench.stream import Array, Stream
+from safer_bench.stream import Array, Stream, smallest
 
 
 @perturbation(
@@ -19,5 +19,5 @@ from safer_bench.stream import Array, Stream
 def magnitude_prune(weight: Array, level: float, rng: Stream) -> Array:  # noqa: ARG001  every perturbation has a stream
     """Set the share ``level`` of smallest magnitude to zero (half to even); ties fall to the lowest flat index."""
     pruned = weight.flatten()
-    pruned[np.argsort(np.abs(pruned), kind="stable")[: round(level * pruned.size)]] = 0.0
+    pruned[smallest(np.abs(pruned), round(level * pruned.size))] = 0.0
     return pruned.reshape(weight.shape)

@@ -46,7 +46,7 @@ def random_corruption_linf(weight: Array, level: float, rng: Stream) -> Array:
 )
 def random_corruption_l2_randk(weight: Array, level: float, rng: Stream) -> Array:
     """Move a random 1 % of weights by ``level`` x norm2(W) in a random direction."""
-    entries = rng.permutation(weight.size)[: n_corrupted(weight.size)]
+    entries = rng.sample(weight.size, n_corrupted(weight.size))
     z = rng.normal(entries.shape)
     return _moved(weight, entries, level * norm(weight, 2) * z / norm(z, 2))
 
@@ -61,7 +61,7 @@ def random_corruption_l2_randk(weight: Array, level: float, rng: Stream) -> Arra
 )
 def random_corruption_linf_randk(weight: Array, level: float, rng: Stream) -> Array:
     """Move a random 1 % of weights by ``level`` x max abs(W), up or down at random."""
-    entries = rng.permutation(weight.size)[: n_corrupted(weight.size)]
+    entries = rng.sample(weight.size, n_corrupted(weight.size))
     return _moved(weight, entries, level * norm(weight, math.inf) * rng.signs(entries.shape))
 
 
