@@ -10,6 +10,7 @@ import typer
 from safer_bench.cli.console import duration, progress, resumable, size, table
 from safer_bench.cli.options import DrawOptions
 from safer_bench.errors import BadInput, needs_torch
+from safer_bench.truth.slices import EXAMPLES
 
 if TYPE_CHECKING:
     from safer_bench.measurement.design import Protocol
@@ -33,19 +34,28 @@ def measure(
     perturbation: Annotated[
         list[str] | None, typer.Option(help="NAME[:LEVEL,...]; repeat for more; all built-in ones by default.")
     ] = None,
-    draws: Annotated[int, typer.Option(help="Draws of each random perturbation at each level.")] = 1,
+    draws: Annotated[
+        int | None,
+        typer.Option(help="Draws of each random perturbation at each level; by default 32, of gradient ones all 20."),
+    ] = None,
     first_draw: Annotated[
         int, typer.Option(help="Number of the first draw: continues an earlier run by further draws.")
     ] = 0,
     reliability: Annotated[
         float | None, typer.Option(help="Instead of --draws: as many as this reliability of the area needs, by a pilot.")
     ] = None,
-    max_draws: Annotated[int, typer.Option(help="Most draws of a level with --reliability; even.")] = 16,
+    max_draws: Annotated[
+        int | None,
+        typer.Option(help="Most draws of a level with --reliability; even; by default 32, of gradient ones 16."),
+    ] = None,
     plan_only: Annotated[
         bool, typer.Option("--plan-only", help="With --reliability: pilot and plan, nothing more.")
     ] = False,
     plan: Annotated[Path | None, typer.Option(help="Instead of --draws: the plan.json of an earlier pilot.")] = None,
-    examples: Annotated[int | None, typer.Option(help="Examples a probe sees; all by default.")] = None,
+    examples: Annotated[int, typer.Option(help="Examples a draw sees, at most; draws differ in examples.")] = EXAMPLES,
+    deterministic_examples: Annotated[
+        int | None, typer.Option(help="Examples a deterministic perturbation is judged on, at most; all by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of all random streams.")] = 0,
     fast: Annotated[
         bool, typer.Option(help="Try bfloat16 first: the same integers, sooner on CPUs that are fast at it.")
@@ -73,7 +83,7 @@ def measure(
     share = None if shard is None else Shard.parse(shard)
     check_executor(executor, workers)
     how: How = {"fast": fast, "workers": workers, "executor": executor}
-    protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw)
+    protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw, deterministic_examples)
     networks = [load_network(spec) for spec in network]
     for note in filter(None, (each.class_note for each in networks)):
         typer.echo(note, err=True)

@@ -39,9 +39,10 @@ def test_counts_equal_those_of_a_loop_written_by_hand(tiny):
     for unit in Design(tiny, protocol).units():
         for probe, row in zip(unit.probes, engine.measure(unit.probes), strict=True):
             weight = engine.weights.perturbed(probe).weight
-            expected = count_by_hand(tiny, unit.layer.name, weight, probe.example_start, 20)
+            assert probe.n_examples == (60 if probe.perturbation.deterministic else 20)
+            expected = count_by_hand(tiny, unit.layer.name, weight, probe.example_start, probe.n_examples)
             assert [row["broken"], row["fixed"], row["predictions_changed"]] == expected
-            assert row["accuracy_drop"] == (row["broken"] - row["fixed"]) / 20
+            assert row["accuracy_drop"] == (row["broken"] - row["fixed"]) / probe.n_examples
             n_moved += expected[2]
     assert n_moved > 100
 
@@ -100,8 +101,8 @@ def test_gradient_perturbations_need_calibration_examples(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"examples": 61}, "61 examples a probe; network 'tiny' has 60 evaluation examples: give 1 to 60"),
-        ({"examples": 0}, "0 examples a probe; network 'tiny' has 60 evaluation examples: give 1 to 60"),
+        ({"examples": 0}, "0 examples a draw; expected at least one"),
+        ({"deterministic_examples": 0}, "0 examples a deterministic perturbation; expected at least one"),
         ({"draws": 0}, "0 draws; expected at least one"),
     ],
 )
