@@ -29,7 +29,7 @@ def ratios(network: sb.Network, n_layers: int, exact: bool) -> list[tuple[float,
     answers = engine.fast_answers
     if answers is None or answers.replayed.narrow == exact:
         raise SystemExit(f"{network.name}: not replayed, or bfloat16 is not faster here: {engine.reasons}")
-    units = list(Design(network, make_protocol([])).units())
+    units = list(Design(network, make_protocol([], 1, None)).units())
     of_conditions = []
     for index in np.linspace(0, len(units) - 1, n_layers).round().astype(int):
         replay = engine.replay(units[index].layer)

@@ -133,7 +133,7 @@ def workload(network: str, examples: int, draws: int, layers: int | None) -> tup
     """Return a network with its first examples, and noise probes of its layers (evenly chosen where fewer are wanted)."""
     full = sb.load_network(network)
     cut = sb.Network(full.model, full.images[:examples], full.labels[:examples], name=full.name)
-    units = list(Design(cut, make_protocol(["gaussian_noise:0.3"], draws)).units())
+    units = list(Design(cut, make_protocol(["gaussian_noise:0.3"], draws, None)).units())
     numbers = np.linspace(0, len(units) - 1, layers or len(units)).round().astype(int)
     return cut, [probe for index in numbers for probe in units[index].probes]
 

@@ -69,7 +69,7 @@ def measure(
 ) -> None:
     """Measure the accuracy that networks lose when one layer is perturbed; resumes by itself.
 
-    Example: safer-bench measure --network digits_mlp --perturbation quantize --draws 4 --out runs/mlp
+    Example: safer-bench measure --network digits_mlp --perturbation int8_bit_flip --out runs/mlp
     """
     with needs_torch():
         from safer_bench.measurement.answers.tuning import tune_allocator
@@ -97,13 +97,18 @@ def measure(
             typer.echo(f"Next: the same with --plan {out / 'plan.json'} instead, in a new folder")
             return
         total = measure_into(out, networks, protocol, report, shard=share, **how)
+    _tell(networks, out, total, is_share=share is not None)
+
+
+def _tell(networks: "list[Network]", out: Path, total: int, *, is_share: bool) -> None:
+    """Print what a run left out, what it found and what is next."""
     for item in networks:
         if item.left_out:
             left_out = ", ".join(f"{name} ({reason})" for name, reason in item.left_out.items())
             typer.echo(f"{item.name}: not measured: {left_out}", err=True)
-    if share is None:
+    if not is_share:
         _show_fragile(out)
-    typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out}{' and all other shards' * bool(share)} --out TREE")
+    typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out}{' and all other shards' * is_share} --out TREE")
 
 
 def _planned(
@@ -147,8 +152,10 @@ def _plan_text(plan: "DrawPlan") -> str:
 def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, workers: int) -> None:
     """Print what a run will cost."""
     from safer_bench.measurement.design import check_measurable
-    from safer_bench.measurement.forecast import forecast
+    from safer_bench.measurement.forecast import SAMPLED_SECONDS, forecast
 
+    longest = duration(SAMPLED_SECONDS * len(networks))
+    typer.echo(f"Measures a sample first: about {longest} at most, beside what tracing takes.", err=True)
     for network in networks:
         check_measurable(network, protocol)
     forecasts = [forecast(network, protocol, fast=fast, workers=workers) for network in networks]
@@ -159,7 +166,7 @@ def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, wo
         }
         times = {draws: duration(seconds) for draws, seconds in by_draws.items()}
         typer.echo(f"Time by draws a level: {', '.join(f'{draws}: {time}' for draws, time in times.items())}")
-    typer.echo(f"{workers} worker{'s' * (workers > 1)} on this machine; nothing was measured.")
+    typer.echo(f"{workers} worker{'s' * (workers > 1)} on this machine, with nothing else at work; nothing was measured.")
 
 
 def _forecast_cells(forecasts: "list[Forecast]") -> list[list[str]]:

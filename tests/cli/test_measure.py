@@ -200,7 +200,7 @@ def test_a_dry_run_measures_nothing_and_says_what_a_run_costs(cli, tmp_path):
     assert [line.split()[:2] for line in lines[2:4]] == [["digits_mlp", "20"], ["digits_cnn", lines[3].split()[1]]]
     assert lines[4].split()[:2] == ["all", str(20 + int(lines[3].split()[1]))]
     assert re.fullmatch(r"Time by draws a level: 1: [^,:]+(, (2|4|8|16|32): [^,:]+){5}", lines[5])
-    assert lines[6] == "1 worker on this machine; nothing was measured."
+    assert lines[6] == "1 worker on this machine, with nothing else at work; nothing was measured."
     assert not (tmp_path / "run").exists()
 
 
