@@ -57,7 +57,8 @@ class Measurement:
 def measured(network: sb.Network, perturbations: Sequence[str], draws: int, n_examples: int, seed: int) -> Measurement:
     """Measure a network once."""
     protocol = make_protocol(perturbations, draws, n_examples, seed)
-    engine, rows, seconds = Engine(network, seed), [], dict.fromkeys((SLICES, *perturbations), 0.0)
+    names = [entry.name for entry, _ in protocol.perturbations]
+    engine, rows, seconds = Engine(network, seed), [], dict.fromkeys((SLICES, *names), 0.0)
     tables = describe.tables([network], protocol, lambda _: describe.correct(engine))
     for unit in Design(network, protocol).units():
         _timed(seconds, SLICES, engine, unit.probes[:1])
@@ -66,7 +67,7 @@ def measured(network: sb.Network, perturbations: Sequence[str], draws: int, n_ex
     found, cells = summarise(pa.Table.from_pylist(rows, schema=PART), **tables)
     areas = [row for row in found.to_pylist() if row["summary"] == "area"]
     reliabilities = {row["perturbation"]: row["reliability"] for row in cells.to_pylist() if row["summary"] == "area"}
-    of_each = {name: np.array([row["value"] for row in areas if row["perturbation"] == name]) for name in perturbations}
+    of_each = {name: np.array([row["value"] for row in areas if row["perturbation"] == name]) for name in names}
     return Measurement(of_each, reliabilities, seconds)
 
 

@@ -85,9 +85,8 @@ def _forecast(network: Network, protocol: Protocol, fast: bool, workers: int) ->
     times = [times_of(engine, sample, clock) for sample in samples]
 
     def seconds(chosen: Protocol) -> float:
-        wanted = Design(network, chosen)
-        once, divided = np.sum([_measuring(wanted, *each) for each in zip(samples, times, strict=True)], axis=0)
-        return float((prepared + once + divided / workers) / clock.processors)
+        once, divided = _measuring(Design(network, chosen), samples, times)
+        return (prepared + once + divided / workers) / clock.processors
 
     n_probes = sum(len(design.conditions(where)) for where in design.slices) * len(network.layers)
     return Forecast(
@@ -115,22 +114,27 @@ def _cleaned(engine: Engine, sampled: int, clock: Clock) -> float:
     return float(extended(np.array([few, many]), seconds, total))
 
 
-def _measuring(design: Design, sample: Sample, times: Times) -> tuple[float, float]:
-    """Return the seconds of all probes of a kind: what each worker does, and what workers share."""
-    share_of = shares(design.network)
+def _measuring(design: Design, samples: Sequence[Sample], times: Sequence[Times]) -> tuple[float, float]:
+    """Return the seconds of all probes: what each worker does, and what workers share."""
+    share_of, total = shares(design.network), len(design.network.labels)
     sampled = [share_of[layer.index] for layer in sampled_layers(design.network)]
-    by_layer = lambda seconds: np.interp(share_of, sampled[::-1], seconds[::-1])  # noqa: E731
+    of_layers = lambda seconds: float(np.interp(share_of, sampled[::-1], seconds[::-1]).sum())  # noqa: E731
+    of_kind = {sample.deterministic: (sample.n_levels, each) for sample, each in zip(samples, times, strict=True)}
     divided = 0.0
     for where in design.slices:
-        n_probes = counts_of(design, where)[sample.deterministic]
-        if n_probes:
-            of_slice, of_unit, of_probe = (
-                extended(times.sizes, seconds, where[1]) for seconds in (times.slices, times.units, times.probes)
-            )
-            firsts = min(n_probes, sample.n_levels)
-            of_layers = by_layer(of_probe) * (firsts + times.further * (n_probes - firsts))
-            divided += float(of_slice + of_unit * (len(share_of) - 1) + of_layers.sum())
-    return float(by_layer(times.once).sum()), divided
+        n_probes, (_, n_examples) = counts_of(design, where), where
+        at = {kind: of_kind[kind][1] for kind in n_probes}
+        divided += max(
+            (where != (0, total)) * extended(of.sizes, of.cleans, n_examples)  # those of all examples are known
+            + extended(of.sizes, of.slices, n_examples)
+            + extended(of.sizes, of.units, n_examples) * (len(share_of) - 1)
+            for of in at.values()
+        )
+        for kind, of in at.items():
+            firsts = min(n_probes[kind], of_kind[kind][0])
+            n_times = firsts + of.further * (n_probes[kind] - firsts)
+            divided += of_layers(extended(of.sizes, of.probes, n_examples)) * n_times
+    return sum(of_layers(each.once) for each in times), float(divided)
 
 
 def _other_draws(protocol: Protocol) -> list[int]:

@@ -46,7 +46,8 @@ class Times:
 
     Attributes:
         sizes: few and many examples ``(2,)``.
-        slices: what a slice takes before the first probe on it ``(2,)``.
+        cleans: clean answers to a slice ``(2,)``.
+        slices: what a slice takes then before the first probe on it ``(2,)``.
         units: what each further layer takes on it before the first probe ``(2,)``.
         probes: a sampled level, one draw, after each sampled layer ``(n_shares, 2)``, on average.
         further: a further draw on the same slice, as a share of the first.
@@ -54,6 +55,7 @@ class Times:
     """
 
     sizes: Array
+    cleans: Array
     slices: Array
     units: Array
     probes: Array
@@ -105,9 +107,9 @@ def sample_of(
     tried = min(FEWEST_EXAMPLES, most)
     place = sampled_layers(engine.network)[MIDDLE].index + 1
     beside = engine.network.layers[min(place, len(engine.network.layers) - 1)]  # the sampled one is to be met later
-    clock.measuring(engine, beside, middle, (0, tried))  # warms up
-    of_example = clock.measuring(engine, beside, middle, (0, tried)) / (len(middle) * tried)
-    can = seconds / max(1e-9, PASSES * of_example * len(three))
+    first, again = (clock.measuring(engine, beside, middle, (0, tried)) for _ in range(2))
+    left = max(seconds / 4, seconds - len(SHARES) * max(0.0, first - again))  # what a layer takes at first, each takes
+    can = left / max(1e-9, PASSES * len(three) * again / (len(middle) * tried))
     conditions = three if can >= tried else middle
     return Sample(conditions, sum(len(given) for _, given in levels), int(np.clip(can, tried, most)), deterministic)
 
@@ -122,33 +124,35 @@ def times_of(engine: Engine, sample: Sample, clock: Clock) -> Times:
     n_examples, few = sample.n_examples, max(1, sample.n_examples // 3)
     begins = min(n_examples, len(engine.network.labels) - n_examples)
     places = [(0, n_examples), (begins, few), (begins, n_examples)]
-    starts, found = zip(*(_of_slice(engine, sample.conditions, where, clock) for where in places), strict=True)
-    first, again, probes = np.array(found[1:]).transpose(2, 1, 0)  # each (n_shares, 2)
+    cleans, found = zip(*(_of_slice(engine, sample, where, clock) for where in places), strict=True)
+    first, again, probes, both = np.array(found[1:]).transpose(2, 1, 0)  # each (n_shares, 2)
     prepared = np.maximum(0.0, first - again)
-    further = 1.0
-    if not sample.deterministic:
-        middle = sampled_layers(engine.network)[MIDDLE]
-        both = clock.measuring(engine, middle, sample.conditions, places[2], n_draws=2)
-        further = max(0.0, both / max(1e-9, probes[MIDDLE, 1]) - 1.0)
     return Times(
         sizes=np.array([few, n_examples]),
-        slices=np.array(starts[1:]) + prepared[0],
+        cleans=np.array(cleans[1:]),
+        slices=prepared[0],
         units=prepared[1:].mean(0),
         probes=probes / len(sample.conditions),
-        further=further,
-        once=np.maximum(0.0, (found[0] - found[2]).sum(1)),
+        further=1.0 if sample.deterministic else max(0.0, both[MIDDLE, 1] / max(1e-9, probes[MIDDLE, 1]) - 1.0),
+        once=np.maximum(0.0, (found[0] - found[2])[:, :3].sum(1)),
     )
 
 
-def _of_slice(engine: Engine, conditions: Conditions, where: Slice, clock: Clock) -> tuple[float, Array]:
-    """Return what clean answers take, and ``(n_shares, 3)``: a level of each perturbation, the same again, and all."""
+def _of_slice(engine: Engine, sample: Sample, where: Slice, clock: Clock) -> tuple[float, Array]:
+    """Return what clean answers take, and ``(n_shares, 4)``: a level of each perturbation, again, all, and two draws of all.
+
+    Two draws are made after the middle layer alone.
+    """
     clean = clock(lambda: engine.clean(*where))
-    one_each = list({entry.name: (entry, level) for entry, level in conditions}.values())
+    one_each = list({entry.name: (entry, level) for entry, level in sample.conditions}.values())
     times = []
-    for layer in sampled_layers(engine.network):
+    for number, layer in enumerate(sampled_layers(engine.network)):
         if layer.index > 0:  # so that the clean pass moves on by one layer, as in a run
             clock.measuring(engine, engine.network.layers[layer.index - 1], one_each[:1], where)
-        times.append([clock.measuring(engine, layer, some, where) for some in (one_each, one_each, conditions)])
+        of_layer = [clock.measuring(engine, layer, some, where) for some in (one_each, one_each, sample.conditions)]
+        twice = number == MIDDLE and not sample.deterministic
+        both = clock.measuring(engine, layer, sample.conditions, where, n_draws=2) if twice else np.nan
+        times.append([*of_layer, both])
     return clean, np.array(times)
 
 
