@@ -44,7 +44,7 @@ class Measurement:
     """One measurement of a network.
 
     Attributes:
-        areas: by perturbation ``(n_layers,)``.
+        areas: by perturbation ``(n_layers,)``, layers by name.
         reliabilities: of the areas, by perturbation.
         seconds: of the processor, by perturbation and of ``SLICES``.
     """

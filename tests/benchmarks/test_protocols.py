@@ -18,7 +18,8 @@ def test_areas_and_reliabilities_are_those_of_a_run_and_the_table(tmp_path):
     found = measured(network, [spec], 4, 15, seed=1)
     drops = sb.measure(network, spec, draws=4, examples=15, seed=1).to_pylist()
     right = sum({row["example_start"]: row["correct_clean"] for row in drops}.values())
-    by_hand = [np.mean([row["accuracy_drop"] for row in drops if row["layer_index"] == i]) for i in range(3)]
+    layers = sorted(layer.name for layer in network.layers)
+    by_hand = [np.mean([row["accuracy_drop"] for row in drops if row["layer"] == name]) for name in layers]
     assert found.areas["gaussian_noise"] == pytest.approx(np.array(by_hand) / (right / 60 - 1 / 3))
     measure_into(tmp_path, [network], make_protocol([spec], 4, 15, seed=1))
     run = RunFolder(tmp_path)
