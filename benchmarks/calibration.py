@@ -45,7 +45,7 @@ def grid(entry: Perturbation) -> list[float]:
 def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
     """Return the median over layers of the mean drop, in units of (clean - chance)."""
     n_examples, draws = NETWORKS[engine.network.name]
-    protocol = make_protocol([f"{entry.name}:{level!r}"], draws, n_examples, SEED)
+    protocol = make_protocol([f"{entry.name}:{level!r}"], draws, n_examples, SEED, deterministic_examples=n_examples)
     rows = [row for unit in Design(engine.network, protocol).units() for row in engine.measure(unit.probes)]
     drops: dict[str, list[float]] = {}
     for row in rows:

@@ -40,7 +40,8 @@ def figures(name: str, draws: int, n_examples: int) -> Figures:
     }
     engine = Engine(network, SEED)
     lost: dict[str, dict[float, list[float]]] = {each: {} for each in PERTURBATIONS}
-    for unit in Design(network, make_protocol(PERTURBATIONS, draws, n_examples, SEED)).units():
+    protocol = make_protocol(PERTURBATIONS, draws, n_examples, SEED, deterministic_examples=n_examples)
+    for unit in Design(network, protocol).units():
         for row in engine.measure(unit.probes):
             can_lose = row["correct_clean"] / n_examples - 1 / network.n_classes
             share = (row["broken"] - row["fixed"]) / n_examples / can_lose

@@ -46,7 +46,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run folder of two digits networks, one of each split."""
     out = tmp_path_factory.mktemp("small") / "run"
     networks = [load_network("digits_mlp"), load_network("digits_resnet")]
-    measure_into(out, networks, make_protocol(SMALL_PERTURBATIONS, draws=4, n_examples=60))
+    measure_into(out, networks, make_protocol(SMALL_PERTURBATIONS, 4, 60, deterministic_examples=60))
     return out
 
 

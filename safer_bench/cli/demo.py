@@ -82,7 +82,7 @@ def run_demo(out: Path, report: OnProgress = lambda *_: None) -> Demo:
     from safer_bench.scoring.write import write_scores
 
     networks = [load_network(entry.name) for entry in zoo_networks().values() if entry.dataset == "digits"]
-    protocol = make_protocol(PERTURBATIONS, DRAWS, EXAMPLES)
+    protocol = make_protocol(PERTURBATIONS, DRAWS, EXAMPLES, deterministic_examples=EXAMPLES)
     measure_into(out / "run", networks, protocol, lambda what, *progress: report(f"measuring {what}", *progress))
     write_scores(out / "scores", CRITERIA, networks, protocol.perturbations, report)
     report("packing the dataset tree", 0, 1)

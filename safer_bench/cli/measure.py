@@ -10,6 +10,7 @@ import typer
 from safer_bench.cli.console import duration, progress, resumable, size, table
 from safer_bench.cli.options import DrawOptions
 from safer_bench.errors import BadInput, needs_torch
+from safer_bench.truth.slices import EXAMPLES
 
 if TYPE_CHECKING:
     from safer_bench.measurement.design import Protocol
@@ -33,19 +34,28 @@ def measure(
     perturbation: Annotated[
         list[str] | None, typer.Option(help="NAME[:LEVEL,...]; repeat for more; all built-in ones by default.")
     ] = None,
-    draws: Annotated[int, typer.Option(help="Draws of each random perturbation at each level.")] = 1,
+    draws: Annotated[
+        int | None,
+        typer.Option(help="Draws of each random perturbation at each level; by default 32, of gradient ones all 20."),
+    ] = None,
     first_draw: Annotated[
         int, typer.Option(help="Number of the first draw: continues an earlier run by further draws.")
     ] = 0,
     reliability: Annotated[
         float | None, typer.Option(help="Instead of --draws: as many as this reliability of the area needs, by a pilot.")
     ] = None,
-    max_draws: Annotated[int, typer.Option(help="Most draws of a level with --reliability; even.")] = 16,
+    max_draws: Annotated[
+        int | None,
+        typer.Option(help="Most draws of a level with --reliability; even; by default 32, of gradient ones 16."),
+    ] = None,
     plan_only: Annotated[
         bool, typer.Option("--plan-only", help="With --reliability: pilot and plan, nothing more.")
     ] = False,
     plan: Annotated[Path | None, typer.Option(help="Instead of --draws: the plan.json of an earlier pilot.")] = None,
-    examples: Annotated[int | None, typer.Option(help="Examples a probe sees; all by default.")] = None,
+    examples: Annotated[int, typer.Option(help="Examples a draw sees, at most; draws differ in examples.")] = EXAMPLES,
+    deterministic_examples: Annotated[
+        int | None, typer.Option(help="Examples a deterministic perturbation is judged on, at most; all by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of all random streams.")] = 0,
     fast: Annotated[
         bool, typer.Option(help="Try bfloat16 first: the same integers, sooner on CPUs that are fast at it.")
@@ -59,7 +69,7 @@ def measure(
 ) -> None:
     """Measure the accuracy that networks lose when one layer is perturbed; resumes by itself.
 
-    Example: safer-bench measure --network digits_mlp --perturbation quantize --draws 4 --out runs/mlp
+    Example: safer-bench measure --network digits_mlp --perturbation int8_bit_flip --out runs/mlp
     """
     with needs_torch():
         from safer_bench.measurement.answers.tuning import tune_allocator
@@ -73,7 +83,7 @@ def measure(
     share = None if shard is None else Shard.parse(shard)
     check_executor(executor, workers)
     how: How = {"fast": fast, "workers": workers, "executor": executor}
-    protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw)
+    protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw, deterministic_examples)
     networks = [load_network(spec) for spec in network]
     for note in filter(None, (each.class_note for each in networks)):
         typer.echo(note, err=True)
@@ -87,13 +97,18 @@ def measure(
             typer.echo(f"Next: the same with --plan {out / 'plan.json'} instead, in a new folder")
             return
         total = measure_into(out, networks, protocol, report, shard=share, **how)
+    _tell(networks, out, total, is_share=share is not None)
+
+
+def _tell(networks: "list[Network]", out: Path, total: int, *, is_share: bool) -> None:
+    """Print what a run left out, what it found and what is next."""
     for item in networks:
         if item.left_out:
             left_out = ", ".join(f"{name} ({reason})" for name, reason in item.left_out.items())
             typer.echo(f"{item.name}: not measured: {left_out}", err=True)
-    if share is None:
+    if not is_share:
         _show_fragile(out)
-    typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out}{' and all other shards' * bool(share)} --out TREE")
+    typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out}{' and all other shards' * is_share} --out TREE")
 
 
 def _planned(
@@ -137,8 +152,10 @@ def _plan_text(plan: "DrawPlan") -> str:
 def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, workers: int) -> None:
     """Print what a run will cost."""
     from safer_bench.measurement.design import check_measurable
-    from safer_bench.measurement.forecast import forecast
+    from safer_bench.measurement.forecast import SAMPLED_SECONDS, forecast
 
+    longest = duration(SAMPLED_SECONDS * len(networks))
+    typer.echo(f"Measures a sample first: about {longest} at most, beside what tracing takes.", err=True)
     for network in networks:
         check_measurable(network, protocol)
     forecasts = [forecast(network, protocol, fast=fast, workers=workers) for network in networks]
@@ -149,7 +166,7 @@ def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, wo
         }
         times = {draws: duration(seconds) for draws, seconds in by_draws.items()}
         typer.echo(f"Time by draws a level: {', '.join(f'{draws}: {time}' for draws, time in times.items())}")
-    typer.echo(f"{workers} worker{'s' * (workers > 1)} on this machine; nothing was measured.")
+    typer.echo(f"{workers} worker{'s' * (workers > 1)} on this machine, with nothing else at work; nothing was measured.")
 
 
 def _forecast_cells(forecasts: "list[Forecast]") -> list[list[str]]:

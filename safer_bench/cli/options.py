@@ -21,18 +21,18 @@ class DrawOptions:
     """How many draws ``measure`` is told to make: so many, as many as a pilot finds are needed, or those of a plan.
 
     Attributes:
-        draws: of each random perturbation at each level.
+        draws: of each random perturbation at each level; None where no number is given.
         first_draw: number of the first.
         reliability: of the area that a pilot is to find the draws for; None where none is asked for.
-        max_draws: most draws of a level that the pilot may plan.
+        max_draws: most draws of a level that the pilot may plan; None where no number is given.
         plan_only: pilot and plan, nothing more.
         plan: file of an earlier pilot's plan.
     """
 
-    draws: int = 1
+    draws: int | None = None
     first_draw: int = 0
     reliability: float | None = None
-    max_draws: int = 16
+    max_draws: int | None = None
     plan_only: bool = False
     plan: Path | None = None
 
@@ -48,7 +48,7 @@ class DrawOptions:
             BadInput: they do.
         """
         both = self.plan is not None and self.reliability is not None
-        if self.planned and (self.draws != 1 or self.first_draw or both):
+        if self.planned and (self.draws is not None or self.first_draw or both):
             raise BadInput("--draws, --first-draw, --reliability and --plan each say how many draws; give one of them")
         if self.plan_only and self.reliability is None:
             raise BadInput(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from safer_bench.measurement.design import Design, Protocol, Shard
+from safer_bench.measurement.design import Design, Draws, Protocol, Shard
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.identity import clean_answers, files_of_network, files_of_perturbation, source_of
 from safer_bench.networks.network import Network
@@ -33,9 +33,9 @@ def request(networks: Sequence[Network], protocol: Protocol, designs: Mapping[st
     return {
         "networks": digests,
         "perturbations": levels,
-        "draws": protocol.draws,
+        "draws": _draws(networks, protocol),
         "first_draw": protocol.first_draw,
-        "examples": protocol.n_examples,
+        **_examples(protocol),
         "slices": {name: design.slices for name, design in designs.items()},
         "seed": protocol.seed,
         "sources": {
@@ -44,6 +44,29 @@ def request(networks: Sequence[Network], protocol: Protocol, designs: Mapping[st
         "files": files,
         "clean": {item.name: clean_answers(item) for item in networks},
     }
+
+
+def _draws(networks: Sequence[Network], protocol: Protocol) -> Draws:
+    """Return one number where all random perturbations have as many draws, else that of each level."""
+    if protocol.draws is not None:
+        return protocol.draws
+    of_each = {
+        entry.name: [1 if entry.deterministic else len(protocol.draws_of("", entry, level)) for level in levels]
+        for entry, levels in protocol.perturbations
+    }
+    of_random = {of_each[entry.name][0] for entry, _ in protocol.perturbations if not entry.deterministic}
+    if len(of_random) < 2:
+        return next(iter(of_random), 1)
+    return {network.name: {name: draws for name, draws in of_each.items() if draws[0]} for network in networks}
+
+
+def _examples(protocol: Protocol) -> dict[str, int | None]:
+    """Return how many examples a probe sees, the first number where one is enough; None for all."""
+    random, deterministic = protocol.n_examples, protocol.deterministic_examples
+    kinds = {entry.deterministic for entry, _ in protocol.perturbations}
+    if len(kinds) == 1 or random == deterministic:
+        return {"examples": deterministic if kinds == {True} else random}
+    return {"examples": random, "deterministic_examples": deterministic}
 
 
 def tables(networks: Sequence[Network], protocol: Protocol, clean: Callable[[Network], Array]) -> dict[str, pa.Table]:

@@ -13,6 +13,9 @@ from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation, perturbations
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.registry import absolute
+from safer_bench.truth.slices import EXAMPLES, Slice, slice_of
+
+DRAWS = 32  # of a random perturbation at each level, unless another number is asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class Probe:
 
 
 Draws = int | Mapping[str, Mapping[str, Sequence[int]]]  # of all alike, or by network, perturbation and level
+FirstDraw = int | Mapping[str, int]  # of all alike, or by perturbation
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,49 +41,55 @@ class Protocol:
     Attributes:
         specs: the perturbations as they were asked for.
         perturbations: their entries with the levels asked for.
-        draws: draws of each random perturbation at each level; deterministic ones have one.
-        n_examples: examples a probe sees, None for all; draw d sees slice d modulo the number of whole slices.
+        draws: draws of each random perturbation at each level; None for ``DRAWS``, or as many as a perturbation has, where
+            that is fewer. Deterministic ones have one.
+        n_examples: examples that a draw of a random perturbation sees, at most; None for all. See ``slice_of``.
         seed: of all random streams.
         first_draw: number of the first draw; above 0, an earlier measurement is continued by further draws (in a run folder
             of its own, which ``pack`` merges), and deterministic perturbations are left out.
+        deterministic_examples: examples that deterministic perturbations see, the first ones, at most; None for all.
     """
 
     specs: tuple[str | Perturbation, ...]
     perturbations: tuple[tuple[Perturbation, tuple[float, ...]], ...]
-    draws: Draws = 1
-    n_examples: int | None = None
+    draws: Draws | None = None
+    n_examples: int | None = EXAMPLES
     seed: int = 0
-    first_draw: int = 0
+    first_draw: FirstDraw = 0
+    deterministic_examples: int | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what was asked for: functions of a user's file have no importable name."""
-        return make_protocol, (self.specs, self.draws, self.n_examples, self.seed, self.first_draw)
+        asked = (self.specs, self.draws, self.n_examples, self.seed, self.first_draw, self.deterministic_examples)
+        return make_protocol, asked
+
+    def first_of(self, perturbation: str) -> int:
+        """Return the number of a perturbation's first draw."""
+        return self.first_draw if isinstance(self.first_draw, int) else self.first_draw[perturbation]
 
     def draws_of(self, network: str, entry: Perturbation, level: float) -> range:
         """Return the numbers of the draws of a perturbation at a level."""
+        first = self.first_of(entry.name)
         if entry.deterministic:
-            return range(1 if self.first_draw == 0 else 0)
-        return range(self.first_draw, self.first_draw + self._n_draws(network, entry, level))
+            return range(1 if first == 0 else 0)
+        if self.draws is None:
+            return range(first, min(first + DRAWS, most_draws(entry) or first + DRAWS))
+        return range(first, first + self._n_draws(self.draws, network, entry, level))
 
-    def _n_draws(self, network: str, entry: Perturbation, level: float) -> int:
-        if isinstance(self.draws, int):
-            return self.draws
-        levels = dict(self.perturbations)[entry]
-        return self.draws[network][entry.name][levels.index(level)]
+    def _n_draws(self, draws: Draws, network: str, entry: Perturbation, level: float) -> int:
+        if isinstance(draws, int):
+            return draws
+        return draws[network][entry.name][dict(self.perturbations)[entry].index(level)]
 
-    def slice_of(self, network: Network, draw: int) -> tuple[int, int]:
-        """Return (first example, number of examples) of a draw.
+    def slice_of(self, network: Network, entry: Perturbation, draw: int) -> Slice:
+        """Return (first example, number of examples) of a draw of a perturbation."""
+        n_examples = self.deterministic_examples if entry.deterministic else self.n_examples
+        return slice_of(draw, n_examples, len(network.labels))
 
-        Raises:
-            BadInput: a probe would see more examples than the network has.
-        """
-        total = len(network.labels)
-        n_examples = total if self.n_examples is None else self.n_examples
-        if not 1 <= n_examples <= total:
-            raise BadInput(
-                f"{n_examples} examples a probe; network {network.name!r} has {total} evaluation examples: give 1 to {total}"
-            )
-        return draw % (total // n_examples) * n_examples, n_examples
+
+def most_draws(entry: Perturbation) -> int | None:
+    """Return how many different draws a perturbation has; None for no end of them."""
+    return N_PARTS if "gradient" in entry.needs else None
 
 
 def _spec(given: str | Perturbation) -> str | Perturbation:
@@ -90,13 +100,18 @@ def _spec(given: str | Perturbation) -> str | Perturbation:
 
 
 def make_protocol(
-    specs: Sequence[str | Perturbation], draws: Draws = 1, n_examples: int | None = None, seed: int = 0, first_draw: int = 0
+    specs: Sequence[str | Perturbation],
+    draws: Draws | None = None,
+    n_examples: int | None = EXAMPLES,
+    seed: int = 0,
+    first_draw: FirstDraw = 0,
+    deterministic_examples: int | None = None,
 ) -> Protocol:
     """Return the protocol for perturbations given as ``NAME[:LEVEL,...]`` or entries; all built-in ones where none is given.
 
     Raises:
         UnknownName: no perturbation has that name.
-        BadInput: levels that are no numbers, a perturbation named twice, fewer than one draw.
+        BadInput: levels that are no numbers, a perturbation named twice, fewer than one draw or example.
     """
     readable = tuple(map(_spec, specs or perturbations()))
     parsed = tuple(parse_perturbation(spec) for spec in readable)
@@ -105,9 +120,12 @@ def make_protocol(
         raise BadInput(f"a perturbation is named twice: {', '.join(names)}; give all its levels at once")
     if isinstance(draws, int) and draws < 1:
         raise BadInput(f"{draws} draws; expected at least one")
-    if first_draw < 0:
+    for what, number in (("draw", n_examples), ("deterministic perturbation", deterministic_examples)):
+        if number is not None and number < 1:
+            raise BadInput(f"{number} examples a {what}; expected at least one")
+    if isinstance(first_draw, int) and first_draw < 0:
         raise BadInput(f"first draw {first_draw}; draws are counted from 0")
-    return Protocol(readable, parsed, draws, n_examples, seed, first_draw)
+    return Protocol(readable, parsed, draws, n_examples, seed, first_draw, deterministic_examples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +157,7 @@ class WorkUnit:
     """What is measured and stored at once: all probes of one layer on one slice of examples."""
 
     layer: Layer
-    example_start: int
+    slice: Slice
     probes: tuple[Probe, ...]
 
 
@@ -156,47 +174,45 @@ class Design:
 
     def __init__(self, network: Network, protocol: Protocol) -> None:
         self.network = network
-        self._conditions: dict[tuple[int, int], list[tuple[Perturbation, float, int]]] = {}
+        self._conditions: dict[Slice, list[tuple[Perturbation, float, int]]] = {}
         for entry, levels in protocol.perturbations:
             for level in levels:
                 for draw in protocol.draws_of(network.name, entry, level):
-                    self._conditions.setdefault(protocol.slice_of(network, draw), []).append((entry, level, draw))
+                    where = protocol.slice_of(network, entry, draw)
+                    self._conditions.setdefault(where, []).append((entry, level, draw))
         self.slices = sorted(self._conditions)
-        self._sizes = dict(self.slices)
 
-    def n_probes(self, start: int) -> int:
-        """Return the number of probes of each unit on a slice."""
-        return len(self._conditions[start, self._sizes[start]])
+    def conditions(self, where: Slice) -> list[tuple[Perturbation, float, int]]:
+        """Return perturbation, level and draw of each probe of a unit on a slice."""
+        return self._conditions[where]
 
-    def places(self) -> Iterator[tuple[int, Layer]]:
-        """Yield (first example, layer) of each unit in order, without its probes."""
-        return ((start, layer) for start, _ in self.slices for layer in self.network.layers)
+    def places(self) -> Iterator[tuple[Slice, Layer]]:
+        """Yield slice and layer of each unit in order, without its probes."""
+        return ((where, layer) for where in self.slices for layer in self.network.layers)
 
     def units(self) -> Iterator[WorkUnit]:
         """Yield all units in order."""
         return (self.unit(*place) for place in self.places())
 
-    def unit(self, start: int, layer: Layer) -> WorkUnit:
+    def unit(self, where: Slice, layer: Layer) -> WorkUnit:
         """Return one unit."""
-        n_examples = self._sizes[start]
-        conditions = self._conditions[start, n_examples]
-        return WorkUnit(layer, start, tuple(Probe(layer, *condition, start, n_examples) for condition in conditions))
+        return WorkUnit(layer, where, tuple(Probe(layer, *condition, *where) for condition in self._conditions[where]))
 
-    def work(self, start: int, layer: Layer) -> float:
+    def work(self, where: Slice, layer: Layer) -> float:
         """Return how much work a unit is, in multiply-accumulates: its probes run the layer and all that follow.
 
         A tenth of the network stands for what is done whichever layer is perturbed.
         """
         macs = sum(other.macs for other in self.network.layers if other.index >= layer.index)
         whole = sum(other.macs for other in self.network.layers)
-        return self.n_probes(start) * self._sizes[start] * (macs + 0.1 * whole + 1)
+        return len(self._conditions[where]) * where[1] * (macs + 0.1 * whole + 1)
 
 
 def check_measurable(network: Network, protocol: Protocol) -> None:
     """Refuse what could not be measured, before anything is.
 
     Raises:
-        BadInput: no layers, no probes, more examples or draws than there are, no calibration examples for gradients, a
+        BadInput: no layers, no probes, more draws than there are, no calibration examples for gradients, a
             model that fails in float64, one that answers the same images differently each time, or a state of which there
             is no digest.
     """
@@ -209,7 +225,10 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
             "copy of it"
         )
     if not Design(network, protocol).slices:
-        raise BadInput("nothing to measure: further draws of deterministic perturbations would repeat the first")
+        raise BadInput(
+            "nothing to measure: further draws of deterministic perturbations would repeat the first, those of gradient "
+            f"perturbations from {N_PARTS} on too"
+        )
     check_answers(network)
     _ = network.weights_sha256
     stops = [

@@ -2,26 +2,31 @@
 
 import resource
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 
 from safer_bench.measurement.answers.arithmetics import KEPT_BYTES
-from safer_bench.measurement.design import Design, Probe, Protocol
+from safer_bench.measurement.design import Design, Probe, Protocol, most_draws
 from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.sample import (
+    Clock,
+    Sample,
+    Times,
+    counts_of,
+    extended,
+    sample_of,
+    sampled_layers,
+    shares,
+    times_of,
+)
 from safer_bench.networks.network import Network
 from safer_bench.truth.run_folder import part_of
 
-SAMPLED_SECONDS = 30.0  # of measuring, about, for each network
-FEWEST_EXAMPLES = 24  # that are sampled
+SAMPLED_SECONDS = 30.0  # of measuring, about and at most, for each network
 DRAWS = (1, 2, 4, 8, 16, 32)  # what else a run could ask for
-SHARES = (1.0, 0.5, 0.0)  # of the network that runs after the layers sampled
-MIDDLE = 1  # of them
-PASSES = 5  # in those of the middle one: two for the first layer, one and two (two draws) for itself, none for the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Forecast:
     Attributes:
         network: its name.
         n_probes: to measure.
-        seconds: with all workers, without what is there already.
+        seconds: with all workers, where no other process disturbs them, without what is there already.
         disk_bytes: of the parts, at most.
         memory_bytes: of all processes.
         seconds_by_draws: what other numbers of draws a level would take; empty where levels differ in draws already.
@@ -46,12 +51,13 @@ class Forecast:
 
 
 def forecast(network: Network, protocol: Protocol, *, fast: bool = False, workers: int = 1) -> Forecast:
-    """Measure a sample of a run and extend it to the whole.
+    """Measure a sample of a run, in about ``SAMPLED_SECONDS`` beside what tracing takes, and extend it to the whole.
 
     Three layers (the first, one in the middle and the last by the work that follows them) are measured at every
-    perturbation's mildest, middle and severest level, the middle one with two draws too. Each probe sees as many examples
-    as in the run where ``SAMPLED_SECONDS`` allow it; where not, fewer, and a third of those: the time for all lies on the
-    line through both.
+    perturbation's mildest, middle and severest level, on slices of two sizes, the larger as large as the run's where time
+    allows it. Random and deterministic perturbations, which see slices of different sizes, are sampled each by themselves.
+    What is done once a network, a layer, a slice, a layer on a slice and a probe is extended each by itself, by the line
+    through both sizes. Times are of the processor, so that other processes do not disturb them.
 
     Args:
         network: to measure.
@@ -69,106 +75,106 @@ def forecast(network: Network, protocol: Protocol, *, fast: bool = False, worker
 
 def _forecast(network: Network, protocol: Protocol, fast: bool, workers: int) -> Forecast:
     design, engine = Design(network, protocol), Engine(network, protocol.seed, fast=fast)
-    layers = _sampled_layers(network)
-    conditions, n_few, n_many = _sample(network, protocol, engine)
-    prepared = sum(_seconds(lambda layer=layer: engine.replay(layer)) for layer in layers) / len(layers)
-    per_clean_example = _seconds(lambda: engine.clean(0, n_few)) / n_few
-    sizes = sorted({n_few, n_many})
-    cost = lambda layer, n, n_draws: _cost(engine, layer, conditions, n, n_draws)  # noqa: E731
-    first = np.array([[cost(layer, n, n_draws=1) for n in sizes] for layer in layers])  # (layers, sizes)
-    both = np.array([cost(layers[MIDDLE], n, n_draws=2) for n in sizes])
-    second = first * np.maximum(both / first[MIDDLE] - 1.0, 0.0)  # relative to the first, alike in all layers
-    costs = np.stack([first, second], axis=2)
-    fixed = len(network.layers) * prepared + len(network.labels) * per_clean_example
-    seconds = lambda chosen: (fixed + _measuring(network, chosen, sizes, costs, len(conditions))) / workers  # noqa: E731
-    others = [replace(protocol, draws=draws) for draws in DRAWS] if isinstance(protocol.draws, int) else []
-    n_probes = sum(design.n_probes(start) for start, _ in design.slices) * len(network.layers)
+    clock = Clock(network, torch.get_num_threads())
+    prepared = _prepared(engine, clock)
+    kinds = sorted(set().union(*(counts_of(design, where) for where in design.slices)))  # random, deterministic ones
+    samples = [
+        sample_of(engine, design, protocol, clock, SAMPLED_SECONDS / len(kinds), deterministic=kind) for kind in kinds
+    ]
+    prepared += _cleaned(engine, max(sample.n_examples for sample in samples), clock)
+    times = [times_of(engine, sample, clock) for sample in samples]
+
+    def seconds(chosen: Protocol) -> float:
+        once, divided = _measuring(Design(network, chosen), samples, times)
+        return (prepared + once + divided / workers) / clock.processors
+
+    n_probes = sum(len(design.conditions(where)) for where in design.slices) * len(network.layers)
     return Forecast(
         network.name,
         n_probes,
         seconds(protocol),
-        _disk(engine, design, conditions, layers[-1], n_few, n_probes),
-        workers * _memory(engine, layers, n_many, design.slices[0][1]),
-        {draws: seconds(other) for draws, other in zip(DRAWS, others, strict=False)},
+        _disk(engine, design, samples),
+        workers * _memory(engine, samples, max(n for _, n in design.slices)),
+        {draws: seconds(replace(protocol, draws=draws)) for draws in _other_draws(protocol)},
     )
 
 
-def _measuring(network: Network, protocol: Protocol, sizes: Sequence[int], costs: np.ndarray, n_conditions: int) -> float:
-    """Return the seconds of all probes, from those of the sampled ones ``(layers, sizes, 2)``: one draw, and a second."""
-    design, share_of, seconds = Design(network, protocol), _shares(network), 0.0
-    n_all = sum(len(levels) for _, levels in protocol.perturbations)
-    for start, n_examples in design.slices:
-        at = np.array([[_extended(sizes, layer[:, draw], n_examples) for draw in (0, 1)] for layer in costs])
-        n_draws = design.n_probes(start) / n_all  # a level, on average
-        by_layer = (at[:, 0] + max(0.0, n_draws - 1.0) * at[:, 1]) * (n_all / n_conditions) * min(1.0, n_draws)
-        for layer in network.layers:
-            seconds += float(np.interp(share_of[layer.name], SHARES[::-1], by_layer[::-1]))
-    return seconds
+def _prepared(engine: Engine, clock: Clock) -> float:
+    """Return the seconds in which a network is traced and each of its layers admitted."""
+    first, *others = [clock(lambda layer=layer: engine.replay(layer)) for layer in sampled_layers(engine.network)]  # type: ignore[misc]
+    return first + (len(engine.network.layers) - 1) * float(np.mean(others))
 
 
-def _sampled_layers(network: Network) -> list[Any]:
-    """Return the layers after which the shares of the work that ``SHARES`` names come nearest."""
-    share_of = _shares(network)
-    return [min(network.layers, key=lambda layer: abs(share_of[layer.name] - share)) for share in SHARES]
+def _cleaned(engine: Engine, sampled: int, clock: Clock) -> float:
+    """Return the seconds of clean answers to all examples, after those of some: of all that the sample sees, as in a run."""
+    total = len(engine.network.labels)
+    many = min(2 * sampled, total)
+    few = max(1, many // 3)
+    seconds = np.array([clock(lambda: engine.clean(many - few, few)), clock(lambda: engine.clean(0, many))])
+    return float(extended(np.array([few, many]), seconds, total))
 
 
-def _shares(network: Network) -> dict[str, float]:
-    """Return, of the work from each layer on, the place between the last layer's (0) and the first's (1)."""
-    after = np.cumsum([layer.macs for layer in network.layers[::-1]])[::-1].astype(float)
-    span = max(after[0] - after[-1], 1.0)
-    return {layer.name: (work - after[-1]) / span for layer, work in zip(network.layers, after, strict=True)}
+def _measuring(design: Design, samples: Sequence[Sample], times: Sequence[Times]) -> tuple[float, float]:
+    """Return the seconds of all probes: what each worker does, and what workers share."""
+    share_of, total = shares(design.network), len(design.network.labels)
+    sampled = [share_of[layer.index] for layer in sampled_layers(design.network)]
+    of_layers = lambda seconds: float(np.interp(share_of, sampled[::-1], seconds[::-1]).sum())  # noqa: E731
+    of_kind = {sample.deterministic: (sample.n_levels, each) for sample, each in zip(samples, times, strict=True)}
+    divided = 0.0
+    for where in design.slices:
+        n_probes, (_, n_examples) = counts_of(design, where), where
+        at = {kind: of_kind[kind][1] for kind in n_probes}
+        divided += max(
+            (where != (0, total)) * extended(of.sizes, of.cleans, n_examples)  # those of all examples are known
+            + extended(of.sizes, of.slices, n_examples)
+            + extended(of.sizes, of.units, n_examples) * (len(share_of) - 1)
+            for of in at.values()
+        )
+        for kind, of in at.items():
+            firsts = min(n_probes[kind], of_kind[kind][0])
+            n_times = firsts + of.further * (n_probes[kind] - firsts)
+            divided += of_layers(extended(of.sizes, of.probes, n_examples)) * n_times
+    return sum(of_layers(each.once) for each in times), float(divided)
 
 
-def _sample(network: Network, protocol: Protocol, engine: Engine) -> tuple[list[tuple[Any, float]], int, int]:
-    """Return the levels that are sampled, and two numbers of examples: equal where the run's own number is affordable."""
-    every = [(entry, levels) for entry, levels in protocol.perturbations]
-    conditions = [
-        (entry, level) for entry, levels in every for level in sorted({levels[0], levels[len(levels) // 2], levels[-1]})
-    ]
-    n_examples = Design(network, protocol).slices[0][1]
-    fewest, paced = min(FEWEST_EXAMPLES, n_examples), min(8 * FEWEST_EXAMPLES, n_examples)
-    trial = [Probe(_sampled_layers(network)[MIDDLE], *conditions[0], 0, 0, paced)]
-    list(engine.measure(trial))  # traces, admits, warms up
-    passes = SAMPLED_SECONDS / max(1e-9, _seconds(lambda: list(engine.measure(trial))) / paced)
-    many = int(np.clip(passes / (PASSES * len(conditions)), fewest, n_examples))
-    return conditions, many if many == n_examples else max(fewest, many // 3), many
+def _other_draws(protocol: Protocol) -> list[int]:
+    """Return what other numbers of draws a level could be asked for; none where levels differ in draws by a plan."""
+    if not (protocol.draws is None or isinstance(protocol.draws, int)):
+        return []
+    most = min((most_draws(entry) or max(DRAWS) for entry, _ in protocol.perturbations), default=max(DRAWS))
+    return [draws for draws in DRAWS if draws <= most]
 
 
-def _cost(engine: Engine, layer: Any, conditions: Sequence[tuple[Any, float]], n_examples: int, n_draws: int) -> float:
-    """Return the seconds of all sampled levels with some draws each."""
-    probes = [Probe(layer, *condition, draw, 0, n_examples) for condition in conditions for draw in range(n_draws)]
-    list(engine.measure(probes[:1]))  # the clean pass moves here
-    return _seconds(lambda: list(engine.measure(probes)))
+def _disk(engine: Engine, design: Design, samples: Sequence[Sample]) -> int:
+    """Return the bytes of all parts."""
+    of_kind = {sample.deterministic: (sample, *_row_and_part(engine, sample)) for sample in samples}
+    of_layer = 0.0
+    for where in design.slices:
+        n_probes = counts_of(design, where)
+        of_layer += max(of_kind[kind][2] for kind in n_probes)
+        for kind, n in n_probes.items():
+            sample, per_row, _ = of_kind[kind]
+            of_layer += n * (
+                per_row + max(0, where[1] - sample.n_examples) / 8
+            )  # a bit an example, were they not compressed
+    return int(of_layer * len(engine.network.layers))
 
 
-def _extended(sizes: Sequence[int], seconds: np.ndarray, n_examples: int) -> float:
-    """Return the time for another number of examples, along the line through those measured."""
-    if len(sizes) == 1:
-        return float(seconds[0]) * n_examples / sizes[0]
-    slope = max(0.0, float(seconds[1] - seconds[0]) / (sizes[1] - sizes[0]))
-    return float(seconds[1]) + slope * (n_examples - sizes[1])
-
-
-def _disk(
-    engine: Engine, design: Design, conditions: Sequence[tuple[Any, float]], layer: Any, n_examples: int, n_probes: int
-) -> int:
-    probes = [Probe(layer, *condition, draw, 0, n_examples) for condition in conditions for draw in (0, 1)]
+def _row_and_part(engine: Engine, sample: Sample) -> tuple[float, float]:
+    """Return the bytes of a row, and of a part without rows: from parts of the sample's rows with one draw and with two."""
+    layer = sampled_layers(engine.network)[-1]
+    probes = [Probe(layer, *condition, draw, 0, sample.n_examples) for condition in sample.conditions for draw in (0, 1)]
     rows = list(engine.measure(probes))
     some, all_of_them = len(part_of(rows[::2])), len(part_of(rows))
     per_row = (all_of_them - some) / (len(rows) / 2)
-    per_part = some - per_row * len(rows) / 2
-    unseen = max(0, design.slices[0][1] - n_examples) / 8  # a bit an example, were they not compressed
-    return int(per_part * len(design.slices) * len(engine.network.layers) + (per_row + unseen) * n_probes)
+    return per_row, some - per_row * len(rows) / 2
 
 
-def _memory(engine: Engine, layers: Sequence[Any], sampled: int, n_examples: int) -> int:
+def _memory(engine: Engine, samples: Sequence[Sample], n_examples: int) -> int:
+    """Return the bytes of a process: what it took so far, and what larger slices than the sampled ones add."""
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    kept = max((replay.bytes_per_example for replay in map(engine.replay, layers) if replay), default=0)
+    replays = map(engine.replay, sampled_layers(engine.network))
+    kept = max((replay.bytes_per_example for replay in replays if replay), default=0)
+    sampled = max(sample.n_examples for sample in samples)
     return int(peak + max(0, min(kept * n_examples, KEPT_BYTES) - kept * sampled))
-
-
-def _seconds(run: Any) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started

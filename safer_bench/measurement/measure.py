@@ -12,6 +12,7 @@ from safer_bench.networks.network import Network, require_network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import files, schema
 from safer_bench.truth.run_folder import Unit
+from safer_bench.truth.slices import EXAMPLES
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +21,9 @@ def measure(
     network: Network,
     perturbations: str | Perturbation | Sequence[str | Perturbation] = (),
     *,
-    draws: int = 1,
-    examples: int | None = None,
+    draws: int | None = None,
+    examples: int | None = EXAMPLES,
+    deterministic_examples: int | None = None,
     seed: int = 0,
     fast: bool = False,
     workers: int = 1,
@@ -35,8 +37,11 @@ def measure(
         network: a zoo network or your own.
         perturbations: one or several, each ``NAME[:LEVEL,...]``, ``FILE.py:FUNC[:LEVEL,...]`` or an entry (one of your
             own for one worker only); all built-in ones where none is given.
-        draws: independent draws of each random perturbation at each level.
-        examples: evaluation examples a probe sees; all where None. Draw d sees slice d, so that draws differ in examples.
+        draws: independent draws of each random perturbation at each level; 32 where None, of gradient perturbations the 20
+            that there are. Deterministic perturbations have one.
+        examples: evaluation examples that a draw sees, at most; all where None. Draw d sees slice d, so that draws differ in
+            examples, as long as there are slices.
+        deterministic_examples: evaluation examples that a deterministic perturbation is judged on, at most; all where None.
         seed: of all random streams.
         fast: try bfloat16 first; the same integers, sooner where the machine is fast at it.
         workers: processes that measure; more than one are spawned, and the network has to be picklable.
@@ -51,12 +56,12 @@ def measure(
     """
     require_network(network)
     specs = [perturbations] if isinstance(perturbations, str | Perturbation) else perturbations
-    protocol = make_protocol(specs, draws, examples, seed)
+    protocol = make_protocol(specs, draws, examples, seed, deterministic_examples=deterministic_examples)
     check_measurable(network, protocol)
     if network.class_note:
         logger.warning("%s", network.class_note)
     job = job_of([network], protocol, fast=fast)
-    units = [Unit(network.name, start, layer.index) for start, layer in Design(network, protocol).places()]
+    units = [Unit(network.name, *where, layer.index) for where, layer in Design(network, protocol).places()]
     finished = execute(job, units, Worker(job, [network]), workers, executor)
     table = pa.concat_tables(files.read_parquet(measured.part) for measured in finished)
     wanted = schema.TABLES["layer_drops"]

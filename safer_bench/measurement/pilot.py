@@ -11,8 +11,7 @@ from pydantic import Field, model_validator
 from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement import describe
 from safer_bench.measurement.allocation import STEP, allocate
-from safer_bench.measurement.design import Protocol, make_protocol
-from safer_bench.measurement.gradients import N_PARTS
+from safer_bench.measurement.design import DRAWS, Protocol, make_protocol, most_draws
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
@@ -72,7 +71,8 @@ class DrawPlan:
 
     Attributes:
         reliability: that was asked for.
-        max_draws: of a level, at most; the pilot's draws are numbered from there, so that the run's are fresh.
+        max_draws: of a level, at most; the pilot's draws are numbered from there, or are the last where a perturbation has
+            fewer, so that the run's are fresh.
         draws: network -> perturbation -> draws of each level, mild to severe.
         expected: network -> perturbation -> reliability of the area that the pilot lets expect; random ones only.
         request: what the pilot measured.
@@ -124,7 +124,13 @@ class DrawPlan:
             found = another_file(self.request["files"], request["files"])
         if found is not None:
             raise BadInput(f"the plan was made for other code: {found}; restore it, or make the plan again")
-        return make_protocol(wanted.specs, self.draws, wanted.n_examples, wanted.seed)
+        return make_protocol(
+            wanted.specs,
+            self.draws,
+            wanted.n_examples,
+            wanted.seed,
+            deterministic_examples=wanted.deterministic_examples,
+        )
 
 
 def make_plan(
@@ -132,7 +138,7 @@ def make_plan(
     networks: Sequence[Network],
     wanted: Protocol,
     reliability: float,
-    max_draws: int,
+    max_draws: int | None = None,
     report: OnProgress = lambda *_: None,
     **how: Any,
 ) -> DrawPlan:
@@ -146,7 +152,7 @@ def make_plan(
         networks: that are measured.
         wanted: what is measured, but for the draws.
         reliability: of the area, between 0 and 1.
-        max_draws: of a level, at most; even.
+        max_draws: of a level, at most; even. ``DRAWS`` where None, or as many as a perturbation has beside the pilot's.
         report: as in ``measure_into``.
         how: ``fast``, ``workers`` and ``executor`` as in ``measure_into``.
 
@@ -157,7 +163,7 @@ def make_plan(
     path = folder / "plan.json"
     if path.is_file():
         plan = DrawPlan.read(path)
-        if (plan.reliability, plan.max_draws) != (reliability, max_draws):
+        if (plan.reliability, plan.max_draws) != (reliability, max_draws or DRAWS):
             raise BadInput(
                 f"{path}: made for reliability {plan.reliability:g} by at most {plan.max_draws} draws; use a new folder"
             )
@@ -166,13 +172,13 @@ def make_plan(
     protocol = pilot_protocol(wanted.specs, reliability, max_draws, wanted.n_examples, wanted.seed)
     if any(not entry.deterministic for entry, _ in protocol.perturbations):
         measure_into(folder / "pilot", networks, protocol, report, **how)
-    plan = _plan_from(RunFolder(folder / "pilot"), networks, protocol, reliability, max_draws)
+    plan = _plan_from(RunFolder(folder / "pilot"), networks, protocol, reliability, max_draws or DRAWS)
     plan.write(path)
     return plan
 
 
 def pilot_protocol(
-    specs: Sequence[str | Perturbation], reliability: float, max_draws: int, n_examples: int | None, seed: int
+    specs: Sequence[str | Perturbation], reliability: float, max_draws: int | None, n_examples: int | None, seed: int
 ) -> Protocol:
     """Return the pilot's protocol: few draws, none of which the run that follows can make.
 
@@ -181,16 +187,30 @@ def pilot_protocol(
     """
     if not 0.0 < reliability < 1.0:
         raise BadInput(f"reliability {reliability:g}; expected a number between 0 and 1, such as 0.9")
-    if max_draws < MIN_DRAWS or max_draws % STEP:
+    if max_draws is not None and (max_draws < MIN_DRAWS or max_draws % STEP):
         raise BadInput(f"at most {max_draws} draws; expected an even number from {MIN_DRAWS} on, since draws are halved")
-    protocol = make_protocol(specs, PILOT_DRAWS, n_examples, seed, first_draw=max_draws)
-    needs = [entry.name for entry, _ in protocol.perturbations if "gradient" in entry.needs]
-    if needs and max_draws + PILOT_DRAWS > N_PARTS:
+    entries = [entry for entry, _ in make_protocol(specs).perturbations]
+    first = {entry.name: _most_planned(entry, max_draws) for entry in entries}
+    alike = len(set(first.values())) == 1
+    return make_protocol(specs, PILOT_DRAWS, n_examples, seed, first_draw=first[entries[0].name] if alike else first)
+
+
+def _most_planned(entry: Perturbation, max_draws: int | None) -> int:
+    """Return the draws of a level that a plan may ask for, and so the number of the pilot's first.
+
+    Raises:
+        BadInput: the perturbation has not as many draws beside the pilot's.
+    """
+    there_are = most_draws(entry)
+    if there_are is None:
+        return max_draws or DRAWS
+    most = there_are - PILOT_DRAWS
+    if max_draws is not None and max_draws > most:
         raise BadInput(
-            f"{needs[0]} has {N_PARTS} different draws, {PILOT_DRAWS} of which are the pilot's: at most "
-            f"{N_PARTS - PILOT_DRAWS} draws; give --max-draws {N_PARTS - PILOT_DRAWS}, or measure it in a run of its own"
+            f"{entry.name} has {there_are} different draws, {PILOT_DRAWS} of which are the pilot's: at most {most} draws; "
+            f"give --max-draws {most}, or measure it in a run of its own"
         )
-    return protocol
+    return min(max_draws or DRAWS, most)
 
 
 def _plan_from(
@@ -204,8 +224,9 @@ def _plan_from(
     if pilot.path.is_dir():  # not where all perturbations are deterministic
         for cell in cells_of(pilot.probes(), pilot.table("networks"), pilot.table("perturbations")):
             weights = area_weights(cell.levels, cell.scale) / cell.above_chance
-            allocation = allocate(cell.changes, weights, cell.slices, reliability, max_draws)
             network, perturbation = cell.identity["network"], cell.identity["perturbation"]
+            most = protocol.first_of(perturbation)
+            allocation = allocate(cell.changes, weights, cell.slices, reliability, most)
             draws[network][perturbation] = list(allocation.draws)
             expected[network][perturbation] = round(allocation.expected, 4)
     return DrawPlan(reliability, max_draws, draws, expected, {key: request[key] for key in SAME})

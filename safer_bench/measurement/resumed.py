@@ -36,7 +36,7 @@ def check_same_perturbations(run: RunFolder, parts: Mapping[Unit, Path], designs
         digests = {(row["perturbation"], row["level"], row["draw"]): row["weight_digest"] for row in rows}
         design = designs[unit.network]
         weights = Weights(design.network, seed)
-        probes = design.unit(unit.example_start, design.network.layers[unit.layer_index]).probes
+        probes = design.unit(unit.slice, design.network.layers[unit.layer_index]).probes
         for probe in probes:
             name = probe.perturbation.name
             was = digests.get((name, probe.level, probe.draw))

@@ -68,7 +68,7 @@ def measure_into(
         )
         log = stack.enter_context(logging_to(folder / "log.txt"))
         log.info("%d networks, %d workers (%s), %s", len(networks), workers, executor, "fast" if fast else "not fast")
-        work = {unit: designs[unit.network].work(unit.example_start, _layer(designs, unit)) for unit in run.units()}
+        work = {unit: designs[unit.network].work(unit.slice, _layer(designs, unit)) for unit in run.units()}
         finished, expected = run.parts(), _expected(run)
         check_same_perturbations(run, finished, designs, protocol.seed)
         log.info("%d of %d parts are there and intact", len(finished), len(work))
@@ -85,7 +85,7 @@ def measure_into(
             report(f"{measured.unit.network} {_layer(designs, measured.unit).name}", done, total)
         seconds = time.perf_counter() - started
         log.info("%d parts in %.2f s; workers were measuring for %.2f s", len(waiting), seconds, measuring)
-        return sum(designs[unit.network].n_probes(unit.example_start) for unit in work)
+        return sum(len(designs[unit.network].conditions(unit.slice)) for unit in work)
 
 
 def _expected(run: RunFolder) -> dict[str, Expected]:

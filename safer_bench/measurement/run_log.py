@@ -24,7 +24,7 @@ class RunLog(logging.LoggerAdapter[logging.Logger]):
 
     def measured(self, measured: Measured, layer: str) -> None:
         """Write the line of a finished unit, and why something was measured by whole passes."""
-        where = f"{measured.unit.network} {layer}, examples from {measured.unit.example_start}"
+        where = f"{measured.unit.network} {layer}, {measured.unit.n_examples} examples from {measured.unit.example_start}"
         for of_layer, reason in measured.reasons.items():
             self.info("%s: by whole passes: %s", f"{measured.unit.network} {of_layer}".strip(), reason)
         settled = ", ".join(f"{name} {count}" for name, count in sorted(measured.settled.items()))

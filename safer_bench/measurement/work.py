@@ -98,7 +98,7 @@ class Worker:
                 del self._engines[self._design.network.name]  # units come network by network: frees the last one
             self._design = Design(engine.network, self.job.protocol)
         settled = engine.settled.copy()
-        work = self._design.unit(unit.example_start, engine.network.layers[unit.layer_index])
+        work = self._design.unit(unit.slice, engine.network.layers[unit.layer_index])
         part = part_of(list(engine.measure(work.probes)))
         new = {layer: text for layer, text in engine.reasons.items() if (unit.network, layer) not in self._told}
         self._told |= {(unit.network, layer) for layer in new}

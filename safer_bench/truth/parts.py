@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema
 from safer_bench.tables.columns import SPLITS
+from safer_bench.truth.slices import Slice, slice_of
 
 Row = dict[str, Any]
 Condition = tuple[str, float, int]  # perturbation, level, draw
@@ -35,11 +36,22 @@ class Unit:
 
     network: str
     example_start: int
+    n_examples: int
     layer_index: int
+
+    @property
+    def slice(self) -> Slice:
+        """First example, number of examples."""
+        return self.example_start, self.n_examples
 
     @property
     def stem(self) -> str:
         """File name without digest and ending."""
+        return f"{self.example_start:06d}-{self.n_examples:06d}-{self.layer_index:04d}"
+
+    @property
+    def stem_before(self) -> str:
+        """The same in folders of before, whose slices were of one size."""
         return f"{self.example_start:06d}-{self.layer_index:04d}"
 
 
@@ -58,17 +70,15 @@ class Expected:
     Attributes:
         network: its row of the table networks.
         layers: its rows of the table layers, by index.
-        n_examples: of every probe.
-        conditions: what is measured of each layer, by first example.
+        conditions: what is measured of each layer, by slice.
         right: which examples the unperturbed network answers rightly, ``(n,)``; None where a shard knows its share alone.
     """
 
     network: Row
     layers: dict[int, Row]
-    n_examples: int
-    conditions: dict[int, set[Condition]]
+    conditions: dict[Slice, set[Condition]]
     right: np.ndarray | None
-    _seen: dict[int, list[pa.ChunkedArray]] = field(default_factory=dict)  # conditions as columns, once found right
+    _seen: dict[Slice, list[pa.ChunkedArray]] = field(default_factory=dict)  # conditions as columns, once found right
 
     def problem_of(self, table: pa.Table, unit: Unit) -> str | None:
         """Return what is wrong with a unit's part, in words; None where nothing is."""
@@ -85,7 +95,7 @@ class Expected:
         layer = self.layers[unit.layer_index]
         wanted = {"network": unit.network, "dataset": self.network["dataset"], "split": self.network["split"]}
         wanted |= {"layer": layer["layer"], "layer_index": unit.layer_index, "example_start": unit.example_start}
-        wanted |= {"n_examples": self.n_examples}
+        wanted |= {"n_examples": unit.n_examples}
         if self.right is not None:
             wanted["correct_clean"] = int(np.count_nonzero(self._right_in(unit)))
         for name, value in wanted.items():
@@ -98,13 +108,13 @@ class Expected:
 
     def _right_in(self, unit: Unit) -> np.ndarray:
         assert self.right is not None  # noqa: S101  of a whole run
-        return self.right[unit.example_start : unit.example_start + self.n_examples]
+        return self.right[unit.example_start : unit.example_start + unit.n_examples]
 
     def _other_conditions(self, table: pa.Table, unit: Unit) -> str | None:
         columns = [table[name] for name in CONDITION]
-        if columns == self._seen.get(unit.example_start):
+        if columns == self._seen.get(unit.slice):
             return None
-        wanted = self.conditions[unit.example_start]
+        wanted = self.conditions[unit.slice]
         found = list(zip(*(column.to_pylist() for column in columns), strict=True))
         if len(set(found)) < len(found):
             return "a probe is there twice"
@@ -112,11 +122,11 @@ class Expected:
             if rows:
                 name, level, draw = min(rows)
                 return f"it {what} perturbation {name!r:.60}, level {level:g}, draw {draw}"
-        self._seen[unit.example_start] = columns
+        self._seen[unit.slice] = columns
         return None
 
     def _wrong_counts(self, table: pa.Table, unit: Unit) -> str | None:
-        n, numbers = self.n_examples, {name: table[name].to_numpy() for name in PART.names if _is_number(name)}
+        n, numbers = unit.n_examples, {name: table[name].to_numpy() for name in PART.names if _is_number(name)}
         n_bytes = (n + 7) // 8
         if not pc.all(pc.equal(pc.binary_length(table["flips"]), n_bytes)).as_py():
             return f"flips are not of {n_bytes} bytes"
@@ -165,7 +175,6 @@ def expected_of(request: Mapping[str, Any], name: str, tables: Mapping[str, pa.T
         raise BadInput(f"network {name!r}: the run's tables lack it or some of its layers; measure again in a new folder")
     kinds = {row["perturbation"]: row for row in rows["perturbations"]}
     total = network["n_examples"]
-    n_examples = total if request["examples"] is None else request["examples"]
     bits = np.frombuffer(network["clean_outcomes"], dtype=np.uint8)
     right = np.unpackbits(bits, count=total).astype(bool) if 8 * len(bits) >= total else np.zeros(total, dtype=bool)
     digests = {key: network[f"{key}_sha256"] for key in ("weights", "inputs")}
@@ -174,20 +183,23 @@ def expected_of(request: Mapping[str, Any], name: str, tables: Mapping[str, pa.T
     same_macs = sum(row["macs"] for row in layers.values()) == network["macs"]
     counted = not whole or np.count_nonzero(right) == network["clean_correct"]
     fits = same_levels and same_place and same_macs and counted and network["split"] in SPLITS
-    if not (n_examples <= total and digests == request["networks"][name] and fits):
+    if not (total > 0 and digests == request["networks"][name] and fits):
         raise BadInput(f"network {name!r}: the run's tables contradict its request; measure again in a new folder")
-    conditions: dict[int, set[Condition]] = {}
+    sizes = request["examples"], request.get("deterministic_examples", request["examples"])
+    conditions: dict[Slice, set[Condition]] = {}
     for condition in _conditions(request, name, kinds):
-        conditions.setdefault(condition[-1] % (total // n_examples) * n_examples, set()).add(condition)
-    if sorted([start, n_examples] for start in conditions) != request["slices"][name]:
+        where = slice_of(condition[-1], sizes[kinds[condition[0]]["deterministic"]], total)
+        conditions.setdefault(where, set()).add(condition)
+    if sorted(map(list, conditions)) != request["slices"][name]:
         raise BadInput(f"network {name!r}: the run's slices contradict its draws; measure again in a new folder")
-    return Expected(network, layers, n_examples, conditions, right if whole else None)
+    return Expected(network, layers, conditions, right if whole else None)
 
 
 def _conditions(request: Mapping[str, Any], network: str, kinds: Mapping[str, Row]) -> list[Condition]:
     """Return all perturbations, levels and draws that a request asks for."""
-    first, found = request["first_draw"], []
+    found = []
     for name, levels in request["perturbations"].items():
+        first = request["first_draw"] if isinstance(request["first_draw"], int) else request["first_draw"][name]
         for i, level in enumerate(levels):
             given = request["draws"]
             n_draws = given if isinstance(given, int) else given.get(network, {}).get(name, [])[i : i + 1]

@@ -92,7 +92,8 @@ class Request(WhatIsMeasured):
 
     protocol: Count
     draws: Annotated[int, Field(ge=1, lt=2**31)] | dict[NetworkName, dict[Label, DrawsByLevel]]
-    first_draw: Count
+    first_draw: Count | dict[Label, Count]
+    deterministic_examples: Annotated[int, Field(ge=1, lt=2**31)] | None = None  # as examples where it is not there
     slices: dict[NetworkName, Annotated[list[Pair], Field(min_length=1)]] | None = None  # not in the oldest
     shard: Pair | None = None
     share: dict[NetworkName, Pair] | None = None
@@ -106,6 +107,8 @@ class Request(WhatIsMeasured):
             raise ValueError("shard and share: one is there without the other")
         if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
             raise ValueError(f"shard {self.shard}; expected [i, n] with i from 1 to n")
+        if isinstance(self.first_draw, dict) and set(self.first_draw) != set(self.perturbations):
+            raise ValueError("first_draw and perturbations name different perturbations")
         if any(first > last for first, last in (self.share or {}).values()):
             raise ValueError("share: a last unit before the first")
         return self

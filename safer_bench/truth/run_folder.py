@@ -3,7 +3,7 @@
 run.json                    the request: protocol, seed, digests of networks and inputs
 networks, layers, perturbations .parquet
 log.txt                     when, where and how it was measured; nothing reads it
-parts/<network>/<first example>-<layer index>.<16 hex digits of its SHA-256>.parquet
+parts/<network>/<first example>-<number of examples>-<layer index>.<16 hex digits of its SHA-256>.parquet
 """
 
 import json
@@ -120,6 +120,8 @@ class RunFolder:
             if found is not None:
                 raise BadInput(f"{self.path}: {found}; {RESTORE}")
         others = {*there, *wanted} - {"files", "clean"}
+        if there["examples"] is None and there["slices"] == wanted["slices"]:
+            others.discard("examples")  # all, or as many as there are: the same
         differing = [key for key in sorted(others) if there.get(key) != wanted.get(key)]
         if differing:
             old, new = (_short(request.get(differing[0])) for request in (there, wanted))
@@ -173,7 +175,8 @@ class RunFolder:
     def parts(self) -> dict[Unit, Path]:
         """Return the intact part of every unit that has one; a damaged part counts as not there."""
         by_stem = {(path.parent.name, path.name.split(".")[0]): path for path in self._part_files()}
-        by_unit = {unit: by_stem.get((unit.network, unit.stem)) for unit in self.units()}
+        found = lambda unit, stem: by_stem.get((unit.network, stem))  # noqa: E731
+        by_unit = {unit: found(unit, unit.stem) or found(unit, unit.stem_before) for unit in self.units()}
         return {unit: path for unit, path in by_unit.items() if path is not None and is_intact(path)}
 
     def _part_files(self) -> Iterator[Path]:
@@ -184,9 +187,10 @@ class RunFolder:
         folder = self.path / "parts" / unit.network
         path = folder / f"{unit.stem}.{files.sha256_of(part)[:16]}.parquet"
         files.write_bytes(path, part)
-        for stale in folder.glob(f"{unit.stem}.*.parquet"):
-            if stale != path:
-                stale.unlink()
+        for stem in (unit.stem, unit.stem_before):
+            for stale in folder.glob(f"{stem}.*.parquet"):
+                if stale != path:
+                    stale.unlink()
 
     def units(self, *, whole: bool = False) -> list[Unit]:
         """Return every unit that the request asks for, in the order in which they are measured.
@@ -204,7 +208,7 @@ class RunFolder:
         units = []
         for network, slices in request["slices"].items():
             indices = [row["layer_index"] for row in layers.get(network, [])]
-            every = [Unit(network, start, index) for start, _ in slices for index in indices]
+            every = [Unit(network, start, n, index) for start, n in slices for index in indices]
             first, last = request["share"][network] if "share" in request and not whole else (0, len(every))
             units += every[first:last]
         return units

@@ -25,12 +25,22 @@ def refused(cli, n_bytes, *words):
     ("n_bytes", "name"),
     [
         (100, "networks.parquet"),
-        (8_300, r"parts/digits_mlp/000000-0000\.[0-9a-f]{16}\.parquet"),
+        (8_300, r"parts/digits_mlp/000000-000060-0000\.[0-9a-f]{16}\.parquet"),
         (24_000, r"fragile-digits_mlp\.png"),
     ],
 )
 def test_measure_names_the_file_and_repeating_it_finishes(cli, tmp_path, n_bytes, name):
-    words = ("measure", "--network", "digits_mlp", "--perturbation", "quantize", "--examples", 60, "--out", tmp_path / "run")
+    words = (
+        "measure",
+        "--network",
+        "digits_mlp",
+        "--perturbation",
+        "quantize",
+        "--deterministic-examples",
+        60,
+        "--out",
+        tmp_path / "run",
+    )
     assert re.fullmatch(f"{tmp_path}/run/{name}", refused(cli, n_bytes, *words))
     assert not list(tmp_path.rglob("*.partial")), "half a file would stay on the full disk"
     assert cli(*words).code == 0
@@ -38,7 +48,7 @@ def test_measure_names_the_file_and_repeating_it_finishes(cli, tmp_path, n_bytes
 
 
 def test_a_plan_of_draws_is_named(cli, tmp_path):
-    words = ("--network", "digits_mlp", "--perturbation", "quantize", "--reliability", 0.9, "--plan-only", "--examples", 60)
+    words = ("--network", "digits_mlp", "--perturbation", "quantize", "--reliability", 0.9, "--plan-only")
     assert refused(cli, 100, "measure", *words, "--out", tmp_path / "run") == str(tmp_path / "run" / "plan.json")
 
 

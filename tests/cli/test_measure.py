@@ -196,11 +196,12 @@ def test_a_dry_run_measures_nothing_and_says_what_a_run_costs(cli, tmp_path):
     found = cli(*MEASURE, "--network", "digits_cnn", "--dry-run", "--out", tmp_path / "run")
     lines = found.out.splitlines()
     assert found.code == 0
+    assert found.err.startswith("Measures a sample first: about 1 min 0 s at most, beside what tracing takes.\n")
     assert lines[0].split() == ["network", "probes", "time", "disk", "memory"]
     assert [line.split()[:2] for line in lines[2:4]] == [["digits_mlp", "20"], ["digits_cnn", lines[3].split()[1]]]
     assert lines[4].split()[:2] == ["all", str(20 + int(lines[3].split()[1]))]
     assert re.fullmatch(r"Time by draws a level: 1: [^,:]+(, (2|4|8|16|32): [^,:]+){5}", lines[5])
-    assert lines[6] == "1 worker on this machine; nothing was measured."
+    assert lines[6] == "1 worker on this machine, with nothing else at work; nothing was measured."
     assert not (tmp_path / "run").exists()
 
 

@@ -14,7 +14,7 @@ def test_scores_of_ones_own_network_go_on_to_a_truth_of_its_own(cli, tmp_path):
     """`check` knows the networks of the truth at hand alone."""
     network = network_file(tmp_path, "from tests.made_up.networks import tiny_network\n    return tiny_network()")
     run, scores, tree, board = (tmp_path / name for name in ("run", "scores", "tree", "board"))
-    cli("measure", "--network", network, "--perturbation", "sign_flip:0.5", "--examples", 30, "--out", run)
+    cli("measure", "--network", network, "--perturbation", "sign_flip:0.5", "--draws", 1, "--out", run)
     found = cli("score", "l2_norm", "--network", network, "--out", scores)
     pack, evaluate = found.out.removeprefix(f"{scores}: 1 criteria on 1 networks. Next: ").strip().split("; ")
     assert (pack, evaluate) == (

@@ -16,7 +16,7 @@ def test_verify_measures_a_users_network_where_it_is_given(cli, tmp_path):
         "@sb.perturbation(levels=(1.0,), scale='linear', deterministic=True, unit='', formula='-W', source='test')\n"
         "def turned(weight, level, rng):\n    return -level * weight\n"
     )
-    chosen = ("--perturbation", "sign_flip:0.5", "--perturbation", f"{own}:turned")
+    chosen = ("--perturbation", "sign_flip:0.5", "--perturbation", f"{own}:turned", "--draws", 1)
     assert cli("measure", "--network", spec, *chosen, "--out", tmp_path / "run").code == 0
     assert cli("pack", tmp_path / "run", "--out", tmp_path / "tree").code == 0
     verify = ("verify", tmp_path / "tree")

@@ -1,6 +1,14 @@
 """What commands are given: a short run, and a user's own network in a file."""
 
-MEASURE = ("measure", "--network", "digits_mlp", "--perturbation", "magnitude_prune:0.9,0.97", "--examples", 50)
+MEASURE = (
+    "measure",
+    "--network",
+    "digits_mlp",
+    "--perturbation",
+    "magnitude_prune:0.9,0.97",
+    "--deterministic-examples",
+    50,
+)
 
 
 def network_file(tmp_path, body):

@@ -103,7 +103,7 @@ def test_random_answers_are_never_replayed(case):
 def test_answers_that_change_from_time_to_time_are_not_measured(case):
     """Their noise was once published as truth."""
     with pytest.raises(BadInput) as error:
-        measure(network_of(case), ["sign_flip:0.5"])
+        measure(network_of(case), ["sign_flip:0.5"], draws=1)
     assert str(error.value) == (
         f"network {case.__name__!r}: it answers the same images differently each time; measure one without chance or "
         "memory in forward (dropout without training=self.training?)"
@@ -113,7 +113,7 @@ def test_answers_that_change_from_time_to_time_are_not_measured(case):
 @pytest.mark.parametrize("case", [AFixedTypeInTheMidst, ATableOfAFixedType])
 def test_a_model_that_fails_in_float64_is_named(case, tmp_path):
     with pytest.raises(BadInput) as error:
-        measure_into(tmp_path / "run", [network_of(case)], make_protocol(["sign_flip:0.5"]))
+        measure_into(tmp_path / "run", [network_of(case)], make_protocol(["sign_flip:0.5"], 1))
     start, rule = str(error.value).split("; ", 1)
     assert start.startswith(
         f"network {case.__name__!r}: its copy in float64, in which it is measured, raised RuntimeError: "

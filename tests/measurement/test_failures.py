@@ -65,7 +65,7 @@ def test_memory_that_runs_short_is_said_as_such(network, error, monkeypatch):
 @pytest.mark.parametrize("name", ["move_to", "logits"])
 def test_a_forecast_goes_on_where_replay_fails(network, name, monkeypatch):
     failing(monkeypatch, CleanPass, name, 1, RuntimeError("on purpose"))
-    assert forecast(network, make_protocol(["random_zero:0.5"])).seconds > 0
+    assert forecast(network, make_protocol(["random_zero:0.5"], 1)).seconds > 0
 
 
 class ChecksItsValues(Vectors):

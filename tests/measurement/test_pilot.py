@@ -102,6 +102,23 @@ def test_nothing_random_needs_no_pilot(tmp_path):
     assert not (tmp_path / "pilot").exists()
 
 
+def test_gradient_perturbations_are_planned_beside_others_with_the_draws_they_have(tmp_path):
+    """Of their 20 draws the last four are the pilot's, whose draws of others come after the plan's 32."""
+    specs = ["gradient_corruption_l2:0.1,1", "sign_flip:0.01,0.03"]
+    network, wanted = load_network("digits_mlp"), make_protocol(specs, n_examples=30)
+    plan = make_plan(tmp_path, [network], wanted, 0.9999)
+    assert (plan.max_draws, plan.draws["digits_mlp"]["gradient_corruption_l2"]) == (32, [16, 16])
+    assert max(plan.draws["digits_mlp"]["sign_flip"]) == 32
+    pilot = {(row["perturbation"], row["draw"]) for row in RunFolder(tmp_path / "pilot").probes().to_pylist()}
+    expected = {("gradient_corruption_l2", draw) for draw in range(16, 20)} | {("sign_flip", draw) for draw in range(32, 36)}
+    assert pilot == expected
+    assert make_plan(tmp_path, [network], wanted, 0.9999) == plan
+    protocol = plan.protocol(wanted, [network])
+    draws = [protocol.draws_of("digits_mlp", entry, level) for entry, levels in protocol.perturbations for level in levels]
+    assert [(each.start, each.stop) for each in draws[:2]] == [(0, 16), (0, 16)]
+    assert max(each.stop for each in draws[2:]) == 32
+
+
 @pytest.mark.parametrize(
     ("specs", "reliability", "max_draws", "message"),
     [

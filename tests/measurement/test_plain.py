@@ -39,9 +39,10 @@ def test_counts_equal_those_of_a_loop_written_by_hand(tiny):
     for unit in Design(tiny, protocol).units():
         for probe, row in zip(unit.probes, engine.measure(unit.probes), strict=True):
             weight = engine.weights.perturbed(probe).weight
-            expected = count_by_hand(tiny, unit.layer.name, weight, probe.example_start, 20)
+            assert probe.n_examples == (60 if probe.perturbation.deterministic else 20)
+            expected = count_by_hand(tiny, unit.layer.name, weight, probe.example_start, probe.n_examples)
             assert [row["broken"], row["fixed"], row["predictions_changed"]] == expected
-            assert row["accuracy_drop"] == (row["broken"] - row["fixed"]) / 20
+            assert row["accuracy_drop"] == (row["broken"] - row["fixed"]) / probe.n_examples
             n_moved += expected[2]
     assert n_moved > 100
 
@@ -55,7 +56,7 @@ def test_draw_d_sees_slice_d_and_deterministic_ones_are_measured_once(tiny):
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_seed_others(tiny):
-    first, same, other = (measure(tiny, ["gaussian_noise:2"], seed=seed) for seed in (0, 0, 1))
+    first, same, other = (measure(tiny, ["gaussian_noise:2"], seed=seed, draws=1) for seed in (0, 0, 1))
     assert first.equals(same)
     assert first["weight_digest"].to_pylist() != other["weight_digest"].to_pylist()
 
@@ -100,8 +101,8 @@ def test_gradient_perturbations_need_calibration_examples(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"examples": 61}, "61 examples a probe; network 'tiny' has 60 evaluation examples: give 1 to 60"),
-        ({"examples": 0}, "0 examples a probe; network 'tiny' has 60 evaluation examples: give 1 to 60"),
+        ({"examples": 0}, "0 examples a draw; expected at least one"),
+        ({"deterministic_examples": 0}, "0 examples a deterministic perturbation; expected at least one"),
         ({"draws": 0}, "0 draws; expected at least one"),
     ],
 )
@@ -124,7 +125,7 @@ def test_an_overflowing_network_is_counted_not_crashed():
         model[1].weight.copy_(torch.eye(2))
     images = torch.tensor([[2.0, 1.0], [1.0, 2.0]])
     network = Network(model, images, torch.tensor([0, 1]), name="large")
-    row = measure(network, ["random_corruption_linf:10000000000"]).to_pylist()[1]
+    row = measure(network, ["random_corruption_linf:10000000000"], draws=1).to_pylist()[1]
     assert (row["correct_clean"], row["broken"], row["predictions_changed"]) == (2, 2, 2)
 
 

@@ -76,7 +76,7 @@ def test_a_shard_does_not_go_on_with_another(tmp_path):
 def test_shares_have_about_as_much_work_each():
     network = load_network("digits_resnet")
     designs = {network.name: Design(network, make_protocol(["gaussian_noise"], 8, 75))}
-    every = [designs[network.name].work(unit.example_start, unit.layer) for unit in designs[network.name].units()]
+    every = [designs[network.name].work(unit.slice, unit.layer) for unit in designs[network.name].units()]
     for n_shards in (2, 5):
         stretches = [share_of(designs, Shard(number, n_shards))["share"][network.name] for number in range(1, n_shards + 1)]
         work = [sum(every[first:last]) for first, last in stretches]
@@ -123,12 +123,14 @@ def test_the_log_tells_what_was_run_where_and_how_it_went(tmp_path):
     assert re.match(r"python 3\.\d+\.\d+, safer-bench \d.*, torch \d.*, numpy \d", text[1])
     assert re.search(r"\d+ processors, \d+ threads, ", text[2])
     assert "environment: OMP_NUM_THREADS=" in text[3]
-    assert text.index("interrupted") < text.index("1 of 12 parts are there and intact") < text.index("finished")
+    assert text.index("interrupted") < text.index("1 of 15 parts are there and intact") < text.index("finished")
     units = [
-        line for line in text if re.match(r"tiny (conv|hidden|head), examples from \d+: .* s, \d+ bytes; settled: ", line)
+        line
+        for line in text
+        if re.match(r"tiny (conv|hidden|head), \d+ examples from \d+: .* s, \d+ bytes; settled: ", line)
     ]
-    assert len(units) == 12
-    assert re.fullmatch(r"11 parts in \d+\.\d\d s; workers were measuring for \d+\.\d\d s", text[-2])
+    assert len(units) == 15
+    assert re.fullmatch(r"14 parts in \d+\.\d\d s; workers were measuring for \d+\.\d\d s", text[-2])
 
 
 def test_the_log_says_what_was_measured_by_whole_passes(tmp_path):

@@ -69,7 +69,7 @@ def test_a_network_that_answers_nothing_is_refused_before_anything_is_measured(v
     network = network_of(Vectors)
     network.model.register_forward_hook(lambda *_: torch.full((1, N_CLASSES), value).expand(len(_[2]), -1))
     with pytest.raises(BadInput) as error:
-        measure_into(tmp_path / "run", [network], make_protocol(["sign_flip:0.5"]))
+        measure_into(tmp_path / "run", [network], make_protocol(["sign_flip:0.5"], 1))
     assert str(error.value) == (
         "network 'Vectors': it answers its first 5 evaluation images by NaN or infinite logits, so that none is right and "
         "nothing is to lose; look for NaN or infinity in its weights, buffers and images, and for a division by zero or a "
@@ -95,4 +95,6 @@ def test_answers_that_are_nan_each_time_are_measured_as_wrong():
     network = network_of(Vectors)
     network.model.register_forward_hook(lambda _, images, logits: torch.where(images[0][:, :1] > 0, logits, torch.nan))
     measured_as_expected(network, probes_of(network), {"": "it answers some images by NaN"})
-    assert all(0 < row["correct_clean"] < N_IMAGES / 2 + 5 for row in measure(network, ["sign_flip:0.5"]).to_pylist())
+    assert all(
+        0 < row["correct_clean"] < N_IMAGES / 2 + 5 for row in measure(network, ["sign_flip:0.5"], draws=1).to_pylist()
+    )

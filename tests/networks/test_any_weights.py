@@ -150,7 +150,7 @@ def test_they_are_measured_as_by_a_plain_loop_in_float64(kind):
         labels = model(images).argmax(1)
     labels[::4] = (labels[::4] + 1) % 4
     network = Network(model, images, labels)
-    rows = measure(network, ["magnitude_prune:0.7"], examples=30).to_pylist()
+    rows = measure(network, ["magnitude_prune:0.7"], deterministic_examples=30).to_pylist()
     assert [row["layer"] for row in sorted(rows, key=lambda row: row["layer_index"])] == list(EXPECTED[kind])
     counts = {row["layer"]: (row["correct_clean"], row["broken"], row["fixed"]) for row in rows}
     assert counts == {layer.name: pruned(model, layer.parameter, images, labels) for layer in network.layers}

@@ -44,7 +44,7 @@ def test_weights_that_the_first_example_does_not_read_are_layers():
     assert network.left_out == {"spare": "never read"}
     with torch.no_grad():
         right = model(images).argmax(1) == labels
-    rows = {row["layer"]: row for row in measure(network, ["random_zero:1"]).to_pylist()}
+    rows = {row["layer"]: row for row in measure(network, ["random_zero:1"], draws=1).to_pylist()}
     for number in range(3):
         of_expert = images.argmax(1) == number
         after = (model.experts[number].bias.argmax() == labels) & of_expert
@@ -114,7 +114,7 @@ def test_weights_read_as_complex_numbers_are_layers_or_named_with_the_right_reas
     figures = {layer.name: (layer.output_axis, layer.fan_in, layer.macs) for layer in network.layers}
     assert figures == {"pairs": (1, 4, 4 * 20), "real": (1, 5, 2 * 20), "imaginary": (1, 5, 2 * 20)}
     assert network.left_out == {"filter": "meets the examples entry by entry only (added, joined or scaled)"}
-    assert {row["layer"] for row in measure(network, ["random_zero:1"]).to_pylist()} == set(figures)
+    assert {row["layer"] for row in measure(network, ["random_zero:1"], draws=1).to_pylist()} == set(figures)
     assert score("gradient_norm", network)["pairs"] > 0
 
 

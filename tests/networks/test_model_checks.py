@@ -25,7 +25,7 @@ def network_of(model):
 
 
 def counts(model):
-    return measure(network_of(model), ["quantize:3", "sign_flip:0.2"]).drop(["layer"]).to_pylist()
+    return measure(network_of(model), ["quantize:3", "sign_flip:0.2"], draws=1).drop(["layer"]).to_pylist()
 
 
 def refusal_of(model):

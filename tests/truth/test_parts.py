@@ -16,7 +16,7 @@ from safer_bench.truth.run_folder import TABLES, RunFolder
 from tests.made_up.networks import tiny_network
 from tests.made_up.run_folders import as_before
 
-PROTOCOL = make_protocol(["sign_flip:0.1,0.5", "quantize:2"], draws=4, n_examples=20)
+PROTOCOL = make_protocol(["sign_flip:0.1,0.5", "quantize:2"], draws=4, n_examples=20, deterministic_examples=20)
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +58,9 @@ def refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("source", "target", "what"),
     [
-        (("one", "000000-0000"), ("one", "000000-0001"), "layer is '"),
-        (("one", "000000-0000"), ("one", "000020-0000"), "example_start is 0, by its place it is 20"),
-        (("one", "000000-0000"), ("two", "000000-0000"), "network is 'one', by its place it is 'two'"),
+        (("one", "000000-000020-0000"), ("one", "000000-000020-0001"), "layer is '"),
+        (("one", "000000-000020-0000"), ("one", "000020-000020-0000"), "example_start is 0, by its place it is 20"),
+        (("one", "000000-000020-0000"), ("two", "000000-000020-0000"), "network is 'one', by its place it is 'two'"),
     ],
 )
 def test_a_part_under_another_units_name_is_found(run, tmp_path, source, target, what):
@@ -80,7 +80,7 @@ def test_a_part_of_another_network_of_that_name_is_found_by_its_clean_answers(ru
     """Folders of before told two networks apart by their weights alone."""
     clean = RunFolder(run).table("networks").to_pylist()[0]["clean_outcomes"]
     n_right = int(np.unpackbits(np.frombuffer(clean, np.uint8))[20:40].sum())
-    path = part(run, "000020-0002")
+    path = part(run, "000020-000020-0002")
     table = files.read_parquet(path)
     other = pa.array([n_right - 1] * table.num_rows, pa.int32())
     new = put(path, table.set_column(PART.get_field_index("correct_clean"), PART.field("correct_clean"), other))

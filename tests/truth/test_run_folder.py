@@ -15,7 +15,7 @@ from safer_bench.measurement.run import measure_into
 from safer_bench.truth.run_folder import RunFolder, Unit, part_of
 from tests.made_up.networks import tiny_network
 
-PROTOCOL = make_protocol(["sign_flip:0.5", "quantize:2"], draws=2, n_examples=20)
+PROTOCOL = make_protocol(["sign_flip:0.5", "quantize:2"], 2, 20, deterministic_examples=20)
 
 
 class Death(BaseException):
@@ -74,9 +74,18 @@ def test_a_damaged_part_is_found_and_measured_again(tmp_path, damage):
 @pytest.mark.parametrize(
     ("protocol", "network", "what"),
     [
-        (make_protocol(["sign_flip:0.5", "quantize:2"], 3, 20), tiny_network(), "draws (2, now 3)"),
-        (make_protocol(["sign_flip:0.5", "quantize:2"], 2, 20, 5), tiny_network(), "seed (0, now 5)"),
-        (make_protocol(["quantize:2"], 2, 20), tiny_network(), "perturbations "),
+        (
+            make_protocol(["sign_flip:0.5", "quantize:2"], 3, 20, deterministic_examples=20),
+            tiny_network(),
+            "draws (2, now 3)",
+        ),
+        (
+            make_protocol(["sign_flip:0.5", "quantize:2"], 2, 20, 5, deterministic_examples=20),
+            tiny_network(),
+            "seed (0, now 5)",
+        ),
+        (make_protocol(["sign_flip:0.5", "quantize:2"], 2, 20), tiny_network(), "slices "),
+        (make_protocol(["quantize:2"], 2, 20, deterministic_examples=20), tiny_network(), "perturbations "),
         (PROTOCOL, tiny_network("other"), "networks "),
     ],
 )
@@ -214,11 +223,11 @@ def test_a_full_disk_is_named_and_leaves_no_part(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(BadInput, match=r"cannot be written \(No space left on device\)"):
-        run_folder.write(Unit("tiny", 0, 0), part_of([]))
+        run_folder.write(Unit("tiny", 0, 60, 0), part_of([]))
     assert content(tmp_path) == {}
     assert not list(tmp_path.rglob("*.partial")), "a half-written file would stay on the full disk"
     monkeypatch.undo()
-    run_folder.write(Unit("tiny", 0, 0), part_of([]))
+    run_folder.write(Unit("tiny", 0, 60, 0), part_of([]))
     assert len(content(tmp_path)) == 1
 
 

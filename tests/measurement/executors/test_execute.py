@@ -80,7 +80,7 @@ def test_a_file_that_builds_another_network_each_time_is_refused(tmp_path):
     )
     worker = Worker(job_of([load_network(f"{path}:build")], make_protocol(SPECS), fast=False))
     with pytest.raises(BadInput) as error:
-        worker.measure(Unit("mine", 0, 0))
+        worker.measure(Unit("mine", 0, 60, 0))
     assert str(error.value) == (
         f"network 'mine': {path}:build built other weights or images in another process; build the same each time, for "
         "example by loading weights from a file or setting the seed, and edit no file meanwhile"
