@@ -26,7 +26,8 @@ def first_arithmetic(engine: Engine, n_examples: int) -> str:
     if not answers.replayed.narrow:
         card = engine.network.device.type != "cpu"
         return f"float32 alone: bfloat16 is no faster on this {'card' if card else 'processor'}"
-    found = f"bfloat16 first: {speedup(answers.replayed):.1f} times as fast as float32 here"
+    times = speedup(answers.replayed)
+    found = f"bfloat16 first: {f'{times:.1f} times' if times >= 1.05 else 'about'} as fast as float32 here"
     if n_examples > FEW:
         return found
     return (
