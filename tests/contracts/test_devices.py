@@ -86,10 +86,14 @@ def test_every_criterion_scores_there(tiny):
 def test_budgets_are_judged_there(tiny):
     near = WholeNetwork(tiny)
     weights = {layer.name: near.perturbed(layer, "quantize", 3) for layer in tiny.layers}
-    far = FarDevice()
+    far, n_canonical = FarDevice(), []
     with far.there():
-        found = WholeNetwork(tiny_network().to(FAR)).correct(weights)
+        whole = WholeNetwork(tiny_network().to(FAR))
+        logits = whole.canonical.logits
+        whole.canonical.logits = lambda images: n_canonical.append(len(images)) or logits(images)
+        found = whole.correct(weights)
     assert far.n_operations > 100
+    assert sum(n_canonical) < len(tiny.labels) // 2  # the others are settled in float32
     assert np.array_equal(found, near.correct(weights))
 
 

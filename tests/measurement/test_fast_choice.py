@@ -15,10 +15,10 @@ from safer_bench.networks.network import Network
     ("times", "n_examples", "said"),
     [
         (None, 500, "float32 alone: bfloat16 is no faster on this processor"),
-        (1.84, 500, "bfloat16 first: 1.8 times as fast as float32 here"),
-        (1.01, 500, "bfloat16 first: about as fast as float32 here"),
-        (1.84, 60, "bfloat16 first: 1.8 times as fast as float32 here; with 60 examples a probe it rarely pays, as 60 are run in float32 too"),
-        (2.0, 100, "bfloat16 first: 2.0 times as fast as float32 here; with 100 examples a probe it rarely pays, as 64 are run in float32 too"),
+        (1.84, 500, "bfloat16 first: 1.8 times as fast as float32 here on a clean batch"),
+        (1.01, 500, "bfloat16 first: about as fast as float32 here on a clean batch"),
+        (1.84, 60, "bfloat16 first: 1.8 times as fast as float32 here on a clean batch; with 60 examples a probe it rarely pays, as 60 are run in float32 too"),
+        (2.0, 100, "bfloat16 first: 2.0 times as fast as float32 here on a clean batch; with 100 examples a probe it rarely pays, as 64 are run in float32 too"),
     ],
 )  # fmt: skip
 def test_the_arithmetic_and_the_reason_are_said(tiny, monkeypatch, times, n_examples, said):
