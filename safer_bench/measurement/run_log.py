@@ -95,8 +95,8 @@ def environment() -> list[str]:
         f"python {platform.python_version()}, {packages}",
         f"{platform.platform()}, {processor()}, {os.cpu_count()} processors, {torch.get_num_threads()} threads, "
         f"{torch.backends.cpu.get_cpu_capability()}",
-        *cards(),
         f"environment: {variables or 'nothing set'}",
+        *cards(),
     ]
 
 
