@@ -15,7 +15,7 @@ from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER, typical_logit
 from safer_bench.measurement.answers.settle import Bands, Logits, Rung, comparable, error_ranges, error_spreads, settle
 from safer_bench.measurement.answers.trace import CannotReplayError, whatever_fails
-from safer_bench.measurement.answers.tuning import arranged
+from safer_bench.measurement.answers.tuning import arranged, examples_a_pass
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights as PerturbedWeights
 from safer_bench.networks.layers import Layer
@@ -23,7 +23,7 @@ from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import perturbations
 from safer_bench.registry import look_up
 
-BATCH_SIZE = 50
+BATCH_SIZE = 50  # on a CPU
 SEED = 7_042_011  # of no truth
 Weights = Mapping[str, np.ndarray]  # layer -> float32 weight of the layer's shape
 
@@ -48,6 +48,7 @@ class WholeNetwork:
         self._clean = self.canonical.logits(network.images)  # now: later it might be asked for while weights are changed
         self._masked = masked_classes(self._clean)
         self._memory_format = torch.channels_last
+        self._batch_size = self._examples_a_pass()
         self._agrees = self._float32_agrees() or self._float32_agrees(torch.contiguous_format)
 
     def perturbed(self, layer: Layer, perturbation: str, level: float, draw: int = 0) -> np.ndarray:
@@ -94,12 +95,16 @@ class WholeNetwork:
             growth *= max(1.0, largest / self._largest[name]) if self._largest[name] else 1.0 + largest
         return growth <= GROWTH and self._agrees  # false for NaN too
 
+    @torch.no_grad()
+    def _examples_a_pass(self) -> int:
+        return examples_a_pass(self._model, self.network.images[:BATCH_SIZE].to(self.network.device), BATCH_SIZE)
+
     def _float32(self, weights: Weights, images: Tensor) -> Logits:
         device = self.network.device
         changed = {self._layers[name].parameter: torch.from_numpy(weight).to(device) for name, weight in weights.items()}
 
         def logits(rows: np.ndarray) -> np.ndarray:
-            batches = (arranged(batch, self._memory_format).to(device) for batch in images[rows].split(BATCH_SIZE))
+            batches = (arranged(batch, self._memory_format).to(device) for batch in images[rows].split(self._batch_size))
             by_batch = [functional_call(self._model, changed, (batch,)).double().cpu() for batch in batches]
             return torch.cat(by_batch).numpy()
 

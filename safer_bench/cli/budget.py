@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.console import progress
+from safer_bench.cli.options import Device, refusal
 from safer_bench.errors import BadInput, SaferBenchError, needs_torch
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from safer_bench.budget.spend import Wanted
     from safer_bench.networks.network import Network
 
@@ -38,6 +41,7 @@ def budget(
         typer.Option(help="protect: int8_bit_flip or float32_bit_flip. additivity: NAME[:LEVEL,...]; repeat for more."),
     ] = None,
     draws: Annotated[int, typer.Option(help="Draws of what is random.")] = 10,
+    device: Device = None,
 ) -> None:
     """Spend a budget by scores and measure the accuracy that is left.
 
@@ -46,23 +50,28 @@ def budget(
     with needs_torch():
         from safer_bench.budget.tasks import ADDITIVITY, look_up_task
         from safer_bench.measurement.answers.tuning import tune_allocator
+        from safer_bench.networks.devices import device_named
     tune_allocator()
+    device_named(device or "cpu")  # said once, not of each network that it leaves out
     if task != ADDITIVITY:
         look_up_task(task)
     elif submission or criterion or budget or level:
         raise BadInput(
             "task 'additivity' compares drops, not scores: --submission, --criterion, --budget and --level are not its"
         )
+    from safer_bench.dataset.submissions.gather import gather, submission_folders
     from safer_bench.dataset.tree import load_tree
     from safer_bench.tables.files import check_writable
 
     tree = load_tree(truth)
     check_writable(out)
     if task == ADDITIVITY:
-        _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out)
+        _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out, device)
         return
     wanted = _wanted(task, perturbation or [], criterion or [], budget or [], level or [], draws)
-    _spend(wanted, tree, network or [], submission or [], out)
+    with refusal():
+        scores = gather(tree, [folder for root in submission or [] for folder in submission_folders(root)]).scores
+    _spend(wanted, tree, _networks(tree, network or [], wanted.perturbation, device), scores, out)
 
 
 def _wanted(
@@ -84,16 +93,11 @@ def _wanted(
     return Wanted(task, perturbation, shares, rates, draws, tuple(criteria))
 
 
-def _spend(wanted: "Wanted", tree: Mapping[str, Any], network: list[str], submission: list[Path], out: Path) -> None:
+def _spend(wanted: "Wanted", tree: Mapping[str, Any], networks: "list[Network]", scores: "pa.Table", out: Path) -> None:
     from safer_bench.budget.report import write_outcome
     from safer_bench.budget.spend import spend
     from safer_bench.budget.summary import panels, sentence
-    from safer_bench.cli.options import refusal
-    from safer_bench.dataset.submissions.gather import gather, submission_folders
 
-    with refusal():
-        scores = gather(tree, [folder for root in submission for folder in submission_folders(root)]).scores
-    networks = _networks(tree, network, wanted.perturbation)
     with progress() as report:
         outcome = spend(wanted, networks, tree, scores, report)
     path = write_outcome(out, wanted.task, outcome)
@@ -104,18 +108,18 @@ def _spend(wanted: "Wanted", tree: Mapping[str, Any], network: list[str], submis
     typer.echo(f"Summary: {path}")
 
 
-def _compare_drops(network: list[str], perturbation: list[str], draws: int, out: Path) -> None:
+def _compare_drops(network: list[str], perturbation: list[str], draws: int, out: Path, device: str | None) -> None:
     from safer_bench.budget.additivity import additivity
     from safer_bench.budget.report import write_additivity
     from safer_bench.networks.loading import load_network
 
     with progress() as report:
-        table = additivity([load_network(spec) for spec in network], perturbation, draws, report)
+        table = additivity([load_network(spec, device) for spec in network], perturbation, draws, report)
     path = write_additivity(out, table)
     typer.echo(f"{path.read_text()}\nSummary: {path}")
 
 
-def _networks(tree: Mapping[str, Any], specs: list[str], perturbation: str) -> "list[Network]":
+def _networks(tree: Mapping[str, Any], specs: list[str], perturbation: str, device: str | None) -> "list[Network]":
     """Return the networks; where none is named, those of the truth that have examples left to judge by.
 
     Raises:
@@ -127,7 +131,7 @@ def _networks(tree: Mapping[str, Any], specs: list[str], perturbation: str) -> "
     networks = []
     for spec in specs or tree["networks"]["network"].to_pylist():
         try:
-            network = load_network(spec)
+            network = load_network(spec, device)
             budget_network(network, perturbation, tree)
         except SaferBenchError as error:
             if specs:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from safer_bench.cli.console import duration, progress, resumable, size, table
-from safer_bench.cli.options import DrawOptions
+from safer_bench.cli.options import Device, DrawOptions
 from safer_bench.errors import BadInput, needs_torch
 from safer_bench.truth.slices import EXAMPLES
 
@@ -58,8 +58,9 @@ def measure(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all random streams.")] = 0,
     fast: Annotated[
-        bool, typer.Option(help="Try bfloat16 first: the same integers, sooner on CPUs that are fast at it.")
+        bool, typer.Option(help="Try bfloat16 first, where it is faster: the same integers. Says at once what it comes to.")
     ] = False,
+    device: Device = None,
     workers: Annotated[int, typer.Option(help="Processes that measure.")] = 1,
     executor: Annotated[str, typer.Option(help="process, or ray (the cluster at RAY_ADDRESS, or a local one).")] = "process",
     shard: Annotated[str | None, typer.Option(help="i/n: the i-th of n shares, each with its own run folder.")] = None,
@@ -84,7 +85,7 @@ def measure(
     check_executor(executor, workers)
     how: How = {"fast": fast, "workers": workers, "executor": executor}
     protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw, deterministic_examples)
-    networks = [load_network(spec) for spec in network]
+    networks = [load_network(spec, device) for spec in network]
     for note in filter(None, (each.class_note for each in networks)):
         typer.echo(note, err=True)
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:
@@ -96,7 +97,8 @@ def measure(
         if plan_only:
             typer.echo(f"Next: the same with --plan {out / 'plan.json'} instead, in a new folder")
             return
-        total = measure_into(out, networks, protocol, report, shard=share, **how)
+        tell = lambda line: typer.echo(line, err=True)  # noqa: E731
+        total = measure_into(out, networks, protocol, report, shard=share, tell=tell, **how)
     _tell(networks, out, total, is_share=share is not None)
 
 

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from safer_bench.dataset.tree import Tree
 
 Truth = Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by default the truth at hand.")]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        help="cpu; cuda: any card, and each worker takes the next one; cuda:1: this card. A FILE.py may choose itself."
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

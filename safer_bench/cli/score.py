@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import perturbation_specs
+from safer_bench.cli.options import Device, perturbation_specs
 from safer_bench.errors import MissingData, needs_torch
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def score(
     perturbation: Annotated[
         list[str] | None, typer.Option(help="NAME[:LEVEL,...] for criteria that see it; by default those of that truth.")
     ] = None,
+    device: Device = None,
 ) -> None:
     """Score the layers of networks by criteria and write a submission.
 
@@ -43,7 +44,7 @@ def score(
         from safer_bench.scoring.write import write_scores
     tune_allocator()
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
-    networks = [load_network(spec) for spec in (network or _default_networks())]
+    networks = [load_network(spec, device) for spec in (network or _default_networks())]
     with progress() as report:
         write_scores(out, criteria, networks, levels, report, calibration_sets)
     typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: {_next(out, networks)}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.console import progress
+from safer_bench.cli.options import Device
 from safer_bench.errors import needs_torch
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def verify(
     perturbation: Annotated[
         list[str] | None, typer.Option(help="FILE.py:FUNC of a perturbation that is not built in; repeatable.")
     ] = None,
+    device: Device = None,
 ) -> None:
     """Check a tree against its manifest and measure rows again, integer for integer.
 
@@ -41,11 +43,17 @@ def verify(
     typer.echo(f"{truth.path}: {len(truth.manifest['files'])} files as in the manifest, schema and sums in order")
     if rows:
         drawn = choose_rows(truth["layer_drops"], rows, seed, dataset)
-        _remeasure(truth, drawn, network or [], perturbation or [], is_named=bool(dataset))
+        _remeasure(truth, drawn, network or [], perturbation or [], device, is_named=bool(dataset))
 
 
 def _remeasure(
-    tree: "Tree", chosen: list[dict[str, Any]], networks: list[str], perturbations: list[str], *, is_named: bool
+    tree: "Tree",
+    chosen: list[dict[str, Any]],
+    networks: list[str],
+    perturbations: list[str],
+    device: str | None,
+    *,
+    is_named: bool,
 ) -> None:
     """Measure chosen rows again; ``is_named``: those of a dataset that was asked for by name, which has to be here."""
     with needs_torch():
@@ -56,11 +64,11 @@ def _remeasure(
     from safer_bench.dataset.verify import row_name
 
     tune_allocator()
-    own = [load_network(spec) for spec in networks], [parse_perturbation(spec)[0] for spec in perturbations]
+    own = [load_network(spec, device) for spec in networks], [parse_perturbation(spec)[0] for spec in perturbations]
     facts = {row["network"]: row for row in tree["networks"].to_pylist()}
     outcomes: Counter[str] = Counter()
     with progress() as report:
-        for verdict in remeasure(chosen, facts, tree.manifest["seed"], *own):
+        for verdict in remeasure(chosen, facts, tree.manifest["seed"], *own, device=device):
             outcomes[verdict.outcome] += 1
             report(row_name(verdict.row), outcomes.total(), len(chosen))
             if verdict.outcome != "equal" and (verdict.outcome != "absent" or outcomes["absent"] == 1):

@@ -33,6 +33,7 @@ def remeasure(
     seed: int,
     own: Sequence[Network] = (),
     own_perturbations: Sequence[Perturbation] = (),
+    device: str | None = None,
 ) -> Iterator[Verdict]:
     """Measure rows of ``layer_drops`` again and yield one verdict a row.
 
@@ -42,6 +43,7 @@ def remeasure(
         seed: of the truth's random streams.
         own: networks that are not of the zoo; by their names they take the zoo's place.
         own_perturbations: likewise.
+        device: where networks of the zoo are measured, as ``load_network`` takes it.
 
     Yields:
         Verdicts, network by network; ``absent`` where weights, images or a perturbation are not on this machine.
@@ -52,14 +54,14 @@ def remeasure(
     for row in sorted(rows, key=lambda row: (row["network"], row["layer_index"])):
         name = row["network"]
         if name not in engines:
-            engines[name] = _engine(row, own_by_name.get(name), networks[name], seed)
+            engines[name] = _engine(row, own_by_name.get(name), networks[name], seed, device)
         engine = engines[name]
         yield Verdict(row, engine.outcome, engine.detail) if isinstance(engine, Verdict) else _compare(row, engine, entries)
 
 
-def _engine(row: Row, network: Network | None, facts: Row, seed: int) -> PlainEngine | Verdict:
+def _engine(row: Row, network: Network | None, facts: Row, seed: int, device: str | None) -> PlainEngine | Verdict:
     try:
-        network = network or load_network(row["network"])
+        network = network or load_network(row["network"], device)
     except (MissingData, UnknownName) as error:
         return Verdict(row, "absent", str(error))
     for key in ("weights_sha256", "inputs_sha256"):

@@ -1,14 +1,15 @@
 """Measures networks into a run folder: durable, resumable, by one process or many, whole or one share of it."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement import describe
 from safer_bench.measurement.design import Design, Protocol, Shard, check_measurable
-from safer_bench.measurement.executors.execute import check_executor, execute
+from safer_bench.measurement.executors.execute import check_executor, execute, workers_by_device
+from safer_bench.measurement.fast_choice import first_arithmetic
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.measurement.resumed import check_same_perturbations
 from safer_bench.measurement.run_log import logging_to
@@ -30,6 +31,7 @@ def measure_into(
     workers: int = 1,
     executor: str = "process",
     shard: Shard | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Measure networks into a run folder; units that it already holds are not measured again.
 
@@ -42,6 +44,8 @@ def measure_into(
         workers: processes that measure.
         executor: ``process`` or ``ray``.
         shard: measure this share of the units alone; ``pack`` merges the folders of all.
+        tell: called before anything is measured with what there is to know: which worker is on which card, and with
+            ``fast``, of each network, which arithmetic comes first and why. The log has it too.
 
     Returns:
         The number of probes that the folder holds.
@@ -58,6 +62,7 @@ def measure_into(
         check_measurable(network, protocol)
     designs = {network.name: Design(network, protocol) for network in networks}
     job = job_of(networks, protocol, fast=fast)
+    where = workers_by_device(job.devices, workers, executor)
     run, here = RunFolder(folder), Worker(job, networks)
     clean = lambda network: describe.correct(here.engine(network.name), shard)  # noqa: E731
     with ExitStack() as stack:
@@ -67,7 +72,7 @@ def measure_into(
             lambda: describe.tables(networks, protocol, clean),
         )
         log = stack.enter_context(logging_to(folder / "log.txt"))
-        log.info("%d networks, %d workers (%s), %s", len(networks), workers, executor, "fast" if fast else "not fast")
+        log.info("%d networks, %d workers (%s); %s", len(networks), workers, executor, where)
         work = {unit: designs[unit.network].work(unit.slice, _layer(designs, unit)) for unit in run.units()}
         finished, expected = run.parts(), _expected(run)
         check_same_perturbations(run, finished, designs, protocol.seed)
@@ -75,6 +80,11 @@ def measure_into(
         total, done = sum(work.values()), sum(work[unit] for unit in finished)
         report("going on" if finished else "starting", done, total)
         waiting = [unit for unit in work if unit not in finished]
+        if set(job.devices.values()) != {"cpu"}:
+            tell(where)
+        for line in _first_arithmetics(here, [designs[name] for name in dict.fromkeys(unit.network for unit in waiting)]):
+            log.info("%s", line)
+            tell(line)
         started, measuring = time.perf_counter(), 0.0
         for measured in execute(job, waiting, here, workers, executor):
             _check(measured, expected[measured.unit.network])
@@ -86,6 +96,13 @@ def measure_into(
         seconds = time.perf_counter() - started
         log.info("%d parts in %.2f s; workers were measuring for %.2f s", len(waiting), seconds, measuring)
         return sum(len(designs[unit.network].conditions(unit.slice)) for unit in work)
+
+
+def _first_arithmetics(here: Worker, designs: Sequence[Design]) -> Iterator[str]:
+    """Yield for each network, where ``fast`` is asked for, which arithmetic comes first and why."""
+    for design in designs if here.job.fast else ():
+        n_examples = min(size for _, size in design.slices)
+        yield f"{design.network.name}: {first_arithmetic(here.engine(design.network.name), n_examples)}"
 
 
 def _expected(run: RunFolder) -> dict[str, Expected]:

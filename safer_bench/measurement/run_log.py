@@ -16,7 +16,15 @@ from safer_bench.errors import SaferBenchError, text_of
 from safer_bench.measurement.work import Measured
 
 PACKAGES = ("safer-bench", "torch", "numpy", "scipy", "pyarrow")
-VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MALLOC_MMAP_THRESHOLD_")
+DRIVER = Path("/sys/module/nvidia/version")
+VARIABLES = (
+    "CUDA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MALLOC_MMAP_THRESHOLD_",
+)
 
 
 class RunLog(logging.LoggerAdapter[logging.Logger]):
@@ -86,9 +94,30 @@ def environment() -> list[str]:
         f"command: {' '.join(sys.argv)}",
         f"python {platform.python_version()}, {packages}",
         f"{platform.platform()}, {processor()}, {os.cpu_count()} processors, {torch.get_num_threads()} threads, "
-        f"{torch.backends.cpu.get_cpu_capability()}, CUDA {torch.version.cuda if torch.cuda.is_available() else 'absent'}",
+        f"{torch.backends.cpu.get_cpu_capability()}",
         f"environment: {variables or 'nothing set'}",
+        *cards(),
     ]
+
+
+def cards() -> list[str]:
+    """Return a line for each card, and one for what drives them; a line that says so where there is none."""
+    if not torch.cuda.is_available():
+        return ["CUDA absent"]
+    named = []
+    for number in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(number)
+        named.append(f"cuda:{number}: {card.name}, {card.total_memory} bytes, compute capability {card.major}.{card.minor}")
+    drivers = f"driver {_driver()}, CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    return [*named, drivers]
+
+
+def _driver() -> str:
+    """Return the version of NVIDIA's kernel module; torch does not know it."""
+    try:
+        return DRIVER.read_text().strip()
+    except OSError:
+        return "unknown"
 
 
 def processor() -> str:

@@ -3,12 +3,16 @@
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from copy import copy, deepcopy
+from dataclasses import dataclass, field, replace
+
+import torch
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement.design import Design, Protocol
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.identity import Identity, files_of_perturbation
+from safer_bench.networks.devices import CPU, card_of
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network
 from safer_bench.registry import is_file_spec
@@ -25,6 +29,7 @@ class Job:
         protocol: what is measured.
         files: of each perturbation of a user's file, by name, the SHA-256 of the files that make it, where the job began.
         fast: try bfloat16 first.
+        devices: where each network runs, by name, as it was named; ``cuda`` is any card.
     """
 
     sources: dict[str, str | Network]
@@ -32,6 +37,7 @@ class Job:
     protocol: Protocol
     files: dict[str, dict[str, str]]
     fast: bool = False
+    devices: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,21 @@ def job_of(networks: Sequence[Network], protocol: Protocol, *, fast: bool) -> Jo
     """Return the job of measuring networks."""
     sources = {network.name: network.spec or network for network in networks}
     identities = {network.name: Identity.of(network) for network in networks}
-    return Job(sources, identities, protocol, _files(protocol), fast)
+    devices = {network.name: str(network.placed or network.device) for network in networks}
+    return Job(sources, identities, protocol, _files(protocol), fast, devices)
+
+
+def portable(job: Job) -> Job:
+    """Return a job that any process can take: networks without a file travel in main memory, and are placed there anew."""
+    return replace(job, sources={name: _in_main_memory(source) for name, source in job.sources.items()})
+
+
+def _in_main_memory(source: str | Network) -> str | Network:
+    if isinstance(source, str) or source.device == CPU:
+        return source
+    other = copy(source)
+    other.model = deepcopy(source.model)
+    return other.to(CPU)
 
 
 def _files(protocol: Protocol) -> dict[str, dict[str, str]]:
@@ -72,13 +92,14 @@ class Worker:
     Args:
         job: what is measured.
         networks: those that are loaded already.
+        number: of the worker, from 0; it chooses the card.
 
     Raises:
         BadInput: the file of a perturbation is another one in this process.
     """
 
-    def __init__(self, job: Job, networks: Sequence[Network] = ()) -> None:
-        self.job = job
+    def __init__(self, job: Job, networks: Sequence[Network] = (), number: int = 0) -> None:
+        self.job, self.number = job, number
         _check_perturbations(job)
         self._loaded = {network.name: network for network in networks}
         self._engines: dict[str, Engine] = {}
@@ -117,7 +138,9 @@ class Worker:
     def _network(self, name: str) -> Network:
         source = self.job.sources[name]
         if name not in self._loaded:
-            self._loaded[name] = load_network(source) if isinstance(source, str) else source
+            network = load_network(source) if isinstance(source, str) else source
+            card = card_of(torch.device(self.job.devices[name]), self.number)
+            self._loaded[name] = network if network.device == card else network.to(card)
         network = self._loaded[name]
         found = self.job.identities[name].difference(Identity.of(network))
         if found is not None:

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
+
 from safer_bench.errors import BadInput
+from safer_bench.networks.devices import device_named
 from safer_bench.networks.network import Network
 from safer_bench.networks.weights import holds_weights, training_folder
 from safer_bench.networks.zoo_network import ZooNetwork
@@ -30,14 +33,26 @@ def untrained_networks(out: Path | None = None) -> list[ZooNetwork]:
     return sorted(missing, key=lambda entry: (entry.role == "twin", entry.split == "test", entry.name))
 
 
-def load_network(spec: str) -> Network:
+def load_network(spec: str, device: str | torch.device | None = None) -> Network:
     """Load a network: a zoo name, or ``FILE.py:FUNC`` of a function, decorated or not, that returns a ``Network``.
+
+    Args:
+        spec: zoo name, or file and function.
+        device: where it is to run, as ``Network.to`` takes it; where None, a zoo network on the CPU, another where its
+            function put it.
 
     Raises:
         UnknownName: the zoo has no network of that name.
-        BadInput: the file or function is not there, raises, or returns something else.
+        BadInput: the file or function is not there, raises, or returns something else; there is no such device, or the
+            network does not run there.
         MissingData: weights or images are not on this machine.
     """
+    wanted = None if device is None else device_named(device)  # said before anything is loaded
+    network = _load(spec)
+    return network if wanted is None else network.to(wanted)
+
+
+def _load(spec: str) -> Network:
     if not is_file_spec(spec):
         known = look_up(zoo_networks(), spec, "network")()
         known.spec = spec

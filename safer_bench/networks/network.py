@@ -4,13 +4,14 @@ import hashlib
 import re
 import warnings
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import nn
 
 from safer_bench.errors import BadInput, text_of
+from safer_bench.networks.devices import check_device, device_named
 from safer_bench.networks.digest import state_sha256
 from safer_bench.networks.examples import Examples, checked_calibration, checked_examples, unequal_classes
 from safer_bench.networks.layers import N_LOOKED_AT, NEVER_READ, Found, Layer, look_through
@@ -20,6 +21,7 @@ from safer_bench.tables.columns import NAME, SPLITS
 
 N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
 WRAPPER = "give a module around it whose forward"
+STAYS = "what forward uses moves along where it is a parameter or a buffer: self.register_buffer(name, tensor)"
 _FORMER = "a probe is a measurement, and the former name goes with the next version"
 
 
@@ -40,10 +42,12 @@ class Network:
 
     Raises:
         BadInput: a name that cannot name files; a model that is not eager, in training mode, has weights that are not there,
-            not finite or not float32, or does not turn one image and three into finite logits; images and labels that do
-            not match, labels out of range, examples in the order of their classes, images that are not finite in float32;
-            calibration examples of another shape, or that are evaluation examples.
+            not finite, not float32 or on a device without float64, or does not turn one image and three into finite logits;
+            images and labels that do not match, labels out of range, examples in the order of their classes, images that
+            are not finite in float32; calibration examples of another shape, or that are evaluation examples.
     """
+
+    placed: torch.device | None = None  # where ``to`` put it, as it was named: cuda alone is any card
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Network:
         self.licence, self.source = licence, source
         self.spec: str | None = None  # what load_network made it of, so that another process can
         self.model = checked_model(model, name)
+        check_device(self.device, f"network {name!r}: its model's device {str(self.device)!r}")
         self.evaluation = checked_examples(images, labels, f"{name}, evaluation")
         calibration = _calibration_of(calibration, probe, name)
         self._calibration = None if calibration is None else checked_calibration(calibration, self.evaluation, name)
@@ -129,6 +134,21 @@ class Network:
         """Where the model's weights are; images stay in main memory and move there batch by batch."""
         return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
 
+    def to(self, device: str | torch.device) -> Self:
+        """Move the model, as ``torch.nn.Module.to`` does, and return the network; images stay in main memory.
+
+        Args:
+            device: ``cpu``; ``cuda``: a card, and of several workers each takes the next one; ``cuda:1``: this card.
+
+        Raises:
+            BadInput: there is no such device, it has no float64, or the model does not run there.
+        """
+        self.placed = device_named(device)
+        self.model.to(self.placed)
+        self.__dict__.pop("device", None)
+        self._width_of_logits(1)
+        return self
+
     def _count_classes(self) -> int:
         """Return the width of the logits, of one image (which a last batch may be) and of a few alike."""
         n_classes, of_several = self._width_of_logits(1), self._width_of_logits(N_TRIED)
@@ -161,7 +181,10 @@ class Network:
             whole = "; what has to be whole is cast in forward: x.long()" if "Long" in said else ""
             several = isinstance(error, TypeError) and "required positional argument" in said
             other = f"; images are its only input: {WRAPPER} makes the others" if several else ""
-            raise BadInput(f"network {self.name!r}: running {what} raised {said:.300} ({given}{whole}{other})") from error
+            stays = f"; {STAYS}" if "same device" in said else ""
+            raise BadInput(
+                f"network {self.name!r}: running {what} raised {said:.300} ({given}{whole}{other}{stays})"
+            ) from error
         if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(images):
             is_tensor = isinstance(logits, torch.Tensor)
             answer = tuple(logits.shape) if is_tensor else f"a {type(logits).__name__}"

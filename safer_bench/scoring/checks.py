@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from safer_bench.errors import BadInput, text_of
+from safer_bench.networks.precision import plain_float32
 
 
 @contextmanager
 def torch_as_it_was() -> Iterator[None]:
-    """Undo what the block does to torch's own state, which the next criterion would meet."""
+    """Undo what the block does to torch's own state, which the next criterion would meet; float32 is float32 within."""
     gradients, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
     try:
-        yield
+        with plain_float32():
+            yield
     finally:
         torch.set_grad_enabled(gradients)
         torch.set_default_dtype(dtype)

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from safer_bench.criteria.passes.layers import Batches, count_examples
-from safer_bench.measurement.answers.arithmetics import GROWTH, KEPT_BYTES
+from safer_bench.measurement.answers.arithmetics import GROWTH
 from safer_bench.measurement.answers.canonical import CanonicalModel
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.answers.trace import CannotReplayError, whatever_fails
-from safer_bench.measurement.answers.tuning import Pace
+from safer_bench.measurement.answers.tuning import Pace, room_on
 from safer_bench.networks.network import Network
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,8 @@ class Suffixes:
     ) -> bool:
         kept = count_examples(batches) * (replay.bytes_per_example + self._images[0].nbytes)
         original = replayed.network.weight(replayed.network.layer(layer))
-        return kept > KEPT_BYTES or not float(weight.abs().max()) <= GROWTH * float(np.abs(original).max())  # NaN too
+        beyond = kept > room_on(replayed.network.device).kept_bytes
+        return beyond or not float(weight.abs().max()) <= GROWTH * float(np.abs(original).max())  # NaN too
 
     def _pass(self, replayed: ReplayedNetwork, batches: Batches) -> CleanPass:
         """Return the clean pass over batches; only the last one is kept."""

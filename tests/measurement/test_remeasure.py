@@ -75,7 +75,7 @@ def test_images_of_another_decoder_are_told_from_other_counts(rows, networks, mo
     images = real.images.clone()
     images[0, 0, 0, 0] = torch.nextafter(images[0, 0, 0, 0], torch.tensor(9.0))
     other = Network(real.model, images, real.labels, name=real.name, calibration=real.calibration)
-    monkeypatch.setattr("safer_bench.measurement.remeasure.load_network", lambda _: other)
+    monkeypatch.setattr("safer_bench.measurement.remeasure.load_network", lambda *_: other)
     found = outcomes([row | {"broken": row["broken"] + 1}], networks)
     digest = networks[row["network"]]["inputs_sha256"]
     assert found == [("inputs differ", f"inputs_sha256 is {other.inputs_sha256[:16]}, the truth has {digest[:16]}")]

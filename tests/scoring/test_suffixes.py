@@ -6,6 +6,7 @@ from torch import nn
 
 from safer_bench.criteria.loading import criteria
 from safer_bench.measurement.answers.clean_pass import CleanPass
+from safer_bench.measurement.answers.tuning import Room
 from safer_bench.networks.loading import load_network
 from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.scoring.suffixes import Suffixes
@@ -108,7 +109,7 @@ def test_what_would_not_fit_into_memory_and_huge_weights_are_left_to_whole_passe
     assert suffixes.perturbed(batches, layer.name, weight) is not None
     for factor in (1e4, float("nan")):
         assert suffixes.perturbed(batches, layer.name, factor * weight) is None
-    monkeypatch.setattr("safer_bench.scoring.suffixes.KEPT_BYTES", 100_000)
+    monkeypatch.setattr("safer_bench.scoring.suffixes.room_on", lambda device: Room(64e6, 100_000, 256))
     assert suffixes.perturbed(batches, layer.name, weight) is None
 
 

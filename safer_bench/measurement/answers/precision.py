@@ -1,27 +1,16 @@
-"""float32 that is float32: no TF32 or bfloat16 in its place, whatever the process has set."""
+"""float32 as the engine's suffixes compute it: as such, without fused attention and without gradients."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
 from safer_bench.networks.layers import no_fast_path
+from safer_bench.networks.precision import plain_float32
 
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
     """Compute float32 as such within the block, without fused attention and without gradients; then all is as before."""
-    mkldnn, cuda, cudnn = (getattr(torch.backends, name) for name in ("mkldnn", "cuda", "cudnn"))
-    backends: list[Any] = [mkldnn.matmul, mkldnn.conv]
-    if torch.cuda.is_available():  # elsewhere, cudnn's settings made by parts confuse torch.export
-        backends += [cuda.matmul, cudnn.conv, cudnn.rnn]
-    before = [backend.fp32_precision for backend in backends]
-    for backend in backends:
-        backend.fp32_precision = "ieee"
-    try:
-        with torch.no_grad(), no_fast_path():
-            yield
-    finally:
-        for backend, precision in zip(backends, before, strict=True):
-            backend.fp32_precision = precision
+    with plain_float32(), torch.no_grad(), no_fast_path():
+        yield

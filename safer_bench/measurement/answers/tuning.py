@@ -1,4 +1,4 @@
-"""What makes CPU inference fast: glibc's allocator, memory format and batch size."""
+"""What makes inference fast: glibc's allocator, memory format, and batches as large as a device's memory allows."""
 
 import ctypes
 import sys
@@ -11,8 +11,28 @@ from torch import Tensor
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 LARGE = 1 << 30
-LARGEST_BYTES = 64e6  # of one operation's result in a batch
-BATCH_SIZES = (16, 256)  # smallest and largest that are chosen
+FEWEST = 16  # examples of a batch that is chosen
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much of a device's memory is used; it changes times, never a count.
+
+    Attributes:
+        result_bytes: of one operation's result in a batch.
+        kept_bytes: of clean values at a time.
+        most_examples: of a batch.
+    """
+
+    result_bytes: float
+    kept_bytes: int
+    most_examples: int
+
+
+IN_MAIN_MEMORY = Room(64e6, 1 << 30, 256)  # what fits into caches, more or less: see ``Pace``
+OF_RESULTS, OF_KEPT, OF_A_PASS = 64, 4, 4  # parts of a card's free memory; kept values are there twice while they move on
+MOST_ON_A_CARD = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +44,60 @@ class Pace:
     to 3.3 times faster), and batches whose largest result has about 64 MB. They are no timings of their own, so that
     losses in float32 repeat bit for bit on one machine.
 
+    On a card batches are larger, by its free memory (``room_on``); that was not timed.
+
     Attributes:
         memory_format: of images and weights of four dimensions.
-        batch_size: examples a batch, at most; at least 2; by the rule above where None.
+        batch_size: examples a batch, at most; at least 2; by the rules above where None.
     """
 
     memory_format: torch.memory_format = torch.channels_last
     batch_size: int | None = None
 
-    def examples_a_batch(self, largest_bytes: int) -> int:
-        """Return the batch size for a network whose largest result has so many bytes an example."""
-        smallest, largest = BATCH_SIZES
-        return self.batch_size or max(smallest, min(largest, int(LARGEST_BYTES // largest_bytes)))
+    def examples_a_batch(self, largest_bytes: int, device: torch.device = CPU) -> int:
+        """Return the batch size on a device for a network whose largest result has so many bytes an example."""
+        room = room_on(device)
+        return self.batch_size or max(FEWEST, min(room.most_examples, int(room.result_bytes // largest_bytes)))
+
+
+def room_on(device: torch.device) -> Room:
+    """Return how much of a device's memory is used: on a card a share of what is free now."""
+    if device.type != "cuda":
+        return IN_MAIN_MEMORY
+    free = free_bytes(device)
+    return Room(free / OF_RESULTS, free // OF_KEPT, MOST_ON_A_CARD)
+
+
+def free_bytes(card: torch.device) -> int:
+    """Return what this process can still allocate on a card, what its allocator holds in reserve included."""
+    free, total = torch.cuda.mem_get_info(card)
+    allocated, reserved = torch.cuda.memory_allocated(card), torch.cuda.memory_reserved(card)
+    own = int(total * torch.cuda.get_per_process_memory_fraction(card)) - allocated
+    return max(0, min(free + reserved - allocated, own))
+
+
+def take_share(device: torch.device, n_workers: int) -> None:
+    """Leave the other workers of a card, ``n_workers`` with this one, as much of its memory as this process takes."""
+    if device.type == "cuda" and n_workers > 1:
+        torch.cuda.set_per_process_memory_fraction(1.0 / n_workers, device)
+
+
+def examples_a_pass(run: Callable[[Tensor], object], batch: Tensor, n_on_cpu: int) -> int:
+    """Return how many examples a whole pass takes: on a card by the memory that one over a few takes at its peak.
+
+    Args:
+        run: the pass.
+        batch: a few examples, on the device.
+        n_on_cpu: what is fastest on a CPU; on a card the least.
+    """
+    card = batch.device
+    if card.type != "cuda":
+        return n_on_cpu
+    torch.cuda.reset_peak_memory_stats(card)
+    before = torch.cuda.memory_allocated(card)
+    run(batch)
+    taken = max(1, torch.cuda.max_memory_allocated(card) - before)
+    return max(n_on_cpu, min(MOST_ON_A_CARD, len(batch) * (free_bytes(card) // OF_A_PASS) // taken))
 
 
 def tune_allocator() -> bool:
@@ -66,13 +128,18 @@ def arranged(tensor: Tensor, memory_format: torch.memory_format) -> Tensor:
 
 
 def seconds(run: Callable[[Tensor], object], batch: Tensor, repeats: int = 2) -> float:
-    """Return the shortest time of a few calls, after one that warms up."""
+    """Return the shortest time of a few calls, after one that warms up; a card's work is waited for."""
     run(batch)
+    _wait_for(batch.device)
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
         run(batch)
-        if batch.is_cuda:
-            torch.cuda.synchronize(batch.device)
+        _wait_for(batch.device)
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

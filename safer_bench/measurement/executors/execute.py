@@ -4,12 +4,15 @@ An executor is a function ``(job, units, n_workers) -> iterator of Measured``, i
 it, also after an exception. Which one is used cannot change an integer.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
 
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.measurement.executors.process import in_processes
 from safer_bench.measurement.executors.ray import on_ray
 from safer_bench.measurement.work import Job, Measured, Worker
+from safer_bench.networks.devices import card_of
 from safer_bench.registry import suggestion
 from safer_bench.truth.run_folder import Unit
 
@@ -33,6 +36,7 @@ def execute(
         BadInput: fewer than one worker, workers that keep dying, or a unit that cannot be measured.
     """
     check_executor(executor, n_workers)
+    workers_by_device(job.devices, n_workers, executor)
     if executor == "process" and n_workers == 1:
         return map(here.measure, units)
     return EXECUTORS[executor](job, list(units), n_workers)
@@ -48,3 +52,26 @@ def check_executor(executor: str, n_workers: int) -> None:
         raise UnknownName(f"no executor is called {executor!r}.{suggestion(executor, EXECUTORS)} There are: process, ray")
     if n_workers < 1:
         raise BadInput(f"{n_workers} workers; expected at least one")
+
+
+def workers_by_device(devices: Mapping[str, str], n_workers: int, executor: str) -> str:
+    """Say which worker measures on which device; workers are counted from 1.
+
+    Args:
+        devices: of the networks, by name, as ``Job`` has them.
+        n_workers, executor: as for ``execute``.
+
+    Raises:
+        BadInput: a card is named by its number for ``ray``, which deals out the cards itself.
+    """
+    names = sorted(set(devices.values()))
+    if executor == "ray":
+        numbered = next((name for name in names if name.startswith("cuda:")), None)
+        if numbered:
+            raise BadInput(f"device {numbered!r} for executor 'ray', which deals out the cards itself; expected 'cuda'")
+        return f"{n_workers} workers of Ray on {' and '.join(names)}"
+    workers: dict[str, list[str]] = {}
+    for number in range(n_workers):
+        for card in dict.fromkeys(str(card_of(torch.device(name), number)) for name in names):
+            workers.setdefault(card, []).append(str(number + 1))
+    return "; ".join(f"{card}: worker{'s' * (len(those) > 1)} {', '.join(those)}" for card, those in workers.items())

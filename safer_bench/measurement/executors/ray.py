@@ -6,10 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import torch
+
 from safer_bench.errors import BadInput, MissingExtra, text_of
-from safer_bench.measurement.answers.tuning import tune_allocator
+from safer_bench.measurement.answers.tuning import take_share, tune_allocator
 from safer_bench.measurement.executors.lanes import in_lanes
-from safer_bench.measurement.work import Job, Measured, Worker
+from safer_bench.measurement.work import Job, Measured, Worker, portable
+from safer_bench.networks.devices import card_of, workers_a_card
 from safer_bench.processes import safe_path
 from safer_bench.truth.run_folder import Unit
 
@@ -18,10 +21,12 @@ MOST_DEATHS = 3  # of the workers of one unit
 
 
 class _Actor(Worker):
-    """A worker in a process of Ray's, which gives it one thread."""
+    """A worker in a process of Ray's, which gives it one thread, and of the cards those alone that it may use."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, n_sharing: int) -> None:
         tune_allocator()
+        for device in map(torch.device, set(job.devices.values())):
+            take_share(card_of(device, 0), n_sharing)
         super().__init__(job)
 
 
@@ -32,7 +37,8 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
 
     Raises:
         MissingExtra: ray is not installed.
-        BadInput: a unit cannot be measured, workers keep dying, or there is no cluster at that address.
+        BadInput: a unit cannot be measured, workers keep dying, there is no cluster at that address, or no card in it for a
+            network on one.
     """
     try:
         import ray
@@ -41,7 +47,7 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
         raise MissingExtra('ray is not installed; pip install "safer-bench[ray]"') from error
     _connect(ray, n_workers, _config(job))
     try:
-        yield from in_lanes(units, n_workers, _Actors(ray, job))
+        yield from in_lanes(units, n_workers, _Actors(ray, job, _workers_a_card(ray, job, n_workers)))
     except RayTaskError as error:
         raise (error.cause if isinstance(error.cause, BadInput) else error) from None
     except RayActorError as error:
@@ -55,14 +61,15 @@ def on_ray(job: Job, units: Sequence[Unit], n_workers: int) -> Iterator[Measured
 class _Actors:
     """One actor a lane. Ray itself starts one that died again, and repeats its units, until they are too many."""
 
-    def __init__(self, ray: Any, job: Job) -> None:
-        self._ray = ray
-        self._actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=MOST_DEATHS)(_Actor)
-        self._job = ray.put(job)
+    def __init__(self, ray: Any, job: Job, n_sharing: int | None = None) -> None:
+        self._ray, self._n_sharing = ray, n_sharing or 1
+        cards = {} if n_sharing is None else {"num_gpus": 1 / n_sharing}
+        self._actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=MOST_DEATHS, **cards)(_Actor)
+        self._job = ray.put(portable(job))
         self._workers: dict[int, Any] = {}
 
     def start(self, lane: int) -> None:
-        self._workers[lane] = self._actor.remote(self._job)
+        self._workers[lane] = self._actor.remote(self._job, self._n_sharing)
 
     def give(self, lane: int, unit: Unit) -> Any:
         return self._workers[lane].measure.remote(unit)
@@ -74,6 +81,22 @@ class _Actors:
     def result(self, task: Any) -> Measured:
         measured: Measured = self._ray.get(task)
         return measured
+
+
+def _workers_a_card(ray: Any, job: Job, n_workers: int) -> int | None:
+    """Return how many workers have to share a card of the cluster, None where no network is on one.
+
+    Raises:
+        BadInput: it has none.
+    """
+    if all(torch.device(name).type != "cuda" for name in job.devices.values()):
+        return None
+    n_cards = int(ray.cluster_resources().get("GPU", 0))
+    if not n_cards:
+        raise BadInput(
+            "the Ray cluster has no GPU; expected one at least for device 'cuda': start its nodes with --num-gpus"
+        )
+    return workers_a_card(n_workers, n_cards)
 
 
 def _config(job: Job) -> Any:
