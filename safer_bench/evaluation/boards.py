@@ -8,19 +8,20 @@ among them on the validation networks of the same dataset, all corrected togethe
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
 from safer_bench.errors import BadInput
-from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
+from safer_bench.evaluation.aggregation import MIN_LAYERS, Cells, averaged, group_weights
 from safer_bench.evaluation.board import Board, BoardRow, Difference, Entry
 from safer_bench.evaluation.bootstrap import intervals, rank_intervals, simultaneous_intervals
-from safer_bench.evaluation.scope import BoardCell, CellValues, Scope, cell_values, in_scope, reliable
+from safer_bench.evaluation.cell_values import CellValues, read_values
+from safer_bench.evaluation.scope import Scope, at_rank, in_scope, reliable
 from safer_bench.registry import TRACKS, look_up, suggestion
 from safer_bench.tables import controls
 from safer_bench.tables.facts import TruthFacts, read_facts
+from safer_bench.tables.grouping import grouped
 from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray
@@ -67,14 +68,14 @@ def boards(
             f"{', '.join(known)}"
         )
     scope = Scope(metric, perturbation_family, perturbation, level_rank, gate, reported=frozenset(reported))
-    return boards_of(cell_values(results, facts, metric, level_rank), facts, scope)
+    return boards_of(at_rank(read_values(results)[metric], facts, level_rank), facts, scope)
 
 
 def boards_of(values: CellValues, facts: TruthFacts, scope: Scope) -> tuple[Board, ...]:
     """Return the boards of a scope from values that were read before.
 
     Args:
-        values: what ``cell_values`` returns for the scope's metric and level rank.
+        values: what ``at_rank`` returns for the scope's metric and level rank.
         facts: of the truth.
         scope: which of them.
     """
@@ -97,20 +98,17 @@ def boards_of(values: CellValues, facts: TruthFacts, scope: Scope) -> tuple[Boar
 
 def _board(key: tuple[str, str, bool], values: CellValues, facts: TruthFacts, scope: Scope, n_ungated: int) -> Board:
     dataset, split, headline = key
-    families = {name: facts.families[name] for name in sorted({cell.network for cell in values.cells})}
-    by_entry = zip(values.entries, values.values, values.known, values.limits.swapaxes(0, 1), strict=True)
-    rows = [_row(*each, values.cells, facts, scope.reported) for each in by_entry]
-    rows.sort(key=_place)
-    stated = np.isfinite(values.ceilings)
-    cells = [cell for cell, has in zip(values.cells, stated, strict=True) if has]
-    no_limits = np.zeros((2, len(cells)))
-    ceiling = _row(("ceiling", ""), values.ceilings[stated], stated[stated], no_limits, cells, facts)
-    n_cells = len(values.cells)
+    cells = values.numbers(facts)
+    families = {name: cells.families[family] for name, family in zip(cells.networks, cells.family.tolist(), strict=True)}
+    rows = _rows(values.entries, values.values, values.known, values.limits, cells, scope.reported)
+    stated, n_cells = np.isfinite(values.ceilings), len(values.cells)
+    no_limits, every = np.zeros((2, 1, int(stated.sum()))), stated[None, stated]
+    (ceiling,) = _rows([("ceiling", "")], values.ceilings[None, stated], every, no_limits, cells.part(stated))
     if 2 * ceiling.n_cells < n_cells:  # of other cells than the criteria's means, it would bound none of them
         ceiling = replace(ceiling, value=None, by_network={}, by_family={})
-    return Board(
-        dataset, split, scope.metric, headline, families, tuple(rows), ceiling, scope.gate, n_cells, n_ungated - n_cells
-    )
+    ordered = tuple(sorted(rows, key=_place))
+    n_left_out = n_ungated - n_cells
+    return Board(dataset, split, scope.metric, headline, families, ordered, ceiling, scope.gate, n_cells, n_left_out)
 
 
 def _place(row: BoardRow) -> tuple[bool, int, bool, float, str]:
@@ -118,46 +116,51 @@ def _place(row: BoardRow) -> tuple[bool, int, bool, float, str]:
     return row.reported, TRACKS.index(row.track), row.value is None, -round(row.value or 0.0, 9), row.criterion
 
 
-def _row(
-    entry: Entry,
-    values: Array,
-    known: Array,
-    limits: Array,
-    cells: Sequence[BoardCell],
-    facts: TruthFacts,
-    reported: Collection[str] = (),
-) -> BoardRow:
-    """Average what a criterion reached in the cells that it scored; arrays are ``(n_cells,)``, limits two of these."""
-    pairs = tuple((cell.network, cell.perturbation) for cell, scored in zip(cells, known, strict=True) if scored)
-    names, families, by_network, by_family = _weights(pairs, facts)
-    scored = values[known]
-    numbers = np.where(np.isfinite(scored), scored, 0.0)
-    means, of_families = averaged(by_network, numbers), averaged(by_family, numbers)
-    lowest, highest = averaged(by_family, limits[:, known]).tolist()
-    return BoardRow(
-        *entry,
-        value=float(of_families.mean()) if known.all() and len(known) else None,
-        by_network=dict(zip(names, means.tolist(), strict=True)),
-        by_family=dict(zip(families, of_families.tolist(), strict=True)),
-        limits=(lowest, highest),
-        n_undefined=int(np.isnan(scored).sum()),
-        n_cells=len(pairs),
-        reported=entry[0] in reported,
-    )
+def _rows(
+    entries: Sequence[Entry], values: Array, known: Array, limits: Array, cells: Cells, reported: Collection[str] = ()
+) -> list[BoardRow]:
+    """Average what criteria reached in the cells that they scored.
+
+    Arrays are ``(n_entries, n_cells)``, limits two of these.
+    """
+    rows = []
+    for alike in grouped(range(len(entries)), key=lambda i: known[i].tobytes()).values():
+        scored = known[alike[0]]
+        part = values[alike][:, scored], limits[:, alike][:, :, scored], cells.part(scored)
+        rows += _rows_of_alike(
+            [entries[i] for i in alike], *part, whole=bool(scored.size and scored.all()), reported=reported
+        )
+    return rows
 
 
-@lru_cache(maxsize=64)
-def _weights(pairs: tuple[tuple[str, str], ...], facts: TruthFacts) -> tuple[list[str], list[str], Array, Array]:
-    """Return networks, families, and what each (network, perturbation) weighs in their means."""
-    names = sorted({network for network, _ in pairs})
-    families = sorted({facts.families[network] for network in names})
-    alone = {name: name for name in names}
-    return (
-        names,
-        families,
-        family_weights(pairs, alone, facts.perturbation_families),
-        family_weights(pairs, facts.families, facts.perturbation_families),
+def _rows_of_alike(
+    entries: Sequence[Entry], values: Array, limits: Array, cells: Cells, *, whole: bool, reported: Collection[str]
+) -> list[BoardRow]:
+    """Return the rows of criteria that scored the same cells, these; ``whole``: they are the whole board."""
+    numbers = np.where(np.isfinite(values), values, 0.0)
+    by_network, by_family = group_weights(cells, np.arange(len(cells.networks))), group_weights(cells, cells.family)
+    networks = [cells.networks[i] for i in np.unique(cells.network)]
+    families = [cells.families[i] for i in np.unique(cells.family[cells.network])]
+    of_families = averaged(by_family, numbers)
+    columns = (
+        *(of_families.mean(axis=1), averaged(by_network, numbers), of_families),
+        *(averaged(by_family, limits).swapaxes(0, 1), np.isnan(values).sum(axis=1)),
     )
+    return [
+        BoardRow(
+            *entry,
+            value=mean if whole else None,
+            by_network=dict(zip(networks, means, strict=True)),
+            by_family=dict(zip(families, family_means, strict=True)),
+            limits=(lowest, highest),
+            n_undefined=undefined,
+            n_cells=values.shape[1],
+            reported=entry[0] in reported,
+        )
+        for entry, mean, means, family_means, (lowest, highest), undefined in zip(
+            entries, *(column.tolist() for column in columns), strict=True
+        )
+    ]
 
 
 def _is_ranked(row: BoardRow) -> bool:

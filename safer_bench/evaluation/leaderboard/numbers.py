@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from safer_bench.evaluation.board import Board, BoardRow, Entry
 from safer_bench.evaluation.boards import boards_of
-from safer_bench.evaluation.scope import GATES, CellValues, Scope, cell_values
+from safer_bench.evaluation.cell_values import CellValues, read_values
+from safer_bench.evaluation.scope import GATES, Scope, at_rank
 from safer_bench.tables import schema
 from safer_bench.tables.facts import TruthFacts
 
@@ -32,6 +33,7 @@ class Tables:
         numbers: ``{group: {key: table}}``; a key is "metric.place.summary.gate", each a position in its list.
         notes: what boards can tell, named by number in the tables.
         places: (perturbation family, perturbation), each or both None: which perturbations a table is of.
+        values: of single networks in area by Spearman.
     """
 
     headline: tuple[Board, ...]
@@ -39,6 +41,7 @@ class Tables:
     numbers: dict[Group, Json]
     notes: list[str]
     places: list[tuple[str | None, str | None]]
+    values: CellValues
 
 
 def thousandths(value: float | None) -> int | None:
@@ -76,17 +79,18 @@ def make_tables(results: pa.Table, facts: TruthFacts, reported: frozenset[str] =
     """
     spearman, *others = schema.METRIC_NAMES
     everything = Scope(spearman, reported=reported)
-    values = cell_values(results, facts, spearman)
-    tables = Tables(boards_of(values, facts, everything), {}, {}, [], make_places(facts))
+    by_metric = read_values(results)
+    values = at_rank(by_metric[spearman], facts)
+    tables = Tables(boards_of(values, facts, everything), {}, {}, [], make_places(facts), values)
     for p, (family, perturbation) in enumerate(tables.places):
         gates = len(GATES) if perturbation is None else 1
         scope = replace(everything, perturbation_family=family, perturbation=perturbation)
         _add_gates(tables, values, facts, f"0.{p}.0", scope, gates)
     for m, metric in enumerate(others, start=1):
-        _add_summary(tables, cell_values(results, facts, metric), facts, f"{m}.{{}}.0", replace(everything, metric=metric))
+        _add_summary(tables, at_rank(by_metric[metric], facts), facts, f"{m}.{{}}.0", replace(everything, metric=metric))
     for rank in range(1, 1 + facts.deepest):
-        at_rank = cell_values(results, facts, spearman, rank)
-        _add_summary(tables, at_rank, facts, f"0.{{}}.{rank}", replace(everything, level_rank=rank))
+        of_rank = at_rank(by_metric[spearman], facts, rank)
+        _add_summary(tables, of_rank, facts, f"0.{{}}.{rank}", replace(everything, level_rank=rank))
     return tables
 
 

@@ -1,0 +1,110 @@
+"""A ``results`` table as arrays, one column a cell: read once for all the boards that average them; no I/O.
+
+A cell is a network under a perturbation, in area or at a level.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from safer_bench.evaluation.aggregation import Cells, number_cells
+from safer_bench.evaluation.board import Entry
+from safer_bench.tables.coding import coded, numbered
+from safer_bench.tables.facts import TruthFacts
+from safer_bench.tables.schema import METRIC_NAMES
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class BoardCell:
+    """A network under a perturbation, in area or at a level, and what tells its board."""
+
+    dataset: str
+    split: str
+    network: str
+    perturbation: str
+    level: float | None
+    n_layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class CellValues:
+    """What every criterion reached by one metric in cells.
+
+    Attributes:
+        entries: (criterion, track) of each, sorted.
+        cells: of each, sorted.
+        values: ``(n_entries, n_cells)``; nan where undefined or not scored.
+        known: likewise, which were scored.
+        ceilings: ``(n_cells,)``; nan where there is none.
+        limits: least and greatest possible values ``(2, n_entries, n_cells)``; 0 where not scored.
+    """
+
+    entries: list[Entry]
+    cells: list[BoardCell]
+    values: Array
+    known: Array
+    ceilings: Array
+    limits: Array
+
+    def part(self, wanted: Array) -> "CellValues":
+        """Return some of the cells, and the criteria that scored any of them; ``wanted`` is ``(n_cells,)``."""
+        entries = np.asarray(self.known[:, wanted].any(axis=1))
+        return CellValues(
+            [entry for entry, inside in zip(self.entries, entries, strict=True) if inside],
+            [cell for cell, inside in zip(self.cells, wanted, strict=True) if inside],
+            self.values[np.ix_(entries, wanted)],
+            self.known[np.ix_(entries, wanted)],
+            self.ceilings[wanted],
+            self.limits[:, entries][:, :, wanted],
+        )
+
+    def numbers(self, facts: TruthFacts) -> Cells:
+        """Return the cells by number; those of one area or rank of levels, where no network and perturbation comes twice."""
+        pairs = [(cell.network, cell.perturbation) for cell in self.cells]
+        return number_cells(pairs, facts.families, facts.perturbation_families)
+
+
+def read_values(results: pa.Table) -> dict[str, CellValues]:
+    """Return what was reached in the cells of single networks by each metric, all of the same criteria and cells.
+
+    Args:
+        results: what ``evaluate`` returns.
+    """
+    table = results.filter(pc.field("network").is_valid())
+    entries, entry = _distinct(table, ["criterion", "track"], ["criterion", "track"])
+    cells, cell = _distinct(table, [each.name for each in fields(BoardCell)], ["network", "perturbation", "level"])
+    names, code = coded(table["metric"])
+    metric = np.array([METRIC_NAMES.index(name) for name in names], dtype=np.int64)[code]
+    shape = (len(METRIC_NAMES), len(entries), len(cells))
+    values, known, limits = np.full(shape, np.nan), np.zeros(shape, dtype=bool), np.zeros((2, *shape))
+    values[metric, entry, cell], known[metric, entry, cell] = table["value"].to_numpy(), True
+    for end, name in enumerate(("lowest", "highest")):
+        limits[end, metric, entry, cell] = table[name].to_numpy()
+    ceilings, ceiling = np.full((len(METRIC_NAMES), len(cells)), np.nan), table["ceiling"].to_numpy()
+    stated = np.isfinite(ceiling)
+    ceilings[metric[stated], cell[stated]] = ceiling[stated]
+    board_cells = [BoardCell(*each) for each in cells]
+    return {
+        name: CellValues(entries, board_cells, values[m], known[m], ceilings[m], limits[:, m])
+        for m, name in enumerate(METRIC_NAMES)
+    }
+
+
+def _distinct(table: pa.Table, names: Sequence[str], by: Sequence[str]) -> tuple[list[tuple[Any, ...]], Array]:
+    """Return the distinct rows of some columns, told apart by some of these, sorted, and which of them each row is."""
+    keys = np.zeros(table.num_rows, dtype=np.int64)
+    for name in by:
+        values, codes = coded(table[name])
+        keys = keys * len(values) + codes
+    keys, number = numbered(keys)
+    one = np.zeros(len(keys), dtype=np.int64)
+    one[number] = np.arange(table.num_rows)
+    distinct = list(zip(*table.select(names).take(pa.array(one)).to_pydict().values(), strict=True))
+    order = sorted(range(len(distinct)), key=lambda i: tuple((value is None, value) for value in distinct[i]))
+    return [distinct[i] for i in order], np.argsort(np.array(order, dtype=np.int64))[number]
