@@ -6,12 +6,13 @@ Values are integers in thousandths, null where there is none: a page of 300 crit
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from safer_bench.evaluation.board import Board, BoardRow, Entry
+from safer_bench.evaluation.board import Board, Entry
 from safer_bench.evaluation.boards import boards_of
 from safer_bench.evaluation.cell_values import CellValues, read_values
 from safer_bench.evaluation.scope import GATES, Scope, at_rank
@@ -129,39 +130,41 @@ def _add(tables: Tables, key: str, boards: Sequence[Board], *, whole: bool) -> N
 
 def entries_of(board: Board) -> list[Entry]:
     """Return the criteria of a board with their tracks, in its order."""
-    return [(row.criterion, row.track) for row in board.rows]
+    return board.standings.entries
 
 
 def _table(board: Board, entries: Sequence[Entry], note: int) -> Json:
-    by_entry = _row_of(board)
-    rows = [by_entry.get(entry) for entry in entries]
-    table: Json = {"v": [thousandths(row.value) if row else None for row in rows], "t": note}
-    undefined = {i: row.n_undefined for i, row in enumerate(rows) if row and row.n_undefined}
+    found = board.standings
+    at = _places(board, entries)
+    table: Json = {"v": _shown_at(found.values, at), "t": note}
+    undefined = {i: int(found.n_undefined[j]) for i, j in enumerate(at) if j is not None and found.n_undefined[j]}
     if undefined:
         table["u"] = undefined
     if board.ceiling.value is not None:
         table["c"] = thousandths(board.ceiling.value)
     if board.ceiling_note:
         table["o"] = board.ceiling_note
-    if any(row and row.interval for row in rows):
-        table["l"], table["h"] = (_ends([row.interval if row else None for row in rows], side) for side in (0, 1))
-        ranks = [row.ranks if row else None for row in rows]
-        table["a"], table["b"] = ([pair[side] if pair else None for pair in ranks] for side in (0, 1))
+    if np.isfinite(found.intervals).any():
+        table["l"], table["h"] = (_shown_at(found.intervals[:, side], at) for side in (0, 1))
+        ranks = found.ranks.tolist()
+        table["a"], table["b"] = ([None if j is None else ranks[j][side] or None for j in at] for side in (0, 1))
     return table
 
 
-def _row_of(board: Board) -> dict[Entry, BoardRow]:
-    return {(row.criterion, row.track): row for row in board.rows}
+def _places(board: Board, entries: Sequence[Entry]) -> list[int | None]:
+    """Return the rows of criteria on a board; None where one has none."""
+    place = {entry: i for i, entry in enumerate(entries_of(board))}
+    return [place.get(entry) for entry in entries]
 
 
-def _ends(intervals: Sequence[tuple[float, float] | None], side: int) -> list[int | None]:
-    return [None if ends is None else thousandths(ends[side]) for ends in intervals]
+def _shown_at(values: np.ndarray, places: Sequence[int | None]) -> list[int | None]:
+    shown = [None if isnan(value) else thousandths(value) for value in values.tolist()]
+    return [None if place is None else shown[place] for place in places]
 
 
 def _by_network(board: Board, entries: Sequence[Entry]) -> list[list[int | None]]:
-    rows = _row_of(board)
-    means = [rows[entry].by_network if entry in rows else {} for entry in entries]
-    return [[thousandths(of.get(name)) for name in board.families] for of in means]
+    columns = [_shown_at(of_one, _places(board, entries)) for of_one in board.standings.by_network.T]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def make_cells(values: CellValues, facts: TruthFacts, board: Board) -> list[list[int | str | None]]:

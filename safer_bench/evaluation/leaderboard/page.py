@@ -107,7 +107,7 @@ def _level_names(facts: TruthFacts) -> list[str]:
 def _criteria(tables: Tables, truth: Mapping[str, pa.Table], extras: Extras) -> Json:
     """Return what is known of each criterion: whether it is a control, its mark, needs, formula and source."""
     known = {row["criterion"]: row for row in truth["criteria"].to_pylist()} if "criteria" in truth else {}
-    names = sorted({row.criterion for board in tables.headline for row in board.rows})
+    names = sorted({name for board in tables.headline for name, _ in entries_of(board)})
     facts = {
         name: {
             "control": name in controls.CONTROLS,
