@@ -88,7 +88,7 @@ def family_weights(
 
 
 def group_weights(cells: Cells, group: Array) -> Array:
-    """Return what each cell weighs in the mean of each group of networks that has any; rows sum to 1.
+    """Return what each cell weighs in the mean of each group of networks; rows sum to 1, those of groups without cells to 0.
 
     A cell weighs nothing where its network has one under the perturbation that it coincides with.
 
@@ -97,7 +97,7 @@ def group_weights(cells: Cells, group: Array) -> Array:
         group: of each network ``(n_networks,)``.
 
     Returns:
-        ``(n_groups, n_cells)``, by rising number of the group.
+        ``(n_groups, n_cells)``.
     """
     there = np.zeros((len(cells.networks), len(cells.twin) + 1), dtype=bool)  # the last perturbation is the twin of none
     there[cells.network, cells.perturbation] = True
@@ -105,9 +105,8 @@ def group_weights(cells: Cells, group: Array) -> Array:
     variants = np.zeros((len(cells.networks), len(cells.twin)), dtype=np.int64)
     kind = cells.kind[cells.perturbation]
     np.add.at(variants, (cells.network[counted], kind[counted]), 1)
-    members = np.bincount(group[there.any(axis=1)])
     n_kinds = (variants > 0).sum(axis=1)
+    members = np.bincount(group[there.any(axis=1)], minlength=max(group, default=-1) + 1)
     counts = variants[cells.network, kind] * n_kinds[cells.network] * members[group[cells.network]]
-    present = np.flatnonzero(members)
-    mine = present[:, None] == group[cells.network]
+    mine = np.arange(len(members))[:, None] == group[cells.network]
     return np.divide(1.0, counts, out=np.zeros(mine.shape), where=mine & counted)

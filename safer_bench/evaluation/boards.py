@@ -84,13 +84,10 @@ def boards_of(values: CellValues, facts: TruthFacts, scope: Scope) -> tuple[Boar
     if not scope.statistics:
         return tuple(made)
     winners = {board.dataset: winner(board.standings) for board in made if board.split == "validation" and board.headline}
+    rivals = [winners.get(board.dataset) if board.split == "test" else None for board in made]
     return tuple(
-        replace(
-            board, standings=with_intervals(board.standings, winners.get(board.dataset) if board.split == "test" else None)
-        )
-        if board.has_intervals
-        else board
-        for board in made
+        replace(board, standings=with_intervals(board.standings, rival)) if board.has_intervals else board
+        for board, rival in zip(made, rivals, strict=True)
     )
 
 

@@ -91,8 +91,8 @@ def _squared_t(units: Array, counts: Array) -> Array:
         ratios, size = memory[:, : len(units[block])]
         np.matmul(units[block], counts, out=ratios)
         np.matmul(sizes[block], counts, out=size)
-        np.divide(np.square(ratios, out=ratios), size, out=ratios)
-        found[block] = _at_quantile(ratios, float(n))
+        np.divide(np.square(ratios, out=ratios), size, out=ratios)  # 0 to n
+        found[block] = _at_quantile(ratios, np.multiply(ratios, _BINS / n, out=size).astype(np.int64))
     drawn = counts[:, found].T
     squared = (np.sum(units * drawn, axis=1) / n) ** 2
     spread = np.sum(squares * drawn, axis=1) / n - squared
@@ -100,17 +100,17 @@ def _squared_t(units: Array, counts: Array) -> Array:
     return (n - 1) * np.divide(squared, spread, out=without, where=spread > _NO_SPREAD)
 
 
-def _at_quantile(statistics: Array, greatest: float) -> list[int]:
-    """Return where each row of ``(n_rows, n_resamples)`` has its quantile, as ``_quantile`` has it, of values from 0.
+def _at_quantile(statistics: Array, bins: Array) -> list[int]:
+    """Return where each row of ``(n_rows, n_resamples)`` has its quantile, as ``_quantile`` has it.
 
-    Values are counted into bins, and those of the bin that the quantile is in are sorted: a third of the time of
+    Values are counted in their bins, and those of the bin that the quantile is in are sorted: a third of the time of
     ``partition``.
     """
     place, found = _place(statistics.shape[1]), []
-    for values, bins in zip(statistics, (statistics * (_BINS / greatest)).astype(np.int64), strict=True):
-        filled = np.bincount(bins).cumsum()
+    for values, bin_of in zip(statistics, bins, strict=True):
+        filled = np.bincount(bin_of).cumsum()
         at = filled.searchsorted(place, side="right")
-        (inside,) = np.nonzero(bins == at)
+        (inside,) = np.nonzero(bin_of == at)
         found.append(inside[values[inside].argsort()[place - filled[at]]])
     return found
 

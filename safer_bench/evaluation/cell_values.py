@@ -77,8 +77,8 @@ def read_values(results: pa.Table) -> dict[str, CellValues]:
         results: what ``evaluate`` returns.
     """
     table = results.filter(pc.field("network").is_valid())
-    entries, entry = _distinct(table, ["criterion", "track"], ["criterion", "track"])
-    cells, cell = _distinct(table, [each.name for each in fields(BoardCell)], ["network", "perturbation", "level"])
+    entries, entry = _distinct(table, ["criterion", "track"])
+    cells, cell = _distinct(table, [each.name for each in fields(BoardCell)])
     names, code = coded(table["metric"])
     metric = np.array([METRIC_NAMES.index(name) for name in names], dtype=np.int64)[code]
     shape = (len(METRIC_NAMES), len(entries), len(cells))
@@ -96,15 +96,12 @@ def read_values(results: pa.Table) -> dict[str, CellValues]:
     }
 
 
-def _distinct(table: pa.Table, names: Sequence[str], by: Sequence[str]) -> tuple[list[tuple[Any, ...]], Array]:
-    """Return the distinct rows of some columns, told apart by some of these, sorted, and which of them each row is."""
-    keys = np.zeros(table.num_rows, dtype=np.int64)
-    for name in by:
+def _distinct(table: pa.Table, names: Sequence[str]) -> tuple[list[tuple[Any, ...]], Array]:
+    """Return the distinct rows of some columns, sorted, nulls last, and which of them each row is."""
+    number = np.zeros(table.num_rows, dtype=np.int64)
+    for name in names:
         values, codes = coded(table[name])
-        keys = keys * len(values) + codes
-    keys, number = numbered(keys)
-    one = np.zeros(len(keys), dtype=np.int64)
+        distinct, number = numbered(number * len(values) + codes)
+    one = np.zeros(len(distinct), dtype=np.int64)
     one[number] = np.arange(table.num_rows)
-    distinct = list(zip(*table.select(names).take(pa.array(one)).to_pydict().values(), strict=True))
-    order = sorted(range(len(distinct)), key=lambda i: tuple((value is None, value) for value in distinct[i]))
-    return [distinct[i] for i in order], np.argsort(np.array(order, dtype=np.int64))[number]
+    return list(zip(*table.select(names).take(pa.array(one)).to_pydict().values(), strict=True)), number

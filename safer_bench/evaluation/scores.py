@@ -85,10 +85,9 @@ class ScoreArrays:
             of_levels = scores[by_level][:, [self._places[name, level] for level in levels]].swapaxes(0, 1)
             areas = area_of(of_levels.reshape(len(levels), -1), levels, self._facts.scales[name])
             scores[by_level, self._places[name, None]] = areas.reshape(of_levels.shape[1:])
-        areas = scores[:, [self._places[name, None] for name, _, _ in cells]]
-        return np.where(
-            by_level[:, None, None], scores[:, [self._places.get((n, level), -1) for n, _, level in cells]], areas
-        )
+        in_area = [self._places[name, None] for name, _, _ in cells]
+        at_level = [self._places.get((name, level), -1) for name, _, level in cells]
+        return np.where(by_level[:, None, None], scores[:, at_level], scores[:, in_area])
 
 
 def _filled(shape: tuple[int, ...], places: tuple[Array, ...], scores: Array) -> Array:

@@ -27,32 +27,25 @@ def averages(
         values: ``(n_entries, n_cells)``; undefined ones count as 0.
         known: likewise, which were scored.
         limits: least and greatest possible values, two of these.
-        cells: the columns.
+        cells: the columns, with no network beside theirs but where these are a part.
         reported: names of criteria whose scores are their authors' word alone.
     """
-    networks, families = np.unique(cells.network), np.unique(cells.family[cells.network])
     numbers, n_rows = np.where(np.isfinite(values), values, 0.0), len(entries)
-    by_network, by_family = np.full((n_rows, len(networks)), np.nan), np.full((n_rows, len(families)), np.nan)
+    by_network, by_family = (np.full((n_rows, len(names)), np.nan) for names in (cells.networks, cells.families))
     ranges = np.zeros((2, *by_family.shape))
     for alike in grouped(range(n_rows), key=lambda i: known[i].tobytes()).values():
         scored = known[alike[0]]
-        part, own = cells.part(scored), np.ix_(alike, scored)
-        in_network = np.isin(networks, part.network)
-        in_family = np.isin(families, cells.family[part.network])
-        of_families = group_weights(part, cells.family)
-        of_networks = group_weights(part, np.arange(len(cells.networks)))
-        by_network[np.ix_(alike, in_network)] = averaged(of_networks, numbers[own])
-        by_family[np.ix_(alike, in_family)] = averaged(of_families, numbers[own])
-        for end in (0, 1):
-            ranges[end][np.ix_(alike, in_family)] = averaged(of_families, limits[end][own])
+        part, own = cells.part(scored), numbers[alike][:, scored]
+        for means, group in ((by_network, np.arange(len(cells.networks))), (by_family, cells.family)):
+            weights = group_weights(part, group)
+            means[alike] = np.where(weights.any(axis=1), averaged(weights, own), np.nan)
+        ranges[:, alike] = averaged(weights, limits[:, alike][:, :, scored])  # of families
     whole = known.all(axis=1) & (known.shape[1] > 0)
-    means = np.full(n_rows, np.nan)
-    means[whole] = by_family[whole].mean(axis=1)
     standings = Standings(
         entries=list(entries),
-        networks=[cells.networks[i] for i in networks],
-        families=[cells.families[i] for i in families],
-        values=means,
+        networks=cells.networks,
+        families=cells.families,
+        values=np.where(whole, by_family.sum(axis=1) / max(len(cells.families), 1), np.nan),
         by_network=by_network,
         by_family=by_family,
         limits=ranges,
@@ -67,7 +60,7 @@ def averages(
 
 def _in_order(standings: Standings) -> Standings:
     """Return standings as a board shows them; of equals the first by name is first."""
-    tracks = [TRACKS.index(track) for _, track in standings.entries]
+    tracks = np.array([TRACKS.index(track) for _, track in standings.entries], dtype=np.int64)
     falling = -np.round(np.nan_to_num(standings.values), DIGITS)
     order = np.lexsort((falling, np.isnan(standings.values), tracks, standings.reported))
     arrays = ("values", "by_network", "by_family", "n_undefined", "n_cells", "reported", "intervals", "ranks")

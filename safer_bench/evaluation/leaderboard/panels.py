@@ -24,7 +24,8 @@ BUDGET_VALUES = ("budget", "accuracy", "low", "high", "truth_guided_share")
 
 def true_areas(truth: Mapping[str, pa.Table], facts: TruthFacts) -> Json:
     """Return for each network its layers, true areas (a list of layers for each perturbation) and reliabilities."""
-    rows = truth["layer_sensitivity"].filter(pc.field("summary") == "area").to_pylist()
+    rows = truth["layer_sensitivity"].filter(pc.field("summary") == "area")
+    rows = rows.select(["network", "perturbation", "layer", "value"]).to_pylist()
     cells = grouped(rows, key=itemgetter("network", "perturbation"))
     areas = {cell: {row["layer"]: row["value"] for row in of_layers} for cell, of_layers in cells.items()}
     return {
@@ -98,15 +99,12 @@ def _within(limit: int, scores: pa.Table, facts: TruthFacts, entries: Sequence[E
 
 def _ranked(values: np.ndarray) -> Iterator[dict[str, list[int | float]]]:
     """Yield the ranks of each entry by the perturbation's position, or "all" for a blind one."""
-    ranks = [
-        [_plain(row) for row in of_entry]
-        for of_entry in mean_ranks(values if values.ndim == 3 else values[:, None]).tolist()
-    ]
-    for of_entry, known in zip(ranks, ~np.isnan(values).any(axis=-1), strict=True):
+    known = ~np.isnan(values).any(axis=-1)
+    for of_entry, of_cells in zip(mean_ranks(values).tolist(), known.tolist(), strict=True):
         if values.ndim == 2:
-            yield {"all": of_entry[0]}
+            yield {"all": _plain(of_entry)}
         else:
-            yield {str(i): of_entry[i] for i in np.flatnonzero(known).tolist()}
+            yield {str(i): _plain(ranks) for i, ranks in enumerate(of_entry) if of_cells[i]}
 
 
 def _plain(ranks: list[float]) -> list[int | float]:

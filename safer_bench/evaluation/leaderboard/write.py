@@ -55,7 +55,17 @@ def write_leaderboard(
         marks or {},
         budget,
     )
-    page = make_page(results, truth, extras)
+    return write_page(out, results, make_page(results, truth, extras))
+
+
+def write_page(out: Path, results: pa.Table, page: Page) -> Path:
+    """Write results.parquet and a page as HTML, Markdown and CSV, as ``write_leaderboard``.
+
+    Args:
+        out: folder, created where it is not there.
+        results: what ``evaluate`` returns.
+        page: made of them.
+    """
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(listing(page), sink)
     made = {
