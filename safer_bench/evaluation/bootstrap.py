@@ -204,9 +204,12 @@ def _max_t(units: Array, seed: int, n_resamples: int) -> float:
     units, norm = units[norm > 0], norm[norm > 0]
     patterns, every = _patterns(n, seed, n_resamples)
     largest = np.zeros(patterns.shape[1])
+    memory = np.empty((_BLOCK, patterns.shape[1]))
     for start in range(0, len(units), _BLOCK):
         block = slice(start, start + _BLOCK)
-        np.maximum(largest, (np.abs(units[block] @ patterns) / norm[block, None]).max(0), out=largest)
+        sums = np.matmul(units[block], patterns, out=memory[: len(units[block])])
+        np.divide(np.abs(sums, out=sums), norm[block, None], out=sums)
+        np.maximum(largest, sums.max(0), out=largest)
     r = float(_quantile(largest[every])) / np.sqrt(n)
     return float(np.sqrt(n - 1) * r / np.sqrt(1.0 - r * r)) if 1.0 - r * r > ROUNDING else np.inf
 

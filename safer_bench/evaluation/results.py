@@ -88,10 +88,11 @@ def results_table(judged: Judged, facts: TruthFacts) -> pa.Table:
     places = cells + means.places
     n_metrics, by_place = len(schema.METRIC_NAMES), {name: [at[i] for at in places] for i, name in enumerate(COLUMNS)}
     order = _in_order(by_place)
-    by_name = np.array(sorted(range(len(judged.entries)), key=lambda i: judged.entries[i]), dtype=np.int64)
+    by_name = np.array(sorted(range(len(judged.entries)), key=lambda i: judged.entries[i]), dtype=np.int32)
     known = np.concatenate([judged.known, means.known], axis=1).reshape(len(by_name), -1)
     row, pair = np.nonzero(known[by_name[:, None], order])
     entry, (place, metric) = by_name[row], np.divmod(order[pair], n_metrics)
+    del row, pair  # of millions of rows each takes room
     judge = judged.judges[entry]
 
     def column(of_cells: Array, of_means: Array) -> pa.Array:
@@ -104,7 +105,7 @@ def results_table(judged: Judged, facts: TruthFacts) -> pa.Table:
     unknown = np.full(means.values.shape, np.nan)
     columns = {
         "criterion": dictionary([name for name, _ in judged.entries], entry),
-        "track": dictionary(TRACKS, np.array([TRACKS.index(track) for _, track in judged.entries])[entry]),
+        "track": dictionary(TRACKS, np.array([TRACKS.index(track) for _, track in judged.entries], dtype=np.int32)[entry]),
         "metric": dictionary(schema.METRIC_NAMES, metric),
         "truth_revision": dictionary([facts.revision], 0 * entry),
         "value": column(*(np.round(each.values, LIMIT_DIGITS) + 0.0 for each in (judged, means))),  # no negative zero
@@ -124,7 +125,7 @@ def _in_order(places: Mapping[str, Sequence[Any]]) -> Array:
     n_metrics = len(schema.METRIC_NAMES)
     keys = [np.repeat(ranked(places[name]), n_metrics) for name in ("network", "perturbation", "summary", "level")]
     keys.insert(3, np.tile(ranked(schema.METRIC_NAMES), len(keys[0]) // n_metrics))
-    return np.lexsort(keys[::-1])
+    return np.lexsort(keys[::-1]).astype(np.int32)
 
 
 def _taken(values: Sequence[Any], index: Array, kind: pa.DataType) -> pa.Array:

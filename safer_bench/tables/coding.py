@@ -58,5 +58,5 @@ def dictionary(values: Sequence[str | None], codes: Array) -> pa.DictionaryArray
     [None, 'a', 'a']
     """
     names = [value for value in values if value is not None]
-    indices = pa.array(codes.astype(np.int32), mask=codes >= len(names))
+    indices = pa.array(codes.astype(np.int32, copy=False), mask=codes >= len(names))
     return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
