@@ -203,15 +203,23 @@ def _max_t(units: Array, seed: int, n_resamples: int) -> float:
     norm = np.sqrt((units**2).sum(1))
     units, norm = units[norm > 0], norm[norm > 0]
     patterns, every = _patterns(n, seed, n_resamples)
-    largest = np.zeros(patterns.shape[1])
-    memory = np.empty((_BLOCK, patterns.shape[1]))
+    largest = _largest(*(array.astype(np.float32) for array in (units, norm, patterns))).astype(np.float64)
+    near = np.abs(largest - _quantile(largest[every])) <= n * n * 2.0**-22  # twice what float32 can be wrong by
+    largest[near] = _largest(units, norm, patterns[:, near])
+    r = float(_quantile(largest[every])) / np.sqrt(n)
+    return float(np.sqrt(n - 1) * r / np.sqrt(1.0 - r * r)) if 1.0 - r * r > ROUNDING else np.inf
+
+
+def _largest(units: Array, norm: Array, patterns: Array) -> Array:
+    """Return the largest |s*| of all rows under each pattern ``(n_patterns,)``, each in units of its row's norm."""
+    largest = np.zeros(patterns.shape[1], dtype=units.dtype)
+    memory = np.empty((_BLOCK, patterns.shape[1]), dtype=units.dtype)
     for start in range(0, len(units), _BLOCK):
         block = slice(start, start + _BLOCK)
         sums = np.matmul(units[block], patterns, out=memory[: len(units[block])])
         np.divide(np.abs(sums, out=sums), norm[block, None], out=sums)
         np.maximum(largest, sums.max(0), out=largest)
-    r = float(_quantile(largest[every])) / np.sqrt(n)
-    return float(np.sqrt(n - 1) * r / np.sqrt(1.0 - r * r)) if 1.0 - r * r > ROUNDING else np.inf
+    return largest
 
 
 @lru_cache(maxsize=8)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from safer_bench.evaluation.aggregation import Cells, number_cells
 from safer_bench.evaluation.board import Entry
@@ -76,22 +75,25 @@ def read_values(results: pa.Table) -> dict[str, CellValues]:
     Args:
         results: what ``evaluate`` returns.
     """
-    table = results.filter(pc.field("network").is_valid())
-    entries, entry = _distinct(table, ["criterion", "track"])
-    cells, cell = _distinct(table, [each.name for each in fields(BoardCell)])
-    names, code = coded(table["metric"])
+    entries, entry = _distinct(results, ["criterion", "track"])
+    cells, cell = _distinct(results, [each.name for each in fields(BoardCell)])
+    names, code = coded(results["metric"])
     metric = np.array([METRIC_NAMES.index(name) for name in names], dtype=np.int64)[code]
-    shape = (len(METRIC_NAMES), len(entries), len(cells))
-    values, known, limits = np.full(shape, np.nan), np.zeros(shape, dtype=bool), np.zeros((2, *shape))
-    values[metric, entry, cell], known[metric, entry, cell] = table["value"].to_numpy(), True
-    for end, name in enumerate(("lowest", "highest")):
-        limits[end, metric, entry, cell] = table[name].to_numpy()
-    ceilings, ceiling = np.full((len(METRIC_NAMES), len(cells)), np.nan), table["ceiling"].to_numpy()
+    single = np.array([network is not None for _, _, network, *_ in cells], dtype=bool)  # the others are means
+
+    def filled(of_row: Array | bool, absent: float | bool) -> Array:
+        array = np.full((len(METRIC_NAMES), len(entries), len(cells)), absent)
+        array[metric, entry, cell] = of_row
+        return array[..., single]
+
+    values, lowest, highest = (filled(results[name].to_numpy(), np.nan) for name in ("value", "lowest", "highest"))
+    known, limits = filled(True, False), np.nan_to_num([lowest, highest])
+    ceilings, ceiling = np.full((len(METRIC_NAMES), len(cells)), np.nan), results["ceiling"].to_numpy()
     stated = np.isfinite(ceiling)
     ceilings[metric[stated], cell[stated]] = ceiling[stated]
-    board_cells = [BoardCell(*each) for each in cells]
+    board_cells = [BoardCell(*each) for each, wanted in zip(cells, single, strict=True) if wanted]
     return {
-        name: CellValues(entries, board_cells, values[m], known[m], ceilings[m], limits[:, m])
+        name: CellValues(entries, board_cells, values[m], known[m], ceilings[m, single], limits[:, m])
         for m, name in enumerate(METRIC_NAMES)
     }
 
