@@ -2,13 +2,10 @@
 
 from typing import Any
 
-import pyarrow as pa
-
 from safer_bench.errors import BadInput, MissingData, has_torch
 from safer_bench.registry import look_up, suggestion
 from safer_bench.tables.controls import ADDED
 
-_NONE = pa.table({"criterion": pa.array([], pa.string())})  # a tree without scores
 KINDS = ("networks", "perturbations", "criteria", "metrics")
 
 
@@ -58,7 +55,9 @@ def _published(kind: str) -> dict[str, Any]:
         tree = load_tree()
     except MissingData:
         return {}
-    rows = tree[kind].drop_columns("clean_outcomes").to_pylist() if kind == "networks" else tree.get(kind, _NONE).to_pylist()
+    if kind not in tree:  # one without scores
+        return {}
+    rows = tree[kind].drop_columns("clean_outcomes").to_pylist() if kind == "networks" else tree[kind].to_pylist()
     found = {row[column]: row for row in rows}
     for layer in tree["layers"].to_pylist() if kind == "networks" else ():
         found[layer["network"]][f"layer {layer['layer']}"] = layer["weight_shape"]

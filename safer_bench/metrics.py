@@ -16,94 +16,17 @@ array([ 1., nan])
 
 from collections.abc import Callable
 from decimal import Decimal
-from functools import lru_cache, reduce, wraps
-from numbers import Integral
-from typing import Any, TypeVar
+from functools import lru_cache, reduce
+from typing import Any
 
 import numpy as np
+
+from safer_bench.metric_inputs import of_arrays, where_defined
+from safer_bench.ranks import centred_ranks, places_of_ties, signs_of_pairs, top_probability
 
 Array = np.ndarray
 MANY_LAYERS = 200  # from here on pairs of layers are counted one ranking after the other
 ROUNDING = 1e-9  # what differs by less, relative to its size, differs by rounding alone
-EXACT = 2**53  # whole numbers up to here differ in float64 where they differ
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _of_arrays(*finite: str) -> Callable[[F], F]:
-    """Let a metric take anything that is numbers, and make it nan wherever an input has an undefined value.
-
-    Args:
-        finite: inputs of which sums are taken, so that infinite values are undefined too.
-    """
-
-    def decorate(metric: F) -> F:
-        @wraps(metric)
-        def call(**given: Any) -> Any:
-            options = {"k": _count(given.pop("k"))} if "k" in given else {}
-            arrays = {name: _numbers(name, values) for name, values in given.items()}
-            shape = _shape(arrays)
-            if shape[-1] < 2:
-                return _where(np.zeros(shape[:-1], dtype=bool), np.asarray(np.nan))
-            defined = np.asarray(True)
-            for name, values in arrays.items():
-                known = np.isfinite(values) if name in finite else ~np.isnan(values)
-                if not known.all():
-                    arrays[name] = np.where(known, values, 0.0)
-                    defined = defined & known.all(axis=None if name == "given" else -1)
-            return _where(defined, metric(**arrays, **options))
-
-        return call  # type: ignore[return-value]
-
-    return decorate
-
-
-def _count(k: Any) -> int:
-    if not isinstance(k, Integral) or isinstance(k, bool) or int(k) < 1:
-        raise ValueError(f"k = {k!r}; expected a whole number from 1 on")
-    return int(k)
-
-
-def _numbers(name: str, values: Any) -> Array:
-    """Return numbers as float64, what is missing as nan.
-
-    Raises:
-        ValueError: they are none, or float64 would not keep them apart.
-    """
-    if type(values) is np.ndarray and values.dtype == np.float64:
-        return values
-    try:
-        raw = values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
-        entries = _entries(np.ma.getdata(raw))
-        if raw.dtype.kind not in "biufO" or any(isinstance(entry, str | bytes) for entry in entries):
-            raise TypeError(f"{raw.dtype} values")
-        if any(isinstance(entry, Integral) and abs(int(entry)) > EXACT for entry in entries):
-            raise TypeError("whole numbers beyond 2**53, which float64 does not keep apart")
-        return np.ma.filled(raw.astype(np.float64), np.nan)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise ValueError(f"{name}: {error}; expected an array of real numbers") from error
-
-
-def _entries(raw: Array) -> list[Any]:
-    """Return what has to be looked at one by one: every object, and of whole numbers the least and the greatest."""
-    if raw.dtype.kind in "iu" and raw.size:
-        return [int(raw.min()), int(raw.max())]
-    return list(raw.ravel()) if raw.dtype.kind == "O" else []
-
-
-def _shape(arrays: dict[str, Array]) -> tuple[int, ...]:
-    """Return the shape that all inputs broadcast to, but for what is given, which is the same for all pairs."""
-    sides = [values for name, values in arrays.items() if name != "given"]
-    try:
-        shape = np.broadcast_shapes(*(values.shape for values in sides))
-    except ValueError:
-        shape = ()
-    told = f"{' and '.join(f'{name} {values.shape}' for name, values in arrays.items())}; expected shapes"
-    if not shape or any(values.shape[-1:] != shape[-1:] for values in sides):
-        raise ValueError(f"{told} (..., n_layers) that broadcast")
-    if "given" in arrays and (arrays["given"].ndim != 2 or arrays["given"].shape[-1:] != shape[-1:]):
-        raise ValueError(f"{told} (..., n_layers) that broadcast, given (n_given, n_layers)")
-    return shape
 
 
 def _defined(truth: Array, scores: Array) -> Array:
@@ -113,12 +36,6 @@ def _defined(truth: Array, scores: Array) -> Array:
 
 def _varies(values: Array) -> Array:
     return np.asarray(np.any(values != values[..., :1], axis=-1))
-
-
-def _where(defined: Array, values: Array) -> Any:
-    """Return values where they are defined, else nan; a plain float for a single one."""
-    found = np.where(defined, values, np.nan)
-    return float(found) if found.ndim == 0 else found
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -143,29 +60,22 @@ def _cosine(a: Array, b: Array, dot: Callable[[Array, Array], Array]) -> Array:
         return np.asarray(dot(a, b) / np.sqrt(dot(a, a) * dot(b, b)))
 
 
-def _centred_ranks(values: Array) -> Array:
-    """Return ranks minus their mean, ties at their mean rank: halves of whole numbers, so that sums of them are exact."""
-    from scipy import stats  # half a second, which only ranking needs
-
-    return np.asarray(stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2)
-
-
-@_of_arrays()
+@of_arrays()
 def spearman(*, truth: Array, scores: Array) -> Any:
     """Return Spearman's rank correlation, ties at their mean rank; nan where one side is constant.
 
     Raises:
         ValueError: shapes ``(..., n_layers)`` that do not broadcast.
 
-    Source: Spearman 1904; ``scipy.stats.rankdata``.
+    Source: Spearman 1904.
 
     >>> spearman(truth=np.array([1.0, 2.0, 3.0]), scores=np.array([10.0, 20.0, 15.0]))
     0.5
     """
-    return _where(_defined(truth, scores), _cosine(_centred_ranks(truth), _centred_ranks(scores), _exact_dot))
+    return where_defined(_defined(truth, scores), _cosine(centred_ranks(truth), centred_ranks(scores), _exact_dot))
 
 
-@_of_arrays()
+@of_arrays()
 def kendall_tau_b(*, truth: Array, scores: Array) -> Any:
     """Return Kendall's tau-b, corrected for ties; nan where one side is constant.
 
@@ -176,25 +86,18 @@ def kendall_tau_b(*, truth: Array, scores: Array) -> Any:
     """
     defined, n_layers = _defined(truth, scores), truth.shape[-1]
     if n_layers <= MANY_LAYERS:
-        return _where(defined, _cosine(_signs_of_pairs(truth), _signs_of_pairs(scores), _exact_dot))
-    from scipy import stats  # half a second, which only ranking needs
+        return where_defined(defined, _cosine(signs_of_pairs(truth), signs_of_pairs(scores), _exact_dot))
+    from scipy import stats  # half a second
 
     tau = np.full(defined.shape, np.nan)
     truths, predicted = (np.broadcast_to(values, (*defined.shape, n_layers)) for values in (truth, scores))
     for index in zip(*np.nonzero(np.atleast_1d(defined)), strict=True):
         at = index if defined.ndim else ()
         tau[at] = stats.kendalltau(truths[at], predicted[at]).statistic
-    return _where(defined, tau)
+    return where_defined(defined, tau)
 
 
-def _signs_of_pairs(values: Array) -> Array:
-    """Return -1, 0 or 1 for each pair of layers, float32 ``(..., n_layers * (n_layers - 1) / 2)``."""
-    first, second = np.triu_indices(values.shape[-1], 1)
-    ranks = _centred_ranks(values).astype(np.float32)
-    return np.asarray(np.sign(ranks[..., first] - ranks[..., second]))
-
-
-@_of_arrays()
+@of_arrays()
 def top_k_overlap(*, truth: Array, scores: Array, k: int) -> Any:
     """Return the expected share of the k most sensitive layers that are among the k highest scores.
 
@@ -213,17 +116,10 @@ def top_k_overlap(*, truth: Array, scores: Array, k: int) -> Any:
 
 
 def _overlap(truth: Array, scores: Array, k: int) -> Array:
-    return _dot(_top_probability(truth, k), _top_probability(scores, k)) / k
+    return _dot(top_probability(truth, k), top_probability(scores, k)) / k
 
 
-def _top_probability(values: Array, k: int) -> Array:
-    """Return each entry's probability to be among the k largest, ties broken at random."""
-    threshold = np.sort(values, axis=-1)[..., -k, None]
-    above, level = values > threshold, values == threshold
-    return np.asarray(above + level * ((k - above.sum(-1, keepdims=True)) / level.sum(-1, keepdims=True)))
-
-
-@_of_arrays()
+@of_arrays()
 def chance_corrected_overlap(*, truth: Array, scores: Array, k: int) -> Any:
     """Return ``(overlap - k/n) / (1 - k/n)``: 1 for the best choice, 0 for a random one; nan where one side is constant.
 
@@ -234,11 +130,11 @@ def chance_corrected_overlap(*, truth: Array, scores: Array, k: int) -> Any:
     """
     defined, share = _defined(truth, scores), k / truth.shape[-1]
     if share > 0.5:
-        return _where(np.zeros_like(defined), np.asarray(np.nan))
-    return _where(defined, (_overlap(truth, scores, k) - share) / (1.0 - share))
+        return where_defined(np.zeros_like(defined), np.asarray(np.nan))
+    return where_defined(defined, (_overlap(truth, scores, k) - share) / (1.0 - share))
 
 
-@_of_arrays("truth")
+@of_arrays("truth")
 def ndcg_gain(*, truth: Array, scores: Array) -> Any:
     """Return the normalised discounted cumulative gain minus that of a random order: 0 is chance.
 
@@ -253,17 +149,15 @@ def ndcg_gain(*, truth: Array, scores: Array) -> Any:
     >>> round(ndcg_gain(truth=np.array([1.0, 0.0]), scores=np.array([2.0, 1.0])), 4)
     0.1845
     """
-    from scipy import stats  # half a second, which only ranking needs
-
     (gains,) = _scaled(np.maximum(truth, 0.0))
     defined = _defined(truth, scores) & np.any(gains > 0, axis=-1)
     discounts = np.array(_discounts(truth.shape[-1]))
     best = _dot(np.sort(gains, axis=-1)[..., ::-1], discounts)
     before = np.concatenate([[0.0], np.cumsum(discounts)])
-    first, last = (stats.rankdata(-scores, method, axis=-1).astype(np.int64) for method in ("min", "max"))
+    first, last = places_of_ties(-scores)
     shared = (before[last] - before[first - 1]) / (last - first + 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _where(defined, (_dot(gains, shared) - gains.sum(-1) * discounts.mean()) / best)
+        return where_defined(defined, (_dot(gains, shared) - gains.sum(-1) * discounts.mean()) / best)
 
 
 @lru_cache(maxsize=256)
@@ -272,7 +166,7 @@ def _discounts(n: int) -> tuple[float, ...]:
     return tuple(float(Decimal(2).ln() / Decimal(1 + place).ln()) for place in range(1, n + 1))
 
 
-@_of_arrays("half_a", "half_b", "errors")
+@of_arrays("half_a", "half_b", "errors")
 def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array, k: int) -> Any:
     """Return what protecting the k highest scored layers saves: 1 for the best choice, 0 for a random one.
 
@@ -295,17 +189,17 @@ def protected_gain(*, half_a: Array, half_b: Array, errors: Array, scores: Array
     mean, share = (half_a + half_b) / 2.0, k / scores.shape[-1]
     defined = _defined(mean, scores)
     if share > 0.5:
-        return _where(np.zeros_like(defined), np.asarray(np.nan))
-    top_a, top_b = _top_probability(half_a, k), _top_probability(half_b, k)
+        return where_defined(np.zeros_like(defined), np.asarray(np.nan))
+    top_a, top_b = top_probability(half_a, k), top_probability(half_b, k)
     best = _dot(top_a - share, half_b) / 2.0 + _dot(top_b - share, half_a) / 2.0
     error = np.sqrt(np.sum((((top_a + top_b) / 2.0 - share) * errors) ** 2, axis=-1))
     with np.errstate(divide="ignore", invalid="ignore"):
-        gain = _dot(_top_probability(scores, k) - share, mean) / best
+        gain = _dot(top_probability(scores, k) - share, mean) / best
     least = ROUNDING * np.max(np.abs(mean), axis=-1)
-    return _where(defined & (best > least) & (best >= 2.0 * error * (1.0 - ROUNDING)), gain)
+    return where_defined(defined & (best > least) & (best >= 2.0 * error * (1.0 - ROUNDING)), gain)
 
 
-@_of_arrays()
+@of_arrays()
 def partial_spearman(*, truth: Array, scores: Array, given: Array) -> Any:
     """Return Spearman's correlation of what ``given`` does not explain: Pearson's of the ranks' linear residuals.
 
@@ -322,12 +216,12 @@ def partial_spearman(*, truth: Array, scores: Array, given: Array) -> Any:
     """
     defined = _defined(truth, scores)
     if truth.shape[-1] < len(given) + 3:
-        return _where(np.zeros_like(defined), np.asarray(np.nan))
-    explaining = _centred_ranks(given)
-    sides = [_unexplained(_centred_ranks(values), explaining) for values in (truth, scores)]
+        return where_defined(np.zeros_like(defined), np.asarray(np.nan))
+    explaining = centred_ranks(given)
+    sides = [_unexplained(centred_ranks(values), explaining) for values in (truth, scores)]
     for _, explained in sides:
         defined = defined & ~explained
-    return _where(defined, np.clip(_cosine(sides[0][0], sides[1][0], _dot), -1.0, 1.0))
+    return where_defined(defined, np.clip(_cosine(sides[0][0], sides[1][0], _dot), -1.0, 1.0))
 
 
 def _unexplained(ranks: Array, explaining: Array) -> tuple[Array, Array]:

@@ -60,7 +60,7 @@ def entrants(
     scored = [
         Entrant(*arrays.entries[i], each)
         for members, values in arrays.of_network(network.name, layers, [(perturbation, "area", None)])
-        for i, each in zip(members, values, strict=True)
+        for i, each in zip(members, values.reshape(len(members), len(layers)), strict=True)
         if not wanted or arrays.entries[i][0] in (*wanted, *SCORED_HERE)
     ]
     scored.sort(key=lambda entrant: (entrant.name, entrant.track))

@@ -23,9 +23,9 @@ def evaluate(
     """
     from safer_bench.dataset.submissions.gather import gather, read_budgets
     from safer_bench.dataset.tree import load_tree
-    from safer_bench.evaluation.boards import boards
     from safer_bench.evaluation.evaluate import evaluate as evaluate_scores
-    from safer_bench.evaluation.leaderboard.write import write_leaderboard
+    from safer_bench.evaluation.leaderboard.page import Extras, make_page
+    from safer_bench.evaluation.leaderboard.write import write_page
 
     tree = load_tree(truth)
     folders = submissions_in(submissions)
@@ -33,14 +33,13 @@ def evaluate(
     told_refused(gathered.refused, all_of_them=len(gathered.refused) == len(folders) > 0)
     spent = read_budgets(budget, tree.revision) if budget else None
     results = evaluate_scores(tree, gathered.scores)
-    page = write_leaderboard(
-        out, results, tree, scores=gathered.scores, costs=gathered.costs, marks=gathered.marks, budget=spent
-    )
+    page = make_page(results, tree, Extras(gathered.scores, gathered.costs, gathered.marks, spent))
+    path = write_page(out, results, page)
     taken = [str(folder) for folder in folders if folder not in gathered.refused]
     read = f"{len(taken)} read: {', '.join(taken)}" if folders else "none; the truth's own criteria alone"
     typer.echo(f"Submissions: {read}\n")
-    for board in boards(results, tree, reported=gathered.reported):
+    for board in page.boards:
         typer.echo(f"{board_text(board)}\n")
-    typer.echo(f"Leaderboard: {page}")
+    typer.echo(f"Leaderboard: {path}")
     if gathered.refused:
         raise typer.Exit(1)

@@ -1,9 +1,14 @@
 """What a board is: its rows, and what it can and cannot tell in words; no I/O."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isnan
+
+import numpy as np
 
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES
 
+Array = np.ndarray
 Entry = tuple[str, str]  # (criterion, track)
 
 
@@ -30,7 +35,6 @@ class BoardRow:
         by_family: mean over networks for each family it scored.
         n_undefined: cells without a value (a constant score or truth), counted as 0.
         n_cells: all cells.
-        limits: least and greatest possible mean of each of these families.
         interval: 95 % interval of ``value``; None where families are too few, or too nearly alike to support one.
         ranks: best and worst rank within the track that the data allow; None likewise, and for replicates.
         against: ``{criterion: difference}``, the declared comparisons; empty likewise.
@@ -42,13 +46,65 @@ class BoardRow:
     value: float | None
     by_network: dict[str, float]
     by_family: dict[str, float]
-    limits: tuple[list[float], list[float]]
     n_undefined: int
     n_cells: int
     interval: tuple[float, float] | None = None
     ranks: tuple[int, int] | None = None
     against: dict[str, Difference] = field(default_factory=dict)
     reported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """What criteria reached, as arrays with one row a criterion.
+
+    Attributes:
+        entries: (criterion, track) of each.
+        networks, families: names.
+        values: means over families ``(n_rows,)``; nan where not every network and perturbation was scored.
+        by_network: means over perturbations ``(n_rows, n_networks)``; nan where none was scored.
+        by_family: means over networks ``(n_rows, n_families)``; likewise.
+        limits: least and greatest possible means of families ``(2, n_rows, n_families)``.
+        n_undefined, n_cells: ``(n_rows,)``, as of ``BoardRow``.
+        reported: ``(n_rows,)``, likewise.
+        intervals: ends ``(n_rows, 2)``; nan where there is none.
+        ranks: best and worst ``(n_rows, 2)``; 0 where there is none.
+        against: the declared comparisons of those that have any.
+    """
+
+    entries: list[Entry]
+    networks: list[str]
+    families: list[str]
+    values: Array
+    by_network: Array
+    by_family: Array
+    limits: Array
+    n_undefined: Array
+    n_cells: Array
+    reported: Array
+    intervals: Array
+    ranks: Array
+    against: Mapping[Entry, dict[str, Difference]] = field(default_factory=dict)
+
+    def row(self, i: int) -> BoardRow:
+        """Return one criterion."""
+        entry, (low, high), (best, worst) = self.entries[i], self.intervals[i].tolist(), self.ranks[i].tolist()
+        return BoardRow(
+            *entry,
+            value=None if isnan(self.values[i]) else float(self.values[i]),
+            by_network=_known(self.networks, self.by_network[i]),
+            by_family=_known(self.families, self.by_family[i]),
+            n_undefined=int(self.n_undefined[i]),
+            n_cells=int(self.n_cells[i]),
+            interval=None if isnan(low) else (low, high),
+            ranks=(best, worst) if best else None,
+            against=self.against.get(entry, {}),
+            reported=bool(self.reported[i]),
+        )
+
+
+def _known(names: list[str], means: Array) -> dict[str, float]:
+    return {name: mean for name, mean in zip(names, means.tolist(), strict=True) if not isnan(mean)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +115,7 @@ class Board:
         dataset, split, metric: what it is about.
         headline: its networks have ten layers or more.
         families: family of each network.
-        rows: by track, within it by falling value, those without a value last; then reported ones likewise.
+        standings: by track, within it by falling value, those without a value last; then reported ones likewise.
         ceiling: what the noise-free truth would reach, averaged like a criterion over the ``ceiling.n_cells`` cells
             that have one; without a value where these are less than half of the board's.
         gate: reliability that its cells reach; 0: all.
@@ -72,11 +128,16 @@ class Board:
     metric: str
     headline: bool
     families: dict[str, str]
-    rows: tuple[BoardRow, ...]
+    standings: Standings
     ceiling: BoardRow
     gate: float = 0.0
     n_cells: int = 0
     n_left_out: int = 0
+
+    @property
+    def rows(self) -> tuple[BoardRow, ...]:
+        """The standings, one by one."""
+        return tuple(self.standings.row(i) for i in range(len(self.standings.entries)))
 
     @property
     def has_intervals(self) -> bool:

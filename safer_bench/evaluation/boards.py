@@ -5,26 +5,21 @@ result was seen: every criterion that is no control against ``parameters``, and 
 among them on the validation networks of the same dataset, all corrected together.
 """
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
 from safer_bench.errors import BadInput
-from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
-from safer_bench.evaluation.board import Board, BoardRow, Difference, Entry
-from safer_bench.evaluation.bootstrap import intervals, rank_intervals, simultaneous_intervals
-from safer_bench.evaluation.scope import BoardCell, CellValues, Scope, cell_values, in_scope, reliable
+from safer_bench.evaluation.aggregation import MIN_LAYERS
+from safer_bench.evaluation.board import Board
+from safer_bench.evaluation.cell_values import CellValues, read_values
+from safer_bench.evaluation.scope import Scope, at_rank, in_scope, reliable
+from safer_bench.evaluation.standings import averages, winner, with_intervals
 from safer_bench.registry import TRACKS, look_up, suggestion
-from safer_bench.tables import controls
 from safer_bench.tables.facts import TruthFacts, read_facts
 from safer_bench.tables.schema import METRIC_NAMES
-
-Array = np.ndarray
-BASELINE = ("parameters", "blind")
 
 
 def boards(
@@ -67,14 +62,14 @@ def boards(
             f"{', '.join(known)}"
         )
     scope = Scope(metric, perturbation_family, perturbation, level_rank, gate, reported=frozenset(reported))
-    return boards_of(cell_values(results, facts, metric, level_rank), facts, scope)
+    return boards_of(at_rank(read_values(results)[metric], facts, level_rank), facts, scope)
 
 
 def boards_of(values: CellValues, facts: TruthFacts, scope: Scope) -> tuple[Board, ...]:
     """Return the boards of a scope from values that were read before.
 
     Args:
-        values: what ``cell_values`` returns for the scope's metric and level rank.
+        values: what ``at_rank`` returns for the scope's metric and level rank.
         facts: of the truth.
         scope: which of them.
     """
@@ -88,137 +83,23 @@ def boards_of(values: CellValues, facts: TruthFacts, scope: Scope) -> tuple[Boar
             made.append(_board(key, values.part(mine & passed), facts, scope, int((mine & inside).sum())))
     if not scope.statistics:
         return tuple(made)
-    winners = {board.dataset: _winner(board) for board in made if board.split == "validation" and board.headline}
+    winners = {board.dataset: winner(board.standings) for board in made if board.split == "validation" and board.headline}
+    rivals = [winners.get(board.dataset) if board.split == "test" else None for board in made]
     return tuple(
-        replace(board, rows=_with_intervals(board, winners.get(board.dataset))) if board.has_intervals else board
-        for board in made
+        replace(board, standings=with_intervals(board.standings, rival)) if board.has_intervals else board
+        for board, rival in zip(made, rivals, strict=True)
     )
 
 
 def _board(key: tuple[str, str, bool], values: CellValues, facts: TruthFacts, scope: Scope, n_ungated: int) -> Board:
     dataset, split, headline = key
-    families = {name: facts.families[name] for name in sorted({cell.network for cell in values.cells})}
-    by_entry = zip(values.entries, values.values, values.known, values.limits.swapaxes(0, 1), strict=True)
-    rows = [_row(*each, values.cells, facts, scope.reported) for each in by_entry]
-    rows.sort(key=_place)
+    cells, n_cells = values.numbers(facts), len(values.cells)
+    families = {name: cells.families[family] for name, family in zip(cells.networks, cells.family.tolist(), strict=True)}
+    standings = averages(values.entries, values.values, values.known, values.limits, cells, scope.reported)
     stated = np.isfinite(values.ceilings)
-    cells = [cell for cell, has in zip(values.cells, stated, strict=True) if has]
-    no_limits = np.zeros((2, len(cells)))
-    ceiling = _row(("ceiling", ""), values.ceilings[stated], stated[stated], no_limits, cells, facts)
-    n_cells = len(values.cells)
+    no_limits, every = np.zeros((2, 1, int(stated.sum()))), stated[None, stated]
+    ceiling = averages([("ceiling", TRACKS[0])], values.ceilings[None, stated], every, no_limits, cells.part(stated)).row(0)
     if 2 * ceiling.n_cells < n_cells:  # of other cells than the criteria's means, it would bound none of them
         ceiling = replace(ceiling, value=None, by_network={}, by_family={})
-    return Board(
-        dataset, split, scope.metric, headline, families, tuple(rows), ceiling, scope.gate, n_cells, n_ungated - n_cells
-    )
-
-
-def _place(row: BoardRow) -> tuple[bool, int, bool, float, str]:
-    """Return what rows are sorted by."""
-    return row.reported, TRACKS.index(row.track), row.value is None, -round(row.value or 0.0, 9), row.criterion
-
-
-def _row(
-    entry: Entry,
-    values: Array,
-    known: Array,
-    limits: Array,
-    cells: Sequence[BoardCell],
-    facts: TruthFacts,
-    reported: Collection[str] = (),
-) -> BoardRow:
-    """Average what a criterion reached in the cells that it scored; arrays are ``(n_cells,)``, limits two of these."""
-    pairs = tuple((cell.network, cell.perturbation) for cell, scored in zip(cells, known, strict=True) if scored)
-    names, families, by_network, by_family = _weights(pairs, facts)
-    scored = values[known]
-    numbers = np.where(np.isfinite(scored), scored, 0.0)
-    means, of_families = averaged(by_network, numbers), averaged(by_family, numbers)
-    lowest, highest = averaged(by_family, limits[:, known]).tolist()
-    return BoardRow(
-        *entry,
-        value=float(of_families.mean()) if known.all() and len(known) else None,
-        by_network=dict(zip(names, means.tolist(), strict=True)),
-        by_family=dict(zip(families, of_families.tolist(), strict=True)),
-        limits=(lowest, highest),
-        n_undefined=int(np.isnan(scored).sum()),
-        n_cells=len(pairs),
-        reported=entry[0] in reported,
-    )
-
-
-@lru_cache(maxsize=64)
-def _weights(pairs: tuple[tuple[str, str], ...], facts: TruthFacts) -> tuple[list[str], list[str], Array, Array]:
-    """Return networks, families, and what each (network, perturbation) weighs in their means."""
-    names = sorted({network for network, _ in pairs})
-    families = sorted({facts.families[network] for network in names})
-    alone = {name: name for name in names}
-    return (
-        names,
-        families,
-        family_weights(pairs, alone, facts.perturbation_families),
-        family_weights(pairs, facts.families, facts.perturbation_families),
-    )
-
-
-def _is_ranked(row: BoardRow) -> bool:
-    return row.value is not None and not row.reported
-
-
-def _winner(board: Board) -> Entry | None:
-    """Return the highest criterion of a board that is no control; the first by name among equals."""
-    ranked = [row for row in board.rows if _is_ranked(row) and row.criterion not in controls.CONTROLS]
-    best = min(ranked, key=lambda row: (-round(row.value or 0.0, 9), row.criterion), default=None)
-    return (best.criterion, best.track) if best else None
-
-
-def _with_intervals(board: Board, winner: Entry | None) -> tuple[BoardRow, ...]:
-    """Return the rows of a board with enough families, with all that they support."""
-    ranked = {(row.criterion, row.track): row for row in board.rows if _is_ranked(row)}
-    if not ranked:
-        return board.rows
-    ends = _pairs(*intervals(_values(ranked.values()), _limits(ranked.values())))
-    full = {entry: replace(ranked[entry], interval=interval) for entry, interval in zip(ranked, ends, strict=True)}
-    for track in TRACKS:
-        rivals = [entry for entry in ranked if entry[1] == track and entry[0] not in controls.REPLICATES]
-        if rivals:
-            best, worst = rank_intervals(_values(ranked[entry] for entry in rivals))
-            for entry, ranks in zip(rivals, zip(best.tolist(), worst.tolist(), strict=True), strict=True):
-                full[entry] = replace(full[entry], ranks=ranks)
-    for entry, against in _declared_comparisons(ranked, winner if board.split == "test" else None).items():
-        full[entry] = replace(full[entry], against=against)
-    return tuple(full.get((row.criterion, row.track), row) for row in board.rows)
-
-
-def _declared_comparisons(ranked: Mapping[Entry, BoardRow], winner: Entry | None) -> dict[Entry, dict[str, Difference]]:
-    pairs = [
-        (entry, other)
-        for entry in ranked
-        for other in dict.fromkeys((BASELINE, winner))
-        if other and entry[0] not in controls.CONTROLS and other in ranked and other != entry
-    ]
-    if not pairs:
-        return {}
-    first, second = ([ranked[pair[side]] for pair in pairs] for side in (0, 1))
-    differences = _values(first) - _values(second)
-    (lowest, highest), (least, most) = _limits(first), _limits(second)
-    ends = _pairs(*simultaneous_intervals(differences, (lowest - most, highest - least)))
-    declared: dict[Entry, dict[str, Difference]] = {}
-    for (entry, other), mean, interval in zip(pairs, differences.mean(1).tolist(), ends, strict=True):
-        declared.setdefault(entry, {})[other[0]] = Difference(mean, interval)
-    return declared
-
-
-def _values(rows: Iterable[BoardRow]) -> Array:
-    """Return the family means ``(n_rows, n_families)``."""
-    return np.array([list(row.by_family.values()) for row in rows])
-
-
-def _limits(rows: Iterable[BoardRow]) -> tuple[Array, Array]:
-    """Return the least and the greatest possible family means, ``(n_rows, n_families)`` each."""
-    lowest, highest = np.array([row.limits for row in rows]).swapaxes(0, 1)
-    return lowest, highest
-
-
-def _pairs(low: Array, high: Array) -> list[tuple[float, float] | None]:
-    """Return the ends of intervals; None where there is none."""
-    return [None if math.isnan(pair[0]) else pair for pair in zip(low.tolist(), high.tolist(), strict=True)]
+    n_left_out = n_ungated - n_cells
+    return Board(dataset, split, scope.metric, headline, families, standings, ceiling, scope.gate, n_cells, n_left_out)

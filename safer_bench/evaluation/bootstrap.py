@@ -15,6 +15,7 @@ exact in float64, whatever the order in which a processor's matrix library takes
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 
@@ -29,7 +30,8 @@ DIGITS = 12  # smaller differences are rounding errors of the averages
 INTERVAL_DIGITS, LIMIT_DIGITS = 6, 9  # of ends and of ranges, as they are published
 _BLOCK = 4  # rows of 10,000 resamples that stay in a core's cache, too few for a matrix library to wake its threads
 _GRID, _GRID_OF_SQUARES = 2.0**40, 2.0**46  # sums over families stay under 2^53 steps; of over 100 the latter is coarser
-_NO_SPREAD = 1e-12  # variance of a resample, in units of the largest square of its row, that the grid alone can make
+_NO_SPREAD = 2.0**-40  # variance of a resample, in units of the largest square of its row, that the grid alone can make
+_BINS = 512  # of a bootstrap statistic: some 20 of 10,000 are in one
 
 
 def intervals(
@@ -55,42 +57,62 @@ def intervals(
     Source: Efron 1982; Hall 1988, "On symmetric bootstrap confidence intervals"; Cameron, Gelbach, Miller 2008.
     """
     mean, error, centred = _moments(values)
-    n = values.shape[1]
-    draws = (Stream("families", seed).uniform((n_resamples, n)) * n).astype(np.int64)
-    counts = np.stack([(draws == family).sum(1) for family in range(n)]).astype(np.float64)
-    units = _on_grid(centred)
+    counts = _counts(values.shape[1], seed, n_resamples)
+    units, again = np.unique(_on_grid(centred), axis=0, return_inverse=True)  # a fifth of the rows come twice
     n_threads = os.cpu_count() or 1
     with ThreadPoolExecutor(n_threads) as threads:
         quantiles = list(threads.map(lambda part: _squared_t(part, counts), np.array_split(units, n_threads)))
-    low, high = _ends(mean, np.sqrt(np.concatenate(quantiles)), error)
+    low, high = _ends(mean, np.sqrt(np.concatenate(quantiles))[again.ravel()], error)
     return (low, high) if ranges is None else _within(values, ranges, low, high)
+
+
+@lru_cache(maxsize=8)
+def _counts(n: int, seed: int, n_resamples: int) -> Array:
+    """Return how often each resample draws each of n families ``(n, n_resamples)``."""
+    draws = (Stream("families", seed).uniform((n_resamples, n)) * n).astype(np.int64)
+    return np.stack([(draws == family).sum(1) for family in range(n)]).astype(np.float64)
 
 
 def _squared_t(units: Array, counts: Array) -> Array:
     """Return the 95 % quantile ``(n_rows,)`` of t*^2 over resamples ``(n_families, n_resamples)``, counts of each family.
 
     t* is the resampled mean over its standard error: with mean m and mean square s, (n - 1) m^2 / (s - m^2) is its square;
-    infinite where a resample has another mean and no spread, 0 where it has the same.
+    infinite where a resample has another mean and no spread, 0 where it has the same. It grows with m^2 / s, by which the
+    resample at the quantile is found.
     """
-    quantiles, n = np.zeros(len(units)), len(counts)
+    n = len(counts)
     grid = min(_GRID_OF_SQUARES, 2.0 ** (53 - n.bit_length()))
     squares = np.rint(units**2 * grid) / grid
+    found = np.zeros(len(units), dtype=np.int64)
+    sizes = np.maximum(squares, _NO_SPREAD)  # so that a resample of zeros is 0 / s
     memory = np.empty((2, min(_BLOCK, len(units)), counts.shape[1]))  # taken once: new pages cost as much as the sums
     for start in range(0, len(units), _BLOCK):
         block = slice(start, start + _BLOCK)
-        squared, spread = memory[:, : len(units[block])]
-        for values, sums in ((units, squared), (squares, spread)):
-            np.matmul(values[block], counts, out=sums)
-            np.divide(sums, n, out=sums)
-        np.square(squared, out=squared)
-        np.subtract(spread, squared, out=spread)
-        without = spread <= _NO_SPREAD
-        elsewhere = squared[without] > _NO_SPREAD
-        with np.errstate(divide="ignore", invalid="ignore"):
-            np.divide(squared, spread, out=squared)
-        squared[without] = np.where(elsewhere, np.inf, 0.0)
-        quantiles[block] = _quantile(squared) * (n - 1)
-    return quantiles
+        ratios, size = memory[:, : len(units[block])]
+        np.matmul(units[block], counts, out=ratios)
+        np.matmul(sizes[block], counts, out=size)
+        np.divide(np.square(ratios, out=ratios), size, out=ratios)  # 0 to n
+        found[block] = _at_quantile(ratios, np.multiply(ratios, _BINS / n, out=size).astype(np.int64))
+    drawn = counts[:, found].T
+    squared = (np.sum(units * drawn, axis=1) / n) ** 2
+    spread = np.sum(squares * drawn, axis=1) / n - squared
+    without = np.where(squared > _NO_SPREAD, np.inf, 0.0)
+    return (n - 1) * np.divide(squared, spread, out=without, where=spread > _NO_SPREAD)
+
+
+def _at_quantile(statistics: Array, bins: Array) -> list[int]:
+    """Return where each row of ``(n_rows, n_resamples)`` has its quantile, as ``_quantile`` has it.
+
+    Values are counted in their bins, and those of the bin that the quantile is in are sorted: a third of the time of
+    ``partition``.
+    """
+    place, found = _place(statistics.shape[1]), []
+    for values, bin_of in zip(statistics, bins, strict=True):
+        filled = np.bincount(bin_of).cumsum()
+        at = filled.searchsorted(place, side="right")
+        (inside,) = np.nonzero(bin_of == at)
+        found.append(inside[values[inside].argsort()[place - filled[at]]])
+    return found
 
 
 def _within(values: Array, ranges: tuple[Array, Array], low: Array, high: Array) -> tuple[Array, Array]:
@@ -180,25 +202,44 @@ def _max_t(units: Array, seed: int, n_resamples: int) -> float:
     n = units.shape[1]
     norm = np.sqrt((units**2).sum(1))
     units, norm = units[norm > 0], norm[norm > 0]
-    signs = Stream("signs", seed).signs((n_resamples, n))
-    signs = signs * signs[:, :1]  # turned all over, they give the same |s*|
-    codes = signs @ 2.0 ** np.arange(n) if n <= 50 else np.arange(float(n_resamples))  # exact up to 53 binary digits
-    _, first, every = np.unique(codes, return_index=True, return_inverse=True)
-    patterns = np.ascontiguousarray(signs[first].T)  # with few families far fewer than resamples
-    largest = np.zeros(len(first))
-    for start in range(0, len(units), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        np.maximum(largest, (np.abs(units[block] @ patterns) / norm[block, None]).max(0), out=largest)
+    patterns, every = _patterns(n, seed, n_resamples)
+    largest = _largest(*(array.astype(np.float32) for array in (units, norm, patterns))).astype(np.float64)
+    near = np.abs(largest - _quantile(largest[every])) <= n * n * 2.0**-22  # twice what float32 can be wrong by
+    largest[near] = _largest(units, norm, patterns[:, near])
     r = float(_quantile(largest[every])) / np.sqrt(n)
     return float(np.sqrt(n - 1) * r / np.sqrt(1.0 - r * r)) if 1.0 - r * r > ROUNDING else np.inf
 
 
+def _largest(units: Array, norm: Array, patterns: Array) -> Array:
+    """Return the largest |s*| of all rows under each pattern ``(n_patterns,)``, each in units of its row's norm."""
+    largest = np.zeros(patterns.shape[1], dtype=units.dtype)
+    memory = np.empty((_BLOCK, patterns.shape[1]), dtype=units.dtype)
+    for start in range(0, len(units), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        sums = np.matmul(units[block], patterns, out=memory[: len(units[block])])
+        np.divide(np.abs(sums, out=sums), norm[block, None], out=sums)
+        np.maximum(largest, sums.max(0), out=largest)
+    return largest
+
+
+@lru_cache(maxsize=8)
+def _patterns(n: int, seed: int, n_resamples: int) -> tuple[Array, Array]:
+    """Return the patterns of signs of n families ``(n, n_patterns)``, and the number of each resample's: many share one."""
+    signs = Stream("signs", seed).signs((n_resamples, n))
+    signs = signs * signs[:, :1]  # turned all over, they give the same |s*|
+    codes = signs @ 2.0 ** np.arange(n) if n <= 50 else np.arange(float(n_resamples))  # exact up to 53 binary digits
+    _, first, every = np.unique(codes, return_index=True, return_inverse=True)
+    return np.ascontiguousarray(signs[first].T), every
+
+
 def _quantile(statistics: Array) -> Array:
-    """Return the smallest value of each row of ``(..., n_resamples)`` that at least 95 % do not exceed; reorders them."""
-    n = statistics.shape[-1]
-    place = min(int(np.ceil(CONFIDENCE * (n + 1))), n) - 1
-    statistics.partition(place, axis=-1)
-    return np.asarray(statistics[..., place])
+    """Return the smallest value of ``(n_resamples,)`` that at least 95 % do not exceed."""
+    return np.asarray(np.partition(statistics, _place(len(statistics)))[_place(len(statistics))])
+
+
+def _place(n: int) -> int:
+    """Return the place of the quantile among n values in rising order, from 0."""
+    return min(int(np.ceil(CONFIDENCE * (n + 1))), n) - 1
 
 
 def _ends(mean: Array, quantile: Array | float, error: Array) -> tuple[Array, Array]:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+
+from safer_bench.ranks import mean_ranks
 
 Array = np.ndarray
 PENALTY = 1.0
@@ -64,4 +65,4 @@ def _ridge(networks: Sequence[Lesson]) -> Array:
 
 
 def _scaled_ranks(values: Array) -> Array:
-    return (stats.rankdata(values, axis=-1) - 0.5) / values.shape[-1] - 0.5
+    return (mean_ranks(values) - 0.5) / values.shape[-1] - 0.5

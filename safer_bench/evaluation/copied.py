@@ -46,15 +46,11 @@ def _of_network(network: NetworkTruth, arrays: ScoreArrays) -> list[tuple[Entry,
         return []
     found = []
     for members, scored in arrays.of_network(network.network, network.layers, [network.cells[i] for i in areas]):
-        if arrays.entries[members[0]][1] == "blind":
-            wanted = [*values[telling], values.mean(0)]
-            found += [
-                (arrays.entries[i], any(_same_order(each, own) for each in wanted))
-                for i, own in zip(members, scored, strict=True)
-            ]
-        elif (named := telling & np.isfinite(scored).all(-1)).any():
-            same = all(map(_same_order, values[named], scored[named]))
-            found.append((arrays.entries[members[0]], same))
+        for entry, own in zip((arrays.entries[i] for i in members), scored, strict=True):
+            if own.ndim == 1:  # blind
+                found.append((entry, any(_same_order(each, own) for each in (*values[telling], values.mean(0)))))
+            elif (named := telling & np.isfinite(own).all(-1)).any():
+                found.append((entry, all(map(_same_order, values[named], own[named]))))
     return found
 
 

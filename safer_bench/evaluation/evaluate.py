@@ -102,13 +102,13 @@ def _judge(network: NetworkTruth, scores: ScoreArrays, n_entries: int) -> _Value
     wide = _each(network.truth, np.s_[:, None])  # cells x criteria
     defined = Stream("defined", n_layers).uniform((n_layers,))
     for members, scored in scores.of_network(network.network, network.layers, network.cells):
-        blind = scores.entries[members[0]][1] == "blind"
-        random = np.array([scores.entries[i][0] == EXACT_EXPECTATION for i in members])[:, None]
-        known = np.isfinite(scored).all(-1)[:, None]
-        judged = np.where(known & ~random, scored, defined)
+        blind = scored.ndim == 2
+        random = np.array([scores.entries[i][0] == EXACT_EXPECTATION for i in members])
+        known = np.isfinite(scored).all(-1, keepdims=True)
+        judged = np.where(known & ~random.reshape(-1, *[1] * (scored.ndim - 1)), scored, defined)
         for i, metric in enumerate(METRICS):
-            values = metric(wide, judged).T if blind else metric(network.truth, judged)[None]
-            reached.values[members, :, i] = np.where(random, 0.0 * values, values)
+            values = metric(wide, judged).T if blind else metric(network.truth, judged)
+            reached.values[members, :, i] = np.where(random[:, None], 0.0 * values, values)
         reached.known[members] = True if blind else known
     _judge_replicates(network.truth, reached)
     reached.values[~reached.known] = np.nan

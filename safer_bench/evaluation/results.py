@@ -11,12 +11,21 @@ import pyarrow as pa
 from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
 from safer_bench.evaluation.bootstrap import LIMIT_DIGITS, MIN_FAMILIES, intervals
 from safer_bench.evaluation.truths import NetworkTruth
+from safer_bench.registry import TRACKS
 from safer_bench.tables import controls, schema
+from safer_bench.tables.coding import dictionary, ranked
 from safer_bench.tables.facts import TruthFacts
 from safer_bench.tables.grouping import grouped
 
 Array = np.ndarray
 COLUMNS = ("network", "dataset", "split", "perturbation", "summary", "level", "n_layers")
+RESULTS = pa.schema(
+    [
+        field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.type == pa.string() else field
+        for field in schema.TABLES["results"]
+    ],
+    schema.TABLES["results"].metadata,
+)
 Place = tuple[str | None, str, str, str | None, str, float | None, int | None]  # the columns above; means have no network
 
 
@@ -66,6 +75,8 @@ class FamilyMeans:
 def results_table(judged: Judged, facts: TruthFacts) -> pa.Table:
     """Return the table ``results``, in canonical order; of a criterion of two tracks, one track after the other.
 
+    Its names are dictionaries, by which a table of millions of rows takes half of the memory.
+
     Args:
         judged: what every criterion reached.
         facts: of the truth.
@@ -75,57 +86,54 @@ def results_table(judged: Judged, facts: TruthFacts) -> pa.Table:
         (each.network, each.dataset, each.split, *cell, len(each.layers)) for each in judged.networks for cell in each.cells
     ]
     places = cells + means.places
-    order = sorted(
-        ((i, m) for i in range(len(places)) for m in range(len(schema.METRIC_NAMES))), key=lambda at: _key(places, *at)
-    )
-    place, metric = np.array(order, dtype=np.int64).reshape(-1, 2).T
-    by_name = np.array(sorted(range(len(judged.entries)), key=lambda i: judged.entries[i]), dtype=np.int64)
-    arranged = np.ix_(by_name, np.arange(len(places)), np.arange(len(schema.METRIC_NAMES)))
-    known = np.concatenate([judged.known, means.known], axis=1)[arranged][:, place, metric]
-    entry, pair = np.nonzero(known)
+    n_metrics, by_place = len(schema.METRIC_NAMES), {name: [at[i] for at in places] for i, name in enumerate(COLUMNS)}
+    order = _in_order(by_place)
+    by_name = np.array(sorted(range(len(judged.entries)), key=lambda i: judged.entries[i]), dtype=np.int32)
+    known = np.concatenate([judged.known, means.known], axis=1).reshape(len(by_name), -1)
+    row, pair = np.nonzero(known[by_name[:, None], order])
+    entry, (place, metric) = by_name[row], np.divmod(order[pair], n_metrics)
+    del row, pair  # of millions of rows each takes room
+    judge = judged.judges[entry]
 
     def column(of_cells: Array, of_means: Array) -> pa.Array:
         every = np.concatenate([np.broadcast_to(of_cells, judged.values.shape), of_means], axis=1)
-        return pa.array(every[by_name[entry], place[pair], metric[pair]], pa.float64(), from_pandas=True)
+        return pa.array(every[entry, place, metric], pa.float64(), from_pandas=True)
 
     replicate = (judged.judges == 1)[:, None, None]
-    lowest, highest = (np.concatenate([judged.limits, means.limits], axis=2)[:, end] for end in (0, 1))
-    ceilings = np.concatenate([np.zeros((0, len(schema.METRIC_NAMES))), *(network.ceilings for network in judged.networks)])
+    lowest, highest = np.round(np.concatenate([judged.limits, means.limits], axis=2), LIMIT_DIGITS).swapaxes(0, 1) + 0.0
+    ceilings = np.concatenate([np.zeros((0, n_metrics)), *(network.ceilings for network in judged.networks)])
     unknown = np.full(means.values.shape, np.nan)
     columns = {
-        "criterion": _taken([judged.entries[i][0] for i in by_name], entry, pa.string()),
-        "track": _taken([judged.entries[i][1] for i in by_name], entry, pa.string()),
-        "metric": _taken(schema.METRIC_NAMES, metric[pair], pa.string()),
-        "truth_revision": _taken([facts.revision], 0 * entry, pa.string()),
-        "value": column(
-            np.round(judged.values, LIMIT_DIGITS) + 0.0, np.round(means.values, LIMIT_DIGITS) + 0.0
-        ),  # no negative zero
+        "criterion": dictionary([name for name, _ in judged.entries], entry),
+        "track": dictionary(TRACKS, np.array([TRACKS.index(track) for _, track in judged.entries], dtype=np.int32)[entry]),
+        "metric": dictionary(schema.METRIC_NAMES, metric),
+        "truth_revision": dictionary([facts.revision], 0 * entry),
+        "value": column(*(np.round(each.values, LIMIT_DIGITS) + 0.0 for each in (judged, means))),  # no negative zero
         "low": column(np.array(np.nan), means.low),
         "high": column(np.array(np.nan), means.high),
         "ceiling": column(np.where(replicate, np.nan, ceilings), unknown),  # ceilings are of the whole truth
-        "lowest": _of_judge(lowest, judged.judges[by_name[entry]], place[pair], metric[pair]),
-        "highest": _of_judge(highest, judged.judges[by_name[entry]], place[pair], metric[pair]),
+        "lowest": pa.array(lowest[judge, place, metric]),
+        "highest": pa.array(highest[judge, place, metric]),
     }
-    fields = schema.TABLES["results"]
-    for i, name in enumerate(COLUMNS):
-        columns[name] = _taken([at[i] for at in places], place[pair], fields.field(name).type)
-    return pa.table([columns[field.name] for field in fields], schema=fields)
+    for name, values in by_place.items():
+        columns[name] = _taken(values, place, schema.TABLES["results"].field(name).type)
+    return pa.table([columns[name] for name in RESULTS.names], schema=RESULTS)
 
 
-def _key(places: Sequence[Place], place: int, metric: int) -> tuple[Any, ...]:
-    """Return where a row belongs among those of its criterion: as ``schema.in_order`` sorts, nulls last."""
-    network, _, _, perturbation, summary, level, _ = places[place]
-    keys = (network, perturbation, summary, schema.METRIC_NAMES[metric], level)
-    return tuple((value is None, value) for value in keys)
-
-
-def _of_judge(limits: Array, judge: Array, place: Array, metric: Array) -> pa.Array:
-    """Return the limit of each row from those of all judges, places and metrics."""
-    return pa.array((np.round(limits, LIMIT_DIGITS) + 0.0)[judge, place, metric], pa.float64())
+def _in_order(places: Mapping[str, Sequence[Any]]) -> Array:
+    """Return the order of places x metrics within a criterion: as ``schema.in_order`` sorts, nulls last."""
+    n_metrics = len(schema.METRIC_NAMES)
+    keys = [np.repeat(ranked(places[name]), n_metrics) for name in ("network", "perturbation", "summary", "level")]
+    keys.insert(3, np.tile(ranked(schema.METRIC_NAMES), len(keys[0]) // n_metrics))
+    return np.lexsort(keys[::-1]).astype(np.int32)
 
 
 def _taken(values: Sequence[Any], index: Array, kind: pa.DataType) -> pa.Array:
-    return pa.array(values, kind).take(pa.array(index))
+    """Return a column of values by their number; of text by number again, as a million rows name few."""
+    if kind != pa.string():
+        return pa.array(values, kind).take(pa.array(index))
+    number = ranked(values)
+    return dictionary(sorted(set(values), key=lambda value: (value is None, value)), number[index])
 
 
 def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> FamilyMeans:

@@ -1,36 +1,17 @@
-"""Which cells of the results a board averages over, and what belongs to them; no I/O.
-
-A cell is a network under a perturbation, in area or at a level.
-"""
+"""Which cells of the results a board averages over; no I/O."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from functools import reduce
-from operator import or_
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
+from safer_bench.evaluation.cell_values import BoardCell, CellValues
 from safer_bench.tables.facts import TruthFacts
 
 Array = np.ndarray
 GATES = (0.0, 0.5, 0.8)  # published boards are repeated at these
 LEVEL_RANKS = ("mild", "mild to middle", "middle", "middle to severe", "severe")
-
-
-@dataclass(frozen=True, slots=True)
-class BoardCell:
-    """A network under a perturbation, in area or at a level, and what tells its board."""
-
-    dataset: str
-    split: str
-    network: str
-    perturbation: str
-    level: float | None
-    n_layers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,80 +38,20 @@ class Scope:
     reported: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class CellValues:
-    """What every criterion reached by one metric in the cells of single networks.
-
-    Attributes:
-        entries: (criterion, track) of each, sorted.
-        cells: of each.
-        values: ``(n_entries, n_cells)``; nan where undefined or not scored.
-        known: likewise, which were scored.
-        ceilings: ``(n_cells,)``; nan where there is none.
-        limits: least and greatest possible values ``(2, n_entries, n_cells)``; 0 where not scored.
-    """
-
-    entries: list[tuple[str, str]]
-    cells: list[BoardCell]
-    values: Array
-    known: Array
-    ceilings: Array
-    limits: Array
-
-    def part(self, wanted: Array) -> "CellValues":
-        """Return some of the cells, and the criteria that scored any of them; ``wanted`` is ``(n_cells,)``."""
-        entries = np.asarray(self.known[:, wanted].any(axis=1))
-        return CellValues(
-            [entry for entry, inside in zip(self.entries, entries, strict=True) if inside],
-            [cell for cell, inside in zip(self.cells, wanted, strict=True) if inside],
-            self.values[np.ix_(entries, wanted)],
-            self.known[np.ix_(entries, wanted)],
-            self.ceilings[wanted],
-            self.limits[:, entries][:, :, wanted],
-        )
-
-
-def cell_values(results: pa.Table, facts: TruthFacts, metric: str, level_rank: int | None = None) -> CellValues:
-    """Return the results of single networks by a metric, in area or at the levels of a rank.
+def at_rank(values: CellValues, facts: TruthFacts, level_rank: int | None = None) -> CellValues:
+    """Return the part of values in area, or at the levels of a rank.
 
     Raises:
         BadInput: no perturbation has a level of that rank.
     """
-    wanted = (pc.field("metric") == metric) & pc.field("network").is_valid()
-    if level_rank is None:
-        wanted &= pc.field("summary") == "area"
-    else:
+    levels: dict[str, float | None] = dict.fromkeys(facts.levels)
+    if level_rank is not None:
         if not 1 <= level_rank <= facts.deepest:
             raise BadInput(f"level rank {level_rank}; expected 1, the mildest, to {facts.deepest}")
         ranked = {name: levels for name, levels in facts.levels.items() if 1 < len(levels) >= level_rank}
-        levels = {name: levels[level_rank - 1] for name, levels in ranked.items()}
-        of_rank = [(pc.field("perturbation") == name) & (pc.field("level") == level) for name, level in levels.items()]
-        wanted &= (pc.field("summary") == "level") & reduce(or_, of_rank)
-    table = results.filter(wanted)
-    entries, entry = _distinct(table, ["criterion", "track"])
-    cells, cell = _distinct(table, [each.name for each in fields(BoardCell)])
-    values, ceilings = np.full((len(entries), len(cells)), np.nan), np.full(len(cells), np.nan)
-    known = np.zeros(values.shape, dtype=bool)
-    values[entry, cell], known[entry, cell] = table["value"].to_numpy(), True
-    limits = np.zeros((2, *values.shape))
-    for end, name in enumerate(("lowest", "highest")):
-        limits[end, entry, cell] = table[name].to_numpy()
-    ceiling = table["ceiling"].to_numpy()
-    stated = np.isfinite(ceiling)
-    ceilings[cell[stated]] = ceiling[stated]
-    return CellValues(entries, [BoardCell(*each) for each in cells], values, known, ceilings, limits)
-
-
-def _distinct(table: pa.Table, names: Sequence[str]) -> tuple[list[tuple[Any, ...]], Array]:
-    """Return the distinct rows of some columns, sorted, and the number of each row among them."""
-    numbers = pa.array(np.arange(table.num_rows))
-    groups = table.select(names).append_column("row", numbers).group_by(names).aggregate([("row", "list")])
-    distinct = list(zip(*(groups[name].to_pylist() for name in names), strict=True))
-    order = sorted(range(len(distinct)), key=lambda i: tuple((value is None, value) for value in distinct[i]))
-    rows, index = groups["row_list"].combine_chunks(), np.zeros(table.num_rows, dtype=np.int64)
-    for number, i in enumerate(order):
-        index[rows[i].values.to_numpy()] = number
-    return [distinct[i] for i in order], index
+        levels = {name: of_one[level_rank - 1] for name, of_one in ranked.items()}
+    inside = [cell.perturbation in levels and cell.level == levels[cell.perturbation] for cell in values.cells]
+    return values.part(np.array(inside, dtype=bool))
 
 
 def in_scope(facts: TruthFacts, scope: Scope, cells: Sequence[BoardCell]) -> Array:

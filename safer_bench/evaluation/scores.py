@@ -7,15 +7,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from safer_bench.evaluation.truths import CellKey
-from safer_bench.registry import TRACKS
+from safer_bench.tables.coding import coded, numbered
 from safer_bench.tables.facts import TruthFacts
 from safer_bench.truth.area import area_of
 
 Array = np.ndarray
 Entry = tuple[str, str]  # (criterion, track)
+Setting = tuple[str, float | None]  # (perturbation, level or None for all)
+AT_ONCE = 8  # aware entries: metrics of many layers and cells take room
 
 
 class ScoreArrays:
@@ -28,21 +29,23 @@ class ScoreArrays:
     def __init__(self, table: pa.Table, facts: TruthFacts) -> None:
         """Encode a checked ``scores`` table; the facts know the levels and how they average to an area."""
         self._facts = facts
-        criteria, tracks = (_coded(table[name]) for name in ("criterion", "track"))
-        pairs = criteria[1] * len(TRACKS) + tracks[1]
-        distinct, entry = np.unique(pairs, return_inverse=True)
-        entries = [(criteria[0][pair // len(TRACKS)], tracks[0][pair % len(TRACKS)]) for pair in distinct.tolist()]
-        order = sorted(range(len(entries)), key=lambda i: entries[i])
-        self.entries: list[Entry] = [entries[i] for i in order]
-        self._entry = np.argsort(order)[entry]
-        self._networks, self._network = _coded(table["network"])
-        self._layers, self._layer = _coded(table["layer"])
-        self._perturbations, self._perturbation = _coded(table["perturbation"])
-        self._level = np.asarray(table["level"].to_numpy(), dtype=np.float64)
+        (criteria, criterion), (tracks, track) = (coded(table[name]) for name in ("criterion", "track"))
+        pairs, self._entry = numbered(criterion * len(tracks) + track)
+        self.entries: list[Entry] = [(criteria[pair // len(tracks)], tracks[pair % len(tracks)]) for pair in pairs.tolist()]
+        self._blind = np.array([track == "blind" for _, track in self.entries], dtype=bool)
+        self._networks, network = coded(table["network"])
+        self._layers, self._layer = coded(table["layer"])
         self._score = np.asarray(table["score"].to_numpy(), dtype=np.float64)
+        self._order = np.argsort(network, kind="stable")
+        self._starts = np.searchsorted(network[self._order], np.arange(len(self._networks) + 1))
+        of_truth = [(name, level) for name, levels in facts.levels.items() for level in (None, *levels)]
+        self._places: dict[Setting, int] = {setting: i for i, setting in enumerate(of_truth)}
+        (perturbations, perturbation), (levels, level) = (coded(table[name]) for name in ("perturbation", "level"))
+        places = [self._places.get((name, level), -1) for name in perturbations for level in levels]
+        self._place = np.array(places, dtype=np.int64)[perturbation * len(levels) + level]
 
     def of_network(self, network: str, layers: Sequence[str], cells: Sequence[CellKey]) -> Iterator[tuple[list[int], Array]]:
-        """Yield places in ``entries`` and their scores: all blind ones together, then each aware one by itself.
+        """Yield places in ``entries`` and their scores: all blind ones together, then aware ones, a few at a time.
 
         Args:
             network: its name.
@@ -50,60 +53,44 @@ class ScoreArrays:
             cells: (perturbation, summary, level) of its truth ``(n_cells,)``.
 
         Yields:
-            Blind: ``(n_entries, n_layers)``. Aware: one entry and ``(n_cells, n_layers)``, nan where it says nothing.
+            Blind: ``(n_entries, n_layers)``. Aware: ``(n_entries, n_cells, n_layers)``, nan where one says nothing.
         """
         if network not in self._networks:
             return
-        rows = np.flatnonzero(self._network == self._networks.index(network))
+        number = self._networks.index(network)
+        rows = self._order[self._starts[number] : self._starts[number + 1]]
         position = {name: i for i, name in enumerate(layers)}
         layer = np.array([position.get(name, -1) for name in self._layers])[self._layer[rows]]
         rows, layer = rows[layer >= 0], layer[layer >= 0]
-        entry = self._entry[rows]
-        blind = np.array([track == "blind" for _, track in self.entries])[entry]
-        present, line = np.unique(entry[blind], return_inverse=True)
-        scores = np.full((len(present), len(layers)), np.nan)
-        scores[line, layer[blind]] = self._score[rows[blind]]
-        if len(present):
-            yield present.tolist(), scores
-        for aware in np.unique(entry[~blind]).tolist():
-            own = entry == aware
-            yield [aware], self._in_cells(self.entries[aware][1], rows[own], layer[own], cells, len(layers))
+        blind = self._blind[self._entry[rows]]
+        if blind.any():
+            members, line = numbered(self._entry[rows[blind]])
+            yield members.tolist(), _filled((len(members), len(layers)), (line, layer[blind]), self._score[rows[blind]])
+        rows, layer = rows[~blind], layer[~blind]
+        members, line = numbered(self._entry[rows])
+        for first in range(0, len(members), AT_ONCE):
+            own = (line >= first) & (line < first + AT_ONCE)
+            some, shape = members[first : first + AT_ONCE].tolist(), (len(self._places) + 1, len(layers))
+            places = line[own] - first, self._place[rows[own]], layer[own]
+            yield some, self._in_cells(some, _filled((len(some), *shape), places, self._score[rows[own]]), cells)
 
-    def _in_cells(self, track: str, rows: Array, layer: Array, cells: Sequence[CellKey], n_layers: int) -> Array:
-        """Return the scores of one aware entry ``(n_cells, n_layers)`` from its rows, the layer of each in ``layer``."""
-        code, unknown = self._perturbation[rows], np.full(n_layers, np.nan)
-        known: dict[tuple[str, float | None], Array] = {}
-        for each in np.unique(code).tolist():
-            name, own = self._perturbations[each], code == each
-            by_level = self._by_level(name, track, rows[own], layer[own], n_layers)
-            known |= {(name, level): scores for level, scores in by_level.items()}
-        levels = [level if track == "level_aware" else None for _, _, level in cells]
-        return np.stack([known.get((name, level), unknown) for (name, _, _), level in zip(cells, levels, strict=True)])
+    def _in_cells(self, members: Sequence[int], scores: Array, cells: Sequence[CellKey]) -> Array:
+        """Return scores of aware entries in cells from those at ``_places``, where the last has none.
 
-    def _by_level(self, name: str, track: str, rows: Array, layer: Array, n_layers: int) -> dict[float | None, Array]:
-        """Return the scores ``(n_layers,)`` under a perturbation at each level, and at None in area.
-
-        A perturbation-aware entry has the latter alone, as it was given; a level-aware one's levels are averaged.
+        A perturbation-aware entry has one for all levels, as it was given; a level-aware one's levels are averaged in area.
         """
-        if track == "perturbation_aware":
-            return {None: _of_layers(self._score[rows], layer, n_layers)}
-        level = self._level[rows]
-        by_level = {
-            each: _of_layers(self._score[rows[level == each]], layer[level == each], n_layers)
-            for each in np.unique(level).tolist()
-        }
-        levels, unknown = self._facts.levels[name], np.full(n_layers, np.nan)
-        stacked = np.stack([by_level.get(each, unknown) for each in levels])
-        return {**by_level, None: area_of(stacked, levels, self._facts.scales[name])}
+        by_level = np.array([self.entries[i][1] == "level_aware" for i in members], dtype=bool)
+        for name in dict.fromkeys(name for name, _, _ in cells) if by_level.any() else ():
+            levels = self._facts.levels[name]
+            of_levels = scores[by_level][:, [self._places[name, level] for level in levels]].swapaxes(0, 1)
+            areas = area_of(of_levels.reshape(len(levels), -1), levels, self._facts.scales[name])
+            scores[by_level, self._places[name, None]] = areas.reshape(of_levels.shape[1:])
+        in_area = [self._places[name, None] for name, _, _ in cells]
+        at_level = [self._places.get((name, level), -1) for name, _, level in cells]
+        return np.where(by_level[:, None, None], scores[:, at_level], scores[:, in_area])
 
 
-def _of_layers(scores: Array, layer: Array, n_layers: int) -> Array:
-    placed = np.full(n_layers, np.nan)
-    placed[layer] = scores
-    return placed
-
-
-def _coded(column: pa.ChunkedArray) -> tuple[list[str], Array]:
-    """Return the values of a column of text, and the number of each row's; -1 for null."""
-    coded = column.combine_chunks().dictionary_encode()
-    return coded.dictionary.to_pylist(), np.asarray(pc.fill_null(coded.indices, -1).to_numpy())
+def _filled(shape: tuple[int, ...], places: tuple[Array, ...], scores: Array) -> Array:
+    array = np.full(shape, np.nan)
+    array[places] = scores
+    return array

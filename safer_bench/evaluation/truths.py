@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
 from safer_bench.judging import CellTruth
+from safer_bench.tables.coding import coded, numbered
 from safer_bench.tables.facts import TruthFacts, by_first_use
-from safer_bench.tables.grouping import grouped
 from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray
@@ -54,16 +54,14 @@ def network_truths(truth: Mapping[str, pa.Table], facts: TruthFacts) -> list[Net
         BadInput: a cell lacks layers.
     """
     layers = by_first_use(truth["layers"].to_pylist())
-    measured = grouped(_judged_rows(truth["layer_sensitivity"]), key=itemgetter("network"))
+    sensitivity = truth["layer_sensitivity"].filter(pc.field("summary") != "tolerated_level")
     ceilings = {(row["network"], *_cell(row)): row for row in truth["cells"].to_pylist()}
+    networks, network = coded(sensitivity["network"])
+    rows = [np.flatnonzero(network == number) for number in range(len(networks))]
     return [
-        _network(facts.families[name], layers[name], grouped(rows, key=_cell), ceilings)
-        for name, rows in sorted(measured.items())
+        _network(facts.families[name], layers[name], sensitivity.take(pa.array(own)), ceilings)
+        for name, own in zip(networks, rows, strict=True)
     ]
-
-
-def _judged_rows(sensitivity: pa.Table) -> list[Row]:
-    return [row for row in sensitivity.to_pylist() if row["summary"] != "tolerated_level"]
 
 
 def _cell(row: Mapping[str, Any]) -> CellKey:
@@ -71,24 +69,21 @@ def _cell(row: Mapping[str, Any]) -> CellKey:
 
 
 def _network(
-    family: str,
-    layers: list[Row],
-    cells: dict[CellKey, list[Row]],
-    ceilings: Mapping[tuple[Any, ...], Mapping[str, Any]],
+    family: str, layers: list[Row], rows: pa.Table, ceilings: Mapping[tuple[Any, ...], Mapping[str, Any]]
 ) -> NetworkTruth:
     name, names = layers[0]["network"], [row["layer"] for row in layers]
-    order = sorted(cells, key=lambda cell: (*cell[:2], -1.0 if cell[2] is None else cell[2]))
-    columns = ("value", "half_a", "half_b", "standard_error")
-    arrays = np.full((len(columns), len(order), len(names)), np.nan)
+    cells, cell = _cells(rows)
+    for key, n_rows in zip(cells, np.bincount(cell).tolist(), strict=True):
+        if n_rows != len(names):
+            raise BadInput(f"truth of {name!r}, {key[0]!r}: {n_rows} layers; expected all {len(names)}")
+    found, layer = coded(rows["layer"])
     position = {layer: i for i, layer in enumerate(names)}
-    for i, cell in enumerate(order):
-        if len(cells[cell]) != len(names):
-            raise BadInput(f"truth of {name!r}, {cell[0]!r}: {len(cells[cell])} layers; expected all {len(names)}")
-        for row in cells[cell]:
-            arrays[:, i, position[row["layer"]]] = [np.nan if row[column] is None else row[column] for column in columns]
-    sizes = np.array([[row[column] for row in layers] for column in ("parameters", "layer_index", "macs")], dtype=np.float64)
+    columns = [rows[column].to_numpy() for column in ("value", "half_a", "half_b", "standard_error")]
+    arrays = np.full((len(columns), len(cells), len(names)), np.nan)
+    arrays[:, cell, np.array([position[each] for each in found])[layer]] = columns
     values, half_a, half_b, errors = arrays
-    known = [ceilings.get((name, *cell), {}) for cell in order]
+    sizes = np.array([[row[column] for row in layers] for column in ("parameters", "layer_index", "macs")], dtype=np.float64)
+    known = [ceilings.get((name, *each), {}) for each in cells]
     return NetworkTruth(
         network=name,
         dataset=layers[0]["dataset"],
@@ -96,7 +91,16 @@ def _network(
         family=family,
         layers=names,
         macs=sizes[2],
-        cells=order,
+        cells=cells,
         truth=CellTruth(values, half_a, half_b, errors, sizes[:2]),
         ceilings=np.array([[row.get(f"ceiling_{metric}") for metric in METRIC_NAMES] for row in known], dtype=np.float64),
     )
+
+
+def _cells(rows: pa.Table) -> tuple[list[CellKey], np.ndarray]:
+    """Return the cells that there are, sorted, and which of them each row is of."""
+    columns = [coded(rows[name]) for name in ("perturbation", "summary", "level")]
+    shape = [len(values) for values, _ in columns]
+    keys, cell = numbered(np.ravel_multi_index([codes for _, codes in columns], shape))
+    numbers = np.transpose(np.unravel_index(keys, shape)).tolist()
+    return [tuple(values[i] for (values, _), i in zip(columns, each, strict=True)) for each in numbers], cell

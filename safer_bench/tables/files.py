@@ -182,8 +182,8 @@ def batches(table: pa.Table, n_rows: int) -> Iterator[pa.Table]:
     Each is copied: strings of a slice are streamed in other bytes than the same strings by themselves.
     """
     for start in range(0, max(table.num_rows, 1), n_rows):
-        piece = plain(table.slice(start, n_rows)).combine_chunks()
-        yield piece.take(pa.array(np.arange(piece.num_rows)))
+        piece = table.slice(start, n_rows).combine_chunks()
+        yield plain(piece.take(pa.array(np.arange(piece.num_rows))))
 
 
 def plain(table: pa.Table) -> pa.Table:

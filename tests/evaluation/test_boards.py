@@ -6,7 +6,7 @@ import pytest
 from safer_bench.errors import BadInput, SaferBenchError
 from safer_bench.evaluation.boards import boards
 from safer_bench.evaluation.evaluate import evaluate
-from safer_bench.tables import schema
+from safer_bench.tables import files, schema
 from tests.made_up.truth import made_up_scores, made_up_truth
 
 NETWORKS = {"a1": "a", "a2": "a", "b1": "b"}
@@ -300,3 +300,14 @@ def test_reported_scores_take_no_rank_and_are_neither_winner_nor_compared():
     assert {name for row in test.rows for name in row.against} == {"good"}
     believed = boards(evaluate(truth, entries), truth)
     assert next(board for board in believed if board.split == "test").rows[0].ranks == (1, 1)
+
+
+def test_results_read_from_a_file_give_the_same_boards():
+    """There their names are text, in memory numbers of texts."""
+    truth = made_up_truth(7)
+    found = evaluate(truth, {name: made_up_scores(truth, 1.0, i) for i, name in enumerate(("b", "a"))})
+    read = files.read_parquet(files.parquet_bytes(found))
+    assert read.schema.types != found.schema.types
+    for board, other in zip(boards(found, truth), boards(read, truth), strict=True):
+        assert board.rows == other.rows
+        assert board.ceiling == other.ceiling

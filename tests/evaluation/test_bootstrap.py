@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from safer_bench.evaluation.bootstrap import _on_grid, _squared_t, intervals, rank_intervals, simultaneous_intervals
+from safer_bench.evaluation.bootstrap import (
+    _BINS,
+    _at_quantile,
+    _on_grid,
+    _squared_t,
+    intervals,
+    rank_intervals,
+    simultaneous_intervals,
+)
 from safer_bench.judging import METRICS
 from safer_bench.stream import Stream
 from tests.made_up.truth import family_values, family_values_of
@@ -89,6 +97,23 @@ def test_intervals_are_those_of_a_bootstrap_written_as_a_loop():
             statistics.append(abs(drawn.mean() - values.mean()) / (drawn.std(ddof=1) / np.sqrt(8)))
     low, high = intervals(values[None])
     assert (high - low)[0] / 2 == pytest.approx(np.quantile(statistics, 0.95) * stats.sem(values), rel=0.06)
+
+
+def test_the_quantile_is_that_of_sorted_statistics_also_among_ties_and_zeros():
+    rng = np.random.default_rng(0)
+    statistics = np.stack(
+        [rng.beta(0.5, 3, 999), rng.integers(0, 3, 999) / 3, np.zeros(999), np.ones(999), rng.random(999) ** 40]
+    )
+    found = _at_quantile(statistics, (statistics * _BINS).astype(np.int64))
+    place = int(np.ceil(0.95 * 1000)) - 1
+    assert [row[at] for row, at in zip(statistics, found, strict=True)] == np.sort(statistics)[:, place].tolist()
+
+
+def test_rows_that_come_again_or_turned_over_have_the_same_interval():
+    row = np.random.default_rng(0).normal(size=8)
+    low, high = intervals(np.stack([row, np.zeros(8), row, -row]))
+    assert (low[0], high[0]) == (low[2], high[2]) == (-high[3], -low[3])
+    assert (low[1], high[1]) == (0.0, 0.0)
 
 
 def test_one_comparison_has_students_interval_nearly_and_more_are_wider():

@@ -6,14 +6,16 @@ Values are integers in thousandths, null where there is none: a page of 300 crit
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from safer_bench.evaluation.board import Board, BoardRow, Entry
+from safer_bench.evaluation.board import Board, Entry
 from safer_bench.evaluation.boards import boards_of
-from safer_bench.evaluation.scope import GATES, CellValues, Scope, cell_values
+from safer_bench.evaluation.cell_values import CellValues, read_values
+from safer_bench.evaluation.scope import GATES, Scope, at_rank
 from safer_bench.tables import schema
 from safer_bench.tables.facts import TruthFacts
 
@@ -32,6 +34,7 @@ class Tables:
         numbers: ``{group: {key: table}}``; a key is "metric.place.summary.gate", each a position in its list.
         notes: what boards can tell, named by number in the tables.
         places: (perturbation family, perturbation), each or both None: which perturbations a table is of.
+        values: of single networks in area by Spearman.
     """
 
     headline: tuple[Board, ...]
@@ -39,6 +42,7 @@ class Tables:
     numbers: dict[Group, Json]
     notes: list[str]
     places: list[tuple[str | None, str | None]]
+    values: CellValues
 
 
 def thousandths(value: float | None) -> int | None:
@@ -76,17 +80,18 @@ def make_tables(results: pa.Table, facts: TruthFacts, reported: frozenset[str] =
     """
     spearman, *others = schema.METRIC_NAMES
     everything = Scope(spearman, reported=reported)
-    values = cell_values(results, facts, spearman)
-    tables = Tables(boards_of(values, facts, everything), {}, {}, [], make_places(facts))
+    by_metric = read_values(results)
+    values = at_rank(by_metric[spearman], facts)
+    tables = Tables(boards_of(values, facts, everything), {}, {}, [], make_places(facts), values)
     for p, (family, perturbation) in enumerate(tables.places):
         gates = len(GATES) if perturbation is None else 1
         scope = replace(everything, perturbation_family=family, perturbation=perturbation)
         _add_gates(tables, values, facts, f"0.{p}.0", scope, gates)
     for m, metric in enumerate(others, start=1):
-        _add_summary(tables, cell_values(results, facts, metric), facts, f"{m}.{{}}.0", replace(everything, metric=metric))
+        _add_summary(tables, at_rank(by_metric[metric], facts), facts, f"{m}.{{}}.0", replace(everything, metric=metric))
     for rank in range(1, 1 + facts.deepest):
-        at_rank = cell_values(results, facts, spearman, rank)
-        _add_summary(tables, at_rank, facts, f"0.{{}}.{rank}", replace(everything, level_rank=rank))
+        of_rank = at_rank(by_metric[spearman], facts, rank)
+        _add_summary(tables, of_rank, facts, f"0.{{}}.{rank}", replace(everything, level_rank=rank))
     return tables
 
 
@@ -125,39 +130,41 @@ def _add(tables: Tables, key: str, boards: Sequence[Board], *, whole: bool) -> N
 
 def entries_of(board: Board) -> list[Entry]:
     """Return the criteria of a board with their tracks, in its order."""
-    return [(row.criterion, row.track) for row in board.rows]
+    return board.standings.entries
 
 
 def _table(board: Board, entries: Sequence[Entry], note: int) -> Json:
-    by_entry = _row_of(board)
-    rows = [by_entry.get(entry) for entry in entries]
-    table: Json = {"v": [thousandths(row.value) if row else None for row in rows], "t": note}
-    undefined = {i: row.n_undefined for i, row in enumerate(rows) if row and row.n_undefined}
+    found = board.standings
+    at = _places(board, entries)
+    table: Json = {"v": _shown_at(found.values, at), "t": note}
+    undefined = {i: int(found.n_undefined[j]) for i, j in enumerate(at) if j is not None and found.n_undefined[j]}
     if undefined:
         table["u"] = undefined
     if board.ceiling.value is not None:
         table["c"] = thousandths(board.ceiling.value)
     if board.ceiling_note:
         table["o"] = board.ceiling_note
-    if any(row and row.interval for row in rows):
-        table["l"], table["h"] = (_ends([row.interval if row else None for row in rows], side) for side in (0, 1))
-        ranks = [row.ranks if row else None for row in rows]
-        table["a"], table["b"] = ([pair[side] if pair else None for pair in ranks] for side in (0, 1))
+    if np.isfinite(found.intervals).any():
+        table["l"], table["h"] = (_shown_at(found.intervals[:, side], at) for side in (0, 1))
+        ranks = found.ranks.tolist()
+        table["a"], table["b"] = ([None if j is None else ranks[j][side] or None for j in at] for side in (0, 1))
     return table
 
 
-def _row_of(board: Board) -> dict[Entry, BoardRow]:
-    return {(row.criterion, row.track): row for row in board.rows}
+def _places(board: Board, entries: Sequence[Entry]) -> list[int | None]:
+    """Return the rows of criteria on a board; None where one has none."""
+    place = {entry: i for i, entry in enumerate(entries_of(board))}
+    return [place.get(entry) for entry in entries]
 
 
-def _ends(intervals: Sequence[tuple[float, float] | None], side: int) -> list[int | None]:
-    return [None if ends is None else thousandths(ends[side]) for ends in intervals]
+def _shown_at(values: np.ndarray, places: Sequence[int | None]) -> list[int | None]:
+    shown = [None if isnan(value) else thousandths(value) for value in values.tolist()]
+    return [None if place is None else shown[place] for place in places]
 
 
 def _by_network(board: Board, entries: Sequence[Entry]) -> list[list[int | None]]:
-    rows = _row_of(board)
-    means = [rows[entry].by_network if entry in rows else {} for entry in entries]
-    return [[thousandths(of.get(name)) for name in board.families] for of in means]
+    columns = [_shown_at(of_one, _places(board, entries)) for of_one in board.standings.by_network.T]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def make_cells(values: CellValues, facts: TruthFacts, board: Board) -> list[list[int | str | None]]:

@@ -20,9 +20,9 @@ from safer_bench.evaluation.leaderboard.numbers import (
     make_tables,
     thousandths,
 )
-from safer_bench.evaluation.scope import GATES, LEVEL_RANKS, cell_values
+from safer_bench.evaluation.scope import GATES, LEVEL_RANKS
 from safer_bench.judging import METRICS
-from safer_bench.tables import controls, schema
+from safer_bench.tables import controls
 from safer_bench.tables.facts import TruthFacts, read_facts
 
 MARKS = (RECOMPUTED, REPORTED) = ("recomputed", "reported")
@@ -87,7 +87,7 @@ def make_page(results: pa.Table, truth: Mapping[str, pa.Table], extras: Extras) 
         "perturbations": list(facts.perturbation_families),
         "kinds": list(facts.perturbation_families.values()),
         "criteria": _criteria(tables, truth, extras),
-        "boards": _boards(results, facts, tables, extras),
+        "boards": _boards(facts, tables, extras),
         "truth": panels.true_areas(truth, facts),
     }
     if extras.scores is not None:
@@ -107,7 +107,7 @@ def _level_names(facts: TruthFacts) -> list[str]:
 def _criteria(tables: Tables, truth: Mapping[str, pa.Table], extras: Extras) -> Json:
     """Return what is known of each criterion: whether it is a control, its mark, needs, formula and source."""
     known = {row["criterion"]: row for row in truth["criteria"].to_pylist()} if "criteria" in truth else {}
-    names = sorted({row.criterion for board in tables.headline for row in board.rows})
+    names = sorted({name for board in tables.headline for name, _ in entries_of(board)})
     facts = {
         name: {
             "control": name in controls.CONTROLS,
@@ -119,8 +119,7 @@ def _criteria(tables: Tables, truth: Mapping[str, pa.Table], extras: Extras) -> 
     return {name: {key: value for key, value in of.items() if value} for name, of in facts.items()}
 
 
-def _boards(results: pa.Table, facts: TruthFacts, tables: Tables, extras: Extras) -> list[Json]:
-    values = cell_values(results, facts, schema.METRIC_NAMES[0])
+def _boards(facts: TruthFacts, tables: Tables, extras: Extras) -> list[Json]:
     return [
         {
             "title": title_of(board),
@@ -129,7 +128,7 @@ def _boards(results: pa.Table, facts: TruthFacts, tables: Tables, extras: Extras
             "networks": list(board.families.items()),
             "entries": entries_of(board),
             "tables": tables.numbers[group_of(board)],
-            "cells": make_cells(values, facts, board),
+            "cells": make_cells(tables.values, facts, board),
             "against": _differences(board),
             "costs": panels.mean_costs(extras.costs, board.families),
         }

@@ -3,18 +3,18 @@
 Everything is plain lists for JSON. Layers are in order of first use, perturbations in the order of their table.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from statistics import fmean
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy import stats
 
 from safer_bench.evaluation.board import Entry
 from safer_bench.evaluation.leaderboard.numbers import Json, thousandths
 from safer_bench.evaluation.scores import ScoreArrays
+from safer_bench.ranks import mean_ranks
 from safer_bench.tables.facts import TruthFacts
 from safer_bench.tables.grouping import grouped
 
@@ -24,7 +24,8 @@ BUDGET_VALUES = ("budget", "accuracy", "low", "high", "truth_guided_share")
 
 def true_areas(truth: Mapping[str, pa.Table], facts: TruthFacts) -> Json:
     """Return for each network its layers, true areas (a list of layers for each perturbation) and reliabilities."""
-    rows = truth["layer_sensitivity"].filter(pc.field("summary") == "area").to_pylist()
+    rows = truth["layer_sensitivity"].filter(pc.field("summary") == "area")
+    rows = rows.select(["network", "perturbation", "layer", "value"]).to_pylist()
     cells = grouped(rows, key=itemgetter("network", "perturbation"))
     areas = {cell: {row["layer"]: row["value"] for row in of_layers} for cell, of_layers in cells.items()}
     return {
@@ -73,9 +74,9 @@ def score_ranks(
     for network, layers in facts.layers.items():
         of_network: Json = {}
         for members, values in arrays.of_network(network, layers, cells):
-            for entry, of_entry in _by_entry([arrays.entries[i] for i in members], values).items():
+            for entry, of_entry in zip((arrays.entries[i] for i in members), _ranked(values), strict=True):
                 if entry in shown:
-                    of_network[str(shown[entry])] = {where: _ranks(each) for where, each in of_entry.items()}
+                    of_network[str(shown[entry])] = of_entry
         if of_network:
             ranks[network] = {at: of_network[at] for at in sorted(of_network, key=int)}
     return ranks, [entry[0] for entry in entries if entry not in shown]
@@ -96,15 +97,18 @@ def _within(limit: int, scores: pa.Table, facts: TruthFacts, entries: Sequence[E
     return shown
 
 
-def _by_entry(entries: Sequence[Entry], values: np.ndarray) -> dict[Entry, dict[str, np.ndarray]]:
-    """Return what ``ScoreArrays`` yields by criterion, and by the perturbation's position or "all" for a blind one."""
-    if entries[0][1] == "blind":
-        return {entry: {"all": scores} for entry, scores in zip(entries, values, strict=True)}
-    return {entries[0]: {str(i): scores for i, scores in enumerate(values) if not np.isnan(scores).any()}}
+def _ranked(values: np.ndarray) -> Iterator[dict[str, list[int | float]]]:
+    """Yield the ranks of each entry by the perturbation's position, or "all" for a blind one."""
+    known = ~np.isnan(values).any(axis=-1)
+    for of_entry, of_cells in zip(mean_ranks(values).tolist(), known.tolist(), strict=True):
+        if values.ndim == 2:
+            yield {"all": _plain(of_entry)}
+        else:
+            yield {str(i): _plain(ranks) for i, ranks in enumerate(of_entry) if of_cells[i]}
 
 
-def _ranks(scores: np.ndarray) -> list[int | float]:
-    return [int(rank) if rank == int(rank) else float(rank) for rank in stats.rankdata(scores)]
+def _plain(ranks: list[float]) -> list[int | float]:
+    return [int(rank) if rank.is_integer() else rank for rank in ranks]
 
 
 def budget_rows(budget: pa.Table) -> Json:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -11,6 +12,7 @@ from markupsafe import Markup
 from safer_bench.evaluation.leaderboard.listing import listing
 from safer_bench.evaluation.leaderboard.page import Extras, Page, make_page, script_json, title_of
 from safer_bench.tables import files
+from safer_bench.tables.coding import coded
 from safer_bench.tables.text import plain
 from safer_bench.tables.together import write_together
 
@@ -53,17 +55,36 @@ def write_leaderboard(
         marks or {},
         budget,
     )
-    page = make_page(results, truth, extras)
+    return write_page(out, results, make_page(results, truth, extras))
+
+
+def write_page(out: Path, results: pa.Table, page: Page) -> Path:
+    """Write results.parquet and a page as HTML, Markdown and CSV, as ``write_leaderboard``.
+
+    Args:
+        out: folder, created where it is not there.
+        results: what ``evaluate`` returns.
+        page: made of them.
+    """
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(listing(page), sink)
     made = {
-        "results.parquet": files.parquet_bytes(results.sort_by([(name, "ascending") for name in BY_CELL])),
+        "results.parquet": files.parquet_bytes(results.take(pa.array(_order(results)))),
         "leaderboard.md": render_markdown(page).encode(),
         "leaderboard.csv": sink.getvalue().to_pybytes(),
         "leaderboard.html": render_html(page).encode(),
     }
     write_together(out, made)
     return out / "leaderboard.html"
+
+
+def _order(results: pa.Table) -> np.ndarray:
+    """Return the order of rows by cell, nulls last."""
+    keys = np.zeros(results.num_rows, dtype=np.int64)
+    for name in BY_CELL:
+        values, codes = coded(results[name])
+        keys = keys * len(values) + codes
+    return np.argsort(keys, kind="stable")
 
 
 def render_markdown(page: Page) -> str:

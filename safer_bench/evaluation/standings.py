@@ -1,0 +1,132 @@
+"""Values of cells -> standings: what criteria reach on average, and what the families can tell of it; no I/O."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from safer_bench.evaluation.aggregation import Cells, averaged, group_weights
+from safer_bench.evaluation.board import Difference, Entry, Standings
+from safer_bench.evaluation.bootstrap import intervals, rank_intervals, simultaneous_intervals
+from safer_bench.registry import TRACKS
+from safer_bench.tables import controls
+from safer_bench.tables.grouping import grouped
+
+Array = np.ndarray
+BASELINE = ("parameters", "blind")
+DIGITS = 9  # by which values are told apart
+
+
+def averages(
+    entries: Sequence[Entry], values: Array, known: Array, limits: Array, cells: Cells, reported: Collection[str] = ()
+) -> Standings:
+    """Average what criteria reached in the cells that they scored, in the order of a board, without intervals.
+
+    Args:
+        entries: (criterion, track) of each, sorted.
+        values: ``(n_entries, n_cells)``; undefined ones count as 0.
+        known: likewise, which were scored.
+        limits: least and greatest possible values, two of these.
+        cells: the columns, with no network beside theirs but where these are a part.
+        reported: names of criteria whose scores are their authors' word alone.
+    """
+    numbers, n_rows = np.where(np.isfinite(values), values, 0.0), len(entries)
+    by_network, by_family = (np.full((n_rows, len(names)), np.nan) for names in (cells.networks, cells.families))
+    ranges = np.zeros((2, *by_family.shape))
+    for alike in grouped(range(n_rows), key=lambda i: known[i].tobytes()).values():
+        scored = known[alike[0]]
+        part, own = cells.part(scored), numbers[alike][:, scored]
+        for means, group in ((by_network, np.arange(len(cells.networks))), (by_family, cells.family)):
+            weights = group_weights(part, group)
+            means[alike] = np.where(weights.any(axis=1), averaged(weights, own), np.nan)
+        ranges[:, alike] = averaged(weights, limits[:, alike][:, :, scored])  # of families
+    whole = known.all(axis=1) & (known.shape[1] > 0)
+    standings = Standings(
+        entries=list(entries),
+        networks=cells.networks,
+        families=cells.families,
+        values=np.where(whole, by_family.sum(axis=1) / max(len(cells.families), 1), np.nan),
+        by_network=by_network,
+        by_family=by_family,
+        limits=ranges,
+        n_undefined=(known & np.isnan(values)).sum(axis=1),
+        n_cells=known.sum(axis=1),
+        reported=np.array([name in reported for name, _ in entries], dtype=bool),
+        intervals=np.full((n_rows, 2), np.nan),
+        ranks=np.zeros((n_rows, 2), dtype=np.int64),
+    )
+    return _in_order(standings)
+
+
+def _in_order(standings: Standings) -> Standings:
+    """Return standings as a board shows them; of equals the first by name is first."""
+    tracks = np.array([TRACKS.index(track) for _, track in standings.entries], dtype=np.int64)
+    falling = -np.round(np.nan_to_num(standings.values), DIGITS)
+    order = np.lexsort((falling, np.isnan(standings.values), tracks, standings.reported))
+    arrays = ("values", "by_network", "by_family", "n_undefined", "n_cells", "reported", "intervals", "ranks")
+    return replace(
+        standings,
+        entries=[standings.entries[i] for i in order],
+        limits=standings.limits[:, order],
+        **{name: getattr(standings, name)[order] for name in arrays},
+    )
+
+
+def winner(standings: Standings) -> Entry | None:
+    """Return the highest criterion that is no control; the first by name among equals."""
+    ranked = [i for i in _ranked(standings) if standings.entries[i][0] not in controls.CONTROLS]
+    falling = -np.round(standings.values, DIGITS)
+    best = min(ranked, key=lambda i: (falling[i], standings.entries[i][0]), default=None)
+    return None if best is None else standings.entries[best]
+
+
+def with_intervals(standings: Standings, rival: Entry | None) -> Standings:
+    """Return standings of enough families with all that these support.
+
+    Args:
+        standings: without intervals.
+        rival: a criterion that all others are compared with, beside the baseline.
+    """
+    ranked = _ranked(standings)
+    if not ranked:
+        return standings
+    ends, ranks = standings.intervals.copy(), standings.ranks.copy()
+    ends[ranked] = np.transpose(intervals(standings.by_family[ranked], _limits(standings, ranked)))
+    for track in TRACKS:
+        rivals = [
+            i for i in ranked if standings.entries[i][1] == track and standings.entries[i][0] not in controls.REPLICATES
+        ]
+        if rivals:
+            ranks[rivals] = np.transpose(rank_intervals(standings.by_family[rivals]))
+    return replace(standings, intervals=ends, ranks=ranks, against=_declared_comparisons(standings, ranked, rival))
+
+
+def _ranked(standings: Standings) -> list[int]:
+    return np.flatnonzero(~np.isnan(standings.values) & ~standings.reported).tolist()
+
+
+def _limits(standings: Standings, rows: Sequence[int]) -> tuple[Array, Array]:
+    lowest, highest = standings.limits[:, rows]
+    return lowest, highest
+
+
+def _declared_comparisons(
+    standings: Standings, ranked: Sequence[int], rival: Entry | None
+) -> dict[Entry, dict[str, Difference]]:
+    place = {standings.entries[i]: i for i in ranked}
+    pairs = [
+        (entry, other)
+        for entry in place
+        for other in dict.fromkeys((BASELINE, rival))
+        if other and entry[0] not in controls.CONTROLS and other in place and other != entry
+    ]
+    if not pairs:
+        return {}
+    first, second = ([place[pair[side]] for pair in pairs] for side in (0, 1))
+    differences = standings.by_family[first] - standings.by_family[second]
+    (lowest, highest), (least, most) = _limits(standings, first), _limits(standings, second)
+    ends = np.transpose(simultaneous_intervals(differences, (lowest - most, highest - least)))
+    declared: dict[Entry, dict[str, Difference]] = {}
+    for (entry, other), mean, (low, high) in zip(pairs, differences.mean(1).tolist(), ends.tolist(), strict=True):
+        declared.setdefault(entry, {})[other[0]] = Difference(mean, None if np.isnan(low) else (low, high))
+    return declared
