@@ -85,7 +85,9 @@ class WholeNetwork:
             ladder.insert(0, Rung(SAMPLED, self._float32(weights, images), of_slice))
         with exact_float32():
             masked = None if self._masked is None else self._masked[start : start + len(images)]
-            return settle(ladder, np.arange(len(images)), Bands(typical=typical_logit(self._clean)), np.random.default_rng(0), masked)
+            return settle(
+                ladder, np.arange(len(images)), Bands(typical=typical_logit(self._clean)), np.random.default_rng(0), masked
+            )
 
     def _is_safe(self, weights: Weights) -> bool:
         """Tell whether float32 can be trusted: weights that grow much, all in all, may overflow and come back finite."""

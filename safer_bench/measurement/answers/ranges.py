@@ -169,7 +169,17 @@ MOVES = {
     *("split", "split_with_sizes", "chunk", "unbind", "cat", "stack", "flip", "repeat", "index_select"),
     *("pixel_shuffle", "channel_shuffle", "upsample_nearest2d"),
 }
-CHOOSES = {"relu", "abs", "neg", "amax", "amin", "max_pool1d", "max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool2d"}
+CHOOSES = {
+    "relu",
+    "abs",
+    "neg",
+    "amax",
+    "amin",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool2d_with_indices",
+    "adaptive_max_pool2d",
+}
 AVERAGE = {"mean", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d"}
 # What overflows in them still shows in their results.
 SHOWING = {"div", "pow", "sqrt", "rsqrt", "exp", "sum", "var", "std", "reciprocal", "log", "leaky_relu", "prelu", "sub"}

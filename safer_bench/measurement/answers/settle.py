@@ -118,7 +118,9 @@ def settle(
         to_check |= here.sample(rows, random)
         _raise(above, rows, better, to_check, bands, random, masked)
         settled |= to_check
-        bands.widths[name] = here.band(largest_spread(logits[settled], comparable(better, masked_here)[settled], bands.typical))
+        bands.widths[name] = here.band(
+            largest_spread(logits[settled], comparable(better, masked_here)[settled], bands.typical)
+        )
     while above and (doubtful := (to_check | in_doubt(logits, bands.widths[name], bands.typical)) & ~settled).any():
         _raise(above, rows, better, doubtful, bands, random, masked)
         settled |= doubtful

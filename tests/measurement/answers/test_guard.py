@@ -69,7 +69,12 @@ class ANormHidesIt(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first, self.norm, self.second, self.head = nn.Linear(12, 32), nn.LayerNorm(32), nn.Linear(32, 32), nn.Linear(32, 5)
+        self.first, self.norm, self.second, self.head = (
+            nn.Linear(12, 32),
+            nn.LayerNorm(32),
+            nn.Linear(32, 32),
+            nn.Linear(32, 5),
+        )
 
     def forward(self, x):
         h = torch.relu(self.first(x))
