@@ -10,13 +10,13 @@ import torch
 
 from safer_bench.measurement.answers.arithmetics import KEPT_BYTES
 from safer_bench.measurement.answers.canonical import Answers, judge
+from safer_bench.measurement.answers.ladders import Ladders
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.answers.settle import Bands, settle
 from safer_bench.measurement.bands import CalibratedBands
 from safer_bench.measurement.design import Probe
-from safer_bench.measurement.answers.ladders import Ladders
 from safer_bench.measurement.rows import Weights
 from safer_bench.perturbations.perturbation import Perturbed
 

@@ -4,8 +4,7 @@ import pytest
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement import fast_answers
-from safer_bench.measurement.answers import ladders
-from safer_bench.measurement.answers import replayed
+from safer_bench.measurement.answers import ladders, replayed
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.replay import Replay
 from safer_bench.measurement.design import Probe, make_protocol
