@@ -67,7 +67,7 @@ class GuardedPiece:
 
     def _run(self, node: fx.Node, state: dict[fx.Node, Bounded]) -> Bounded:
         name, read = operation_name(node), [state[used] for used in node.all_input_nodes]
-        args, kwargs = fx.map_arg((node.args, node.kwargs), state.__getitem__)
+        args, kwargs = fx.map_arg((node.args, node.kwargs), state.__getitem__)  # type: ignore[arg-type]  # no argument of a graph
         if name == "limited":
             return _limited(*read)
         if name in MOVES:

@@ -212,13 +212,14 @@ def axis_of(shape: Sequence[int | torch.SymInt]) -> tuple[int, int] | None:
     Raises:
         CannotReplayError: several axes grow with the number of examples, or one not in proportion.
     """
-    growing = [axis for axis, size in enumerate(shape) if isinstance(size, torch.SymInt)]
+    growing = [(axis, size) for axis, size in enumerate(shape) if isinstance(size, torch.SymInt)]
     if not growing:
         return None
-    per_example = size_of(shape[growing[0]], 1)
-    if len(growing) > 1 or size_of(shape[growing[0]], 10) != 10 * per_example:
+    axis, size = growing[0]
+    per_example = size_of(size, 1)
+    if len(growing) > 1 or size_of(size, 10) != 10 * per_example:
         raise CannotReplayError("a value before it does not hold its examples along one axis")
-    return growing[0], per_example
+    return axis, per_example
 
 
 def select_examples(node: fx.Node, values: Sequence[Tensor], rows: Sequence[Tensor]) -> Tensor:

@@ -95,7 +95,7 @@ class Traced:
 
     def without_limits(self) -> "Traced":
         """Return a copy of the graph in which nothing limits what modules return: float32 has its range by itself."""
-        graph, copies = fx.Graph(), {}
+        graph, copies = fx.Graph(), dict[fx.Node, fx.Node]()
         for node in self.graph.nodes:
             limits = node.target is limited
             copies[node] = copies[node.args[0]] if limits else graph.node_copy(node, copies.__getitem__)
