@@ -86,8 +86,8 @@ def read_values(results: pa.Table) -> dict[str, CellValues]:
         array[metric, entry, cell] = of_row
         return array[..., single]
 
-    values, lowest, highest = (filled(results[name].to_numpy(), np.nan) for name in ("value", "lowest", "highest"))
-    known, limits = filled(True, False), np.nan_to_num([lowest, highest])
+    values, known = filled(results["value"].to_numpy(), np.nan), filled(True, False)
+    limits = np.stack([filled(results[name].to_numpy(), 0.0) for name in ("lowest", "highest")])
     ceilings, ceiling = np.full((len(METRIC_NAMES), len(cells)), np.nan), results["ceiling"].to_numpy()
     stated = np.isfinite(ceiling)
     ceilings[metric[stated], cell[stated]] = ceiling[stated]

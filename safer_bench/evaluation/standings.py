@@ -27,7 +27,7 @@ def averages(
         values: ``(n_entries, n_cells)``; undefined ones count as 0.
         known: likewise, which were scored.
         limits: least and greatest possible values, two of these.
-        cells: the columns, with no network beside theirs but where these are a part.
+        cells: the columns.
         reported: names of criteria whose scores are their authors' word alone.
     """
     numbers, n_rows = np.where(np.isfinite(values), values, 0.0), len(entries)
