@@ -23,14 +23,14 @@ def compare(name: str, n_examples: int, draws: int) -> list[float]:
     network = sb.load_network(name)
     design = Design(network, make_protocol(SPECS, draws, n_examples))
     layers = network.layers[::3]
-    probes = [probe for start, _ in design.slices for layer in layers for probe in design.unit(start, layer).probes]
+    probes = [probe for place in design.slices for layer in layers for probe in design.unit(place, layer).probes]
     engines = {fast: Engine(network, fast=fast) for fast in (False, True)}
     for engine in engines.values():
         for start, n in design.slices:
             engine.clean(start, n)
         for layer in layers:
             engine.replay(layer)
-    print(f"{name}, {n_examples} examples a probe: {first_arithmetic(engines[True], n_examples)}")
+    print(f"{name}, {n_examples} examples a probe: {first_arithmetic(engines[True])}")
     return [_round(engines, probes, fast_first=bool(number % 2)) for number in range(ROUNDS)]
 
 

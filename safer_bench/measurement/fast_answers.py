@@ -8,13 +8,13 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from safer_bench.measurement.answers.arithmetics import KEPT_BYTES
 from safer_bench.measurement.answers.canonical import Answers, judge
 from safer_bench.measurement.answers.ladders import Ladders
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.answers.settle import Bands, settle
+from safer_bench.measurement.answers.tuning import room_on
 from safer_bench.measurement.bands import CalibratedBands
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights
@@ -37,12 +37,13 @@ class FastAnswers:
     def __init__(self, replayed: ReplayedNetwork, weights: Weights) -> None:
         self.replayed, self.network, self.weights = replayed, replayed.network, weights
         self.settled: Counter[str] = Counter()
+        self._kept_bytes = room_on(self.network.device).kept_bytes
         self.ladders = Ladders(replayed)
         self.calibrated = CalibratedBands(replayed, weights)
 
     def clean(self, start: int, n_examples: int) -> Answers:
         """Return the unperturbed network's canonical answers on a slice of the evaluation examples."""
-        pieces = _pieces(start, n_examples, self._image_bytes)
+        pieces = _pieces(start, n_examples, self._kept_bytes // self._image_bytes)
         return _join([self.ladders.clean(*piece).answers for piece in pieces])
 
     def perturbed(self, replay: LayerReplay, probes: Sequence[Probe]) -> Iterator[tuple[Perturbed, Answers]]:
@@ -52,7 +53,7 @@ class FastAnswers:
         """
         start, n_examples = probes[0].example_start, probes[0].n_examples
         kept = 3 * replay.bytes_per_example  # in float32 and in float64
-        pieces = _pieces(start, n_examples, self._image_bytes + kept)
+        pieces = _pieces(start, n_examples, self._kept_bytes // (self._image_bytes + kept))
         for _, group in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
             same = list(group)
             weights = [self.weights.perturbed(probe) for probe in same]
@@ -91,9 +92,9 @@ def _random(*words: object) -> np.random.Generator:
     return np.random.default_rng(list(sha256(repr(words).encode()).digest()))
 
 
-def _pieces(start: int, n_examples: int, bytes_per_example: int) -> list[tuple[int, int]]:
+def _pieces(start: int, n_examples: int, n_that_fit: int) -> list[tuple[int, int]]:
     """Split a slice into pieces (first example, number) that fit into memory."""
-    size = max(2, KEPT_BYTES // bytes_per_example)
+    size = max(2, n_that_fit)
     return [(first, min(size, start + n_examples - first)) for first in range(start, start + n_examples, size)]
 
 

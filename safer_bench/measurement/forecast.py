@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from safer_bench.measurement.answers.arithmetics import KEPT_BYTES
+from safer_bench.measurement.answers.tuning import room_on
 from safer_bench.measurement.design import Design, Probe, Protocol, most_draws
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.sample import (
@@ -177,4 +177,4 @@ def _memory(engine: Engine, samples: Sequence[Sample], n_examples: int) -> int:
     replays = map(engine.replay, sampled_layers(engine.network))
     kept = max((replay.bytes_per_example for replay in replays if replay), default=0)
     sampled = max(sample.n_examples for sample in samples)
-    return int(peak + max(0, min(kept * n_examples, KEPT_BYTES) - kept * sampled))
+    return int(peak + max(0, min(kept * n_examples, room_on(engine.network.device).kept_bytes) - kept * sampled))

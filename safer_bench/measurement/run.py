@@ -101,8 +101,7 @@ def measure_into(
 def _first_arithmetics(here: Worker, designs: Sequence[Design]) -> Iterator[str]:
     """Yield for each network, where ``fast`` is asked for, which arithmetic comes first and why."""
     for design in designs if here.job.fast else ():
-        n_examples = min(size for _, size in design.slices)
-        yield f"{design.network.name}: {first_arithmetic(here.engine(design.network.name), n_examples)}"
+        yield f"{design.network.name}: {first_arithmetic(here.engine(design.network.name))}"
 
 
 def _expected(run: RunFolder) -> dict[str, Expected]:

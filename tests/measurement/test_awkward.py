@@ -10,7 +10,7 @@ import torch
 from safer_bench.errors import BadInput
 from safer_bench.measurement import fast_answers
 from safer_bench.measurement.answers.trace import CannotReplayError
-from safer_bench.measurement.answers.tuning import Pace
+from safer_bench.measurement.answers.tuning import Pace, Room
 from safer_bench.measurement.design import Probe, make_protocol
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.fast_answers import FastAnswers
@@ -184,7 +184,7 @@ def test_a_slice_too_large_for_memory_is_measured_in_pieces(network, fast, bfloa
         n_pieces.add(len(pieces))
         return pieces
 
-    monkeypatch.setattr(fast_answers, "KEPT_BYTES", 8_000)
+    monkeypatch.setattr(fast_answers, "room_on", lambda _: Room(64e6, 8_000, 256))
     monkeypatch.setattr(fast_answers, "_pieces", noted)
     measured_as_expected(network, probes_of(network), {}, fast=fast)
     assert max(n_pieces) > 3

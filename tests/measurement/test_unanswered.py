@@ -7,6 +7,7 @@ from torch import nn
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement import fast_answers
+from safer_bench.measurement.answers.tuning import Room
 from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.measure import measure
@@ -59,7 +60,7 @@ def test_a_masked_class_in_pieces_some_of_which_mask_none(monkeypatch):
     network.model.allowed.zero_()
     order = (network.images[:, 0, 0, 0] > 0).int().argsort()  # first those that mask none
     network.evaluation = network.images[order], network.labels[order]
-    monkeypatch.setattr(fast_answers, "KEPT_BYTES", 8_000)
+    monkeypatch.setattr(fast_answers, "room_on", lambda _: Room(64e6, 8_000, 256))
     engine = measured_as_expected(network, probes_of(network), {})
     assert engine.clean(0, N_IMAGES).masked.any(1).tolist() == (network.images[:, 0, 0, 0] > 0).tolist()
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement.answers.limits import limit_output
+from safer_bench.measurement.answers.tuning import examples_a_pass
 from safer_bench.networks.layers import Layer, no_fast_path
 from safer_bench.networks.network import Network
 
@@ -45,6 +46,7 @@ class CanonicalModel:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.model = deepcopy(network.model).double()
+        self._batch_size: int | None = None
         for module in self.model.modules():
             module.register_forward_hook(limit_output)
 
@@ -77,8 +79,10 @@ class CanonicalModel:
     def logits(self, images: Tensor) -> Tensor:
         """Run the whole network on images ``(n, ...)``, in batches; float64 ``(n, n_classes)`` in main memory."""
         with no_fast_path():  # fused attention would bypass the modules and their limits
-            batches = images.split(BATCH_SIZE)
-            return torch.cat([self.model(batch.to(self.network.device).double()).cpu() for batch in batches])
+            device = self.network.device
+            if self._batch_size is None:
+                self._batch_size = examples_a_pass(self.model, images[:BATCH_SIZE].to(device).double(), BATCH_SIZE)
+            return torch.cat([self.model(batch.to(device).double()).cpu() for batch in images.split(self._batch_size)])
 
 
 def check_answers(network: Network) -> None:

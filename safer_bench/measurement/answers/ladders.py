@@ -11,7 +11,7 @@ from safer_bench.measurement.answers.canonical import Answers, judge, masked_cla
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import LayerReplay
-from safer_bench.measurement.answers.replayed import AGREEMENT, ExactReplay, ReplayedNetwork, same
+from safer_bench.measurement.answers.replayed import AGREEMENT, ExactReplay, ReplayedNetwork
 from safer_bench.measurement.answers.settle import Rung, comparable, error_ranges, error_spreads
 from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.networks.layers import Layer
@@ -50,7 +50,7 @@ class Ladders:
         self._clean: dict[Slice, Clean] = {}
         self._canonical: dict[Slice, Tensor] = {}
         self._last: tuple[Slice, CleanPass] | None = None
-        self._last_exact: tuple[Slice, CleanPass | None] | None = None
+        self._last_exact: tuple[Slice, CleanPass] | None = None
 
     def clean(self, start: int, n_examples: int) -> Clean:
         """Run all examples in every arithmetic: what is hard for one without perturbation is suspect with it.
@@ -95,8 +95,11 @@ class Ladders:
         return ladder
 
     def _guarded(self, layer: Layer, weight: Tensor, start: int, n_examples: int) -> list[Rung]:
-        """Return float32 with a range certificate, where there is one: for all examples, NaN for those not proven."""
-        exact = self._exact(layer, start, n_examples) if bool(torch.isfinite(weight).all()) else None
+        """Return float32 with a range certificate, where there is one: NaN for examples not proven.
+
+        Those that are proven to have no finite logits are infinite.
+        """
+        exact = self._exact(layer, start, n_examples)
         if exact is None or exact[1].guarded is None:
             return []
         kept, of_layer, guarded = *exact, exact[1].guarded
@@ -105,7 +108,8 @@ class Ladders:
             prepared, parts = of_layer.replay.prepared(weight.to(self.network.device), F32), []
             for batch, images in zip(kept.frontiers(of_layer.replay, F32), kept.images, strict=True):
                 logits, proven = guarded((*prepared, *batch), len(images))
-                parts.append(torch.where(proven[:, None], logits, torch.nan).expand(-1, self.network.n_classes))
+                logits[~torch.isfinite(logits).all(1)] = torch.inf
+                parts.append(torch.where(proven[:, None], logits, torch.nan))
             return _array(torch.cat(parts)[:n_examples])
 
         return [Rung(GUARDED, float32)]
@@ -117,11 +121,8 @@ class Ladders:
             return None
         if self._last_exact is None or self._last_exact[0] != (start, n_examples):
             self._last_exact = None
-            kept = self.replayed.exact_pass(self.network.examples(start, n_examples)[0])
-            agrees = same(kept.logits().cpu(), self._canonical_logits(start, n_examples))
-            self._last_exact = (start, n_examples), kept if agrees else None
-        kept_or_none = self._last_exact[1]
-        return None if kept_or_none is None else (kept_or_none, replay)
+            self._last_exact = (start, n_examples), self.replayed.exact_pass(self.network.examples(start, n_examples)[0])
+        return self._last_exact[1], replay
 
     def _canonical_logits(self, start: int, n_examples: int) -> Tensor:
         """Return the unperturbed network's canonical logits; those of a slice within what is known are not run again."""

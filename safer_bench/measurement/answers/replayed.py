@@ -47,6 +47,7 @@ class ReplayedNetwork:
 
     Attributes:
         typical: largest logit of a typical image without perturbation.
+        speedup: how many times as fast as in float32 a batch runs in bfloat16; 0 where that is not asked for, or fails.
 
     Raises:
         CannotReplayError: the network has to be measured by whole passes. Whatever else a model makes fail, here or later
@@ -58,7 +59,7 @@ class ReplayedNetwork:
         images, self.memory_format = self.network.images, pace.memory_format
         self._refuse_dependent_answers()
         self.model, traced = trace(self.network.model, images[:N_TRIED].to(self.network.device), self.memory_format)
-        self.batch_size = pace.examples_a_batch(traced.largest_bytes)
+        self.batch_size = pace.examples_a_batch(traced.largest_bytes, self.network.device)
         self._exact: dict[str, ExactReplay | None] = {}
         self._exact_read = self._weights_read(traced)
         self.exact_replay = Replay(traced, (F64, F32))
@@ -66,7 +67,12 @@ class ReplayedNetwork:
         self._read = self._weights_read(traced)
         self.replay = Replay(fuse(traced, self.memory_format), (F32, BF16) if fast else (F32,))
         self._tried, self._tried_exactly = self.clean_pass(images[:N_TRIED]), self.exact_pass(images[:N_TRIED])
-        self.narrow = fast and self._is_faster_in_bfloat16()
+        self.speedup = self._speedup_of_bfloat16() if fast else 0.0
+
+    @property
+    def narrow(self) -> bool:
+        """Whether bfloat16 is tried first."""
+        return self.speedup > 1.0
 
     def layer(self, layer: Layer) -> LayerReplay:
         """Return the replay of a layer.
@@ -142,7 +148,7 @@ class ReplayedNetwork:
         """Refuse a model whose answer to an image is NaN, or depends on the others in the batch or on earlier answers."""
         images = self.network.images[:N_TOGETHER]
         together, alone, again = (self.canonical.logits(batch) for batch in (images, images[::2], images))
-        if not np.array_equal(again.numpy(), together.numpy(), equal_nan=True):
+        if not self._repeats(again, together):
             raise CannotReplayError("it answers the same images differently the second time")
         if bool(together.isnan().any()):
             raise CannotReplayError("it answers some images by NaN")
@@ -150,11 +156,17 @@ class ReplayedNetwork:
             raise CannotReplayError("its answer to an image depends on the other images of the batch")
         self.typical = typical_logit(together)
 
-    def _is_faster_in_bfloat16(self) -> bool:
+    def _repeats(self, again: Tensor, before: Tensor) -> bool:
+        """Tell whether answers are the same: to the bit on a CPU; a card may add up in another order each time."""
+        if self.network.device.type == "cpu":
+            return np.array_equal(again.numpy(), before.numpy(), equal_nan=True)
+        return same(again, before)
+
+    def _speedup_of_bfloat16(self) -> float:
         try:
-            return self._time(BF16) < self._time(F32)
+            return self._time(F32) / self._time(BF16)
         except RuntimeError:  # an operation that bfloat16 lacks
-            return False
+            return 0.0
 
     def _time(self, dtype: torch.dtype) -> float:
         """Return the seconds that a batch takes."""

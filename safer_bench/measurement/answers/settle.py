@@ -33,6 +33,7 @@ class Arithmetic:
         audit: share of the examples outside the band that go to the next rung all the same.
         at_least_clean: the band is not smaller than without perturbation.
         least: band / largest spread without perturbation, at least, where bands are calibrated.
+        tells_infinity: an example all of whose logits are infinite has none that are finite in the next arithmetic either.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Arithmetic:
     audit: float = 0.0
     at_least_clean: bool = False
     least: float = 0.0
+    tells_infinity: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +123,25 @@ def settle(
         bands.widths[name] = here.band(
             largest_spread(logits[settled], comparable(better, masked_here)[settled], bands.typical)
         )
-    while above and (doubtful := (to_check | in_doubt(logits, bands.widths[name], bands.typical)) & ~settled).any():
+    while above and (doubtful := (to_check | _in_doubt(here.trust, logits, bands)) & ~settled).any():
         _raise(above, rows, better, doubtful, bands, random, masked)
         settled |= doubtful
+        wrongly_told = np.isposinf(logits).all(1) & np.isfinite(better).all(1) & settled
+        if here.trust.tells_infinity and wrongly_told.any() and bands.widths[name] < np.inf:
+            bands.widths[name] = np.inf
+            bands.n_widened += 1
         known, checked = settled & np.isfinite(logits).all(1), comparable(better, masked_here)
         if known.any() and (largest := largest_spread(logits[known], checked[known], bands.typical)) > bands.widths[name]:
             bands.widths[name] = max(largest, here.band(largest))
             bands.n_widened += 1
     bands.n_settled[name] += len(rows) if not above else int(np.count_nonzero(~settled))
     return better
+
+
+def _in_doubt(trust: Arithmetic, logits: np.ndarray, bands: Bands) -> np.ndarray:
+    band = bands.widths[trust.name]
+    told = np.isposinf(logits).all(1) & (trust.tells_infinity and band < np.inf)
+    return np.asarray(in_doubt(logits, band, bands.typical) & ~told)
 
 
 def _raise(
