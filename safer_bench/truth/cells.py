@@ -73,7 +73,7 @@ def _cell(rows: pa.Table, network: Row, perturbation: Row) -> Cell:
     layers = dict(sorted(zip(rows["layer_index"].to_pylist(), rows["layer"].to_pylist(), strict=True)))
     draws, first = np.unique(rows["draw"].to_numpy(), return_index=True)
     starts = rows["example_start"].to_numpy()
-    n_examples = _n_examples(rows, network, perturbation, identity)
+    n_examples = _n_examples(rows, network, identity)
     clean = _bits(np.frombuffer(network["clean_outcomes"], dtype=np.uint8), network["n_examples"])
     signs = np.stack([np.where(clean[start : start + n_examples], 1, -1) for start in starts[first]]).astype(np.int8)
     draw, layer = (
@@ -120,7 +120,7 @@ def _where(identity: Row) -> str:
     return f"network {identity['network']!r}, perturbation {identity['perturbation']!r}"
 
 
-def _n_examples(rows: pa.Table, network: Row, perturbation: Row, identity: Row) -> int:
+def _n_examples(rows: pa.Table, network: Row, identity: Row) -> int:
     """Return the number of examples that each probe saw.
 
     Raises:
@@ -128,8 +128,7 @@ def _n_examples(rows: pa.Table, network: Row, perturbation: Row, identity: Row) 
     """
     sizes, where = np.unique(rows["n_examples"].to_numpy()), _where(identity)
     if len(sizes) > 1:
-        option = "--deterministic-examples" if perturbation["deterministic"] else "--examples"
-        raise BadInput(f"{where}: probes of {sizes[0]} and of {sizes[-1]} examples; measure all with the same {option}")
+        raise BadInput(f"{where}: probes of {sizes[0]} and of {sizes[-1]} examples; measure all with the same --examples")
     if network["clean_correct"] <= network["chance_accuracy"] * network["n_examples"]:
         raise BadInput(
             f"{where}: right on {network['clean_correct']} of {network['n_examples']} examples, no better than chance: it "
