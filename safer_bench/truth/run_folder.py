@@ -187,10 +187,9 @@ class RunFolder:
         folder = self.path / "parts" / unit.network
         path = folder / f"{unit.stem}.{files.sha256_of(part)[:16]}.parquet"
         files.write_bytes(path, part)
-        for stem in (unit.stem, unit.stem_before):
-            for stale in folder.glob(f"{stem}.*.parquet"):
-                if stale != path:
-                    stale.unlink()
+        for stale in folder.glob("*.????????????????.parquet"):
+            if stale != path and stale.name.split(".")[0] in (unit.stem, unit.stem_before):
+                stale.unlink()
 
     def units(self, *, whole: bool = False) -> list[Unit]:
         """Return every unit that the request asks for, in the order in which they are measured.

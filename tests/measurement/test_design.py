@@ -86,6 +86,14 @@ def test_a_folder_of_all_examples_of_before_goes_on(tmp_path, specs):
     assert RunFolder(tmp_path).probes().num_rows == 3 * sum(2 if "flip" in spec else 1 for spec in specs)
 
 
+def test_a_folder_of_deterministic_perturbations_goes_on_whatever_is_said_of_draws(tmp_path):
+    measure_into(tmp_path, [tiny_network()], make_protocol(["quantize:2"], 1, 20, deterministic_examples=20))
+    as_before(tmp_path)
+    next(tmp_path.glob("parts/*/000000-0001.*")).unlink()
+    assert measure_into(tmp_path, [tiny_network()], make_protocol(["quantize:2"], deterministic_examples=20)) == 3
+    assert RunFolder(tmp_path).probes().num_rows == 3
+
+
 def test_a_damaged_part_of_before_gives_way(tmp_path):
     measure_into(tmp_path, [tiny_network()], make_protocol(["quantize:2"]))
     as_before(tmp_path)

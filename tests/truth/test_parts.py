@@ -165,6 +165,12 @@ def test_flips_of_the_right_number_on_the_wrong_examples_are_found(measured):
         (lambda request: request.update(draws=5), "it lacks perturbation 'sign_flip', level 0.1, draw 4"),
         (lambda request: request.update(first_draw=1), "it holds, unasked for, perturbation 'quantize', level 2, draw 0"),
         (lambda request: request.update(examples=15), "contradict its draws"),
+        (lambda request: request.update(deterministic_examples=30), "contradict its draws"),
+        (lambda request: request.update(first_draw={"sign_flip": 0}), "first_draw and perturbations name different pert"),
+        (
+            lambda request: request.update(first_draw={"sign_flip": 1, "quantize": 0}),
+            "it holds, unasked for, perturbation 'sign_flip', level 0.1, draw 0",
+        ),
         (lambda request: request["networks"]["one"].update(weights="0" * 64), "contradict its request"),
     ],
 )
