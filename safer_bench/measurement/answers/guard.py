@@ -9,6 +9,7 @@ proven, the operation runs on float64 numbers, with the limits of canonical arit
 convolutions and products by a weight run in float32 all the same, on values scaled by a power of two.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -107,7 +108,7 @@ class GuardedPiece:
 
 
 def _fits(bound: Bound, largest: float = IN_RANGE) -> bool:
-    return bool((bound <= largest).all())  # false for NaN
+    return bound <= largest if isinstance(bound, float) else bool((bound <= largest).all())  # false for NaN
 
 
 def _call(node: fx.Node, args: Any, kwargs: Any, *, wide: bool = False) -> Any:
@@ -123,18 +124,20 @@ def _call(node: fx.Node, args: Any, kwargs: Any, *, wide: bool = False) -> Any:
 
 def _limited(x: Bounded) -> Bounded:
     """Return what a module returns: in float32, which turns what is beyond its range into infinity."""
-    beyond = torch.where(x.bound > LARGEST, torch.inf, x.bound)
-    return x if _fits(x.bound) else Bounded(x.value.float(), x.axis, beyond, measured=True)
+    if _fits(x.bound):
+        return x
+    bound = torch.as_tensor(x.measure())
+    return Bounded(x.value.float(), x.axis, torch.where(bound > LARGEST, torch.inf, bound), measured=True)
 
 
 def _scaled(node: fx.Node, args: Any, gain: float) -> Tensor:
     """Run a convolution or a product by a weight in float32 on scaled values; float64, infinite where the values are."""
     x, weight, bias = args[0], args[1].value, args[2] if len(args) > 2 else None
-    of_gain = torch.frexp(torch.tensor(gain, dtype=F64)).exponent
-    of_weight = (of_gain - MOST_GAIN).clamp(min=0)
+    of_gain = math.frexp(gain)[1]
+    of_weight = max(0, of_gain - MOST_GAIN)
     of_x = (torch.frexp(x.finite_bound).exponent + of_gain - of_weight - MOST_SCALED).clamp(min=0)
     scaled = (x.value * _along(_power(-of_x).to(x.value.dtype), x.axis, x.value.ndim)).float()
-    product = node.target(scaled, weight * _power(-of_weight).float(), None, *args[3:])  # type: ignore[operator]
+    product = node.target(scaled, weight * 2.0**-of_weight, None, *args[3:])  # type: ignore[operator]
     found = product.double().mul_(_along(_power(of_x + of_weight), _axis(node), product.ndim))
     if bias is None:
         return found

@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Bound = Tensor  # of the largest absolute entry, float64: (n,), or () where no example changes it
+Bound = Tensor | float  # of the largest absolute entry, float64: (n,), or () where no example changes it
 Reach = tuple[Bound, Bound]  # of all that is computed on the way, and of the result
-UNKNOWN = torch.tensor(torch.inf, dtype=torch.float64)
-ONE = torch.tensor(1.0, dtype=torch.float64)
 
 
 @dataclass(slots=True)
@@ -36,11 +34,13 @@ class Bounded:
         return self.measure() if self.known is None else self.known
 
     @property
-    def finite_bound(self) -> Bound:
+    def finite_bound(self) -> Tensor:
         """The bound of finite entries."""
-        if bool(torch.isfinite(self.bound).all()):
-            return self.bound
-        return Bounded(torch.where(torch.isfinite(self.value), self.value, 0.0), self.axis).bound
+        bound = torch.as_tensor(self.bound, dtype=torch.float64, device=self.value.device)
+        if bool(torch.isfinite(bound).all()):
+            return bound
+        finite = torch.where(torch.isfinite(self.value), self.value, 0.0)
+        return torch.as_tensor(Bounded(finite, self.axis).bound)
 
     def measure(self) -> Bound:
         """Look at the value: NaN where it holds NaN."""
@@ -60,7 +60,7 @@ class Bounded:
     def _largest(self) -> Bound:
         first = _first(self.value)
         if not isinstance(first, Tensor) or not first.is_floating_point() or first.numel() == 0:
-            return torch.zeros((), dtype=torch.float64)
+            return 0.0
         return self._by_example(first.abs()).double()
 
     def _by_example(self, value: Tensor) -> Tensor:
@@ -78,7 +78,14 @@ def _first(value: Any) -> Any:
 
 def _bound(item: Any) -> Bound:
     """Return the bound of a value or of a number."""
-    return item.bound if isinstance(item, Bounded) else torch.tensor(abs(float(item)), dtype=torch.float64)
+    return item.bound if isinstance(item, Bounded) else abs(float(item))
+
+
+def _larger(left: Bound, right: Bound) -> Bound:
+    """Return the larger bound, example by example; NaN where one is."""
+    if isinstance(left, float):
+        return max(left, right) if isinstance(right, float) else right.clamp(min=left)
+    return left.clamp(min=right)
 
 
 def _kept(x: Any, *rest: Any, **_: Any) -> Reach:
@@ -86,12 +93,12 @@ def _kept(x: Any, *rest: Any, **_: Any) -> Reach:
     read = [item for item in (*(x if isinstance(x, list | tuple) else (x,)), *rest) if isinstance(item, Bounded)]
     bound = read[0].bound
     for other in read[1:]:
-        bound = torch.maximum(bound, other.bound)
+        bound = _larger(bound, other.bound)
     return bound, bound
 
 
 def _padded(x: Bounded, _: Any, value: float = 0.0) -> Reach:
-    bound = torch.maximum(x.bound, _bound(value))
+    bound = _larger(x.bound, _bound(value))
     return bound, bound
 
 
@@ -115,21 +122,20 @@ def _mean(x: Bounded, *_: Any, **__: Any) -> Reach:
 
 
 def _between(x: Bounded, low: float = -1.0, high: float = 1.0) -> Reach:
-    return x.bound, ONE * max(abs(low), abs(high))
+    return x.bound, max(abs(low), abs(high))
 
 
 def _clamped(x: Bounded, min: Any = None, max: Any = None) -> Reach:  # noqa: A002  as the operation calls them
     ends = [_bound(end) for end in (min, max) if end is not None]
-    largest = ends[0] if len(ends) == 1 else torch.maximum(*ends)
-    return x.bound, largest if len(ends) == 2 else torch.maximum(x.bound, largest)
+    return x.bound, _larger(*ends) if len(ends) == 2 else _larger(x.bound, ends[0])
 
 
 def _six(x: Bounded) -> Reach:
-    return x.bound, 6.0 * ONE
+    return x.bound, 6.0
 
 
 def _squashed(x: Bounded, *_: Any, **__: Any) -> Reach:
-    return 8.0 * x.bound, ONE
+    return 8.0 * x.bound, 1.0
 
 
 def _gelu(x: Bounded, *, approximate: str = "none") -> Reach:
@@ -142,7 +148,7 @@ def _gated(x: Bounded, *_: Any) -> Reach:
 
 def _normed(x: Bounded, n: int, weight: Any, bias: Any) -> Reach:
     """Return the reach of dividing by the root of a mean of n squares: no entry is larger than sqrt(n) then."""
-    gain = ONE if weight is None else weight.bound
+    gain = 1.0 if weight is None else weight.bound
     return 4.0 * n * x.bound**2, math.sqrt(n) * gain + (0.0 if bias is None else bias.bound)
 
 
@@ -156,11 +162,11 @@ def _group_norm(x: Bounded, groups: int, weight: Any = None, bias: Any = None, *
 
 def _attention(query: Bounded, key: Bounded, value: Bounded, *_: Any, scale: float | None = None, **__: Any) -> Reach:
     scores = query.bound * key.bound * query.value.shape[-1] * max(1.0, scale or 1.0)
-    return torch.maximum(4.0 * scores, value.bound), 2.0 * value.bound
+    return _larger(4.0 * scores, value.bound), 2.0 * value.bound
 
 
 def _anything(*_: Any, **__: Any) -> Reach:
-    return UNKNOWN, UNKNOWN
+    return math.inf, math.inf
 
 
 MOVES = {
