@@ -30,6 +30,8 @@ def limit_output(module: Any, args: Any, output: Any) -> Any:  # noqa: ARG001  s
             return value
         if not torch.compiler.is_exporting():
             return limited(value)
+        if value.requires_grad:  # within a model's own use of autograd, which is not replayed
+            return value
         in_place = any(value is each for each in args)  # who reads the argument later reads what became of it
         return value.copy_(_traced(value)) if in_place else _traced(value)
 
@@ -51,5 +53,4 @@ def _(info: Any, in_dims: Any, value: Tensor) -> tuple[Tensor, Any]:  # noqa: AR
     return _traced(value), in_dims[0]
 
 
-_traced.register_autograd(lambda context, gradient: gradient)  # noqa: ARG005  its signature
 TRACED = torch.ops.safer_bench.limited.default
