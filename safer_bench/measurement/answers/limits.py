@@ -22,7 +22,7 @@ def limited(value: Tensor) -> Tensor:
     return torch.where(value.abs() > LARGEST, torch.copysign(torch.full_like(value, torch.inf), value), value)
 
 
-def limit_output(module: Any, args: Any, output: Any) -> Any:  # noqa: ARG001  signature of a forward hook
+def limit_output(module: Any, args: Any, output: Any) -> Any:
     """Limit what a module returns, as a forward hook; where a graph is traced, by one operation of it."""
 
     def limit(value: Any) -> Any:
@@ -30,10 +30,10 @@ def limit_output(module: Any, args: Any, output: Any) -> Any:  # noqa: ARG001  s
             return value
         if not torch.compiler.is_exporting():
             return limited(value)
-        if value.requires_grad:  # within a model's own use of autograd, which is not replayed
-            return value
-        in_place = any(value is each for each in args)  # who reads the argument later reads what became of it
-        return value.copy_(_traced(value)) if in_place else _traced(value)
+        in_place = getattr(module, "inplace", False) and any(value is each for each in args)
+        # What is changed in place may be changed again for all who read it, and is no larger than it was. Gradients are
+        # those of a model's own use of autograd, which is not replayed.
+        return value if in_place or value.requires_grad else _traced(value)
 
     return limit(output) if isinstance(output, Tensor) else tree_map(limit, output)
 
