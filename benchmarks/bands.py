@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 import safer_bench as sb
-from safer_bench.measurement.answers.arithmetics import BFLOAT16, FLOAT32
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.settle import comparable, error_spreads, margins
 from safer_bench.measurement.design import Design, make_protocol
@@ -51,8 +50,8 @@ def ratios(network: sb.Network, n_layers: int, *, fast: bool) -> dict[str, list[
             for rung, found, better in zip(ladder, logits, logits[1:], strict=False):
                 usable, name = np.isfinite(found).all(1), rung.trust.name
                 if usable.any():
-                    like = clean.spread(BFLOAT16.name if name == BFLOAT16.name else FLOAT32.name)
-                    of_arithmetic[name].append(_ratios(found[usable], better[usable], like, widths[name], typical))
+                    spread, width = clean.spread(name), widths[name]
+                    of_arithmetic[name].append(_ratios(found[usable], better[usable], spread, width, typical))
     return of_arithmetic
 
 

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -97,7 +98,7 @@ def measure(
         if plan_only:
             typer.echo(f"Next: the same with --plan {out / 'plan.json'} instead, in a new folder")
             return
-        tell = lambda line: typer.echo(line, err=True)  # noqa: E731
+        tell = partial(typer.echo, err=True)
         total = measure_into(out, networks, protocol, report, shard=share, tell=tell, **how)
     _tell(networks, out, total, is_share=share is not None)
 
@@ -160,7 +161,8 @@ def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, wo
     typer.echo(f"Measures a sample first: about {longest} at most, beside what tracing takes.", err=True)
     for network in networks:
         check_measurable(network, protocol)
-    forecasts = [forecast(network, protocol, fast=fast, workers=workers) for network in networks]
+    tell = partial(typer.echo, err=True)
+    forecasts = [forecast(network, protocol, fast=fast, workers=workers, tell=tell) for network in networks]
     typer.echo(table(["network", "probes", "time", "disk", "memory"], _forecast_cells(forecasts)))
     if all(each.seconds_by_draws for each in forecasts):
         by_draws = {

@@ -23,7 +23,7 @@ class CalibratedBands:
     """Bands as multiples of the spread that an arithmetic's error has without perturbation.
 
     The multiple is found on the first evaluation examples, by the first draw of a perturbation at its mildest, middle
-    and severest level (at the level itself where the perturbation declares another five).
+    and severest level; of a level that the perturbation does not declare, at that level itself.
 
     Args:
         replayed: the network.
@@ -49,9 +49,9 @@ class CalibratedBands:
         if key not in self._known:
             self._known[key] = self._excess(replay, probe)
         calibrated, widths = self._ladders.clean(0, self._n), {}
-        for trust, like in ((FLOAT32, FLOAT32), (GUARDED, FLOAT32), (BFLOAT16, BFLOAT16)):
-            if like.name in clean.spreads:
-                spread = max(clean.spread(like.name), calibrated.spread(like.name))
+        for trust in (FLOAT32, GUARDED, BFLOAT16):
+            if trust.name in clean.spreads:
+                spread = max(clean.spread(trust.name), calibrated.spread(trust.name))
                 widths[trust.name] = max(trust.least, trust.factor * self._known[key].get(trust.name, 0.0)) * spread
         return widths
 
@@ -60,8 +60,8 @@ class CalibratedBands:
         for level in _levels(probe):
             chosen = Probe(probe.layer, probe.perturbation, level, 0, 0, self._n)
             for name, largest in self._largest(replay, chosen):
-                spread = clean.spread(BFLOAT16.name if name == BFLOAT16.name else FLOAT32.name)
-                found[name] = max(found.get(name, 0.0), largest / max(spread, np.finfo(np.float64).tiny))
+                ratio = largest / max(clean.spread(name), np.finfo(np.float64).tiny)
+                found[name] = max(found.get(name, 0.0), ratio)
         return found
 
     def _largest(self, replay: LayerReplay, probe: Probe) -> Iterator[tuple[str, float]]:

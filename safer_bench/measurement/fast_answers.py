@@ -20,6 +20,8 @@ from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights
 from safer_bench.perturbations.perturbation import Perturbed
 
+HELD = 4  # float32 numbers that take the room of a clean value: itself, in float64, and float32 rounded from that
+
 
 class FastAnswers:
     """What a network answers, clean and perturbed.
@@ -52,8 +54,7 @@ class FastAnswers:
         The slice is taken in pieces whose clean values fit into memory; the weights of one level are kept at a time.
         """
         start, n_examples = probes[0].example_start, probes[0].n_examples
-        kept = 3 * replay.bytes_per_example  # in float32 and in float64
-        pieces = _pieces(start, n_examples, self._kept_bytes // (self._image_bytes + kept))
+        pieces = _pieces(start, n_examples, self._kept_bytes // (HELD * (self._image_bytes + replay.bytes_per_example)))
         for _, group in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
             same = list(group)
             weights = [self.weights.perturbed(probe) for probe in same]

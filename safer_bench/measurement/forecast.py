@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,8 @@ import torch
 from safer_bench.measurement.answers.tuning import room_on
 from safer_bench.measurement.design import Design, Probe, Protocol, most_draws
 from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.fast_answers import HELD
+from safer_bench.measurement.fast_choice import first_arithmetic
 from safer_bench.measurement.sample import (
     Clock,
     Sample,
@@ -50,7 +52,14 @@ class Forecast:
     seconds_by_draws: dict[int, float]
 
 
-def forecast(network: Network, protocol: Protocol, *, fast: bool = False, workers: int = 1) -> Forecast:
+def forecast(
+    network: Network,
+    protocol: Protocol,
+    *,
+    fast: bool = False,
+    workers: int = 1,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Forecast:
     """Measure a sample of a run, in about ``SAMPLED_SECONDS`` beside what tracing takes, and extend it to the whole.
 
     Three layers (the first, one in the middle and the last by the work that follows them) are measured at every
@@ -64,19 +73,22 @@ def forecast(network: Network, protocol: Protocol, *, fast: bool = False, worker
         protocol: what would be measured.
         fast: as in ``measure``.
         workers: processes that would share this machine.
+        tell: called with ``fast``, as soon as it is known, with which arithmetic comes first and why.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads // workers))
     try:
-        return _forecast(network, protocol, fast, workers)
+        return _forecast(network, protocol, fast, workers, tell)
     finally:
         torch.set_num_threads(threads)
 
 
-def _forecast(network: Network, protocol: Protocol, fast: bool, workers: int) -> Forecast:
+def _forecast(network: Network, protocol: Protocol, fast: bool, workers: int, tell: Callable[[str], None]) -> Forecast:
     design, engine = Design(network, protocol), Engine(network, protocol.seed, fast=fast)
     clock = Clock(network, torch.get_num_threads())
     prepared = _prepared(engine, clock)
+    if fast:
+        tell(f"{network.name}: {first_arithmetic(engine)}")
     kinds = sorted(set().union(*(counts_of(design, where) for where in design.slices)))  # random, deterministic ones
     samples = [
         sample_of(engine, design, protocol, clock, SAMPLED_SECONDS / len(kinds), deterministic=kind) for kind in kinds
@@ -154,9 +166,8 @@ def _disk(engine: Engine, design: Design, samples: Sequence[Sample]) -> int:
         of_layer += max(of_kind[kind][2] for kind in n_probes)
         for kind, n in n_probes.items():
             sample, per_row, _ = of_kind[kind]
-            of_layer += n * (
-                per_row + max(0, where[1] - sample.n_examples) / 8
-            )  # a bit an example, were they not compressed
+            further = max(0, where[1] - sample.n_examples)
+            of_layer += n * (per_row + further / 8)  # a bit an example, were they not compressed
     return int(of_layer * len(engine.network.layers))
 
 
@@ -175,6 +186,6 @@ def _memory(engine: Engine, samples: Sequence[Sample], n_examples: int) -> int:
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     replays = map(engine.replay, sampled_layers(engine.network))
-    kept = max((replay.bytes_per_example for replay in replays if replay), default=0)
+    kept = HELD * max((replay.bytes_per_example for replay in replays if replay), default=0)
     sampled = max(sample.n_examples for sample in samples)
     return int(peak + max(0, min(kept * n_examples, room_on(engine.network.device).kept_bytes) - kept * sampled))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from safer_bench.measurement import forecast as forecasting
 from safer_bench.measurement import run
 from safer_bench.measurement.answers import replayed
 from safer_bench.measurement.design import make_protocol
@@ -68,6 +69,18 @@ def test_a_run_tells_and_logs_it_before_the_first_unit_and_not_where_nothing_is_
     assert "1 networks, 1 workers (process); cpu: worker 1" in log
     measure_into(tmp_path, [tiny], protocol, fast=True, tell=told.append)
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_dry_run_tells_it_too_before_it_measures_its_sample(tiny, monkeypatch, fast):
+    told, sampled = [], []
+    sample_of = lambda *given, **kind: sampled.append(list(told)) or real(*given, **kind)  # noqa: E731
+    real = forecasting.sample_of
+    monkeypatch.setattr(forecasting, "sample_of", sample_of)
+    monkeypatch.setattr(forecasting, "first_arithmetic", lambda engine: f"{engine.network.name} in this or that")
+    forecasting.forecast(tiny, make_protocol(["quantize:3"], 2, 30), fast=fast, tell=told.append)
+    assert told == ["tiny: tiny in this or that"] * fast
+    assert sampled == [told]
 
 
 def test_a_run_that_is_not_fast_has_nothing_to_tell(tiny, tmp_path):

@@ -1,6 +1,6 @@
 """Arithmetic folded away before replay: batch norms into convolutions, activations and shortcuts into their results.
 
-It changes the last bits of float32 logits and never a count: the error band is measured on the fused computation.
+It changes the last bits of float32 logits and never a count: error bands are calibrated on the fused computation.
 """
 
 import operator

@@ -26,7 +26,8 @@ class Clean:
 
     Attributes:
         answers: canonical ones.
-        spreads: of each arithmetic's error, by name, ``(n,)``; inf where an example has no finite logits.
+        spreads: of each arithmetic's error, by name, ``(n,)``; inf where an example has no finite logits. Guarded float32
+            has those of float32: without perturbation nothing is to be guarded.
     """
 
     answers: Answers
@@ -65,7 +66,8 @@ class Ladders:
             canonical = comparable(logits.numpy(), answers.masked)
             with exact_float32():
                 float32 = comparable(_array(kept.logits()), answers.masked)
-                spreads[FLOAT32.name] = error_spreads(float32, canonical, self.replayed.typical)
+                of_float32 = error_spreads(float32, canonical, self.replayed.typical)
+                spreads |= {FLOAT32.name: of_float32, GUARDED.name: of_float32}
                 _refuse_others(error_ranges(float32, canonical), canonical)
                 if self.replayed.narrow:
                     bfloat16 = comparable(_array(kept.logits(torch.bfloat16)), answers.masked)

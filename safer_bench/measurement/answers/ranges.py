@@ -176,19 +176,12 @@ MOVES = {
     *("pixel_shuffle", "channel_shuffle", "upsample_nearest2d"),
 }
 CHOOSES = {
-    "relu",
-    "abs",
-    "neg",
-    "amax",
-    "amin",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool2d_with_indices",
-    "adaptive_max_pool2d",
+    *("relu", "abs", "neg", "amax", "amin"),
+    *("max_pool1d", "max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool2d"),
 }
 AVERAGE = {"mean", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "_adaptive_avg_pool2d"}
 # What overflows in them still shows in their results.
-SHOWING = {"div", "pow", "sqrt", "rsqrt", "exp", "sum", "var", "std", "reciprocal", "log", "leaky_relu", "prelu", "sub"}
+SHOWING = {"div", "pow", "sqrt", "rsqrt", "exp", "sum", "var", "std", "reciprocal", "log", "leaky_relu", "prelu"}
 
 # Operations that may hide an overflow within: what they read is kept small enough.
 HIDING: dict[str, Callable[..., Reach]] = {

@@ -4,11 +4,11 @@ A ladder of rungs goes from fast to canonical. An example's answer is taken from
 the rung's error band: by how much, at most, the differences between its logits may be wrong. Let e = z - c be a rung's
 error on an example, z its logits and c the next rung's. The top class of z is that of c if the margin of z exceeds
 max(e) - min(e), the range of the error. Divided by the largest of z, or by what is typical of the network where that is
-larger, it is the *spread* of the error, about the same for all examples, with or without perturbation; a band is a
-multiple of it. The caller knows the band, or it is the
-largest spread on a sample of the examples (some at random, some that are worst without perturbation), times a factor.
-All other examples, and a random audit, go to the next rung; a spread beyond the band found there
-widens the band, and all that was settled by the old one is settled again.
+larger, it is the *spread* of the error, about the same for all examples, with or without perturbation. A band is a
+multiple of it. The caller knows the band (``CalibratedBands`` of single layers), or it is found here: the largest spread
+on a sample of the examples (some at random, some that are worst without perturbation), times a factor. All other
+examples, and a random audit, go to the next rung. A spread beyond the band found there widens the band, and all that was
+settled by the old one is settled again.
 """
 
 from collections import Counter
@@ -28,10 +28,10 @@ class Arithmetic:
     Attributes:
         name: names it in bands and statistics.
         factor: band / largest spread known.
-        n_sample: random examples of the sample.
-        n_suspects: examples of the sample whose error is largest without perturbation.
+        n_sample: random examples of the sample, where bands are sampled.
+        n_suspects: examples of the sample whose error is largest without perturbation, likewise.
         audit: share of the examples outside the band that go to the next rung all the same.
-        at_least_clean: the band is not smaller than without perturbation.
+        at_least_clean: the band is not smaller than without perturbation, where bands are sampled.
         least: band / largest spread without perturbation, at least, where bands are calibrated.
         tells_infinity: an example all of whose logits are infinite has none that are finite in the next arithmetic either.
     """

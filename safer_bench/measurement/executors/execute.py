@@ -36,7 +36,7 @@ def execute(
         BadInput: fewer than one worker, workers that keep dying, or a unit that cannot be measured.
     """
     check_executor(executor, n_workers)
-    workers_by_device(job.devices, n_workers, executor)
+    workers_by_device(job.devices, n_workers, executor)  # refuses what the executor cannot place
     if executor == "process" and n_workers == 1:
         return map(here.measure, units)
     return EXECUTORS[executor](job, list(units), n_workers)
