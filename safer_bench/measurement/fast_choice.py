@@ -16,4 +16,5 @@ def first_arithmetic(engine: Engine) -> str:
     if not answers.replayed.narrow:
         card = engine.network.device.type != "cpu"
         return f"float32 alone: bfloat16 is no faster on this {'card' if card else 'processor'}"
-    return f"bfloat16 first: {f'{times:.1f} times' if times >= 1.05 else 'about'} as fast as float32 here on a clean batch"
+    as_fast = f"{times:.1f} times as fast as" if times >= 1.05 else "about as fast as"
+    return f"bfloat16 first: {as_fast} float32 here on a clean batch; probes of few examples may take longer"

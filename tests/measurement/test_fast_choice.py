@@ -18,8 +18,8 @@ from safer_bench.networks.network import Network
     [
         (0.9, "float32 alone: bfloat16 is no faster on this processor"),
         (0.0, "float32 alone: bfloat16 is no faster on this processor"),
-        (1.84, "bfloat16 first: 1.8 times as fast as float32 here on a clean batch"),
-        (1.01, "bfloat16 first: about as fast as float32 here on a clean batch"),
+        (1.84, "bfloat16 first: 1.8 times as fast as float32 here on a clean batch; probes of few examples may take longer"),
+        (1.01, "bfloat16 first: about as fast as float32 here on a clean batch; probes of few examples may take longer"),
     ],
 )
 def test_the_arithmetic_and_the_reason_are_said(tiny, times, said):

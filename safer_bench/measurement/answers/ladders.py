@@ -61,7 +61,7 @@ class Ladders:
         """
         if (start, n_examples) not in self._clean:
             labels = self.network.examples(start, n_examples)[1]
-            kept, spreads = self._pass(start, n_examples), {}
+            kept, spreads = self._pass(start, n_examples), dict[str, np.ndarray]()
             answers = judge(logits := self._canonical_logits(start, n_examples), labels, masked_classes(logits))
             canonical = comparable(logits.numpy(), answers.masked)
             with exact_float32():
