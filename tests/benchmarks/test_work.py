@@ -4,8 +4,10 @@ from collections import Counter
 
 import pytest
 
+from benchmarks.contestants import Measuring
 from benchmarks.timing import Timed, n_unlike, ratios, run_round, run_rounds, spread, total
 from benchmarks.work import Work, chosen, pieces
+from safer_bench.measurement.bands import CalibratedBands
 from safer_bench.perturbations.loading import perturbations
 from tests.made_up.networks import tiny_network
 
@@ -94,6 +96,20 @@ def test_ratios_are_taken_within_rounds():
 def test_integers_that_differ_are_counted():
     assert n_unlike(ROUNDS, "old", "new", "all") == (1, 6)
     assert n_unlike(ROUNDS, "old", "new", "faults") == (0, 3)
+
+
+@pytest.mark.parametrize("kind", ["truth", "noise"])
+def test_what_a_run_does_once_a_layer_and_perturbation_is_prepared(network, monkeypatch, kind):
+    engine, calibrated = Measuring(network, fast=False), []
+    excess = CalibratedBands._excess
+    noted = lambda self, replay, probe: calibrated.append(probe) or excess(self, replay, probe)  # noqa: E731
+    monkeypatch.setattr(CalibratedBands, "_excess", noted)
+    for number in range(2):
+        probes = probes_of(network, Work(kind, 5), number)
+        engine.prepare(probes)
+        n_prepared = len(calibrated)
+        assert len(engine.measure(probes)) == len(probes)
+        assert len(calibrated) == n_prepared > 0
 
 
 class Fake:
