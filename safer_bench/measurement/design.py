@@ -241,8 +241,8 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
         return
     if max(stops) > N_PARTS:
         raise BadInput(
-            f"gradient perturbations have {N_PARTS} different draws, one for each part of the calibration examples; "
-            f"expected at most {N_PARTS}, with those before --first-draw"
+            f"gradient perturbations have {N_PARTS} different draws, one for each part of the calibration examples: "
+            f"give {N_PARTS} at most"
         )
     n_calibration = len(network.calibration[1])
     if n_calibration < N_PARTS:
