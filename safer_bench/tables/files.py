@@ -184,7 +184,8 @@ def read_parquet(source: Path | bytes) -> pa.Table:
 def batches(table: pa.Table, n_rows: int, order: np.ndarray | None = None) -> Iterator[pa.Table]:
     """Yield a table in pieces of so many rows, each in one chunk: one piece where there are fewer, or none.
 
-    Each is copied: strings of a slice are streamed in other bytes than the same strings by themselves.
+    Each is copied: strings of a slice are streamed in other bytes than the same strings by themselves. Rows come in
+    ``order``, by default as they are.
     """
     for start in range(0, max(table.num_rows, 1), n_rows):
         if order is None:
