@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-long lint bench board recompute docs zoo calibrate clean
+.PHONY: demo test test-long lint bench bench-evaluation board recompute docs zoo calibrate clean
 
 demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
@@ -26,6 +26,9 @@ lint: $(READY)  ## style, types, what may import what, and the form of submissio
 
 bench: $(READY) fashion-mnist  ## the engine beside the loops that people write: ten minutes on two cores
 	$(BIN)/python -m benchmarks
+
+bench-evaluation: $(READY)  ## results and page of 220 made-up submissions: a minute on two cores
+	$(BIN)/python -m benchmarks.evaluation
 
 board: $(READY)  ## the leaderboard over the committed truth
 	$(BIN)/safer-bench evaluate submissions --budget docs/budgets --out docs/board

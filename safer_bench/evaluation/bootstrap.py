@@ -31,7 +31,8 @@ INTERVAL_DIGITS, LIMIT_DIGITS = 6, 9  # of ends and of ranges, as they are publi
 _BLOCK = 4  # rows of 10,000 resamples that stay in a core's cache, too few for a matrix library to wake its threads
 _GRID, _GRID_OF_SQUARES = 2.0**40, 2.0**46  # sums over families stay under 2^53 steps; of over 100 the latter is coarser
 _NO_SPREAD = 2.0**-40  # variance of a resample, in units of the largest square of its row, that the grid alone can make
-_BINS = 512  # of a bootstrap statistic: some 20 of 10,000 are in one
+_BINS = 1024  # of a bootstrap statistic, at most: some 20 of 10,000 are in one
+_AT_ONCE = 256  # rows, those that reach farthest first, after which the others may be too near to matter
 
 
 def intervals(
@@ -84,15 +85,15 @@ def _squared_t(units: Array, counts: Array) -> Array:
     grid = min(_GRID_OF_SQUARES, 2.0 ** (53 - n.bit_length()))
     squares = np.rint(units**2 * grid) / grid
     found = np.zeros(len(units), dtype=np.int64)
-    sizes = np.maximum(squares, _NO_SPREAD)  # so that a resample of zeros is 0 / s
+    bins = 2.0 ** (_BINS // n).bit_length() / 2.0  # m^2 / s is at most n; a power of two changes no order
+    sizes = np.maximum(squares, _NO_SPREAD) / bins  # at least that, so that a resample of zeros is 0 / s
     memory = np.empty((2, min(_BLOCK, len(units)), counts.shape[1]))  # taken once: new pages cost as much as the sums
     for start in range(0, len(units), _BLOCK):
         block = slice(start, start + _BLOCK)
         ratios, size = memory[:, : len(units[block])]
         np.matmul(units[block], counts, out=ratios)
         np.matmul(sizes[block], counts, out=size)
-        np.divide(np.square(ratios, out=ratios), size, out=ratios)  # 0 to n
-        found[block] = _at_quantile(ratios, np.multiply(ratios, _BINS / n, out=size).astype(np.int64))
+        found[block] = _at_quantile(np.divide(np.square(ratios, out=ratios), size, out=ratios))
     drawn = counts[:, found].T
     squared = (np.sum(units * drawn, axis=1) / n) ** 2
     spread = np.sum(squares * drawn, axis=1) / n - squared
@@ -100,17 +101,17 @@ def _squared_t(units: Array, counts: Array) -> Array:
     return (n - 1) * np.divide(squared, spread, out=without, where=spread > _NO_SPREAD)
 
 
-def _at_quantile(statistics: Array, bins: Array) -> list[int]:
+def _at_quantile(statistics: Array) -> list[int]:
     """Return where each row of ``(n_rows, n_resamples)`` has its quantile, as ``_quantile`` has it.
 
-    Values are counted in their bins, and those of the bin that the quantile is in are sorted: a third of the time of
-    ``partition``.
+    Values, at least 0, are counted by their whole parts, and those of the part that the quantile has are sorted: a third of
+    the time of ``partition``.
     """
     place, found = _place(statistics.shape[1]), []
-    for values, bin_of in zip(statistics, bins, strict=True):
-        filled = np.bincount(bin_of).cumsum()
+    for values, whole in zip(statistics, statistics.astype(np.int64), strict=True):
+        filled = np.bincount(whole).cumsum()
         at = filled.searchsorted(place, side="right")
-        (inside,) = np.nonzero(bin_of == at)
+        (inside,) = np.nonzero(whole == at)
         found.append(inside[values[inside].argsort()[place - filled[at]]])
     return found
 
@@ -198,14 +199,22 @@ def _max_t(units: Array, seed: int, n_resamples: int) -> float:
 
     Signs leave the sum of squares q of a row as it is, so t* depends on its sum s* alone: with r = s* / sqrt(n q),
     |t*| = sqrt(n - 1) |r| / sqrt(1 - r^2), which grows with |r|; infinite where a pattern makes all values of a row equal.
+    No pattern brings |s*| over the sum of |values|: rows whose sum stays under the quantile of the others cannot move it.
     """
     n = units.shape[1]
     norm = np.sqrt((units**2).sum(1))
     units, norm = units[norm > 0], norm[norm > 0]
     patterns, every = _patterns(n, seed, n_resamples)
-    largest = _largest(*(array.astype(np.float32) for array in (units, norm, patterns))).astype(np.float64)
-    near = np.abs(largest - _quantile(largest[every])) <= n * n * 2.0**-22  # twice what float32 can be wrong by
-    largest[near] = _largest(units, norm, patterns[:, near])
+    reach, error = np.abs(units).sum(1) / norm, n * n * 2.0**-22  # |s*| at most; twice what float32 can be wrong by
+    order = np.argsort(-reach)
+    units, norm, reach = units[order], norm[order], reach[order]
+    largest, n_rows = np.zeros(patterns.shape[1]), 0
+    while n_rows < len(units) and reach[n_rows] >= _quantile(largest[every]) - error:
+        some = slice(n_rows, n_rows + _AT_ONCE)
+        largest = np.maximum(largest, _largest(*(array.astype(np.float32) for array in (units[some], norm[some], patterns))))
+        n_rows += _AT_ONCE
+    near = np.abs(largest - _quantile(largest[every])) <= error
+    largest[near] = _largest(units[:n_rows], norm[:n_rows], patterns[:, near])
     r = float(_quantile(largest[every])) / np.sqrt(n)
     return float(np.sqrt(n - 1) * r / np.sqrt(1.0 - r * r)) if 1.0 - r * r > ROUNDING else np.inf
 

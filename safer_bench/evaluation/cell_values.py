@@ -57,10 +57,10 @@ class CellValues:
         return CellValues(
             [entry for entry, inside in zip(self.entries, entries, strict=True) if inside],
             [cell for cell, inside in zip(self.cells, wanted, strict=True) if inside],
-            self.values[np.ix_(entries, wanted)],
-            self.known[np.ix_(entries, wanted)],
+            self.values[:, wanted][entries],
+            self.known[:, wanted][entries],
             self.ceilings[wanted],
-            self.limits[:, entries][:, :, wanted],
+            self.limits[:, :, wanted][:, entries],
         )
 
     def numbers(self, facts: TruthFacts) -> Cells:

@@ -157,11 +157,16 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
-    """Return a table as the bytes of a Parquet file; the same rows and pyarrow give the same bytes, however chunked."""
+def parquet_bytes(table: pa.Table, order: np.ndarray | None = None) -> bytes:
+    """Return a table as the bytes of a Parquet file; the same rows and pyarrow give the same bytes, however chunked.
+
+    Args:
+        table: of any schema, in one chunk where there is an order.
+        order: of its rows in the file ``(n_rows,)``, by default as they are.
+    """
     buffer = BytesIO()
     with pq.ParquetWriter(buffer, plain(table.slice(0, 0)).schema, compression="zstd") as writer:
-        for batch in batches(table, MOST_ROWS):
+        for batch in batches(table, MOST_ROWS, order):
             writer.write_table(batch)
     return buffer.getvalue()
 
@@ -176,14 +181,18 @@ def read_parquet(source: Path | bytes) -> pa.Table:
     return pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)
 
 
-def batches(table: pa.Table, n_rows: int) -> Iterator[pa.Table]:
+def batches(table: pa.Table, n_rows: int, order: np.ndarray | None = None) -> Iterator[pa.Table]:
     """Yield a table in pieces of so many rows, each in one chunk: one piece where there are fewer, or none.
 
-    Each is copied: strings of a slice are streamed in other bytes than the same strings by themselves.
+    Each is copied: strings of a slice are streamed in other bytes than the same strings by themselves. Rows come in
+    ``order``, by default as they are.
     """
     for start in range(0, max(table.num_rows, 1), n_rows):
-        piece = table.slice(start, n_rows).combine_chunks()
-        yield plain(piece.take(pa.array(np.arange(piece.num_rows))))
+        if order is None:
+            piece = table.slice(start, n_rows).combine_chunks()
+            yield plain(piece.take(pa.array(np.arange(piece.num_rows))))
+        else:
+            yield plain(table.take(pa.array(order[start : start + n_rows])))
 
 
 def plain(table: pa.Table) -> pa.Table:

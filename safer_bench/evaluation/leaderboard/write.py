@@ -69,7 +69,7 @@ def write_page(out: Path, results: pa.Table, page: Page) -> Path:
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(listing(page), sink)
     made = {
-        "results.parquet": files.parquet_bytes(results.take(pa.array(_order(results)))),
+        "results.parquet": files.parquet_bytes(results.combine_chunks(), _order(results)),
         "leaderboard.md": render_markdown(page).encode(),
         "leaderboard.csv": sink.getvalue().to_pybytes(),
         "leaderboard.html": render_html(page).encode(),
