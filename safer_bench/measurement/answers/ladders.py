@@ -10,13 +10,12 @@ from safer_bench.measurement.answers.arithmetics import BFLOAT16, CANONICAL, FLO
 from safer_bench.measurement.answers.canonical import Answers, judge, masked_classes
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.precision import exact_float32
-from safer_bench.measurement.answers.replay import LayerReplay
+from safer_bench.measurement.answers.replay import F32, F64, LayerReplay, cast
 from safer_bench.measurement.answers.replayed import AGREEMENT, ExactReplay, ReplayedNetwork
 from safer_bench.measurement.answers.settle import Rung, comparable, error_ranges, error_spreads
 from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.networks.layers import Layer
 
-F32 = torch.float32
 Slice = tuple[int, int]  # first example, number
 
 
@@ -105,11 +104,15 @@ class Ladders:
         kept, of_layer, guarded = *exact, exact[1].guarded
 
         def float32(_: np.ndarray) -> np.ndarray:
-            prepared, parts = of_layer.replay.prepared(weight.to(self.network.device), F32), []
+            exact = of_layer.replay.prepared(weight.to(self.network.device), F64)
+            prepared, parts = [cast(value, F32, F64) for value in exact], []
+            in_range = all(
+                torch.equal(torch.isfinite(value), torch.isfinite(each)) for value, each in zip(exact, prepared, strict=True)
+            )
             for batch, images in zip(kept.frontiers(of_layer.replay, F32), kept.images, strict=True):
                 logits, proven = guarded((*prepared, *batch), len(images))
                 logits[~torch.isfinite(logits).all(1)] = torch.inf
-                parts.append(torch.where(proven[:, None], logits, torch.nan))
+                parts.append(torch.where(proven[:, None] & in_range, logits, torch.nan))
             return _array(torch.cat(parts)[:n_examples])
 
         return [Rung(GUARDED, float32)]
