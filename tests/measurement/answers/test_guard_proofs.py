@@ -143,6 +143,16 @@ def test_each_grown_weight_is_audited():
     assert engine.settled["guarded float32"] > 0
 
 
+def test_where_rounding_decides_it_does_so_as_in_whole_passes():
+    """All classes have the same weights, so that the order of sums alone makes one of them the top class."""
+    network = network_of(LogarithmOfASoftmax, seed=3)
+    with torch.no_grad():
+        network.model.c.weight[:] = network.model.c.weight[0]
+        network.model.c.bias.zero_()
+    probes = [Probe(network.layers[0], grown_weights, level, draw, 0, N) for level in (1.0, 1e4) for draw in range(6)]
+    assert counts(Engine(network).measure(probes)) == counts(PlainEngine(network).measure(probes))
+
+
 def guarded_and_canonical(network, layer, weight):
     with exact_float32():
         made = ladders.Ladders(ReplayedNetwork(CanonicalModel(network), Pace()))
