@@ -138,6 +138,16 @@ def test_activations_that_jump_are_measured_by_whole_passes():
     measured_as_expected(network, probes_of(network), {"": "it uses an operation that jumps (aten.sign"})
 
 
+def test_a_division_that_rounds_jumps():
+    class Rounds(Signs):
+        def forward(self, x):
+            return self.head(torch.div(self.a(x), 0.1, rounding_mode="floor"))
+
+    torch.manual_seed(0)
+    network = Network(Rounds().eval(), torch.randn(60, 36), torch.zeros(60, dtype=torch.int64))
+    measured_as_expected(network, probes_of(network), {"": "it uses an operation that jumps (aten.div"})
+
+
 def test_a_later_image_that_changes_the_answers_to_others_is_noticed():
     network = network_of(OnlyOutliersChangeTheOthers)
     measured_as_expected(network, probes_of(network), {"": "some of its answers in float32 are not those of whole passes"})

@@ -11,6 +11,7 @@ convolutions and products by a weight run in float32 all the same, on values sca
 
 import math
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any
 
 import torch
@@ -23,7 +24,11 @@ from safer_bench.measurement.answers.trace import CannotReplayError, operation_n
 
 IN_RANGE = LARGEST / 4  # leaves room for rounding
 MOST_GAIN, MOST_SCALED = 60, 120  # exponents of two: of a weight's row sums, and of results, when scaled
+MOST_SHRUNK = 80  # by what values are scaled, so that small ones beside the large keep their digits
 CLOSE = 1e-4  # relative distance from float32's largest number at which rounding decides what is beyond it
+SMALLEST = torch.finfo(torch.float32).tiny
+STEEP = {"div", "log", "reciprocal", "rsqrt", "sqrt", "pow"}  # make much of what is too small for float32
+AXIS = "axis of examples"  # of a node's notes
 F64 = torch.float64
 
 
@@ -55,16 +60,17 @@ class GuardedPiece:
         for node, value in zip(placeholders, self._piece.arguments(values, n), strict=True):
             state[node] = Bounded(value, _axis(node))
         (logits,) = self._piece.graph.output_node().all_input_nodes
-        unsure = []
+        doubts = list[Tensor]()
         for node in self._nodes:
             state[node] = self._run(node, state)
-            read = state[node.all_input_nodes[0]]
-            if operation_name(node) == "limited" and not _fits(read.bound, LARGEST * (1.0 - CLOSE)):
-                unsure.append(_is_close(read))
+            doubts += _doubts(node, [state[used] for used in node.all_input_nodes], state[node])
             for dead in self._dead.get(node, ()):
                 del state[dead]
         found = state[logits].value
-        return found, ~torch.stack(unsure).any(0) if unsure else torch.ones(n, dtype=torch.bool, device=found.device)
+        proven = torch.ones(n, dtype=torch.bool, device=found.device)
+        for doubt in doubts:
+            proven &= ~doubt
+        return found, proven
 
     def _run(self, node: fx.Node, state: dict[fx.Node, Bounded]) -> Bounded:
         name, read = operation_name(node), [state[used] for used in node.all_input_nodes]
@@ -84,7 +90,9 @@ class GuardedPiece:
                 if _fits(reach) or _fits(found.measure()):
                     return found
         gain = self._gain(node, name, args)[0] if name in SCALED else torch.inf
-        value = _scaled(node, args, gain) if gain < torch.inf else _call(node, *with_dtype((args, kwargs), F64), wide=True)
+        value = _scaled(node, args, gain) if gain < torch.inf else None
+        if value is None:
+            value = _call(node, *with_dtype((args, kwargs), F64), wide=True)
         found = Bounded(value, _axis(node))
         return found.narrowed() if _fits(found.measure()) else found
 
@@ -130,12 +138,17 @@ def _limited(x: Bounded) -> Bounded:
     return Bounded(x.value.float(), x.axis, torch.where(bound > LARGEST, torch.inf, bound), measured=True)
 
 
-def _scaled(node: fx.Node, args: Any, gain: float) -> Tensor:
-    """Run a convolution or a product by a weight in float32 on scaled values; float64, infinite where the values are."""
+def _scaled(node: fx.Node, args: Any, gain: float) -> Tensor | None:
+    """Run a convolution or a product by a weight in float32 on scaled values; float64, infinite where the values are.
+
+    None where small values would be scaled out of float32's range.
+    """
     x, weight, bias = args[0], args[1].value, args[2] if len(args) > 2 else None
     of_gain = math.frexp(gain)[1]
     of_weight = max(0, of_gain - MOST_GAIN)
     of_x = (torch.frexp(x.finite_bound).exponent + of_gain - of_weight - MOST_SCALED).clamp(min=0)
+    if int(of_x.max()) > MOST_SHRUNK:
+        return None
     scaled = (x.value * _along(_power(-of_x).to(x.value.dtype), x.axis, x.value.ndim)).float()
     product = node.target(scaled, weight * 2.0**-of_weight, None, *args[3:])  # type: ignore[operator]
     found = product.double().mul_(_along(_power(of_x + of_weight), _axis(node), product.ndim))
@@ -157,18 +170,74 @@ def _along(factors: Tensor, axis: tuple[int, int] | None, n_axes: int) -> Tensor
     return factors.repeat_interleave(per_example).reshape([-1 if each == place else 1 for each in range(n_axes)])
 
 
+def _doubts(node: fx.Node, read: list[Bounded], found: Bounded) -> list[Tensor]:
+    """Return of which examples an operation's result may be another one in float64, ``(n,)`` or ``()`` each."""
+    name = operation_name(node)
+    if name == "limited":
+        return [] if _fits(read[0].bound, LARGEST * (1.0 - CLOSE)) else [_is_close(read[0])]
+    if name in MOVES:
+        return []
+    doubts = [_is_small(each, _is_root(node)) for each in read if name in STEEP and isinstance(each.value, Tensor)]
+    if not _fits(found.bound) and not _fits(found.measure(), torch.finfo(F64).max):
+        finite = [
+            torch.isfinite(torch.as_tensor(each.measure())) for each in read
+        ]  # 0 / 0, of numbers too small for float32
+        doubts.append(reduce(torch.logical_and, finite, ~torch.isfinite(torch.as_tensor(found.bound))))
+    return doubts
+
+
+def _is_root(node: fx.Node) -> bool:
+    """Tell whether an operation makes a number of what is zero in float32 alone."""
+    exponent = 0.5 if operation_name(node) == "sqrt" else node.args[1] if operation_name(node) == "pow" else 1.0
+    return not isinstance(exponent, int | float) or exponent < 1.0
+
+
+def _is_small(x: Bounded, with_zero: bool) -> Tensor:
+    """Tell of which examples a value in float32 is so small that it may have lost digits, or be zero for it."""
+    small = x.value.abs() < SMALLEST
+    return x.any_of(small if with_zero else small & (x.value != 0))
+
+
 def _is_close(x: Bounded) -> Tensor:
     """Tell of which examples a value is so near to the end of float32's range that rounding decides what is beyond."""
     return x.any_of((x.value.abs() - LARGEST).abs() < CLOSE * LARGEST)
 
 
 def _axis(node: fx.Node) -> tuple[int, int] | None:
-    """Return the axis of a value's examples, and entries an example; of several values, that of the first."""
+    return node.meta[AXIS]
+
+
+def find_axes(graph: fx.Graph) -> None:
+    """Note of every value the axis of its examples, and entries an example; of several values, that of the first.
+
+    None where all examples are bounded together: those of a batch may lie among one another along one axis (a
+    concatenation of two views of all images; attention's tokens, then examples).
+    """
+    in_order: set[fx.Node] = set()
+    for node in graph.nodes:
+        axis = _axis_by_shape(node)
+        if axis is None or axis[1] == 1 or _stays_in_order(node, axis, in_order):
+            in_order.add(node)
+        node.meta[AXIS] = axis if node in in_order else None
+
+
+def _stays_in_order(node: fx.Node, axis: tuple[int, int], in_order: set[fx.Node]) -> bool:
+    """Tell whether a result holds the entries of one example, then those of the next, as what it is made of does."""
+    read = [(used, before) for used in node.all_input_nodes if (before := _axis_by_shape(used)) is not None]
+    if operation_name(node) in {"view", "_unsafe_view", "reshape", "flatten", "unflatten"}:
+        ((used, before),) = read
+        return used in in_order and bool(math.prod(_shape(used)[: before[0]]) == math.prod(_shape(node)[: axis[0]]))
+    return all(used in in_order and before[1] == axis[1] for used, before in read)
+
+
+def _axis_by_shape(node: fx.Node) -> tuple[int, int] | None:
+    try:
+        return axis_of(_shape(node))
+    except CannotReplayError:
+        return None
+
+
+def _shape(node: fx.Node) -> tuple[int | torch.SymInt, ...]:
     value = node.meta.get("val")
     first = value[0] if isinstance(value, tuple | list) else value
-    if not isinstance(first, Tensor):
-        return None
-    try:
-        return axis_of(first.shape)
-    except CannotReplayError:  # all examples are bounded together
-        return None
+    return tuple(first.shape) if isinstance(first, Tensor) else ()

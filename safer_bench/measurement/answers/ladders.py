@@ -10,13 +10,13 @@ from safer_bench.measurement.answers.arithmetics import BFLOAT16, CANONICAL, FLO
 from safer_bench.measurement.answers.canonical import Answers, judge, masked_classes
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.precision import exact_float32
-from safer_bench.measurement.answers.replay import LayerReplay
+from safer_bench.measurement.answers.replay import F32, F64, LayerReplay, cast
 from safer_bench.measurement.answers.replayed import AGREEMENT, ExactReplay, ReplayedNetwork
-from safer_bench.measurement.answers.settle import Rung, comparable, error_ranges, error_spreads
+from safer_bench.measurement.answers.settle import Rung, comparable, error_ranges, error_spreads, margins
 from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.networks.layers import Layer
 
-F32 = torch.float32
+TIED = 1e-12  # margin of two canonical logits that differ by rounding alone, as a share of the largest
 Slice = tuple[int, int]  # first example, number
 
 
@@ -79,13 +79,15 @@ class Ladders:
         """Return the arithmetics that settle a layer's weight on some examples, from fast to canonical."""
         given = torch.from_numpy(weight)
 
+        def whole(rows: np.ndarray) -> np.ndarray:
+            with self.replayed.canonical.weight_set(layer, weight):
+                return self.replayed.canonical.logits(self.network.examples(start, n_examples)[0][rows]).numpy()
+
         def canonical(rows: np.ndarray) -> np.ndarray:
-            exact = self._exact(layer, start, n_examples)
-            if exact is None:
-                with self.replayed.canonical.weight_set(layer, weight):
-                    return self.replayed.canonical.logits(self.network.examples(start, n_examples)[0][rows]).numpy()
-            kept, of_layer = exact
-            return _array(_run(kept, of_layer.replay, given.to(self.network.device), rows))
+            if (exact := self._exact(layer, start, n_examples)) is None:
+                return whole(rows)
+            found = _array(_run(exact[0], exact[1].replay, given.to(self.network.device), rows))
+            return whole(np.arange(n_examples))[rows] if _tied(found).any() else found
 
         if not np.abs(weight).max() <= GROWTH * np.abs(self.network.weight(layer)).max():  # true for NaN too
             return [*self._guarded(layer, given, start, n_examples), Rung(CANONICAL, canonical)]
@@ -107,11 +109,15 @@ class Ladders:
         kept, of_layer, guarded = *exact, exact[1].guarded
 
         def float32(_: np.ndarray) -> np.ndarray:
-            prepared, parts = of_layer.replay.prepared(weight.to(self.network.device), F32), []
+            exact = of_layer.replay.prepared(weight.to(self.network.device), F64)
+            prepared, parts = [cast(value, F32, F64) for value in exact], []
+            in_range = all(
+                torch.equal(torch.isfinite(value), torch.isfinite(each)) for value, each in zip(exact, prepared, strict=True)
+            )
             for batch, images in zip(kept.frontiers(of_layer.replay, F32), kept.images, strict=True):
                 logits, proven = guarded((*prepared, *batch), len(images))
                 logits[~torch.isfinite(logits).all(1)] = torch.inf
-                parts.append(torch.where(proven[:, None], logits, torch.nan))
+                parts.append(torch.where(proven[:, None] & in_range, logits, torch.nan))
             return _array(torch.cat(parts)[:n_examples])
 
         return [Rung(GUARDED, float32)]
@@ -146,6 +152,12 @@ class Ladders:
 def _run(kept: CleanPass, replay: LayerReplay, weight: Tensor, rows: np.ndarray) -> Tensor:
     """Return the logits of examples, all of them or some."""
     return kept.run(replay, weight) if len(rows) == kept.n else kept.run_some(replay, weight, torch.from_numpy(rows))
+
+
+def _tied(logits: np.ndarray) -> np.ndarray:
+    """Tell of which examples ``(n,)`` the order of sums decides the top class: that of whole passes is the definition."""
+    largest = np.where(np.isfinite(logits), np.abs(logits), 0.0).max(1)
+    return margins(logits) <= TIED * largest
 
 
 def _refuse_others(errors: np.ndarray, canonical: np.ndarray) -> None:

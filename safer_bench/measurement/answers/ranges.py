@@ -18,7 +18,7 @@ class Bounded:
 
     Attributes:
         value: a tensor, or several of which the first counts.
-        axis: (axis, entries an example) of its examples; None where it holds none.
+        axis: (axis, entries an example) of its examples; None where it holds none, or they are bounded together.
         known: the bound.
         measured: it is the largest entry itself.
     """
@@ -27,6 +27,10 @@ class Bounded:
     axis: tuple[int, int] | None
     known: Bound | None = None
     measured: bool = False
+
+    def __post_init__(self) -> None:
+        if self.axis is None and isinstance(self.known, Tensor):
+            self.known = self.known.amax()
 
     @property
     def bound(self) -> Bound:
@@ -59,9 +63,11 @@ class Bounded:
 
     def _largest(self) -> Bound:
         first = _first(self.value)
-        if not isinstance(first, Tensor) or not first.is_floating_point() or first.numel() == 0:
+        if not isinstance(first, Tensor):
+            return abs(float(first))
+        if first.numel() == 0:
             return 0.0
-        return self._by_example(first.abs()).double()
+        return self._by_example(first.abs() if first.is_floating_point() else first.double().abs()).double()
 
     def _by_example(self, value: Tensor) -> Tensor:
         """Return the largest entry of each example."""
@@ -121,6 +127,12 @@ def _mean(x: Bounded, *_: Any, **__: Any) -> Reach:
     return x.bound * x.value.numel(), x.bound
 
 
+def _pooled(x: Bounded, size: Any, *rest: Any, divisor_override: int | None = None, **__: Any) -> Reach:
+    divided = len(rest) < 5 and divisor_override is None
+    reach, bound = _mean(x, size)
+    return reach, bound if divided else reach
+
+
 def _between(x: Bounded, low: float = -1.0, high: float = 1.0) -> Reach:
     return x.bound, max(abs(low), abs(high))
 
@@ -146,6 +158,11 @@ def _gated(x: Bounded, *_: Any) -> Reach:
     return 8.0 * x.bound, 2.0 * x.bound
 
 
+def _elu(x: Bounded, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Reach:
+    bound = x.bound * (abs(scale) * max(1.0, abs(alpha)) * max(1.0, abs(input_scale)))
+    return 8.0 * bound, bound
+
+
 def _normed(x: Bounded, n: int, weight: Any, bias: Any) -> Reach:
     """Return the reach of dividing by the root of a mean of n squares: no entry is larger than sqrt(n) then."""
     gain = 1.0 if weight is None else weight.bound
@@ -161,7 +178,7 @@ def _group_norm(x: Bounded, groups: int, weight: Any = None, bias: Any = None, *
 
 
 def _attention(query: Bounded, key: Bounded, value: Bounded, *_: Any, scale: float | None = None, **__: Any) -> Reach:
-    scores = query.bound * key.bound * query.value.shape[-1] * max(1.0, scale or 1.0)
+    scores = query.bound * key.bound * query.value.shape[-1] * max(1.0, abs(scale or 1.0))
     return _larger(4.0 * scores, value.bound), 2.0 * value.bound
 
 
@@ -196,7 +213,7 @@ HIDING: dict[str, Callable[..., Reach]] = {
     "gelu": _gelu,
     "silu": _gated,
     "hardswish": _gated,
-    "elu": _gated,
+    "elu": _elu,
     "selu": _gated,
     "layer_norm": _layer_norm,
     "group_norm": _group_norm,
@@ -206,6 +223,7 @@ REACHES: dict[str, Callable[..., Reach]] = {
     **dict.fromkeys(MOVES | CHOOSES, _kept),
     "limited": _kept,
     **dict.fromkeys(AVERAGE, _mean),
+    "avg_pool2d": _pooled,
     **dict.fromkeys(SHOWING, _anything),
     **HIDING,
     "add": _sum,

@@ -9,7 +9,7 @@ from torch import Tensor, fx, nn
 from safer_bench.measurement.answers.canonical import CanonicalModel
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.fuse import fuse
-from safer_bench.measurement.answers.guard import GuardedPiece
+from safer_bench.measurement.answers.guard import GuardedPiece, find_axes
 from safer_bench.measurement.answers.replay import LayerReplay, Replay, cast
 from safer_bench.measurement.answers.trace import CannotReplayError, Traced, trace
 from safer_bench.measurement.answers.tuning import Pace, arranged, seconds
@@ -62,6 +62,7 @@ class ReplayedNetwork:
         self.batch_size = pace.examples_a_batch(traced.largest_bytes, self.network.device)
         self._exact: dict[str, ExactReplay | None] = {}
         self._exact_read = self._weights_read(traced)
+        find_axes(traced.graph)
         self.exact_replay = Replay(traced, (F64, F32))
         traced = traced.without_limits()
         self._read = self._weights_read(traced)

@@ -31,6 +31,7 @@ class Arithmetic:
         n_sample: random examples of the sample, where bands are sampled.
         n_suspects: examples of the sample whose error is largest without perturbation, likewise.
         audit: share of the examples outside the band that go to the next rung all the same.
+        n_audited: finite examples of each weight that go there at least.
         at_least_clean: the band is not smaller than without perturbation, where bands are sampled.
         least: band / largest spread without perturbation, at least, where bands are calibrated.
         tells_infinity: an example all of whose logits are infinite has none that are finite in the next arithmetic either.
@@ -41,6 +42,7 @@ class Arithmetic:
     n_sample: int = 0
     n_suspects: int = 0
     audit: float = 0.0
+    n_audited: int = 0
     at_least_clean: bool = False
     least: float = 0.0
     tells_infinity: bool = False
@@ -116,6 +118,8 @@ def settle(
     logits, better = comparable(found, masked_here), found.copy()
     settled = np.full(len(rows), not above)
     to_check = random.random(len(rows)) < here.trust.audit
+    if above and here.trust.n_audited:
+        to_check[random.permutation(np.flatnonzero(np.isfinite(logits).all(1)))[: here.trust.n_audited]] = True
     if above and name not in bands.widths:
         to_check |= here.sample(rows, random)
         _raise(above, rows, better, to_check, bands, random, masked)

@@ -237,7 +237,7 @@ def _refuse_jumps(traced: Traced) -> None:
 
 
 def _jumps(node: fx.Node, moving: set[fx.Node]) -> bool:
-    if operation_name(node) in JUMPS:
+    if operation_name(node) in JUMPS or node.kwargs.get("rounding_mode") is not None:
         return True
     value = node.meta.get("val")
     moving_values = [used.meta.get("val") for used in node.all_input_nodes if used in moving]
