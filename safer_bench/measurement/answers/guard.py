@@ -179,9 +179,8 @@ def _doubts(node: fx.Node, read: list[Bounded], found: Bounded) -> list[Tensor]:
         return []
     doubts = [_is_small(each, _is_root(node)) for each in read if name in STEEP and isinstance(each.value, Tensor)]
     if not _fits(found.bound) and not _fits(found.measure(), torch.finfo(F64).max):
-        finite = [
-            torch.isfinite(torch.as_tensor(each.measure())) for each in read
-        ]  # 0 / 0, of numbers too small for float32
+        # infinity or NaN of finite numbers: it may be 0 / 0, of numbers too small for float32
+        finite = [torch.isfinite(torch.as_tensor(each.measure())) for each in read]
         doubts.append(reduce(torch.logical_and, finite, ~torch.isfinite(torch.as_tensor(found.bound))))
     return doubts
 

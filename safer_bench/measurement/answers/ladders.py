@@ -109,11 +109,10 @@ class Ladders:
         kept, of_layer, guarded = *exact, exact[1].guarded
 
         def float32(_: np.ndarray) -> np.ndarray:
-            exact = of_layer.replay.prepared(weight.to(self.network.device), F64)
-            prepared, parts = [cast(value, F32, F64) for value in exact], []
-            in_range = all(
-                torch.equal(torch.isfinite(value), torch.isfinite(each)) for value, each in zip(exact, prepared, strict=True)
-            )
+            in_float64 = of_layer.replay.prepared(weight.to(self.network.device), F64)
+            prepared, parts = [cast(value, F32, F64) for value in in_float64], []
+            pairs = zip(in_float64, prepared, strict=True)
+            in_range = all(torch.equal(torch.isfinite(wide), torch.isfinite(narrow)) for wide, narrow in pairs)
             for batch, images in zip(kept.frontiers(of_layer.replay, F32), kept.images, strict=True):
                 logits, proven = guarded((*prepared, *batch), len(images))
                 logits[~torch.isfinite(logits).all(1)] = torch.inf
