@@ -91,13 +91,14 @@ def results_table(judged: Judged, facts: TruthFacts) -> pa.Table:
     by_name = np.array(sorted(range(len(judged.entries)), key=lambda i: judged.entries[i]), dtype=np.int32)
     known = np.concatenate([judged.known, means.known], axis=1).reshape(len(by_name), -1)
     row, pair = np.nonzero(known[by_name[:, None], order])
-    entry, (place, metric) = by_name[row], np.divmod(order[pair], n_metrics)
+    entry, cell = by_name[row], order[pair]
     del row, pair  # of millions of rows each takes room
-    judge = judged.judges[entry]
+    place, metric = np.divmod(cell, n_metrics)
+    by_entry, by_judge = (np.asarray(number, dtype=np.int64) * len(order) + cell for number in (entry, judged.judges[entry]))
 
     def column(of_cells: Array, of_means: Array) -> pa.Array:
         every = np.concatenate([np.broadcast_to(of_cells, judged.values.shape), of_means], axis=1)
-        return pa.array(every[entry, place, metric], pa.float64(), from_pandas=True)
+        return pa.array(every.ravel()[by_entry], pa.float64(), from_pandas=True)
 
     replicate = (judged.judges == 1)[:, None, None]
     lowest, highest = np.round(np.concatenate([judged.limits, means.limits], axis=2), LIMIT_DIGITS).swapaxes(0, 1) + 0.0
@@ -112,8 +113,8 @@ def results_table(judged: Judged, facts: TruthFacts) -> pa.Table:
         "low": column(np.array(np.nan), means.low),
         "high": column(np.array(np.nan), means.high),
         "ceiling": column(np.where(replicate, np.nan, ceilings), unknown),  # ceilings are of the whole truth
-        "lowest": pa.array(lowest[judge, place, metric]),
-        "highest": pa.array(highest[judge, place, metric]),
+        "lowest": pa.array(lowest.ravel()[by_judge]),
+        "highest": pa.array(highest.ravel()[by_judge]),
     }
     for name, values in by_place.items():
         columns[name] = _taken(values, place, schema.TABLES["results"].field(name).type)
