@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from safer_bench.errors import BadInput, text_of
-from safer_bench.networks.inputs import Inputs
+from safer_bench.networks.inputs import Inputs, named_parts
 
 
 def labels_as_tensor(values: Any, where: str) -> torch.Tensor:
@@ -55,6 +55,11 @@ def inputs_as_tensors(values: Any, labels: Any, n_labels: int, where: str) -> to
     Raises:
         BadInput: they are something else, not finite, or not so in float32.
     """
+    if isinstance(values, Inputs):
+        of_parts = [
+            _part(part, labels, n_labels, f"network {where}: {name}", several=True) for name, part in named_parts(values)
+        ]
+        return values.with_parts(of_parts)
     if isinstance(values, Mapping):
         if not values or not all(isinstance(name, str) for name in values):
             raise BadInput(
