@@ -233,7 +233,7 @@ class Network:
             whole = "; what has to be whole is given as integers, inputs.long()" if floating and "Long" in said else ""
             if not floating and re.search(r"Long|Int|Byte|Bool|dtype", said):
                 whole = "; integers stay what they are: inputs.float() gives numbers, scaled as in training"
-            several = isinstance(error, TypeError) and "required positional argument" in said
+            several = isinstance(error, TypeError) and re.search(r"missing \d+ required", said)
             other = "; further arguments are given in a tuple, or by name in a dictionary" if several else ""
             stays = f"; {STAYS}" if "same device" in said else ""
             raise BadInput(
