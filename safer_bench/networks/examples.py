@@ -11,6 +11,7 @@ from safer_bench.errors import BadInput
 from safer_bench.networks.tensors import images_as_tensor, labels_as_tensor, refuse_pairs
 
 Examples = tuple[torch.Tensor, torch.Tensor]  # images (n, ...) float32, labels (n,) int64
+NOT_COUNTED = -100  # a label that is no answer, as torch's losses ignore it
 FEWEST_IN_ORDER = 20  # of fewer labels an order says little
 BY_CHANCE = 1e-4  # rarer orders than this are taken for no chance
 LONG_RUN = 5  # neighbours of one class, on average, from which probes of consecutive examples see few classes
