@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from safer_bench.judging import METRICS
 
-VERSION = "1"  # raised when a column of a published table changes
+VERSION = "1"  # raised when a column of a published table goes or changes what it means; a new one beside them does neither
 SPLITS = ("validation", "test")
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"  # of a network, a criterion, a submission
 

@@ -106,7 +106,7 @@ def _estimate(cells: list[Cell]) -> AreaEstimates:
             errors = errors + standard_errors(
                 changes, weights, most.slices, deterministic=deterministic, answers=most.answers
             )
-            drops = [mean_drop(level, most.answers) for level in changes]
+            drops = [mean_drop(level, cell.answers) for cell in alike for level in cell.changes]
             values = values + np.sum([w * drop for w, drop in zip(weights, drops, strict=True)], axis=0)
     draws = [len(level) for cell in cells if not cell.deterministic for level in cell.changes]
     return AreaEstimates(values, errors, min(draws) - 1 if draws else np.inf)

@@ -24,8 +24,6 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
-from safer_bench.truth.answers import one_each
-
 Array = np.ndarray
 ROUNDING = 1e-7  # of a variance that is 0, rounding leaves the square of up to this share of the changes
 
@@ -45,7 +43,8 @@ def standard_errors(
 
 def _linear(changes: Sequence[Array], answers: Array | None) -> tuple[Sequence[Array], int]:
     """Return what changes are in a mean over examples, and by how many answers of an example the mean is to be divided."""
-    answers = one_each(changes) if answers is None else answers
+    if answers is None:
+        return changes, 1
     first = int(answers[0, 0])
     if (answers == first).all():
         return changes, first
