@@ -172,7 +172,7 @@ def test_a_tree_of_before_is_refused_by_one_message(copy):
     with pytest.raises(BadInput) as error:
         load_truth(copy)
     assert str(error.value) == (
-        f"{copy / name}: column 'n_answers' is missing; expected the columns of table 'layer_drops' of this release: make it "
+        f"{copy / name}: column 'n_answers' is missing; expected those of table 'layer_drops' in this release: make it "
         "again (a dataset tree by packing its run folders), or use the safer-bench release that wrote it"
     )
 
