@@ -9,6 +9,7 @@ SPLITS = ("validation", "test")
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"  # of a network, a criterion, a submission
 
 STRING, I32, I64, F32, F64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
+I32_LIST = pa.list_(pa.field("element", I32))  # as a Parquet file names its entries: a content hash knows the name
 
 
 def _column(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
@@ -137,7 +138,7 @@ TABLES: dict[str, pa.Schema] = {
         _column("clean_correct", I32, "answers right in canonical arithmetic", "answers"),
         _column("chance_accuracy", F64, "1 / number of classes", "share of answers"),
         _column("clean_outcomes", pa.binary(), "bit i (most significant first): answer i, example by example, is right"),
-        _column("answers_of_example", pa.list_(I32), "counted labels of each evaluation example; null: one each", "answers"),
+        _column("answers_of_example", I32_LIST, "counted labels of each evaluation example; null: one each", "answers"),
         _column("weights_sha256", STRING, "over names, shapes and bytes of the state"),
         _column("inputs_sha256", STRING, "over evaluation and probe examples"),
         _column("licence", STRING, "licence of the weights"),
