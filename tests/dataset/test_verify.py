@@ -89,7 +89,7 @@ def test_a_column_of_another_type_is_told(copy):
         lambda row: {"accuracy_drop": row["accuracy_drop"] + 1e-15},
         lambda row: {"n_examples": 0},
         lambda row: {"n_answers": 0},
-        lambda row: {"n_answers": row["n_answers"] + 1},
+        lambda row: {"n_answers": row["predictions_changed"] - 1},
     ],
 )
 def test_counts_that_cannot_be_those_of_one_probe_are_found(small_tree, change):
