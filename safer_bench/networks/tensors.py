@@ -29,8 +29,6 @@ def labels_as_tensor(values: Any, where: str) -> torch.Tensor:
     found = f"{where} are {labels.dtype} {tuple(labels.shape)}; expected int64 (n,) or (n, *positions)"
     if labels.is_floating_point() or labels.is_complex():
         raise BadInput(f"{found}: labels.long() where they are numbers of classes")
-    if labels.ndim == 2 and labels.shape[1] > 1 and bool((labels.count_nonzero(1) == 1).all()):
-        raise BadInput(f"{found}, not one-hot: labels.argmax(1)")
     if labels.ndim == 0 or labels.shape[1:].numel() == 0 or (labels.ndim > 1 and labels.shape[1:].numel() == 1):
         raise BadInput(found + ": labels.flatten()" * (labels.ndim > 1 and labels.shape[1:].numel() == 1))
     return labels.long()

@@ -26,7 +26,8 @@ def test_inputs_do_what_one_tensor_does():
     assert [len(part) for part in inputs.split(3)] == [3, 3, 2]
     assert [len(part) for part in inputs.tensor_split(3)] == [3, 3, 2]
     again = joined(inputs.split(3))
-    assert torch.equal(again.args[0], VALUES) and torch.equal(again.kwargs["kind"], KIND)
+    assert torch.equal(again.args[0], VALUES)
+    assert torch.equal(again.kwargs["kind"], KIND)
     wide = inputs.double()
     assert (wide.args[0].dtype, wide.kwargs["kind"].dtype) == (torch.float64, torch.int64)
     assert torch.equal(inputs[torch.tensor([5, 1])].kwargs["kind"], KIND[[5, 1]])
@@ -61,7 +62,8 @@ def test_the_model_given_stays_as_it_is():
     model = Segmenter().eval()
     network = Network(model, torch.zeros(8, 1, 2, 2), torch.zeros(8, 2, 2, dtype=torch.int64))
     assert isinstance(model(torch.zeros(1, 1, 2, 2)), tuple)
-    assert network.model is not model and network.model(network.inputs).shape == (8, 4, 2, 2)
+    assert network.model is not model
+    assert network.model(network.inputs).shape == (8, 4, 2, 2)
     assert network.model.first.weight is model.first.weight
     assert copy.deepcopy(network.model)(network.inputs).shape == (8, 4, 2, 2)
     assert [layer.name for layer in network.layers] == ["first", "last"]
