@@ -56,9 +56,7 @@ class Offer:
         try:
             return EntryPoint(self.name, self.target, GROUP + self.kind).load()
         except (Exception, SystemExit) as error:
-            raise BrokenPackage(
-                f"{self}: importing failed with {error_text(error)}; mend or remove the package"
-            ) from error
+            raise BrokenPackage(f"{self}: importing failed with {error_text(error)}; mend or remove the package") from error
 
     def gave(self, entry: object) -> bool:
         """Tell whether an entry is the very one that ``load`` returned."""
@@ -93,7 +91,8 @@ class Offer:
     def _digests(self, module: str) -> dict[str, str]:
         parts = module.split(".")
         above = (sys.modules.get(".".join(parts[: i + 1])) for i in range(len(parts)))
-        top = next((Path(found.__file__) for found in above if found and getattr(found, "__file__", None)), None)
+        files = (getattr(found, "__file__", None) for found in above)
+        top = next((Path(file) for file in files if file), None)
         try:
             digests = _digests_at(top) if top else {}
         except OSError as error:
