@@ -144,8 +144,8 @@ def _found() -> _Images:
     raise MissingData(
         f"ImageNet's images are not on this machine: looked in SAFER_BENCH_DATA ({given or 'not set'}) for "
         "imagenet*.parquet, imagenet/*.parquet (columns image and label), or folders n01440764 ... of images, one for each "
-        "of 1,000 classes. They may not be passed on: the public sample of 1,000, or the validation set, has to be put there "
-        "by hand"
+        "of 1,000 classes. They may not be passed on: the public sample of 1,000, or the validation set, has to be put "
+        "there by hand"
     )
 
 
