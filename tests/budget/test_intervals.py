@@ -114,4 +114,4 @@ def test_answers_of_one_example_count_once():
         (gain(thrice, 0 * thrice, examples), gain(once, 0 * once)),
     ):
         assert astuple(found) == pytest.approx(astuple(expected))
-    assert standard_error(thrice) < 0.8 * standard_error(once)
+    assert standard_error(thrice[:1]) < 0.7 * standard_error(once[:1])  # taken for independent
