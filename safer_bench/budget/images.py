@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from safer_bench.errors import BadInput
 from safer_bench.networks.images import load_part, part_indices
@@ -46,7 +47,7 @@ def budget_network(network: Network, perturbation: str, truth: Mapping[str, pa.T
             f"truth of {perturbation}, expected {FEWEST} or more to judge a budget by; measure that truth with fewer: "
             "draws x --examples below the number of examples"
         )
-    return _with_examples(network, (network.images[unseen], network.labels[unseen]))
+    return _with_examples(network, (network.inputs[torch.from_numpy(unseen)], network.labels[torch.from_numpy(unseen)]))
 
 
 DIGESTS = ("weights_sha256", "inputs_sha256")
@@ -62,7 +63,8 @@ def own_examples(network: Network) -> Network:
 
 
 def _has_budget_part(network: Network) -> bool:
-    return network.name in zoo_networks() and "budget" in part_indices(network.dataset)
+    entry = zoo_networks().get(network.name)
+    return entry is not None and entry.role != "foreign" and "budget" in part_indices(network.dataset)
 
 
 def _check_same(network: Network, row: Mapping[str, Any]) -> None:

@@ -30,6 +30,7 @@ FAMILY_SPLITS = dict.fromkeys(("densenet", "lenet", "mixer", "mlp", "vgg"), "val
     ),
     "test",
 )
+FAMILY_SPLITS |= {"efficientnet_lite": "test", "squeezenet": "validation"}  # of ImageNet
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,8 @@ class Recipe:
 class ZooNetwork:
     """One network of the zoo; calling it returns the trained ``Network`` with its images.
 
-    ``role`` is ``zoo`` for what boards rank over, ``twin`` for a training that is only compared with its twins.
+    ``role`` is ``zoo`` for what boards rank over, ``twin`` for a training that is only compared with its twins,
+    ``foreign`` for one of ImageNet that somebody else trained: it has no recipe, and is measured where it is named.
     """
 
     name: str

@@ -124,7 +124,7 @@ def test_accuracy_on_held_out_images(entry):
 def test_every_layer_is_measured_and_scored(entry):
     network = loaded(entry)
     names = [layer.name for layer in network.layers]
-    images, labels = network.images[:10], network.labels[:10]
+    images, labels = network.inputs[:10], network.labels[:10]
     rows = measure(network, ["magnitude_prune:0.9"], deterministic_examples=10).to_pylist()
     assert [row["layer"] for row in sorted(rows, key=lambda row: row["layer_index"])] == names
     with torch.no_grad():
@@ -141,7 +141,7 @@ def test_the_zoo_is_large_enough_for_statistics_over_families():
     assert len(families) >= 12
     assert splits.count("test") >= 8
     assert splits.count("validation") >= 4
-    assert set(FAMILY_SPLITS) == {entry.family for entry in ENTRIES}
+    assert set(FAMILY_SPLITS) == {entry.family for entry in zoo_networks().values()}
 
 
 def test_every_twin_has_all_its_controls_of_the_same_seed():
