@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
-from safer_bench.networks.images import load_part, part_indices
+from safer_bench.networks.data.parts import load_part, part_indices
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.networks.network import Examples, Network
 from safer_bench.registry import suggestion
