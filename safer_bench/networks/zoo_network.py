@@ -15,26 +15,23 @@ from safer_bench.networks.network import Network
 # Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on
 # `validation`; `test` is scored once. Of the language models each split has one with attention and one without, so that what
 # is chosen on `validation` has seen both; the design of today's models and the only recurrent one are what is judged.
-FAMILY_SPLITS = dict.fromkeys(
-    ("densenet", "gated_conv", "gpt", "lenet", "mixer", "mlp", "vgg"), "validation"
-) | dict.fromkeys(
-    (
-        "convnext",
-        "ghostnet",
-        "hybrid",
-        "llama",
-        "lstm",
-        "mobilenet",
-        "resnet",
-        "resnext",
-        "senet",
-        "shufflenet",
-        "swin",
-        "vit",
-        "wide_resnet",
-    ),
-    "test",
+VALIDATION = ("densenet", "gated_conv", "gpt", "lenet", "mixer", "mlp", "vgg")
+TEST = (
+    "convnext",
+    "ghostnet",
+    "hybrid",
+    "llama",
+    "lstm",
+    "mobilenet",
+    "resnet",
+    "resnext",
+    "senet",
+    "shufflenet",
+    "swin",
+    "vit",
+    "wide_resnet",
 )
+FAMILY_SPLITS = dict.fromkeys(VALIDATION, "validation") | dict.fromkeys(TEST, "test")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from safer_bench.measurement.measure import measure
 from safer_bench.networks import weights
 from safer_bench.networks.data.parts import held_out, load_part
 from safer_bench.networks.data.text import LENGTH
-from safer_bench.networks.layers import discover_layers, taken_apart
+from safer_bench.networks.layers import candidate_weights, discover_layers, taken_apart
 from safer_bench.networks.loading import load_network, zoo_networks
 from safer_bench.networks.training.train import accuracy
 from safer_bench.networks.weights import n_parameters
@@ -69,6 +69,7 @@ def test_layers_are_ten_or_more_with_unique_names_and_all_used(entry):
     layers = discover_layers(built(entry), example(entry))
     assert len(layers) == len({layer.name for layer in layers}) >= 10
     assert all(layer.index >= 0 for layer in layers)
+    assert {layer.parameter for layer in layers} == {name for name, _ in candidate_weights(built(entry))}
 
 
 @each

@@ -34,7 +34,7 @@ def part_indices() -> dict[str, np.ndarray]:
 def read_part(part: str) -> tuple[np.ndarray, np.ndarray]:
     """Return bytes and the bytes that come next, both int64 ``(n, LENGTH)``.
 
-    A chapter is cut from its beginning, and no sequence spans two. They are in random order, as a probe sees consecutive ones.
+    A chapter is cut from its beginning, and no sequence spans two. A probe sees consecutive ones, so their order is random.
 
     Raises:
         MissingData: the text is not on this machine.

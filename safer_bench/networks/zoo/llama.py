@@ -1,4 +1,4 @@
-"""Small Llama-like transformers over bytes (Touvron et al. 2023): RMS norm, rotary positions, gated perceptrons, no biases."""
+"""Small Llama-like transformers over bytes (Touvron et al. 2023): RMS norm, rotary positions, gated perceptrons."""
 
 import numpy as np
 import torch
@@ -74,9 +74,7 @@ class Llama(nn.Module):
     def __init__(self, length: int, width: int, hidden: int, depth: int, n_heads: int, n_bytes: int = 256) -> None:
         super().__init__()
         self.embed = nn.Embedding(n_bytes, width)
-        self.register_buffer(
-            "turns", rotations(length, width // n_heads)
-        )  # kept with the weights: cosines differ by machine
+        self.register_buffer("turns", rotations(length, width // n_heads))  # in the weights' file: cosines differ by machine
         self.blocks = nn.ModuleList(Block(width, hidden, n_heads) for _ in range(depth))
         self.norm = nn.RMSNorm(width, eps=1e-6)
         self.head = nn.Linear(width, n_bytes, bias=False)
