@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from safer_bench.errors import BadInput
 from safer_bench.networks.data.parts import load_part, part_indices
+from safer_bench.networks.examples import checked_examples
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.networks.network import Examples, Network
 from safer_bench.registry import suggestion
@@ -46,7 +48,7 @@ def budget_network(network: Network, perturbation: str, truth: Mapping[str, pa.T
             f"truth of {perturbation}, expected {FEWEST} or more to judge a budget by; measure that truth with fewer: "
             "draws x --examples below the number of examples"
         )
-    return _with_examples(network, (network.images[unseen], network.labels[unseen]))
+    return _with_examples(network, (network.inputs[torch.from_numpy(unseen)], network.labels[torch.from_numpy(unseen)]))
 
 
 DIGESTS = ("weights_sha256", "inputs_sha256")
@@ -58,7 +60,9 @@ def own_examples(network: Network) -> Network:
     Raises:
         MissingData: the images are not on this machine.
     """
-    return _with_examples(network, load_part(network.dataset, "budget")) if _has_budget_part(network) else network
+    if not _has_budget_part(network):
+        return network
+    return _with_examples(network, checked_examples(*load_part(network.dataset, "budget"), f"{network.name}, budget"))
 
 
 def _has_budget_part(network: Network) -> bool:
