@@ -21,7 +21,7 @@ N_BYTES = 4_404_412
 N_CHAPTERS = 1189
 LENGTH = 64
 PARTS = {"tune": 30, "calibration": 30, "evaluation": 45, "budget": 30}  # chapters; fit has the others
-VERSE = re.compile(rb"(?P<chapter>\D*\d+):\d+ +(?P<words>.*)")
+VERSE = re.compile(rb"(?P<chapter>\S+):\d+ (?P<words>.*)")
 
 
 def part_indices() -> dict[str, np.ndarray]:

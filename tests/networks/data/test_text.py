@@ -11,7 +11,7 @@ from safer_bench.networks.data import text
 from safer_bench.networks.data.parts import load_part, part_indices
 
 MADE_UP = (
-    b"Genesis 1:1 In the beginning.\nGenesis 1:2 And the earth.\nGenesis 2:1 Thus.\n1 John 1:1 That which was 3:16 of old.\n"
+    b"Genesis 1:1 In the beginning.\nGenesis 1:2 And the earth.\nGenesis 2:1 Thus.\n1 John 1:1 That which was: 3:16 of old.\n"
 )
 
 
@@ -47,7 +47,7 @@ def test_a_given_folder_comes_first_and_references_are_cut_off(elsewhere, monkey
     (elsewhere / below / "bible-kjv.txt").write_bytes(MADE_UP)
     monkeypatch.setenv("SAFER_BENCH_DATA", str(elsewhere))
     pinned(monkeypatch, MADE_UP, 3)
-    assert text.read_chapters() == [b"In the beginning.\nAnd the earth.\n", b"Thus.\n", b"That which was 3:16 of old.\n"]
+    assert text.read_chapters() == [b"In the beginning.\nAnd the earth.\n", b"Thus.\n", b"That which was: 3:16 of old.\n"]
 
 
 def test_a_command_prints_it(elsewhere, monkeypatch):
