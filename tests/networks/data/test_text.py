@@ -10,9 +10,7 @@ from safer_bench.errors import BadInput, MissingData
 from safer_bench.networks.data import text
 from safer_bench.networks.data.parts import load_part, part_indices
 
-MADE_UP = (
-    b"Genesis 1:1 In the beginning.\nGenesis 1:2 And the earth.\nGenesis 2:1 Thus.\n1 John 1:1 That which was: 3:16 of old.\n"
-)
+MADE_UP = b"Ge1:1 In the beginning.\nGe1:2 And the earth.\nGe2:1 Thus.\n1Jn1:1 That which was: 3:16 of old.\n"
 
 
 @pytest.fixture
@@ -120,3 +118,10 @@ def test_there_are_sequences_enough(here):
     assert len(load_part("text", "evaluation")[0]) >= 1920
     assert len(load_part("text", "calibration")[0]) >= 1536
     assert len(load_part("text", "fit")[0]) > 50_000
+
+
+def test_hardly_a_sequence_stands_in_two_parts(here):
+    """Genealogies and parallel passages repeat; at the same place of a cut they hardly ever do."""
+    fit, evaluation, calibration = ({bytes(row) for row in load_part("text", part)[0].tolist()} for part in ("fit", "evaluation", "calibration"))  # fmt: skip
+    assert len(evaluation & calibration) == 0
+    assert len(evaluation & fit) < 10
