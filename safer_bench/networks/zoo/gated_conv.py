@@ -35,7 +35,7 @@ class GatedConv(nn.Module):
         return self.head(self.norm(self.blocks(self.embed(tokens))))
 
 
-@network(dataset="text", family="gated_conv", class_axis=-1, recipe=Recipe(2, 32, "adamw", 4e-3, 0.05))
+@network(dataset="text", family="gated_conv", class_axis=-1, recipe=Recipe(2, 64, "adamw", 4e-3, 0.05, bfloat16=True))
 def text_conv() -> nn.Module:
     """Seven blocks of width 80 that see 61 bytes: sixteen layers."""
     return GatedConv(width=80, kernel=4, dilations=(1, 2, 4, 8, 1, 2, 2))

@@ -52,7 +52,7 @@ class GPT(nn.Module):
         return F.linear(self.norm(self.blocks(x)), self.embed.weight)
 
 
-@network(dataset="text", family="gpt", class_axis=-1, recipe=Recipe(2, 32, "adamw", 2e-3, 0.05))
+@network(dataset="text", family="gpt", class_axis=-1, recipe=Recipe(1, 32, "adamw", 3e-3, 0.05))
 def text_gpt() -> nn.Module:
     """Four blocks of width 96: seventeen layers."""
     return GPT(length=64, width=96, depth=4, n_heads=4)

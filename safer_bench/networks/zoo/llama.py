@@ -86,7 +86,7 @@ class Llama(nn.Module):
         return self.head(self.norm(x))
 
 
-@network(dataset="text", family="llama", class_axis=-1, recipe=Recipe(2, 32, "adamw", 2e-3, 0.05))
+@network(dataset="text", family="llama", class_axis=-1, recipe=Recipe(1, 32, "adamw", 3e-3, 0.05))
 def text_llama() -> nn.Module:
     """Four blocks of width 96: thirty layers."""
     return Llama(length=64, width=96, hidden=256, depth=4, n_heads=4)

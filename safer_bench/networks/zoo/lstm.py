@@ -22,7 +22,7 @@ class LSTM(nn.Module):
         return self.head(self.norm(x))
 
 
-@network(dataset="text", family="lstm", class_axis=-1, recipe=Recipe(2, 32, "adamw", 4e-3, 0.01))
+@network(dataset="text", family="lstm", class_axis=-1, recipe=Recipe(2, 64, "adamw", 4e-3, 0.01, bfloat16=True))
 def text_lstm() -> nn.Module:
     """Four LSTM layers of 112 units, of two weights each: ten layers."""
     return LSTM(width=112, depth=4)
