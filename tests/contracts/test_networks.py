@@ -101,6 +101,7 @@ def test_an_answer_does_not_depend_on_the_batch(entry):
 
 
 @each
+@pytest.mark.filterwarnings("ignore:The tensor attributes self.cells:UserWarning")  # torch's own, of recurrent modules
 def test_torch_exports_the_model(entry):
     model, inputs = built(entry), example(entry, n=8)
     exported = torch.export.export(model, (torch.zeros_like(inputs),)).module()
