@@ -82,7 +82,8 @@ def write_card(folder: Path) -> None:
     card = HEAD
     for (dataset, role), words in SECTIONS.items():
         rows = [_row(entry, folder, accuracies) for entry in entries if (entry.dataset, entry.role) == (dataset, role)]
-        card += words + HEADER + "".join(rows) if rows else ""
+        header = HEADER.replace(" (95 %)", "") if dataset == "text" else HEADER
+        card += words + header + "".join(rows) if rows else ""
     parts = json.dumps({dataset: _published_parts(dataset) for dataset in SOURCES}) + "\n"
     write_together(folder, {"README.md": card.encode(), "parts.json": parts.encode()})
 
