@@ -8,6 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from safer_bench.errors import MissingData
+from safer_bench.measurement.design import Probe
+from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.measure import measure
 from safer_bench.networks import weights
 from safer_bench.networks.data.parts import held_out, load_part
@@ -18,7 +20,9 @@ from safer_bench.networks.training.train import accuracy
 from safer_bench.networks.weights import n_parameters
 from safer_bench.networks.zoo.twins import N_SEEDS, RECIPES
 from safer_bench.networks.zoo_network import FAMILY_SPLITS
+from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.scoring.score import score
+from tests.made_up import plain_loop
 
 ENTRIES = [entry for entry in zoo_networks().values() if entry.role == "zoo"]
 TWINS = [entry for entry in zoo_networks().values() if entry.role == "twin"]
@@ -140,6 +144,19 @@ def test_every_layer_is_measured_and_scored(entry):
     assert {row["correct_clean"] for row in rows} == {right}
     for criterion in ("l2_norm", "snip"):
         assert set(score(criterion, network, examples=10)) == set(names)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("entry", TEXT, ids=lambda entry: entry.name)
+def test_language_models_are_replayed_to_the_counts_of_a_plain_loop(entry):
+    network = loaded(entry)
+    specs = parse_perturbation("quantize:3"), parse_perturbation("gaussian_noise:0.5")
+    probes = [Probe(layer, kind, levels[0], 0, 0, 7) for layer in network.layers for kind, levels in specs]
+    engine = Engine(network)
+    rows = [{key: row[key] for key in plain_loop.COUNTS} for row in engine.measure(probes)]
+    assert rows == [plain_loop.counts(network, probe) for probe in probes]
+    assert engine.reasons == {}
+    assert engine.settled["float32"] > 0
 
 
 @pytest.mark.parametrize("entry", TEXT, ids=lambda entry: entry.name)
