@@ -9,6 +9,7 @@ import torch
 from safer_bench.errors import BadInput, MissingData
 from safer_bench.networks.data import text
 from safer_bench.networks.data.parts import load_part, part_indices
+from tests.conftest import ROOT
 
 MADE_UP = b"Ge1:1 In the beginning.\nGe1:2 And the earth.\nGe2:1 Thus.\n1Jn1:1 That which was: 3:16 of old.\n"
 
@@ -118,6 +119,19 @@ def test_there_are_sequences_enough(here):
     assert len(load_part("text", "evaluation")[0]) >= 1920
     assert len(load_part("text", "calibration")[0]) >= 1536
     assert len(load_part("text", "fit")[0]) > 50_000
+
+
+def pairs_and_next(part):
+    inputs, labels = (tensor.numpy() for tensor in load_part("text", part))
+    return (256 * inputs[:, :-1] + inputs[:, 1:]).ravel(), labels[:, 1:].ravel()
+
+
+def test_the_card_says_how_far_counting_comes(here):
+    counts = np.zeros((65536, 256), np.int32)
+    np.add.at(counts, pairs_and_next("fit"), 1)
+    pairs, following = pairs_and_next("tune")
+    share = (counts.argmax(1)[pairs] == following).mean()
+    assert f"{100 * share:.1f} % of `tune`" in (ROOT / "data_cards" / "safer-bench-zoo" / "README.md").read_text()
 
 
 def test_hardly_a_sequence_stands_in_two_parts(here):
