@@ -49,8 +49,8 @@ Causal language models that read the King James Version (public domain) byte by 
 {text.LENGTH} bytes of one chapter, an answer the byte that comes next at one of its positions. `parts.json` holds the
 numbers of each part's chapters, counted from 0 in the order of the books. Training used `fit` alone; recipes were chosen on
 `tune`. The test is all sequences of `evaluation` and `budget`, measured once; it decided nothing. It has no interval, as the
-answers of one sequence depend on each other. To compare: the byte that most often follows the two before it in `fit` is right
-on 48.6 % of `tune`.
+answers of one sequence depend on each other. To compare: the byte that most often follows the two before it in `fit` is
+right on 48.6 % of `tune`.
 """
 
 TWINS = """
