@@ -1,4 +1,4 @@
-"""Small networks of the architectures that people bring: are they replayed, and how fast: python -m benchmarks.architectures.
+"""Small networks of the architectures that people bring: are they replayed, how fast: python -m benchmarks.architectures.
 
 All have random weights. Transformers are built from configurations of the library transformers, which has to be installed.
 """
@@ -154,7 +154,10 @@ TRANSFORMERS: dict[str, Build] = {
     ),
 }
 OTHERS: dict[str, Build] = {
-    **{name: _timm(name) for name in ("resnet10t", "mobilenetv4_conv_small", "efficientvit_b0", "convnextv2_atto", "lcnet_050")},
+    **{
+        name: _timm(name)
+        for name in ("resnet10t", "mobilenetv4_conv_small", "efficientvit_b0", "convnextv2_atto", "lcnet_050")
+    },
     **{name: _timm(name, img_size=PIXELS) for name in ("mixer_s32_224", "xcit_nano_12_p16_224")},
     "fastvit_t8": _timm("fastvit_t8"),
     **{name: _segmentation(name) for name in ("lraspp_mobilenet_v3_large", "fcn_resnet50")},
@@ -195,8 +198,9 @@ def main() -> None:
     """Print one row an architecture: layers, how many are replayed, speed, equal counts, memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="architectures; all by default")
-    print("| architecture | layers | replayed | x plain loop | x whole float64 passes | rows equal to these | peak memory, GB |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    columns = ("layers", "replayed", "x plain loop", "x whole float64 passes", "rows equal to these", "peak memory, GB")
+    print("| architecture |", " | ".join(columns), "|")
+    print("| --- |", " | ".join(["---"] * len(columns)), "|")
     for name in parser.parse_args().names or ARCHITECTURES:
         network = ARCHITECTURES[name]()
         engine, plain, probes = Engine(network), PlainEngine(network), probes_of(network, 12, draws=4)
@@ -206,7 +210,13 @@ def main() -> None:
         loop, _ = _timed(lambda network=network, probes=probes: plain_loop(network, probes))
         equal = sum(all(a[key] == b[key] for key in COUNTS if key in a) for a, b in zip(rows, others, strict=True))
         n_whole = len(network.layers) if "" in engine.reasons else len(engine.reasons)
-        found = [f"{name}", len(network.layers), len(network.layers) - n_whole, f"{loop / ours:.1f}", f"{canonical / ours:.1f}"]
+        found = [
+            f"{name}",
+            len(network.layers),
+            len(network.layers) - n_whole,
+            f"{loop / ours:.1f}",
+            f"{canonical / ours:.1f}",
+        ]
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print("|", " | ".join(map(str, [*found, f"{equal} of {len(probes)}", f"{memory:.1f}"])), "|", flush=True)
         for layer, reason in engine.reasons.items():

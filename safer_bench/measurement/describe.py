@@ -9,7 +9,7 @@ import pyarrow as pa
 from safer_bench.measurement.design import Design, Draws, Protocol, Shard
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.identity import clean_answers, files_of_network, files_of_perturbation, source_of
-from safer_bench.networks.examples import NOT_COUNTED
+from safer_bench.networks.examples import counted
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import schema
@@ -93,19 +93,12 @@ def correct(engine: Engine, shard: Shard | None = None) -> Array:
 
     A shard looks at its share of the examples alone and says no of the others: ``pack`` joins the shares.
     """
-    labels, begin = engine.network.labels.numpy(), begins(_n_answers(engine.network))
+    labels, begin = engine.network.labels, begins(engine.network.n_answers.numpy())
     first, last = (0, len(labels)) if shard is None else shard.stretch(len(labels))
     right = np.zeros(begin[-1], dtype=bool)
     if last > first:
-        counted = labels[first:last][labels[first:last] != NOT_COUNTED]
-        right[begin[first] : begin[last]] = engine.clean(first, last - first).predictions == counted
+        right[begin[first] : begin[last]] = engine.clean(first, last - first).predictions == counted(labels[first:last])
     return right
-
-
-def _n_answers(network: Network) -> Array:
-    """Return how many labels of each evaluation example count, ``(n_examples,)``."""
-    labels = network.labels.numpy()
-    return np.asarray(np.count_nonzero((labels != NOT_COUNTED).reshape(len(labels), -1), axis=1))
 
 
 def network_row(network: Network, right: Array) -> dict[str, Any]:
@@ -119,7 +112,7 @@ def network_row(network: Network, right: Array) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in network.model.parameters()),
         "macs": sum(layer.macs for layer in network.layers),
         "n_examples": len(network.labels),
-        **told(_n_answers(network)),
+        **told(network.n_answers.numpy()),
         "clean_correct": int(np.count_nonzero(right)),
         "chance_accuracy": 1.0 / network.n_classes,
         "clean_outcomes": np.packbits(right).tobytes(),

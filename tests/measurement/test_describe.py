@@ -57,7 +57,7 @@ def test_a_slice_without_an_answer_is_refused_before_anything_is_measured(tmp_pa
     network, protocol = tiny_network(), make_protocol(["sign_flip:0.1"], draws=4, n_examples=15)
     labels = network.labels.clone()
     labels[30:45] = NOT_COUNTED
-    network.evaluation = (network.images, labels)
+    network.evaluation = (network.inputs, labels)
     with pytest.raises(BadInput) as error:
         check_measurable(network, protocol)
     assert str(error.value) == (
