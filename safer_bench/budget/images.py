@@ -66,7 +66,8 @@ def own_examples(network: Network) -> Network:
 
 
 def _has_budget_part(network: Network) -> bool:
-    return network.name in zoo_networks() and "budget" in part_indices(network.dataset)
+    entry = zoo_networks().get(network.name)
+    return entry is not None and entry.role != "foreign" and "budget" in part_indices(network.dataset)
 
 
 def _check_same(network: Network, row: Mapping[str, Any]) -> None:

@@ -32,6 +32,7 @@ TEST = (
     "wide_resnet",
 )
 FAMILY_SPLITS = dict.fromkeys(VALIDATION, "validation") | dict.fromkeys(TEST, "test")
+FAMILY_SPLITS |= {"efficientnet_lite": "test", "squeezenet": "validation"}  # of ImageNet
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,8 @@ class Recipe:
 class ZooNetwork:
     """One network of the zoo; calling it returns the trained ``Network`` with its examples.
 
-    ``role`` is ``zoo`` for what boards rank over, ``twin`` for a training that is only compared with its twins;
+    ``role`` is ``zoo`` for what boards rank over, ``twin`` for a training that is only compared with its twins,
+    ``foreign`` for one of ImageNet that somebody else trained: it has no recipe, and is measured where it is named.
     ``class_axis`` is the axis of the bare model's logits that runs over classes.
     """
 
