@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import torch
 
 from safer_bench.errors import BadInput
-from safer_bench.networks.images import load_part, part_indices
+from safer_bench.networks.data.parts import load_part, part_indices
+from safer_bench.networks.examples import checked_examples
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.networks.network import Examples, Network
 from safer_bench.registry import suggestion
@@ -59,7 +60,9 @@ def own_examples(network: Network) -> Network:
     Raises:
         MissingData: the images are not on this machine.
     """
-    return _with_examples(network, load_part(network.dataset, "budget")) if _has_budget_part(network) else network
+    if not _has_budget_part(network):
+        return network
+    return _with_examples(network, checked_examples(*load_part(network.dataset, "budget"), f"{network.name}, budget"))
 
 
 def _has_budget_part(network: Network) -> bool:

@@ -67,6 +67,9 @@ def test_info_knows_the_controls_that_every_board_has(cli, name):
 
 
 def test_info_of_a_network_names_its_layers(cli):
+    recurrent = cli("info", "text_lstm").out
+    assert re.search(r"^n_layers +10$", recurrent, re.MULTILINE)
+    assert re.search(r"^layer cells.3.weight_hh_l0 +448x112$", recurrent, re.MULTILINE)
     assert re.search(r"^layer layer1.0.conv1 +16x16x3x3$", cli("info", "resnet20").out, re.MULTILINE)
 
 
