@@ -157,12 +157,10 @@ TRANSFORMERS: dict[str, Build] = {
     ),
 }
 OTHERS: dict[str, Build] = {
-    **{
-        name: _timm(name)
-        for name in ("resnet10t", "mobilenetv4_conv_small", "efficientvit_b0", "convnextv2_atto", "lcnet_050")
-    },
+    **{name: _timm(name) for name in ("mobilenetv4_conv_small", "edgenext_xx_small", "convnextv2_atto", "lcnet_050")},
     **{name: _timm(name, img_size=PIXELS) for name in ("mixer_s32_224", "xcit_nano_12_p16_224")},
     "fastvit_t8": _timm("fastvit_t8"),
+    "resnet10t": _timm("resnet10t", zero_init_last=False),
     **{name: _segmentation(name) for name in ("lraspp_mobilenet_v3_large", "fcn_resnet50")},
 }
 ARCHITECTURES = TRANSFORMERS | OTHERS
