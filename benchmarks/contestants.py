@@ -49,7 +49,7 @@ class Loop:
             self.batch = self._best_batch()
 
     def _best_batch(self) -> int:
-        images = arranged(self.network.images[:256], self.format)
+        images = arranged(self.network.inputs[:256], self.format)
         with torch.no_grad():
             times = {n: _seconds(lambda n=n: self.model(images[:n]), 3) / len(images[:n]) for n in (16, 64, 256)}
         return min(times, key=times.__getitem__)
@@ -177,7 +177,7 @@ def _operations(network: sb.Network, n: int) -> dict[str, Callable[[], object]]:
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear)
     ]
     with torch.no_grad():
-        network.model(arranged(network.images[:n], torch.channels_last))
+        network.model(arranged(network.inputs[:n], torch.channels_last))
     for hook in kept:
         hook.remove()
     return runs

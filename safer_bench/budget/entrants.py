@@ -78,7 +78,7 @@ def _check(wanted: Sequence[str], known: set[str], network: str, perturbation: s
 
 
 def _computed(name: str, network: Network, layers: Sequence[str]) -> Array:
-    scores = score(name, network, network.images[:1], network.labels[:1])  # controls see no values
+    scores = score(name, network, network.inputs[:1], network.labels[:1])  # controls see no values
     return np.array([scores[layer] for layer in layers])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from safer_bench.errors import BadInput
 from safer_bench.networks.images import load_part, part_indices
@@ -46,7 +47,7 @@ def budget_network(network: Network, perturbation: str, truth: Mapping[str, pa.T
             f"truth of {perturbation}, expected {FEWEST} or more to judge a budget by; measure that truth with fewer: "
             "draws x --examples below the number of examples"
         )
-    return _with_examples(network, (network.images[unseen], network.labels[unseen]))
+    return _with_examples(network, (network.inputs[torch.from_numpy(unseen)], network.labels[torch.from_numpy(unseen)]))
 
 
 DIGESTS = ("weights_sha256", "inputs_sha256")

@@ -10,7 +10,14 @@ from torch import Tensor
 from torch.func import functional_call
 
 from safer_bench.measurement.answers.arithmetics import CANONICAL, GROWTH, SAMPLED
-from safer_bench.measurement.answers.canonical import CanonicalModel, check_answers, judge, masked_classes
+from safer_bench.measurement.answers.canonical import (
+    CERTAIN,
+    CanonicalModel,
+    answers_alone,
+    check_answers,
+    judge,
+    masked_classes,
+)
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replayed import AGREEMENT, INDEPENDENCE, N_TOGETHER, typical_logit
 from safer_bench.measurement.answers.settle import Bands, Logits, Rung, comparable, error_ranges, error_spreads, settle
@@ -18,6 +25,8 @@ from safer_bench.measurement.answers.trace import CannotReplayError, whatever_fa
 from safer_bench.measurement.answers.tuning import arranged, examples_a_pass
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights as PerturbedWeights
+from safer_bench.networks.examples import counted
+from safer_bench.networks.inputs import Inputs, parts_of, with_parts
 from safer_bench.networks.layers import Layer
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import perturbations
@@ -29,7 +38,7 @@ Weights = Mapping[str, np.ndarray]  # layer -> float32 weight of the layer's sha
 
 
 class WholeNetwork:
-    """Tells which evaluation examples a network gets right with some of its weights replaced.
+    """Tells which answers to the evaluation examples a network gets right with some of its weights replaced.
 
     The answers are those of ``CanonicalModel`` on all examples; the network's own model is never changed.
 
@@ -45,7 +54,7 @@ class WholeNetwork:
         self._model = deepcopy(network.model)
         self._layers = {layer.name: layer for layer in network.layers}
         self._largest = {layer.name: float(np.abs(network.weight(layer)).max()) for layer in network.layers}
-        self._clean = self.canonical.logits(network.images)  # now: later it might be asked for while weights are changed
+        self._clean = self.canonical.logits(network.inputs)  # now: later it might be asked for while weights are changed
         self._masked = masked_classes(self._clean)
         self._memory_format = torch.channels_last
         self._batch_size = self._examples_a_pass()
@@ -62,7 +71,7 @@ class WholeNetwork:
         return self._weights.perturbed(Probe(layer, entry, level, draw, 0, len(self.network.labels))).weight
 
     def correct(self, weights: Weights, start: int = 0, n: int | None = None) -> np.ndarray:
-        """Return which of n examples from ``start`` on (all by default) are right, bool ``(n,)``.
+        """Return which answers to n examples from ``start`` on (all by default) are right, bool ``(n_answers,)``.
 
         Args:
             weights: of the layers that are changed.
@@ -70,23 +79,23 @@ class WholeNetwork:
             n: number of examples.
         """
         n = len(self.network.labels) - start if n is None else n
-        images, labels = self.network.examples(start, n)
+        inputs, labels = self.network.examples(start, n)
         with ExitStack() as stack:
             for name, weight in weights.items():
                 stack.enter_context(self.canonical.weight_set(self._layers[name], weight))
-            logits = self._settled(weights, images, start) if weights else self._clean[start : start + n].numpy()
+            logits = self._settled(weights, inputs, labels, start) if weights else self._clean[start : start + n].numpy()
         masked = None if self._masked is None else self._masked[start : start + n]
-        return np.asarray(judge(torch.from_numpy(logits), labels, masked).predictions == labels.numpy())
+        return np.asarray(judge(torch.from_numpy(logits), labels, masked).predictions == counted(labels))
 
-    def _settled(self, weights: Weights, images: Tensor, start: int) -> np.ndarray:
-        ladder = [Rung(CANONICAL, lambda rows: self.canonical.logits(images[rows]).numpy())]
+    def _settled(self, weights: Weights, inputs: Tensor | Inputs, labels: Tensor, start: int) -> np.ndarray:
+        ladder = [Rung(CANONICAL, lambda rows: answers_alone(self.canonical.logits(inputs[rows]), labels[rows]))]
         if self._is_safe(weights):
-            of_slice = self._clean_spreads[start : start + len(images)]
-            ladder.insert(0, Rung(SAMPLED, self._float32(weights, images), of_slice))
+            of_slice = self._clean_spreads[start : start + len(inputs)]
+            ladder.insert(0, Rung(SAMPLED, self._float32(weights, inputs, labels), of_slice))
         with exact_float32():
-            masked = None if self._masked is None else self._masked[start : start + len(images)]
+            masked = None if self._masked is None else self._masked[start : start + len(inputs)]
             return settle(
-                ladder, np.arange(len(images)), Bands(typical=typical_logit(self._clean)), np.random.default_rng(0), masked
+                ladder, np.arange(len(inputs)), Bands(typical=typical_logit(self._clean)), np.random.default_rng(0), masked
             )
 
     def _is_safe(self, weights: Weights) -> bool:
@@ -99,36 +108,40 @@ class WholeNetwork:
 
     @torch.no_grad()
     def _examples_a_pass(self) -> int:
-        return examples_a_pass(self._model, self.network.images[:BATCH_SIZE].to(self.network.device), BATCH_SIZE)
+        return examples_a_pass(self._model, self.network.inputs[:BATCH_SIZE].to(self.network.device), BATCH_SIZE)
 
-    def _float32(self, weights: Weights, images: Tensor) -> Logits:
+    def _float32(self, weights: Weights, inputs: Tensor | Inputs, labels: Tensor) -> Logits:
         device = self.network.device
         changed = {self._layers[name].parameter: torch.from_numpy(weight).to(device) for name, weight in weights.items()}
 
         def logits(rows: np.ndarray) -> np.ndarray:
-            batches = (arranged(batch, self._memory_format).to(device) for batch in images[rows].split(self._batch_size))
+            batches = (self._arranged(batch).to(device) for batch in inputs[rows].split(self._batch_size))
             by_batch = [functional_call(self._model, changed, (batch,)).double().cpu() for batch in batches]
-            return torch.cat(by_batch).numpy()
+            return answers_alone(torch.cat(by_batch), labels[rows])
 
         return logits
+
+    def _arranged(self, batch: Tensor | Inputs) -> Tensor | Inputs:
+        return with_parts(batch, [arranged(part, self._memory_format) for part in parts_of(batch)])
 
     def _float32_agrees(self, memory_format: torch.memory_format = torch.channels_last) -> bool:
         """Run all examples in float32, and tell whether its answers can be trusted."""
         self._memory_format = memory_format
         try:
             with whatever_fails(), exact_float32():
-                float32 = self._float32({}, self.network.images)(np.arange(len(self.network.labels)))
+                float32 = self._float32({}, self.network.inputs, self.network.labels)(np.arange(len(self.network.labels)))
         except CannotReplayError:  # a view of images in channels_last, for one
             return False
-        found, expected = (comparable(logits, self._masked) for logits in (float32, self._clean.numpy()))
+        canonical = answers_alone(self._clean, self.network.labels)
+        found, expected = (comparable(logits, self._masked) for logits in (float32, canonical))
         self._clean_spreads = error_spreads(found, expected, typical_logit(self._clean))
         return self._answers_agree(expected, error_ranges(found, expected).max())
 
     def _answers_agree(self, clean: np.ndarray, error: float) -> bool:
         """Tell whether answers do not depend on others of the batch, and float32's are the canonical ones, rounded."""
-        images = self.network.images[:N_TOGETHER]
-        largest = float(np.abs(clean[np.isfinite(clean)]).max(initial=0.0))
+        inputs, labels = self.network.examples(0, N_TOGETHER)
+        largest = float(np.abs(clean[np.isfinite(clean) & (clean < CERTAIN)]).max(initial=0.0))
         masked = None if self._masked is None else self._masked[:N_TOGETHER][::2]
-        alone = comparable(self.canonical.logits(images[::2]).numpy(), masked)
+        alone = comparable(answers_alone(self.canonical.logits(inputs[::2]), labels[::2]), masked)
         apart = np.abs(alone - clean[:N_TOGETHER][::2]).max()
         return bool(apart <= INDEPENDENCE * largest and error <= AGREEMENT * largest)

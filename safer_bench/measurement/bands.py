@@ -9,7 +9,7 @@ from safer_bench.measurement.answers.ladders import Clean, Ladders
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
-from safer_bench.measurement.answers.settle import comparable, error_spreads
+from safer_bench.measurement.answers.settle import by_example, comparable, error_spreads
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights
 
@@ -74,7 +74,7 @@ class CalibratedBands:
         for rung, *both in zip(ladder, logits, logits[1:], strict=False):
             n = min(map(len, both))
             found, better = (comparable(each[:n], None if masked is None else masked[:n]) for each in both)
-            usable = np.isfinite(found).all(1) & np.isfinite(better).all(1)
+            usable = ~by_example(~(np.isfinite(found) & np.isfinite(better)))
             if usable.any():
                 yield rung.trust.name, float(error_spreads(found[usable], better[usable], typical).max())
 

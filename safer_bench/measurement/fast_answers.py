@@ -18,6 +18,7 @@ from safer_bench.measurement.answers.tuning import room_on
 from safer_bench.measurement.bands import CalibratedBands
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.rows import Weights
+from safer_bench.networks.inputs import bytes_of_one
 from safer_bench.perturbations.perturbation import Perturbed
 
 HELD = 4  # float32 numbers that take the room of a clean value: itself, in float64, and float32 rounded from that
@@ -45,7 +46,7 @@ class FastAnswers:
 
     def clean(self, start: int, n_examples: int) -> Answers:
         """Return the unperturbed network's canonical answers on a slice of the evaluation examples."""
-        pieces = _pieces(start, n_examples, self._kept_bytes // self._image_bytes)
+        pieces = _pieces(start, n_examples, self._kept_bytes // self._input_bytes)
         return _join([self.ladders.clean(*piece).answers for piece in pieces])
 
     def perturbed(self, replay: LayerReplay, probes: Sequence[Probe]) -> Iterator[tuple[Perturbed, Answers]]:
@@ -54,7 +55,7 @@ class FastAnswers:
         The slice is taken in pieces whose clean values fit into memory; the weights of one level are kept at a time.
         """
         start, n_examples = probes[0].example_start, probes[0].n_examples
-        pieces = _pieces(start, n_examples, self._kept_bytes // (HELD * (self._image_bytes + replay.bytes_per_example)))
+        pieces = _pieces(start, n_examples, self._kept_bytes // (HELD * (self._input_bytes + replay.bytes_per_example)))
         for _, group in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
             same = list(group)
             weights = [self.weights.perturbed(probe) for probe in same]
@@ -63,8 +64,8 @@ class FastAnswers:
                 yield perturbed, _join(parts)
 
     @property
-    def _image_bytes(self) -> int:
-        return 4 * self.network.images[0].numel()
+    def _input_bytes(self) -> int:
+        return bytes_of_one(self.network.inputs)
 
     def _settle_condition(
         self, replay: LayerReplay, probe: Probe, weights: Sequence[Perturbed], start: int, n_examples: int
@@ -101,8 +102,4 @@ def _pieces(start: int, n_examples: int, n_that_fit: int) -> list[tuple[int, int
 
 def _join(parts: Sequence[Answers]) -> Answers:
     predictions, losses = (np.concatenate([getattr(part, key) for part in parts]) for key in ("predictions", "losses"))
-    if all(part.masked is None for part in parts):
-        return Answers(predictions, losses)
-    width = next(part.masked.shape[1] for part in parts if part.masked is not None)
-    masks = [np.zeros((len(part.losses), width), bool) if part.masked is None else part.masked for part in parts]
-    return Answers(predictions, losses, np.concatenate(masks))
+    return Answers(predictions, losses)  # what is masked was asked for piece by piece

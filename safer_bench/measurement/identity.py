@@ -10,6 +10,7 @@ import numpy as np
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement.answers.canonical import CanonicalModel, judge
+from safer_bench.networks.examples import counted
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.registry import is_file_spec
@@ -51,9 +52,9 @@ class Identity:
 def clean_answers(network: Network) -> dict[str, Any]:
     """Return what an unperturbed network answers to its first examples, as a request keeps it; computed once."""
     if network not in _clean:
-        images, labels = network.examples(0, N_EXAMPLES)
-        logits = CanonicalModel(network).logits(images)
-        right = judge(logits, labels).predictions == labels.numpy()
+        inputs, labels = network.examples(0, N_EXAMPLES)
+        logits = CanonicalModel(network).logits(inputs)
+        right = judge(logits, labels).predictions == counted(labels)
         few = logits[: N_LOGITS[0]].flatten(1)[:, : N_LOGITS[1]].tolist()
         _clean[network] = {
             "logits": [[_written(value) for value in of_one] for of_one in few],

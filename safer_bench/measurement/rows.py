@@ -7,6 +7,7 @@ import numpy as np
 from safer_bench.measurement.answers.canonical import Answers
 from safer_bench.measurement.design import Probe
 from safer_bench.measurement.gradients import CalibrationGradients
+from safer_bench.networks.examples import counted
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import LayerFacts, Perturbed
 from safer_bench.stream import Stream
@@ -47,7 +48,7 @@ def make_row(network: Network, probe: Probe, perturbed: Perturbed, clean: Answer
         clean: answers of the unperturbed network on the probe's examples.
         after: answers of the perturbed network on them.
     """
-    labels = network.labels[probe.example_start : probe.example_start + probe.n_examples].numpy()
+    labels = counted(network.labels[probe.example_start : probe.example_start + probe.n_examples])
     right_before, right_after = clean.predictions == labels, after.predictions == labels
     broken = int(np.count_nonzero(right_before & ~right_after))
     fixed = int(np.count_nonzero(~right_before & right_after))

@@ -5,41 +5,62 @@ from hashlib import sha256
 from math import lgamma, log, sqrt
 from typing import Any
 
+import numpy as np
 import torch
 
 from safer_bench.errors import BadInput
-from safer_bench.networks.tensors import images_as_tensor, labels_as_tensor, refuse_pairs
+from safer_bench.networks.inputs import Inputs, named_parts, parts_of
+from safer_bench.networks.tensors import inputs_as_tensors, labels_as_tensor, refuse_pairs
 
-Examples = tuple[torch.Tensor, torch.Tensor]  # images (n, ...) float32, labels (n,) int64
+Examples = tuple[Any, torch.Tensor]  # inputs of n examples (a float32 tensor, or Inputs), labels (n, ...) int64
+NOT_COUNTED = -100  # label of a position that has no answer
 FEWEST_IN_ORDER = 20  # of fewer labels an order says little
 BY_CHANCE = 1e-4  # rarer orders than this are taken for no chance
 LONG_RUN = 5  # neighbours of one class, on average, from which probes of consecutive examples see few classes
 SHARED = 0.01  # share of the calibration images that may be evaluation images too: exact duplicates of a data set
 
 
-def checked_examples(images: Any, labels: Any, where: str) -> Examples:
-    """Return images as float32 ``(n, ...)`` and labels as int64 ``(n,)``, in main memory.
+def counted(labels: torch.Tensor) -> np.ndarray:
+    """Return the labels ``(n_answers,)`` of the answers that count, example by example, positions in their order."""
+    return labels[labels != NOT_COUNTED].numpy()
+
+
+def checked_examples(inputs: Any, labels: Any, where: str, *, in_any_order: bool = False) -> Examples:
+    """Return inputs, floating point ones as float32, and labels as int64 ``(n, ...)``, in main memory.
 
     Args:
-        images: see ``images_as_tensor``.
+        inputs: see ``inputs_as_tensors``.
         labels: see ``labels_as_tensor``.
         where: network and part, for messages.
+        in_any_order: also in the order of their classes.
 
     Raises:
         BadInput: they are something else, do not match, or stand in the order of their classes.
     """
-    for given in (images, labels):
+    for given in (inputs, labels):
         refuse_pairs(given, where)
     given, labels = labels, labels_as_tensor(labels, where)
-    images = images_as_tensor(images, given, len(labels), where)
-    if len(images) != len(labels) or len(labels) == 0:
-        raise BadInput(f"network {where}: {len(images)} images and {len(labels)} labels; expected as many, at least one")
-    if are_grouped(labels):
+    inputs = inputs_as_tensors(inputs, given, len(labels), where)
+    for name, part in named_parts(inputs):
+        if len(part) != len(labels) or len(labels) == 0:
+            what = "images" if isinstance(inputs, torch.Tensor) else f"examples of {name}"
+            raise BadInput(f"network {where}: {len(part)} {what} and {len(labels)} labels; expected as many, at least one")
+    if not bool((labels != NOT_COUNTED).any()):
+        raise BadInput(
+            f"network {where}: all labels are {NOT_COUNTED}, which is not counted; expected a class wherever the network's "
+            "answer is judged"
+        )
+    if labels.ndim == 1 and bool((labels == NOT_COUNTED).any()):
+        raise BadInput(
+            f"network {where}: {int((labels == NOT_COUNTED).sum())} labels are {NOT_COUNTED}, which is not counted; "
+            "expected a class of each example: leave the others out"
+        )
+    if labels.ndim == 1 and not in_any_order and are_grouped(labels):
         raise BadInput(
             f"network {where}: the examples are in the order of their classes, so that a probe, which sees consecutive "
             "ones, would see a few classes only; shuffle images and labels alike: order = torch.randperm(len(labels))"
         )
-    return images, labels
+    return inputs, labels
 
 
 def are_grouped(labels: torch.Tensor) -> bool:
@@ -63,27 +84,47 @@ def checked_calibration(calibration: Any, evaluation: Examples, name: str) -> Ex
     """Return calibration examples, of the evaluation examples' shape, and others than these.
 
     Raises:
-        BadInput: they are no pair of images and labels, of another shape, or evaluation examples.
+        BadInput: they are no pair of inputs and labels, of another shape, or evaluation examples.
     """
     where = f"{name}, calibration"
     if not isinstance(calibration, tuple | list) or len(calibration) != 2:
         refuse_pairs(calibration, where)
-        raise BadInput(f"network {where}: a {type(calibration).__name__}; expected (images, labels)")
-    images, labels = checked_examples(calibration[0], calibration[1], where)
-    if images.shape[1:] != evaluation[0].shape[1:]:
-        found, expected = tuple(images.shape[1:]), tuple(evaluation[0].shape[1:])
-        raise BadInput(f"network {where}: images of shape {found}; expected {expected}, that of the evaluation images")
-    n_shared, allowed = shared_images(images, evaluation[0])
+        raise BadInput(f"network {where}: a {type(calibration).__name__}; expected (inputs, labels)")
+    inputs, labels = checked_examples(calibration[0], calibration[1], where)
+    check_alike(inputs, evaluation[0], where)
+    n_shared, allowed = shared_inputs(inputs, evaluation[0])
     if n_shared > allowed:
         raise BadInput(
-            f"network {where}: {n_shared} of {len(images)} are evaluation examples, so that criteria would see what they "
+            f"network {where}: {n_shared} of {len(inputs)} are evaluation examples, so that criteria would see what they "
             "are judged by; give others of the same kind"
         )
-    return images, labels
+    return inputs, labels
 
 
-def shared_images(calibration: torch.Tensor, evaluation: torch.Tensor) -> tuple[int, int]:
-    """Return how many calibration images are evaluation images too, and how many may be by accident (-1: none).
+def check_alike(inputs: Any, others: Any, where: str) -> None:
+    """Refuse inputs that differ from others in more than the number of examples.
+
+    Raises:
+        BadInput: they do.
+    """
+    found, expected = ({name: _form(part) for name, part in named_parts(each)} for each in (inputs, others))
+    if found != expected and isinstance(inputs, torch.Tensor) and isinstance(others, torch.Tensor):
+        (found,), (expected,) = found.values(), expected.values()
+        raise BadInput(f"network {where}: images of shape {found}; expected {expected}, that of the evaluation images")
+    if found != expected:
+        raise BadInput(f"network {where}: {_told(found)}; expected {_told(expected)}, as the evaluation examples have them")
+
+
+def _form(part: torch.Tensor) -> tuple[Any, ...]:
+    return tuple(part.shape[1:]) if part.is_floating_point() else (*part.shape[1:], str(part.dtype))
+
+
+def _told(forms: dict[str, tuple[Any, ...]]) -> str:
+    return ", ".join(f"{name} of {form}" for name, form in forms.items())
+
+
+def shared_inputs(calibration: Any, evaluation: Any) -> tuple[int, int]:
+    """Return how many calibration examples are evaluation examples too, and how many may be by accident (-1: none).
 
     Data sets hold exact duplicates, and images of few values repeat: one in a hundred may be there, at least one, and as
     large a share as evaluation images repeat each other; but not all of them. Images of one value everywhere count as none.
@@ -97,11 +138,12 @@ def shared_images(calibration: torch.Tensor, evaluation: torch.Tensor) -> tuple[
     return n_shared, -1 if whole else allowed
 
 
-def _digests(images: torch.Tensor) -> list[bytes]:
-    """Return a digest of each image; an empty one where all its values are alike."""
-    rows = images.flatten(1).contiguous().numpy()
-    blank = (rows == rows[:, :1]).all(1) if rows.shape[1] > 1 else [False] * len(rows)
-    return [b"" if alike else sha256(row.data).digest() for row, alike in zip(rows, blank, strict=True)]
+def _digests(inputs: torch.Tensor | Inputs) -> list[bytes]:
+    """Return a digest of each example; an empty one where all values of each of its parts are alike."""
+    rows = [part.flatten(1).contiguous().numpy() if part.ndim > 1 else part.numpy()[:, None] for part in parts_of(inputs)]
+    blank = np.all([(part == part[:, :1]).all(1) & (part.shape[1] > 1) for part in rows], axis=0)
+    whole = [b"".join(part[i].tobytes() for part in rows) for i in range(len(blank))]
+    return [b"" if alike else sha256(each).digest() for each, alike in zip(whole, blank, strict=True)]
 
 
 def unequal_classes(labels: torch.Tensor, n_classes: int) -> str:
@@ -109,12 +151,14 @@ def unequal_classes(labels: torch.Tensor, n_classes: int) -> str:
 
     Empty where they are not.
     """
-    counts = torch.bincount(labels, minlength=n_classes)
-    largest, share, even = int(counts.argmax()), float(counts.max()) / len(labels), 1 / n_classes
+    answers = labels[labels != NOT_COUNTED]
+    counts = torch.bincount(answers, minlength=n_classes)
+    largest, share, even = int(counts.argmax()), float(counts.max()) / len(answers), 1 / n_classes
     if share - even < (1 - even) / 2:
         return ""
+    what = "examples" if labels.ndim == 1 else "answers"
     return (
-        f"class {largest} holds {share:.0%} of the {len(labels)} evaluation examples: answering it always is right on "
+        f"class {largest} holds {share:.0%} of the {len(answers)} evaluation {what}: answering it always is right on "
         f"{share:.0%}, while chance counts as {even:.0%} (1 / classes), so that a network which can no longer tell the "
         "classes apart loses little; choose examples of more equal classes to see it"
     )

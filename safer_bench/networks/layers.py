@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from safer_bench.errors import BadInput, text_of
+from safer_bench.networks.inputs import Inputs
 from safer_bench.networks.recomputed import LAYER_MODULES, refuse_recomputed
 from safer_bench.networks.uses import ELEMENTWISE, FIXED, Use, Uses
 
@@ -109,12 +110,12 @@ def taken_apart() -> Iterator[None]:
         yield
 
 
-def discover_layers(model: nn.Module, images: Tensor) -> tuple[Layer, ...]:
+def discover_layers(model: nn.Module, inputs: Tensor | Inputs) -> tuple[Layer, ...]:
     """Return the layers of a model as ``look_through`` finds them."""
-    return look_through(model, images).layers
+    return look_through(model, inputs).layers
 
 
-def look_through(model: nn.Module, images: Tensor) -> Found:
+def look_through(model: nn.Module, inputs: Tensor | Inputs) -> Found:
     """Find the layers of a model by what a clean pass over one example does with its parameters.
 
     A layer is every floating-point parameter of two dimensions or more that the pass multiplies or convolves, or in which
@@ -123,7 +124,7 @@ def look_through(model: nn.Module, images: Tensor) -> Found:
 
     Args:
         model: in evaluation mode.
-        images: at least one example, ``(n, ...)``; up to 64 are looked at, the first alone where it reads every parameter.
+        inputs: of at least one example; up to 64 are looked at, the first alone where it reads every parameter.
 
     Raises:
         BadInput: a weight that is computed at every pass, two weights in one place of memory, or a pass that fails.
@@ -132,11 +133,11 @@ def look_through(model: nn.Module, images: Tensor) -> Found:
     parameters = {name: p for name, p in model.named_parameters() if p.ndim >= 2 and p.is_floating_point()}
     dense = {name: p for name, p in parameters.items() if p.layout == torch.strided and p.numel()}
     _refuse_shared_memory(dense)
-    uses = _watched(model, images[:1], dense)
-    for start in range(1, min(len(images), N_LOOKED_AT), A_BATCH):
+    uses = _watched(model, inputs[:1], dense)
+    for start in range(1, min(len(inputs), N_LOOKED_AT), A_BATCH):
         if len(uses) == len(dense):
             break
-        uses |= _watched(model, images[start : start + A_BATCH], dense, known=uses)
+        uses |= _watched(model, inputs[start : start + A_BATCH], dense, known=uses)
     used = [name for name, use in uses.items() if use.output_axis is not None]
     layers = tuple(_layer(model, name, parameters[name], index, uses[name]) for index, name in enumerate(used))
     left_out = {layer_name(model, name): _reason(name, dense, uses) for name in parameters if name not in used}
@@ -144,19 +145,19 @@ def look_through(model: nn.Module, images: Tensor) -> Found:
 
 
 def _watched(
-    model: nn.Module, images: Tensor, parameters: Mapping[str, nn.Parameter], known: Container[str] = ()
+    model: nn.Module, inputs: Tensor | Inputs, parameters: Mapping[str, nn.Parameter], known: Container[str] = ()
 ) -> dict[str, Use]:
-    """Return what a pass over some images does with the parameters that it reads, as it first reads them; not known ones."""
-    given = images.clone()  # the model may work in place
+    """Return what a pass does with the parameters that it reads, as it first reads them; not known ones."""
+    given = inputs.clone()  # the model may work in place
     try:
         with torch.no_grad(), taken_apart(), Uses(parameters, given) as uses:
             model(given)
     except Exception as error:
         said = text_of(error, typed=True)
-        n = "one example" if len(images) == 1 else f"{len(images)} examples"
+        n = "one example" if len(inputs) == 1 else f"{len(inputs)} examples"
         raise BadInput(f"a pass over {n} that looks for the layers raised {said:.300}") from error
     for name in uses.order:
-        uses.of[name].macs //= len(images)
+        uses.of[name].macs //= len(inputs)
     return {name: uses.of[name] for name in uses.order if name not in known}
 
 

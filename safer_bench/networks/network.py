@@ -1,8 +1,9 @@
-"""A trained network with its evaluation and calibration images."""
+"""A trained network with its evaluation and calibration examples."""
 
 import hashlib
 import re
 import warnings
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Self
 
@@ -11,16 +12,24 @@ import torch
 from torch import nn
 
 from safer_bench.errors import BadInput, text_of
+from safer_bench.networks.adapted import adapted
 from safer_bench.networks.devices import check_device, device_named
 from safer_bench.networks.digest import state_sha256
-from safer_bench.networks.examples import Examples, checked_calibration, checked_examples, unequal_classes
+from safer_bench.networks.examples import (
+    NOT_COUNTED,
+    Examples,
+    checked_calibration,
+    checked_examples,
+    counted,
+    unequal_classes,
+)
+from safer_bench.networks.inputs import Inputs, named_parts
 from safer_bench.networks.layers import N_LOOKED_AT, NEVER_READ, Found, Layer, look_through
 from safer_bench.networks.model_checks import checked_model, not_finite
 from safer_bench.registry import suggestion
 from safer_bench.tables.columns import NAME, SPLITS
 
 N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
-WRAPPER = "give a module around it whose forward"
 STAYS = "what forward uses moves along where it is a parameter or a buffer: self.register_buffer(name, tensor)"
 _FORMER = "a probe is a measurement, and the former name goes with the next version"
 
@@ -28,23 +37,32 @@ _FORMER = "a probe is a measurement, and the former name goes with the next vers
 class Network:
     """A trained classifier with the examples that judge it.
 
+    An *example* is one entry along axis 0 of the inputs; an *answer* is what the model says where a label counts: one an
+    example, or one at each counted position of it.
+
     Args:
-        model: eager, in evaluation mode, with float32 weights; maps float images ``(n, ...)`` to logits ``(n, n_classes)``
-            of two classes or more. A logit of -inf switches a class off.
-        images: evaluation images, floating point ``(n, ...)``: a tensor, an array, or a list of either: as many as labels
-            are single images, others are chunks. Rounded to float32. In random order: a probe sees consecutive ones.
-        labels: integers ``(n,)``, classes counted from 0: a tensor, an array, or a list of numbers or chunks.
+        model: eager, in evaluation mode, with float32 weights; maps inputs to logits ``(n, n_classes)`` or
+            ``(n, n_classes, *positions)`` of two classes or more. A logit of -inf switches a class off.
+        inputs: of the evaluation examples: one input ``(n, ...)``, a tuple of them (positional arguments) or a dictionary
+            (keyword arguments). An input is a tensor, an array, or a list of either: as many as labels are single ones,
+            others are chunks. Floating point is rounded to float32; integers and truth values stay what they are in every
+            arithmetic. In random order: a probe sees consecutive ones.
+        labels: integers ``(n,)`` or ``(n, *positions)``, classes counted from 0: a tensor, an array, or a list of numbers or
+            chunks. At a position of -100 nothing is counted.
         name: unique name; names the network in every table and in the perturbations' random streams.
-        calibration: images and labels that criteria and gradients may see, disjoint from the evaluation examples; without
+        calibration: inputs and labels that criteria and gradients may see, disjoint from the evaluation examples; without
             them criteria need examples of their own and gradient perturbations are refused.
+        output: takes the logits out of what the model returns; a tensor, the first of a tuple and an object with ``.logits``
+            need none.
+        class_axis: axis of the logits that runs over classes, 1 or -1.
         dataset, family, split, licence, source: where the network stands in the zoo; ``own`` for a user's network.
         probe: the former name of ``calibration``, taken with a warning for one more version.
 
     Raises:
         BadInput: a name that cannot name files; a model that is not eager, in training mode, has weights that are not there,
-            not finite, not float32 or on a device without float64, or does not turn one image and three into finite logits;
-            images and labels that do not match, labels out of range, examples in the order of their classes, images that
-            are not finite in float32; calibration examples of another shape, or that are evaluation examples.
+            not finite, not float32 or on a device without float64, or does not turn one example and three into finite
+            logits; inputs and labels that do not match, labels out of range, examples in the order of their classes,
+            inputs that are not finite in float32; calibration examples of another shape, or that are evaluation examples.
     """
 
     placed: torch.device | None = None  # where ``to`` put it, as it was named: cuda alone is any card
@@ -52,11 +70,13 @@ class Network:
     def __init__(
         self,
         model: nn.Module,
-        images: Any,
+        inputs: Any,
         labels: Any,
         *,
         name: str = "own",
         calibration: tuple[Any, Any] | None = None,
+        output: Callable[[Any], Any] | None = None,
+        class_axis: int = 1,
         dataset: str = "own",
         family: str = "own",
         split: str = "test",
@@ -71,9 +91,15 @@ class Network:
         self.name, self.dataset, self.family, self.split = name, dataset, family, split
         self.licence, self.source = licence, source
         self.spec: str | None = None  # what load_network made it of, so that another process can
+        if class_axis not in (1, -1):
+            raise BadInput(
+                f"network {name!r}: class_axis {class_axis!r}; expected 1, or -1 where classes are on the last axis"
+            )
         self.model = checked_model(model, name)
         check_device(self.device, f"network {name!r}: its model's device {str(self.device)!r}")
-        self.evaluation = checked_examples(images, labels, f"{name}, evaluation")
+        self.evaluation = checked_examples(inputs, labels, f"{name}, evaluation")
+        if output is not None or class_axis != 1 or isinstance(self.inputs, Inputs) or not self._returns_a_tensor():
+            self.model = adapted(model, output, class_axis)
         calibration = _calibration_of(calibration, probe, name)
         self._calibration = None if calibration is None else checked_calibration(calibration, self.evaluation, name)
         self.n_classes = self._count_classes()
@@ -82,27 +108,42 @@ class Network:
         return f"Network({self.name!r}, dataset={self.dataset!r}, n_examples={len(self.labels)})"
 
     @property
-    def images(self) -> torch.Tensor:
-        """Evaluation images, float32 ``(n, ...)``."""
+    def inputs(self) -> Any:
+        """Evaluation inputs: a float32 tensor ``(n, ...)`` where one such input was given, else ``Inputs``."""
         return self.evaluation[0]
 
     @property
     def labels(self) -> torch.Tensor:
-        """Evaluation labels, int64 ``(n,)``."""
+        """Evaluation labels, int64 ``(n,)`` or ``(n, *positions)``; -100 where nothing is counted."""
         return self.evaluation[1]
 
     @property
+    def n_answers(self) -> torch.Tensor:
+        """Counted labels of each evaluation example, int64 ``(n,)``: ones of a network that gives each example one class."""
+        return (self.labels != NOT_COUNTED).flatten(1).sum(1) if self.labels.ndim > 1 else torch.ones_like(self.labels)
+
+    @property
     def calibration(self) -> Examples:
-        """Calibration images and labels.
+        """Calibration inputs and labels.
 
         Raises:
             BadInput: the network was made without calibration examples.
         """
         if self._calibration is None:
             raise BadInput(
-                f"network {self.name!r} has no calibration examples; give Network(..., calibration=(images, labels))"
+                f"network {self.name!r} has no calibration examples; give Network(..., calibration=(inputs, labels))"
             )
         return self._calibration
+
+    @property
+    def images(self) -> Any:
+        """The former name of ``inputs``."""
+        warnings.warn(
+            "Network.images is called Network.inputs now; the former name goes with the next version",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return self.inputs
 
     @property
     def probe(self) -> Examples:
@@ -127,15 +168,15 @@ class Network:
 
     @cached_property
     def _found(self) -> Found:
-        return look_through(self.model, self.images[:N_LOOKED_AT].to(self.device))
+        return look_through(self.model, self.inputs[:N_LOOKED_AT].to(self.device))
 
     @cached_property
     def device(self) -> torch.device:
-        """Where the model's weights are; images stay in main memory and move there batch by batch."""
+        """Where the model's weights are; inputs stay in main memory and move there batch by batch."""
         return next((parameter.device for parameter in self.model.parameters()), torch.device("cpu"))
 
     def to(self, device: str | torch.device) -> Self:
-        """Move the model, as ``torch.nn.Module.to`` does, and return the network; images stay in main memory.
+        """Move the model, as ``torch.nn.Module.to`` does, and return the network; inputs stay in main memory.
 
         Args:
             device: ``cpu``; ``cuda``: a card, and of several workers each takes the next one; ``cuda:1``: this card.
@@ -149,56 +190,82 @@ class Network:
         self._width_of_logits(1)
         return self
 
+    def _returns_a_tensor(self) -> bool:
+        """Tell whether the model returns logits as they are; what fails is told by the first pass that is checked."""
+        try:
+            with torch.no_grad():
+                return isinstance(self.model(self.inputs[:1].clone().to(self.device)), torch.Tensor)
+        except Exception:
+            return True
+
     def _count_classes(self) -> int:
-        """Return the width of the logits, of one image (which a last batch may be) and of a few alike."""
+        """Return the width of the logits, of one example (which a last batch may be) and of a few alike."""
         n_classes, of_several = self._width_of_logits(1), self._width_of_logits(N_TRIED)
         if of_several != n_classes:
             raise BadInput(
-                f"network {self.name!r}: {n_classes} logits of one image alone, {of_several} of each of several; "
+                f"network {self.name!r}: {n_classes} logits of one {self._one} alone, {of_several} of each of several; "
                 "expected as many, one for each class"
             )
         if n_classes < 2:
             raise BadInput(
-                f"network {self.name!r}: {n_classes} logits an image; expected one for each of two classes or more: of a "
-                "model with one logit z for the second of two classes, torch.cat([torch.zeros_like(z), z], 1)"
+                f"network {self.name!r}: {n_classes} logits an {self._one}; expected one for each of two classes or more: "
+                "of a model with one logit z for the second of two classes, torch.cat([torch.zeros_like(z), z], 1)"
             )
         for _, labels in self._all_examples():
-            low, high = int(labels.min()), int(labels.max())
+            answers = counted(labels)
+            low, high = int(answers.min()), int(answers.max())
             if not 0 <= low <= high < n_classes:
-                raise BadInput(f"network {self.name!r}: labels from {low} to {high}; expected 0 to {n_classes - 1}")
+                but = f", or {NOT_COUNTED} where none is counted" if labels.ndim > 1 else ""
+                raise BadInput(f"network {self.name!r}: labels from {low} to {high}; expected 0 to {n_classes - 1}{but}")
         return n_classes
 
     def _width_of_logits(self, n: int) -> int:
-        """Run the first n images, or as many as there are, and return how many logits each has."""
-        images = self.images[:n].clone().to(self.device)  # the model may work in place
-        what = "one image" if len(images) == 1 else f"{len(images)} images"
+        """Run the first n examples, or as many as there are, and return how many logits each has."""
+        inputs = self.inputs[:n].clone().to(self.device)  # the model may work in place
+        what = f"one {self._one}" if len(inputs) == 1 else f"{len(inputs)} {self._one}s"
         try:
             with torch.no_grad():
-                logits = self.model(images)
+                logits = self.model(inputs)
         except Exception as error:
             said = text_of(error, typed=True)
-            given = f"it was given {images.dtype} {tuple(images.shape)}"
-            whole = "; what has to be whole is cast in forward: x.long()" if "Long" in said else ""
+            given = "it was given " + ", ".join(self._told(name, part) for name, part in named_parts(inputs))
+            floating = isinstance(inputs, torch.Tensor)
+            whole = "; what has to be whole is given as integers, inputs.long()" if floating and "Long" in said else ""
+            if not floating and re.search(r"Long|Int|Byte|Bool|dtype", said):
+                whole = "; integers stay what they are: inputs.float() gives numbers, scaled as in training"
             several = isinstance(error, TypeError) and "required positional argument" in said
-            other = f"; images are its only input: {WRAPPER} makes the others" if several else ""
+            other = "; further arguments are given in a tuple, or by name in a dictionary" if several else ""
             stays = f"; {STAYS}" if "same device" in said else ""
             raise BadInput(
                 f"network {self.name!r}: running {what} raised {said:.300} ({given}{whole}{other}{stays})"
             ) from error
-        if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != len(images):
+        positions = tuple(self.labels.shape[1:])
+        fits = isinstance(logits, torch.Tensor) and logits.ndim > 1
+        if not fits or (len(logits), *logits.shape[2:]) != (len(inputs), *positions):
             is_tensor = isinstance(logits, torch.Tensor)
             answer = tuple(logits.shape) if is_tensor else f"a {type(logits).__name__}"
-            wrapped = "" if is_tensor else f": {WRAPPER} picks them"
-            expected = f"logits ({len(images)}, n_classes), and nothing else, from forward{wrapped}"
+            wrapped = "" if is_tensor else ": Network(..., output=lambda returned: ...) takes them out of what it returns"
+            if is_tensor and (len(logits), *logits.shape[1:-1]) == (len(inputs), *positions):
+                wrapped = ": Network(..., class_axis=-1) where the last axis runs over classes"
+            expected = f"logits {(len(inputs), 'n_classes', *positions)}".replace("'", "") + wrapped
             raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected {expected}")
         if not logits.is_floating_point():
             raise BadInput(f"network {self.name!r}: {what} gave {logits.dtype}; expected logits, which are floating point")
-        if logits.numel() and len(images) == min(N_TRIED, len(self.labels)) and not torch.isfinite(logits.amax(1)).any():
+        if logits.numel() and len(inputs) == min(N_TRIED, len(self.labels)) and not torch.isfinite(logits.amax(1)).any():
             raise BadInput(
                 f"network {self.name!r}: the largest logit of {what} is NaN or infinite{not_finite(self.model)}; expected "
                 "finite ones (-inf for a class that is switched off)"
             )
         return int(logits.shape[1])
+
+    @property
+    def _one(self) -> str:
+        return "image" if isinstance(self.inputs, torch.Tensor) else "example"
+
+    @staticmethod
+    def _told(name: str, part: torch.Tensor) -> str:
+        form = f"{part.dtype} {tuple(part.shape)}"
+        return form if name == "input 0" else f"{name}: {form}"
 
     @cached_property
     def weights_sha256(self) -> str:
@@ -213,8 +280,13 @@ class Network:
         """SHA-256 over evaluation and calibration examples."""
         digest = hashlib.sha256()
         for examples in self._all_examples():
-            for tensor in examples:
-                digest.update(f"{tensor.dtype}|{tuple(tensor.shape)}|".encode() + tensor.numpy().tobytes())
+            for name, tensor in (*named_parts(examples[0]), ("input 0", examples[1])):
+                kind = (
+                    f"{tensor.dtype}|{tuple(tensor.shape)}|"
+                    if name == "input 0"
+                    else f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|"
+                )
+                digest.update(kind.encode() + tensor.numpy().tobytes())
         return digest.hexdigest()
 
     @property
@@ -239,8 +311,8 @@ class Network:
         raise BadInput(f"network {self.name!r} has no layer {name!r}.{near}")
 
     def examples(self, start: int, n: int) -> Examples:
-        """Return n evaluation images and labels from number ``start`` on."""
-        return self.images[start : start + n], self.labels[start : start + n]
+        """Return n evaluation inputs and labels from number ``start`` on."""
+        return self.inputs[start : start + n], self.labels[start : start + n]
 
     def weight(self, layer: Layer) -> np.ndarray:
         """Return a copy of the layer's weight, float32 of ``layer.shape``."""

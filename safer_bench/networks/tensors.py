@@ -1,6 +1,6 @@
-"""Images and labels as one tensor each, whatever people hold them in: arrays, lists of single ones, lists of chunks."""
+"""Inputs and labels as tensors, whatever people hold them in: arrays, lists of single ones, lists of chunks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,14 +8,15 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from safer_bench.errors import BadInput, text_of
+from safer_bench.networks.inputs import Inputs
 
 
 def labels_as_tensor(values: Any, where: str) -> torch.Tensor:
-    """Return labels as one int64 tensor ``(n,)`` in main memory.
+    """Return labels as one int64 tensor ``(n,)`` or ``(n, *positions)`` in main memory.
 
     Args:
-        values: integers or truth values: a tensor, an array, a list of numbers, or a list of tensors or arrays, 0-d ones or
-            chunks ``(n_i,)``.
+        values: integers or truth values: a tensor, an array, a list of numbers, or a list of tensors or arrays, single ones
+            or chunks ``(n_i, ...)``: 0-d ones are single, all others chunks.
         where: whose they are, for messages.
 
     Raises:
@@ -25,13 +26,13 @@ def labels_as_tensor(values: Any, where: str) -> torch.Tensor:
     labels = _listed(values, are_chunks(values), None, where) if _is_list_of_tensors(values) else _one(values, where)
     if labels.numel() == 0:
         return torch.zeros(0, dtype=torch.int64)
-    found = f"{where} are {labels.dtype} {tuple(labels.shape)}; expected int64 (n,)"
+    found = f"{where} are {labels.dtype} {tuple(labels.shape)}; expected int64 (n,) or (n, *positions)"
     if labels.is_floating_point() or labels.is_complex():
         raise BadInput(f"{found}: labels.long() where they are numbers of classes")
     if labels.ndim == 2 and labels.shape[1] > 1 and bool((labels.count_nonzero(1) == 1).all()):
         raise BadInput(f"{found}, not one-hot: labels.argmax(1)")
-    if labels.ndim != 1:
-        raise BadInput(found + ": labels.flatten()" * (labels.shape[1:].numel() == 1 and labels.ndim > 1))
+    if labels.ndim == 0 or labels.shape[1:].numel() == 0 or (labels.ndim > 1 and labels.shape[1:].numel() == 1):
+        raise BadInput(found + ": labels.flatten()" * (labels.ndim > 1 and labels.shape[1:].numel() == 1))
     return labels.long()
 
 
@@ -40,29 +41,65 @@ def are_chunks(labels: Any) -> bool:
     return _is_list_of_tensors(labels) and all(getattr(part, "ndim", 0) for part in labels)
 
 
-def images_as_tensor(values: Any, labels: Any, n_labels: int, where: str) -> torch.Tensor:
-    """Return images as one float32 tensor ``(n, ...)`` in main memory; float64 is rounded.
+def inputs_as_tensors(values: Any, labels: Any, n_labels: int, where: str) -> torch.Tensor | Inputs:
+    """Return one floating point input as a float32 tensor ``(n, ...)``, anything else as ``Inputs``, in main memory.
 
     Args:
-        values: floating point: a tensor, an array, or a list of tensors or arrays: as many as labels are single images,
-            others are chunks ``(n_i, ...)``.
-        labels: as they were given: where they are as many chunks, so are the images, even of one example each.
+        values: one input, a tuple of inputs (positional arguments), or a dictionary of them (keyword arguments). An input is
+            a tensor, an array, or a list of tensors or arrays: as many as labels are single ones, others are chunks
+            ``(n_i, ...)``. Of a tuple each entry has as many examples as there are labels; else it is such a list.
+        labels: as they were given: where they are as many chunks, so are the inputs, even of one example each.
         n_labels: how many they are.
         where: whose they are, for messages.
 
     Raises:
         BadInput: they are something else, not finite, or not so in float32.
     """
-    where = f"network {where}: images"
+    if isinstance(values, Mapping):
+        if not values or not all(isinstance(name, str) for name in values):
+            raise BadInput(
+                f"network {where}: inputs are a dictionary of {list(values)!r:.100}; expected forward's arguments by name"
+            )
+        of_name = {
+            name: _part(value, labels, n_labels, f"network {where}: input {name!r}", several=True)
+            for name, value in values.items()
+        }
+        return Inputs(kwargs=of_name)
+    if isinstance(values, tuple) and len(values) == 1:
+        return inputs_as_tensors(values[0], labels, n_labels, where)
+    if isinstance(values, tuple) and _are_arguments(values, n_labels):
+        parts = [
+            _part(value, labels, n_labels, f"network {where}: input {i}", several=True) for i, value in enumerate(values)
+        ]
+        return Inputs(parts)
+    only = _part(values, labels, n_labels, f"network {where}: images", several=False)
+    return only if only.is_floating_point() else Inputs([only])
+
+
+def _are_arguments(values: tuple[Any, ...], n_labels: int) -> bool:
+    """Tell whether a tuple holds positional arguments, each of all examples, rather than the examples or chunks of them.
+
+    As many as labels are single examples.
+    """
+    tensors = [value for value in values if isinstance(value, torch.Tensor | np.ndarray)]
+    return 0 < len(tensors) == len(values) != n_labels and all(value.ndim and len(value) == n_labels for value in tensors)
+
+
+def _part(values: Any, labels: Any, n_labels: int, where: str, *, several: bool) -> torch.Tensor:
+    """Return one input as a tensor ``(n, ...)``: float32, or of an integer type or truth values as it is."""
     if _is_list_of_tensors(values):
         single = len(values) == n_labels and not (are_chunks(labels) and len(labels) == n_labels)
         given = _listed(values, not single, n_labels, where)
     else:
         given = _one(values, where)
-    if not given.is_floating_point():
-        raise BadInput(f"{where} are {given.dtype}; expected floating point, scaled as in training: images.float()")
+    if given.is_complex():
+        raise BadInput(f"{where} are {given.dtype}; expected real numbers or integers")
     if given.ndim == 0 or given.numel() == 0 < len(given):
         raise BadInput(f"{where} are {tuple(given.shape)}; expected (n, ...) with values")
+    if given.dtype == torch.uint8 and given.ndim >= 3 and not several:
+        raise BadInput(f"{where} are {given.dtype}; expected floating point, scaled as in training: images.float()")
+    if not given.is_floating_point():
+        return given
     if not bool(torch.isfinite(given).all()):
         raise BadInput(f"{where} hold NaN or infinite values")
     images = given.float()

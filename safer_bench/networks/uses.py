@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from safer_bench.networks.entries import Entries, storage_of, tensors_in
+from safer_bench.networks.inputs import Inputs, parts_of
 
 PRODUCTS = {  # operation -> its left and its right factor
     "mm": ("self", "mat2"),
@@ -95,17 +96,19 @@ class Uses(TorchDispatchMode):
 
     Args:
         parameters: by name, as ``Entries`` takes them.
-        images: what the pass is given.
+        inputs: what the pass is given.
 
     Attributes:
         of: what is done with each.
         order: their names, as operations first read them.
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], images: Tensor) -> None:
+    def __init__(self, parameters: Mapping[str, nn.Parameter], inputs: Tensor | Inputs) -> None:
         super().__init__()
         self._entries = Entries(parameters)
-        self._of_images = {storage_of(images): images}  # kept, so that nothing else takes the place of one in memory
+        self._of_images = {
+            storage_of(part): part for part in parts_of(inputs)
+        }  # kept, so that nothing else takes the place of one in memory
         self._chosen: set[int] = set()  # storages of matrices that the images choose out of a stack of them
         self.of = {name: Use() for name in parameters}
         self.order: list[str] = []

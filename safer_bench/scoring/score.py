@@ -1,14 +1,12 @@
 """Scores the layers of one network by one criterion."""
 
 from collections.abc import Callable
-
-import numpy as np
-import torch
-from torch import Tensor
+from typing import Any
 
 from safer_bench.criteria.criterion import Criterion
 from safer_bench.criteria.loading import parse_criterion
-from safer_bench.errors import BadInput, text_of
+from safer_bench.errors import BadInput
+from safer_bench.networks.examples import check_alike, checked_examples, counted
 from safer_bench.networks.network import Examples, Network, require_network
 from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.perturbations.perturbation import Perturbation
@@ -18,8 +16,8 @@ from safer_bench.scoring.sweep import EXAMPLES, Sweep, average
 def score(
     spec: str | Criterion | Callable[..., dict[str, float]],
     network: Network,
-    images: Tensor | np.ndarray | None = None,
-    labels: Tensor | np.ndarray | None = None,
+    inputs: Any = None,
+    labels: Any = None,
     *,
     batch_size: int = 64,
     examples: int = EXAMPLES,
@@ -30,7 +28,7 @@ def score(
     Args:
         spec: name of a criterion, ``FILE.py:FUNC``, or the function itself.
         network: the network; its model is not changed.
-        images, labels: examples to use instead of the network's calibration examples; tensors or arrays.
+        inputs, labels: examples to use instead of the network's calibration examples, as ``Network`` takes them.
         batch_size: examples a pass; scores do not depend on it.
         examples: number of calibration examples.
         perturbation: ``NAME[:LEVEL,...]`` or the entry, for criteria that see the perturbation.
@@ -41,11 +39,11 @@ def score(
     Raises:
         UnknownName: no criterion or perturbation has that name.
         BadInput: the criterion failed, missed a layer, was not finite or changed the model; or it needs a perturbation; or
-            images and labels are no examples of this network.
+            inputs and labels are no examples of this network.
     """
     require_network(network)
     entry = parse_criterion(spec)
-    own_examples = None if images is None and labels is None else _own_examples(network, images, labels)
+    own_examples = None if inputs is None and labels is None else _own_examples(network, inputs, labels)
     sweep = Sweep(network, batch_size=batch_size, examples=examples, own_examples=own_examples)
     if not entry.aware:
         return sweep.scores(entry)
@@ -55,29 +53,19 @@ def score(
     return average([sweep.scores(entry, perturbation_entry, level) for level in levels], perturbation_entry, levels)
 
 
-def _own_examples(network: Network, images: Tensor | np.ndarray | None, labels: Tensor | np.ndarray | None) -> Examples:
+def _own_examples(network: Network, inputs: Any, labels: Any) -> Examples:
     """Return examples as a network takes them.
 
     Raises:
         BadInput: they are none of this network.
     """
-    if images is None or labels is None:
-        raise BadInput("images and labels: expected both, as many of each, or neither")
-    try:
-        given, classes = torch.as_tensor(images).detach(), torch.as_tensor(labels).detach()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise BadInput(f"images and labels: expected a tensor or array each ({text_of(error)})") from error
-    if classes.ndim != 1 or classes.is_floating_point() or classes.is_complex() or classes.dtype == torch.bool:
-        raise BadInput(f"labels: {classes.dtype} {tuple(classes.shape)}; expected whole numbers (n,)")
-    if given.ndim == 0 or len(given) != len(classes) or len(classes) == 0:
-        n = len(given) if given.ndim else 0
-        raise BadInput(f"images and labels: expected both, as many of each, or neither; found {n} and {len(classes)}")
-    if not given.is_floating_point() or given.shape[1:] != network.images.shape[1:]:
-        shape = ", ".join(map(str, ("n", *network.images.shape[1:])))
-        raise BadInput(f"images: {given.dtype} {tuple(given.shape)}; expected floating point ({shape})")
-    if not bool(torch.isfinite(given).all()):
-        raise BadInput("images: NaN or infinite values; expected finite ones")
-    low, high = int(classes.min()), int(classes.max())
-    if low < 0 or high >= network.n_classes:
-        raise BadInput(f"labels: from {low} to {high}; expected 0 to {network.n_classes - 1}")
-    return given.float(), classes.long()
+    if inputs is None or labels is None:
+        raise BadInput("inputs and labels: expected both, as many of each, or neither")
+    where = f"{network.name}, examples given to a criterion"
+    given, classes = checked_examples(inputs, labels, where, in_any_order=True)
+    check_alike(given, network.inputs, where)
+    answers = counted(classes)
+    if answers.min() < 0 or answers.max() >= network.n_classes:
+        found = f"labels from {answers.min()} to {answers.max()}"
+        raise BadInput(f"network {where}: {found}; expected 0 to {network.n_classes - 1}")
+    return given, classes

@@ -31,7 +31,7 @@ def test_examples_that_no_row_of_the_perturbation_saw_are_left(digits):
     )
     found = budget_network(digits, "quantize", truth)
     unseen = [*range(300, 500), *range(550, 600)]
-    assert found.images.equal(digits.images[unseen])
+    assert found.inputs.equal(digits.inputs[unseen])
     assert found.labels.equal(digits.labels[unseen])
     assert len(digits.labels) == 600, "the network given is as it was"
     assert (found.name, found.layers, found.model) == (digits.name, digits.layers, digits.model)
@@ -52,10 +52,10 @@ def test_fashion_mnist_has_images_of_its_own_for_budgets():
     network = load_network("resnet20")
     found = budget_network(network, "quantize", truth_of(network, ("resnet20", "quantize", 0, 7500)))
     images, labels = load_part("fashion_mnist", "budget")
-    assert found.images.equal(images)
+    assert found.inputs.equal(images)
     assert found.labels.equal(labels)
     assert len(labels) == 2500
-    assert own_examples(network).images.equal(images)
+    assert own_examples(network).inputs.equal(images)
 
 
 def test_a_network_that_the_truth_does_not_know_is_named(tiny, digits):

@@ -148,7 +148,7 @@ def test_a_network_file_may_import_those_beside_it_at_once_and_later(cli, tmp_pa
     (tmp_path / "beside_later.py").write_text("import torch\nimages, labels = torch.randn(30, 4), torch.arange(30) % 3\n")
     spec = network_file(
         tmp_path,
-        "import beside_later as later; return sb.Network(beside_at_once.model, later.images, later.labels, name='mine')",
+        "import beside_later as later; return sb.Network(beside_at_once.model, later.inputs, later.labels, name='mine')",
     )
     path = tmp_path / "net.py"
     path.write_text(f"import beside_at_once\n{path.read_text()}")

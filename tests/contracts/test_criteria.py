@@ -110,7 +110,7 @@ def test_a_sweep_finds_what_the_criterion_finds_alone(entry):
 def test_no_criterion_touches_the_evaluation_examples(entry):
     """The first evaluation image finds the layers; scores must not change with what the others hold."""
     network = network_called("volumes")
-    blank = torch.zeros_like(network.images), torch.zeros_like(network.labels)
+    blank = torch.zeros_like(network.inputs), torch.zeros_like(network.labels)
     other = Network(network.model, *blank, name=network.name, calibration=network.calibration)
     assert scores_of(Sweep(other), entry) == swept("volumes")[entry.name]
 

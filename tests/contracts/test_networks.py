@@ -124,7 +124,7 @@ def test_accuracy_on_held_out_images(entry):
 def test_every_layer_is_measured_and_scored(entry):
     network = loaded(entry)
     names = [layer.name for layer in network.layers]
-    images, labels = network.images[:10], network.labels[:10]
+    images, labels = network.inputs[:10], network.labels[:10]
     rows = measure(network, ["magnitude_prune:0.9"], deterministic_examples=10).to_pylist()
     assert [row["layer"] for row in sorted(rows, key=lambda row: row["layer_index"])] == names
     with torch.no_grad():

@@ -31,7 +31,7 @@ def counts(network, probe, seed=0):
     changed.get_parameter(layer.parameter).data.copy_(torch.from_numpy(weight))
     chosen = slice(probe.example_start, probe.example_start + probe.n_examples)
     labels = network.labels[chosen].numpy()
-    before, after = (answers(model, network.images[chosen]) for model in (clean, changed))
+    before, after = (answers(model, network.inputs[chosen]) for model in (clean, changed))
     right_before, right_after = before == labels, after == labels
     return {
         "correct_clean": int(right_before.sum()),

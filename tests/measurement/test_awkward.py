@@ -172,7 +172,7 @@ def test_images_that_the_model_changes_in_place_stay_as_they_are():
     network = Network(ImagesAreChangedInPlace().eval(), images, torch.zeros(N_IMAGES, dtype=torch.int64))
     for engine in (PlainEngine(network), Engine(network)):
         assert len(list(engine.measure(probes_of(network)))) == 12
-    assert torch.equal(network.images, before)
+    assert torch.equal(network.inputs, before)
 
 
 @pytest.mark.parametrize("fast", [False, True])
@@ -236,7 +236,7 @@ def test_model_and_settings_are_left_as_they_were(case, fails):
     torch.set_float32_matmul_precision("high")
     try:
         network = network_of(case)
-        probes, images = probes_of(network), network.images.clone()
+        probes, images = probes_of(network), network.inputs.clone()
         if fails:
             probes.insert(len(probes) // 2, Probe(network.layers[-1], raises, 1.0, 0, 0, N_IMAGES))
         with torch.no_grad():
@@ -250,7 +250,7 @@ def test_model_and_settings_are_left_as_they_were(case, fails):
         assert 0 < n_rows < len(probes) if fails else n_rows == len(probes)
         assert (attributes(network.model), settings()) == before
         assert all(torch.equal(value, state[key]) for key, value in network.model.state_dict().items())
-        assert torch.equal(network.images, images)
+        assert torch.equal(network.inputs, images)
         with torch.no_grad():
             assert torch.equal(network.model(images), logits)
     finally:

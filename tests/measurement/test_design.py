@@ -19,7 +19,7 @@ SPECS = ["sign_flip:0.5", "gradient_corruption_l2:1", "quantize:2"]
 def small(n_images):
     """Return the tiny network on its first evaluation examples."""
     tiny = tiny_network()
-    return Network(tiny.model, tiny.images[:n_images], tiny.labels[:n_images], name="small", calibration=tiny.calibration)
+    return Network(tiny.model, tiny.inputs[:n_images], tiny.labels[:n_images], name="small", calibration=tiny.calibration)
 
 
 def test_the_default_is_32_draws_of_60_examples_and_all_examples_where_there_is_one_draw():

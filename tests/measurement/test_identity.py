@@ -250,7 +250,7 @@ def test_clean_answers_are_compared_by_a_tolerance_of_the_largest():
     assert [len(row) for row in record["logits"]] == [8, 8, 8]
     assert record["examples"] == 64
     with torch.no_grad():
-        expected = model.double()(network.images[:3].double())[:, :8]
+        expected = model.double()(network.inputs[:3].double())[:, :8]
     assert torch.allclose(torch.tensor(record["logits"], dtype=torch.float64), expected, rtol=1e-5)
     largest = max(abs(value) for row in record["logits"] for value in row)
     for change, found in ((0.9e-4, None), (1.2e-4, "logit 3 of example 1 is ")):

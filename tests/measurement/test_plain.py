@@ -22,7 +22,7 @@ SPECS = ["gaussian_noise:0.5,2", "sign_flip:0.5", "gradient_corruption_l2:1", "q
 
 def count_by_hand(network, layer, weight, start, n):
     """Return (broken, fixed, changed) of a weight, written without the package's engine."""
-    images, labels = network.images[start : start + n].double(), network.labels[start : start + n]
+    images, labels = network.inputs[start : start + n].double(), network.labels[start : start + n]
     model = deepcopy(network.model).double()
     with torch.no_grad():
         before = model(images).argmax(1)
@@ -92,7 +92,7 @@ def test_gradients_do_not_depend_on_what_the_caller_froze_or_switched_off(tiny):
 
 
 def test_gradient_perturbations_need_calibration_examples(tiny):
-    bare = Network(tiny.model, tiny.images, tiny.labels, name="bare")
+    bare = Network(tiny.model, tiny.inputs, tiny.labels, name="bare")
     with pytest.raises(BadInput) as error:
         measure(bare, ["gradient_corruption_l2"])
     assert str(error.value) == "network 'bare' has no calibration examples; give Network(..., calibration=(images, labels))"

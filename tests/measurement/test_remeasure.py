@@ -72,7 +72,7 @@ def test_rows_are_drawn_from_every_stratum_of_drop(small_tree):
 def test_images_of_another_decoder_are_told_from_other_counts(rows, networks, monkeypatch):
     """A JPEG decoder that rounds otherwise changes a pixel by the smallest step; the counts are not even looked at."""
     row, real = rows[0], load_network(rows[0]["network"])
-    images = real.images.clone()
+    images = real.inputs.clone()
     images[0, 0, 0, 0] = torch.nextafter(images[0, 0, 0, 0], torch.tensor(9.0))
     other = Network(real.model, images, real.labels, name=real.name, calibration=real.calibration)
     monkeypatch.setattr("safer_bench.measurement.remeasure.load_network", lambda *_: other)

@@ -58,11 +58,11 @@ def test_a_masked_class_counts_as_one_that_is_far_behind_and_is_replayed(fast, b
 def test_a_masked_class_in_pieces_some_of_which_mask_none(monkeypatch):
     network = masked(float("-inf"))
     network.model.allowed.zero_()
-    order = (network.images[:, 0, 0, 0] > 0).int().argsort()  # first those that mask none
-    network.evaluation = network.images[order], network.labels[order]
+    order = (network.inputs[:, 0, 0, 0] > 0).int().argsort()  # first those that mask none
+    network.evaluation = network.inputs[order], network.labels[order]
     monkeypatch.setattr(fast_answers, "room_on", lambda _: Room(64e6, 8_000, 256))
     engine = measured_as_expected(network, probes_of(network), {})
-    assert engine.clean(0, N_IMAGES).masked.any(1).tolist() == (network.images[:, 0, 0, 0] > 0).tolist()
+    assert engine.clean(0, N_IMAGES).masked.any(1).tolist() == (network.inputs[:, 0, 0, 0] > 0).tolist()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -82,7 +82,7 @@ def test_a_network_that_answers_nothing_is_refused_before_anything_is_measured(v
 def test_later_examples_without_an_answer_are_wrong_and_said_to_be(caplog):
     network = network_of(Vectors)
     network.model.register_forward_hook(lambda _, images, logits: torch.where(images[0][:, :1] > 1.4, torch.nan, logits))
-    n = int((network.images[:, 0] > 1.4).sum())
+    n = int((network.inputs[:, 0] > 1.4).sum())
     engine = Engine(network)
     rows = list(engine.measure(probes_of(network)))
     assert integers(rows) == integers(PlainEngine(network).measure(probes_of(network)))

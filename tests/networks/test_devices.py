@@ -52,7 +52,7 @@ def test_a_device_without_float64_is_blamed_and_not_the_model(tiny, monkeypatch)
             tiny.to(FAR)
         model = tiny.model.to(FAR)
         with pytest.raises(BadInput) as given:
-            Network(model, tiny.images, tiny.labels, name="mine")
+            Network(model, tiny.inputs, tiny.labels, name="mine")
     assert str(named.value) == f"device '{FAR}' {NO_FLOAT64}"
     assert str(given.value) == f"network 'mine': its model's device '{FAR}' {NO_FLOAT64}"
 
@@ -62,7 +62,7 @@ def test_a_network_moves_and_comes_back(tiny):
     assert (tiny.placed, tiny.device) == (None, torch.device("cpu"))
     with FarDevice().there():
         assert tiny.to(FAR) is tiny
-        assert (tiny.placed, tiny.device, tiny.images.device.type) == (FAR, FAR, "cpu")
+        assert (tiny.placed, tiny.device, tiny.inputs.device.type) == (FAR, FAR, "cpu")
         tiny.__dict__.pop("weights_sha256")
         assert tiny.weights_sha256 == digest
         assert tiny.to("cpu:0").device.type == "cpu"

@@ -7,13 +7,13 @@ from safer_bench.networks.network import Network
 
 
 def test_images_may_come_in_chunks(tiny):
-    chunked = Network(tiny.model, list(tiny.images.split(7)), [part.numpy() for part in tiny.labels.split(9)])
-    assert torch.equal(chunked.images, tiny.images)
-    assert chunked.inputs_sha256 == Network(tiny.model, tiny.images, tiny.labels).inputs_sha256
+    chunked = Network(tiny.model, list(tiny.inputs.split(7)), [part.numpy() for part in tiny.labels.split(9)])
+    assert torch.equal(chunked.inputs, tiny.inputs)
+    assert chunked.inputs_sha256 == Network(tiny.model, tiny.inputs, tiny.labels).inputs_sha256
 
 
 def test_digests_follow_weights_and_inputs(tiny):
-    same, other = (Network(tiny.model, tiny.images, labels) for labels in (tiny.labels, tiny.labels.flip(0)))
+    same, other = (Network(tiny.model, tiny.inputs, labels) for labels in (tiny.labels, tiny.labels.flip(0)))
     assert same.weights_sha256 == tiny.weights_sha256
     assert same.inputs_sha256 != other.inputs_sha256
 

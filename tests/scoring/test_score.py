@@ -84,7 +84,7 @@ def test_a_criterion_that_fails_is_named_and_nothing_becomes_a_silent_zero(tiny,
     with pytest.raises(BadInput) as error:
         score(criterion_file(tmp_path, body), tiny)
     assert str(error.value) == f"criterion 'mine' on network 'tiny': {message}"
-    assert Network(tiny.model, tiny.images, tiny.labels).weights_sha256 == before
+    assert Network(tiny.model, tiny.inputs, tiny.labels).weights_sha256 == before
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_another_request_in_an_old_folder_is_refused_and_nothing_changes(tmp_pat
 def test_other_images_and_another_protocol_in_an_old_folder_are_refused(tmp_path):
     run(tmp_path / "run")
     before, other = content(tmp_path / "run"), tiny_network()
-    other.images[0, 0, 0, 0] += 1
+    other.inputs[0, 0, 0, 0] += 1
     with pytest.raises(BadInput, match="belongs to a run with another networks "):
         run(tmp_path / "run", network=other)
     text = (tmp_path / "run" / "run.json").read_text()

@@ -53,8 +53,8 @@ class Meter:
     def watch(self, model: nn.Module) -> Any:
         """Count this model's passes, and those of its copies, until the returned handle is removed."""
 
-        def count(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
-            self.forwards += len(args[0])
+        def count(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001  its signature
+            self.forwards += len(output)
             if output.requires_grad:
                 output.register_hook(self._count_backward)
 

@@ -14,10 +14,13 @@ from torch.nn import functional as F
 from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement.answers.limits import limit_output
 from safer_bench.measurement.answers.tuning import examples_a_pass
+from safer_bench.networks.examples import NOT_COUNTED
+from safer_bench.networks.inputs import Inputs
 from safer_bench.networks.layers import Layer, no_fast_path
 from safer_bench.networks.network import Network
 
 LOSS_CLIP = 16.0
+CERTAIN = 1e30  # logit of an answer that is not counted
 NO_CLASS = -1  # prediction of an example whose logits are not all finite, masked classes apart
 BATCH_SIZE = 10  # float64 convolutions are unfolded in memory: ResNet-20 takes 2.6 ms an image at 10, 3.1 at 25, 3.7 at 100
 N_CHECKED = 5  # images that have to get the same answers twice
@@ -26,13 +29,13 @@ REPEATED = 1e-6  # by how much their logits may differ: on a GPU sums of the sam
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a network says of n examples.
+    """What a network says of n examples: one answer to each, or one at each of its counted positions, in their order.
 
     Attributes:
-        predictions: class of each, int64 ``(n,)``; -1 for none.
-        losses: clipped, ``(n,)``.
-        masked: the classes that the unperturbed network rules out by a logit of -inf, ``(n, n_classes)``; None where it
-            rules out none. They may be infinite in a perturbed network's answers to the same examples too.
+        predictions: class of each answer, int64 ``(n_answers,)``; -1 for none.
+        losses: clipped, ``(n_answers,)``.
+        masked: the classes that the unperturbed network rules out by a logit of -inf, ``(n, n_classes[, n_positions])``;
+            None where it rules out none. They may be infinite in a perturbed network's answers to the same examples too.
     """
 
     predictions: np.ndarray
@@ -64,25 +67,25 @@ class CanonicalModel:
                 parameter.copy_(original)
 
     @torch.no_grad()
-    def answers(self, images: Tensor, labels: Tensor, clean: Answers | None = None) -> Answers:
-        """Return the whole network's answers to images ``(n, ...)`` with labels ``(n,)``.
+    def answers(self, inputs: Tensor | Inputs, labels: Tensor, clean: Answers | None = None) -> Answers:
+        """Return the whole network's answers to n examples.
 
         Args:
-            images: to answer.
-            labels: that judge.
+            inputs: to answer.
+            labels: that judge, ``(n, ...)``.
             clean: the unperturbed network's answers to them; None where this is the unperturbed network.
         """
-        logits = self.logits(images)
+        logits = self.logits(inputs)
         return judge(logits, labels, masked_classes(logits) if clean is None else clean.masked)
 
     @torch.no_grad()
-    def logits(self, images: Tensor) -> Tensor:
-        """Run the whole network on images ``(n, ...)``, in batches; float64 ``(n, n_classes)`` in main memory."""
+    def logits(self, inputs: Tensor | Inputs) -> Tensor:
+        """Run the whole network on n examples, in batches; float64 ``(n, n_classes, ...)`` in main memory."""
         with no_fast_path():  # fused attention would bypass the modules and their limits
             device = self.network.device
             if self._batch_size is None:
-                self._batch_size = examples_a_pass(self.model, images[:BATCH_SIZE].to(device).double(), BATCH_SIZE)
-            return torch.cat([self.model(batch.to(device).double()).cpu() for batch in images.split(self._batch_size)])
+                self._batch_size = examples_a_pass(self.model, inputs[:BATCH_SIZE].to(device).double(), BATCH_SIZE)
+            return torch.cat([self.model(batch.to(device).double()).cpu() for batch in inputs.split(self._batch_size)])
 
 
 def check_answers(network: Network) -> None:
@@ -92,10 +95,10 @@ def check_answers(network: Network) -> None:
         BadInput: its model fails in float64, answers the same images differently each time or beside other images, or
             answers all of them by NaN or infinity.
     """
-    images, labels = network.examples(0, N_CHECKED)
+    inputs, labels = network.examples(0, N_CHECKED)
     try:
         model = CanonicalModel(network)
-        first, again, apart = model.logits(images), model.logits(images), model.logits(images[::2])
+        first, again, apart = model.logits(inputs), model.logits(inputs), model.logits(inputs[::2])
         answers = judge(first, labels, masked_classes(first))
     except Exception as error:
         text = text_of(error, typed=True)
@@ -138,21 +141,47 @@ def _of_fake_quantization(model: nn.Module) -> str:
 
 
 def masked_classes(logits: Tensor) -> np.ndarray | None:
-    """Return which classes the unperturbed network's logits rule out, ``(n, n_classes)``; None where they rule out none."""
-    masked = torch.isneginf(logits).numpy()
+    """Return which classes the unperturbed network's logits rule out, ``(n, n_classes[, n_positions])``; None: none."""
+    masked = torch.isneginf(_flat(logits)).numpy()
     return masked if masked.any() else None
 
 
-def judge(logits: Tensor, labels: Tensor, masked: np.ndarray | None = None) -> Answers:
-    """Turn logits ``(n, n_classes)`` into predictions and clipped losses.
+def answers_alone(logits: Tensor, labels: Tensor) -> np.ndarray:
+    """Return logits ``(n, n_classes, ...)`` as float64 ``(n, n_classes[, n_positions])``, certain where no answer counts.
 
-    An example with a non-finite logit has no class and the largest loss; exact ties go to the lowest class index. A class
-    that is masked without perturbation never wins and spoils nothing: its logit may be -inf, as long as another one wins.
+    Class 0 is far above all others there, in every arithmetic.
     """
+    found = _flat(logits).double().cpu().numpy()
+    counted = labels.numpy().reshape(len(labels), *found.shape[2:]) != NOT_COUNTED
+    if counted.all():
+        return found
+    certain = np.zeros((1, found.shape[1], *[1] * (found.ndim - 2)))
+    certain[:, 0] = CERTAIN
+    return np.where(counted[:, None], found, certain)
+
+
+def _flat(logits: Tensor) -> Tensor:
+    return logits.flatten(2) if logits.ndim > 2 else logits
+
+
+def judge(logits: Tensor, labels: Tensor, masked: np.ndarray | None = None) -> Answers:
+    """Turn logits into predictions and clipped losses.
+
+    An answer with a non-finite logit has no class and the largest loss; exact ties go to the lowest class index. A class
+    that is masked without perturbation never wins and spoils nothing: its logit may be -inf, as long as another one wins.
+
+    Args:
+        logits: ``(n, n_classes, ...)``.
+        labels: ``(n, ...)``; what is ``NOT_COUNTED`` there has no answer.
+        masked: classes that are masked, ``(n, n_classes[, n_positions])``.
+    """
+    logits = _flat(logits)
+    labels = labels.reshape(len(labels), *logits.shape[2:])
     allowed = torch.isfinite(logits).numpy()
     if masked is not None:
         allowed |= masked & np.isneginf(logits.numpy()) & allowed.any(1, keepdims=True)
-    finite = allowed.all(1)
-    losses = F.cross_entropy(logits, labels, reduction="none").clamp(max=LOSS_CLIP).numpy()
-    predictions = np.argmax(logits.numpy(), axis=1)
+    counted = labels.numpy() != NOT_COUNTED
+    finite = allowed.all(1)[counted]
+    losses = F.cross_entropy(logits, labels, reduction="none").clamp(max=LOSS_CLIP).numpy()[counted]
+    predictions = np.argmax(logits.numpy(), axis=1)[counted]
     return Answers(np.where(finite, predictions, NO_CLASS), np.where(finite, losses, LOSS_CLIP), masked)

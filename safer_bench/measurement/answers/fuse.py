@@ -35,7 +35,7 @@ def fuse(traced: Traced, memory_format: torch.memory_format = torch.contiguous_f
                 _fold_activation(traced.graph, node, fixed)
     traced.graph.eliminate_dead_code()
     logits = traced.graph.output_node().all_input_nodes[0]
-    return Traced(traced.graph, traced.images, logits, traced.tensors)
+    return Traced(traced.graph, traced.inputs, logits, traced.tensors)
 
 
 def reuse_memory(graph: fx.Graph) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from safer_bench.measurement.answers.arithmetics import BFLOAT16, CANONICAL, FLOAT32, GROWTH, GUARDED
-from safer_bench.measurement.answers.canonical import Answers, judge, masked_classes
+from safer_bench.measurement.answers.canonical import CERTAIN, Answers, answers_alone, judge, masked_classes
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.precision import exact_float32
 from safer_bench.measurement.answers.replay import F32, F64, LayerReplay, cast
@@ -63,38 +63,39 @@ class Ladders:
             labels = self.network.examples(start, n_examples)[1]
             kept, spreads = self._pass(start, n_examples), dict[str, np.ndarray]()
             answers = judge(logits := self._canonical_logits(start, n_examples), labels, masked_classes(logits))
-            canonical = comparable(logits.numpy(), answers.masked)
+            canonical = comparable(answers_alone(logits, labels), answers.masked)
             with exact_float32():
-                float32 = comparable(_array(kept.logits()), answers.masked)
+                float32 = comparable(answers_alone(kept.logits(), labels), answers.masked)
                 of_float32 = error_spreads(float32, canonical, self.replayed.typical)
                 spreads |= {FLOAT32.name: of_float32, GUARDED.name: of_float32}
                 _refuse_others(error_ranges(float32, canonical), canonical)
                 if self.replayed.narrow:
-                    bfloat16 = comparable(_array(kept.logits(torch.bfloat16)), answers.masked)
+                    bfloat16 = comparable(answers_alone(kept.logits(torch.bfloat16), labels), answers.masked)
                     spreads[BFLOAT16.name] = error_spreads(bfloat16, float32, self.replayed.typical)
             self._clean[start, n_examples] = Clean(answers, spreads)
         return self._clean[start, n_examples]
 
     def ladder(self, replay: LayerReplay, layer: Layer, weight: np.ndarray, start: int, n_examples: int) -> list[Rung]:
         """Return the arithmetics that settle a layer's weight on some examples, from fast to canonical."""
-        given = torch.from_numpy(weight)
+        given, (inputs, labels) = torch.from_numpy(weight), self.network.examples(start, n_examples)
 
         def whole(rows: np.ndarray) -> np.ndarray:
             with self.replayed.canonical.weight_set(layer, weight):
-                return self.replayed.canonical.logits(self.network.examples(start, n_examples)[0][rows]).numpy()
+                return answers_alone(self.replayed.canonical.logits(inputs[rows]), labels[rows])
 
         def canonical(rows: np.ndarray) -> np.ndarray:
             if (exact := self._exact(layer, start, n_examples)) is None:
                 return whole(rows)
-            found = _array(_run(exact[0], exact[1].replay, given.to(self.network.device), rows))
+            found = answers_alone(_run(exact[0], exact[1].replay, given.to(self.network.device), rows), labels[rows])
             return whole(np.arange(n_examples))[rows] if _tied(found).any() else found
 
         if not np.abs(weight).max() <= GROWTH * np.abs(self.network.weight(layer)).max():  # true for NaN too
             return [*self._guarded(layer, given, start, n_examples), Rung(CANONICAL, canonical)]
         kept, placed = self._pass(start, n_examples), self.replayed.on_device(given)
-        ladder = [Rung(FLOAT32, lambda rows: _array(_run(kept, replay, placed, rows))), Rung(CANONICAL, canonical)]
-        if self.replayed.narrow:
-            bfloat16 = lambda _: _array(kept.run(replay, placed, torch.bfloat16))  # noqa: E731  always of all examples
+        float32 = lambda rows: answers_alone(_run(kept, replay, placed, rows), labels[rows])  # noqa: E731
+        ladder = [Rung(FLOAT32, float32), Rung(CANONICAL, canonical)]
+        if self.replayed.narrow:  # always of all examples
+            bfloat16 = lambda _: answers_alone(kept.run(replay, placed, torch.bfloat16), labels)  # noqa: E731
             ladder.insert(0, Rung(BFLOAT16, bfloat16))
         return ladder
 
@@ -107,17 +108,19 @@ class Ladders:
         if exact is None or exact[1].guarded is None:
             return []
         kept, of_layer, guarded = *exact, exact[1].guarded
+        labels = self.network.examples(start, n_examples)[1]
 
         def float32(_: np.ndarray) -> np.ndarray:
             in_float64 = of_layer.replay.prepared(weight.to(self.network.device), F64)
             prepared, parts = [cast(value, F32, F64) for value in in_float64], []
             pairs = zip(in_float64, prepared, strict=True)
             in_range = all(torch.equal(torch.isfinite(wide), torch.isfinite(narrow)) for wide, narrow in pairs)
-            for batch, images in zip(kept.frontiers(of_layer.replay, F32), kept.images, strict=True):
-                logits, proven = guarded((*prepared, *batch), len(images))
-                logits[~torch.isfinite(logits).all(1)] = torch.inf
-                parts.append(torch.where(proven[:, None] & in_range, logits, torch.nan))
-            return _array(torch.cat(parts)[:n_examples])
+            for batch, size in zip(kept.frontiers(of_layer.replay, F32), kept.sizes, strict=True):
+                logits, proven = guarded((*prepared, *batch), size)
+                logits = torch.where(torch.isfinite(logits).all(1, keepdim=True), logits, torch.inf)
+                proven = proven.reshape(-1, *[1] * (logits.ndim - 1))
+                parts.append(torch.where(proven & in_range, logits, torch.nan))
+            return answers_alone(torch.cat(parts)[:n_examples], labels)
 
         return [Rung(GUARDED, float32)]
 
@@ -154,7 +157,7 @@ def _run(kept: CleanPass, replay: LayerReplay, weight: Tensor, rows: np.ndarray)
 
 
 def _tied(logits: np.ndarray) -> np.ndarray:
-    """Tell of which examples ``(n,)`` the order of sums decides the top class: that of whole passes is the definition."""
+    """Tell of which answers the order of sums decides the top class: that of whole passes is the definition."""
     largest = np.where(np.isfinite(logits), np.abs(logits), 0.0).max(1)
     return margins(logits) <= TIED * largest
 
@@ -162,9 +165,6 @@ def _tied(logits: np.ndarray) -> np.ndarray:
 def _refuse_others(errors: np.ndarray, canonical: np.ndarray) -> None:
     """Refuse a network some of whose answers differ by more than rounding, such as those beside a certain other image."""
     finite = np.isfinite(canonical).all(1) & np.isfinite(errors)
-    if finite.any() and errors[finite].max() > AGREEMENT * np.abs(canonical[finite]).max():
+    largest = np.where(canonical < CERTAIN, np.abs(canonical), 0.0).max(1)
+    if finite.any() and errors[finite].max() > AGREEMENT * largest[finite].max():
         raise CannotReplayError("some of its answers in float32 are not those of whole passes in smaller batches")
-
-
-def _array(logits: Tensor) -> np.ndarray:
-    return logits.double().cpu().numpy()

@@ -143,20 +143,20 @@ class Replay:
         return Piece(weights, prepared, self._constants(self.dtype, changed), self.dtype)
 
     def whole(self, dtype: torch.dtype | None = None) -> Piece:
-        """Return the whole computation: images -> logits; in the first arithmetic by default."""
+        """Return the whole computation: inputs -> logits; in the first arithmetic by default."""
         wanted = dtype or self.dtype
-        return Piece((self.traced.images,), (self.traced.logits,), self._constants(wanted), wanted)
+        return Piece(self.traced.inputs, (self.traced.logits,), self._constants(wanted), wanted)
 
     def bridge(self, known: Iterable[fx.Node], wanted: Sequence[fx.Node]) -> Piece:
-        """Return the clean computation of some values from known ones and the images, which come last."""
-        inputs = (*(node for node in known if node is not self.traced.images), self.traced.images)
+        """Return the clean computation of some values from known ones and the inputs, which come last."""
+        inputs = (*(node for node in known if node not in self.traced.inputs), *self.traced.inputs)
         key = inputs, tuple(wanted)
         if key not in self._bridges:
             self._bridges[key] = Piece(inputs, wanted, self._constants(self.dtype), self.dtype)
         return self._bridges[key]
 
     def _constants(self, dtype: torch.dtype, changed: Container[fx.Node] = ()) -> Callable[[fx.Node], Tensor | None]:
-        """Return what gives the values that do not depend on the images, each cast once."""
+        """Return what gives the values that do not depend on the inputs, each cast once."""
 
         def constant(node: fx.Node) -> Tensor | None:
             value = None if node in changed else self._fixed[node]
@@ -169,7 +169,7 @@ class Replay:
         return constant
 
     def _evaluate(self, node: fx.Node) -> Tensor | None:
-        """Return the value of an operation on parameters and constants alone, None where it depends on the images."""
+        """Return the value of an operation on parameters and constants alone, None where it depends on the inputs."""
         if node.op != "call_function" or is_size(node) or any(self._fixed[used] is None for used in node.all_input_nodes):
             return None
         args, kwargs = fx.map_arg(with_dtype((node.args, node.kwargs), self.dtype), self._fixed.__getitem__)
@@ -236,7 +236,10 @@ def select_examples(node: fx.Node, values: Sequence[Tensor], rows: Sequence[Tens
     axis, per_example = examples_axis
     entries = torch.arange(per_example, device=values[0].device)
     indices = [(each[:, None] * per_example + entries).flatten() for each in rows]
-    return torch.cat([value.index_select(axis, each) for value, each in zip(values, indices, strict=True)], axis)
+    order = sorted(range(values[0].ndim), key=lambda i: -values[0].stride(i))  # what views a value goes by its strides
+    back, place = [order.index(i) for i in range(len(order))], order.index(axis)
+    chosen = [value.permute(order).index_select(place, each) for value, each in zip(values, indices, strict=True)]
+    return torch.cat(chosen, place).permute(back)
 
 
 def _needed(outputs: Iterable[fx.Node], stops: Callable[[fx.Node], bool]) -> list[fx.Node]:

@@ -1,18 +1,20 @@
 """A network made ready for replay: traced, fused, and each layer admitted only if its replay agrees with whole passes."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from safer_bench.measurement.answers.canonical import CanonicalModel
+from safer_bench.measurement.answers.canonical import CanonicalModel, answers_alone
 from safer_bench.measurement.answers.clean_pass import CleanPass
 from safer_bench.measurement.answers.fuse import fuse
 from safer_bench.measurement.answers.guard import GuardedPiece, find_axes
 from safer_bench.measurement.answers.replay import LayerReplay, Replay, cast
 from safer_bench.measurement.answers.trace import CannotReplayError, Traced, trace
 from safer_bench.measurement.answers.tuning import Pace, arranged, seconds
+from safer_bench.networks.inputs import Inputs, joined, parts_of, with_parts
 from safer_bench.networks.layers import Layer
 
 F32, F64, BF16 = torch.float32, torch.float64, torch.bfloat16
@@ -46,7 +48,7 @@ class ReplayedNetwork:
         fast: prepare bfloat16 too, where this machine is faster at it.
 
     Attributes:
-        typical: largest logit of a typical image without perturbation.
+        typical: largest logit of a typical example without perturbation.
         speedup: how many times as fast as in float32 a batch runs in bfloat16; 0 where that is not asked for, or fails.
 
     Raises:
@@ -56,9 +58,9 @@ class ReplayedNetwork:
 
     def __init__(self, canonical: CanonicalModel, pace: Pace, fast: bool = False) -> None:
         self.network, self.canonical = canonical.network, canonical
-        images, self.memory_format = self.network.images, pace.memory_format
+        inputs, self.memory_format = self.network.inputs, pace.memory_format
         self._refuse_dependent_answers()
-        self.model, traced = trace(self.network.model, images[:N_TRIED].to(self.network.device), self.memory_format)
+        self.model, traced = trace(self.network.model, inputs[:N_TRIED].to(self.network.device), self.memory_format)
         self.batch_size = pace.examples_a_batch(traced.largest_bytes, self.network.device)
         self._exact: dict[str, ExactReplay | None] = {}
         self._exact_read = self._weights_read(traced)
@@ -67,7 +69,7 @@ class ReplayedNetwork:
         traced = traced.without_limits()
         self._read = self._weights_read(traced)
         self.replay = Replay(fuse(traced, self.memory_format), (F32, BF16) if fast else (F32,))
-        self._tried, self._tried_exactly = self.clean_pass(images[:N_TRIED]), self.exact_pass(images[:N_TRIED])
+        self._tried, self._tried_exactly = self.clean_pass(inputs[:N_TRIED]), self.exact_pass(inputs[:N_TRIED])
         self.speedup = self._speedup_of_bfloat16() if fast else 0.0
 
     @property
@@ -123,38 +125,41 @@ class ReplayedNetwork:
         changed = 1.25 * torch.from_numpy(self.network.weight(layer)).flip(0)
         changed.flatten()[changed.abs().argmax()] *= factor
         with self.canonical.weight_set(layer, changed.numpy()):
-            return changed, self.canonical.logits(self.network.images[:N_TRIED])
+            return changed, self.canonical.logits(self.network.inputs[:N_TRIED])
 
     def _weights_read(self, traced: Traced) -> dict[str, tuple[fx.Node, ...] | CannotReplayError]:
         return {layer.name: _weight_nodes(self.model, traced, layer) for layer in self.network.layers}
 
-    def clean_pass(self, images: Tensor) -> CleanPass:
-        """Return the clean pass over images ``(n, ...)``."""
-        return CleanPass(self.replay, [self.on_device(batch) for batch in self._batches(images)], len(images))
+    def clean_pass(self, inputs: Tensor | Inputs) -> CleanPass:
+        """Return the clean pass over some examples."""
+        return CleanPass(self.replay, [self._placed(batch) for batch in self._batches(inputs)], len(inputs))
 
-    def exact_pass(self, images: Tensor) -> CleanPass:
-        """Return the clean pass over images ``(n, ...)`` in canonical arithmetic."""
-        batches = [batch.to(self.network.device) for batch in self._batches(images)]
-        return CleanPass(self.exact_replay, batches, len(images))
+    def exact_pass(self, inputs: Tensor | Inputs) -> CleanPass:
+        """Return the clean pass over some examples in canonical arithmetic."""
+        batches = [batch.to(self.network.device) for batch in self._batches(inputs)]
+        return CleanPass(self.exact_replay, batches, len(inputs))
 
-    def _batches(self, images: Tensor) -> tuple[Tensor, ...]:
-        padded = images if len(images) > 1 else torch.cat([images, images])  # a graph takes two examples or more
+    def _batches(self, inputs: Tensor | Inputs) -> Sequence[Tensor | Inputs]:
+        padded = inputs if len(inputs) > 1 else joined([inputs, inputs])  # a graph takes two examples or more
         return padded.tensor_split(min(-(-len(padded) // self.batch_size), len(padded) // 2))
 
     def on_device(self, tensor: Tensor) -> Tensor:
-        """Return a weight or a batch where and as the replay takes it."""
+        """Return a weight, or a part of a batch, where and as the replay takes it."""
         return arranged(tensor, self.memory_format).to(self.network.device)
 
+    def _placed(self, batch: Tensor | Inputs) -> Tensor | Inputs:
+        return with_parts(batch, [self.on_device(part) for part in parts_of(batch)])
+
     def _refuse_dependent_answers(self) -> None:
-        """Refuse a model whose answer to an image is NaN, or depends on the others in the batch or on earlier answers."""
-        images = self.network.images[:N_TOGETHER]
-        together, alone, again = (self.canonical.logits(batch) for batch in (images, images[::2], images))
+        """Refuse a model whose answer to an example is NaN, or depends on the others in the batch or on earlier answers."""
+        inputs = self.network.inputs[:N_TOGETHER]
+        together, alone, again = (self.canonical.logits(batch) for batch in (inputs, inputs[::2], inputs))
         if not self._repeats(again, together):
-            raise CannotReplayError("it answers the same images differently the second time")
-        if bool(together.isnan().any()):
-            raise CannotReplayError("it answers some images by NaN")
+            raise CannotReplayError("it answers the same examples differently the second time")
+        if np.isnan(answers_alone(together, self.network.labels[:N_TOGETHER])).any():
+            raise CannotReplayError("it answers some examples by NaN")
         if not _relative(alone, together[::2]) <= INDEPENDENCE:
-            raise CannotReplayError("its answer to an image depends on the other images of the batch")
+            raise CannotReplayError("its answer to an example depends on the other examples of the batch")
         self.typical = typical_logit(together)
 
     def _repeats(self, again: Tensor, before: Tensor) -> bool:
@@ -171,8 +176,9 @@ class ReplayedNetwork:
 
     def _time(self, dtype: torch.dtype) -> float:
         """Return the seconds that a batch takes."""
-        whole, batch = self.replay.whole(dtype), self.on_device(self.network.images[: self.batch_size])
-        return seconds(lambda images: whole([images], len(images)), cast(batch, dtype))
+        whole, batch = self.replay.whole(dtype), self._placed(self.network.inputs[: self.batch_size])
+        parts = [cast(part, dtype) for part in parts_of(batch)]
+        return seconds(lambda: whole(parts, len(batch)), self.network.device)
 
 
 def _weight_nodes(model: nn.Module, traced: Traced, layer: Layer) -> tuple[fx.Node, ...] | CannotReplayError:

@@ -9,6 +9,9 @@ multiple of it. The caller knows the band (``CalibratedBands`` of single layers)
 on a sample of the examples (some at random, some that are worst without perturbation), times a factor. All other
 examples, and a random audit, go to the next rung. A spread beyond the band found there widens the band, and all that was
 settled by the old one is settled again.
+
+Logits are ``(n, n_classes)``, or ``(n, n_classes, n_positions)`` where an example has several answers: it is settled where
+all of them are, and its spread is the largest of theirs.
 """
 
 from collections import Counter
@@ -17,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-Logits = Callable[[np.ndarray], np.ndarray]  # examples, int64 (n,) -> float64 (n, n_classes)
+Logits = Callable[[np.ndarray], np.ndarray]  # examples, int64 (n,) -> float64 (n, n_classes[, n_positions])
 ROUNDING = 16 * float(np.finfo(np.float32).eps)  # the least that a band can be
 
 
@@ -108,10 +111,10 @@ def settle(
         rows: examples, int64 ``(n,)``.
         bands: estimated here where they are missing.
         random: chooses sample and audit; the answers do not depend on it.
-        masked: classes that are -inf without perturbation, ``(n_examples, n_classes)``; None where none is.
+        masked: classes that are -inf without perturbation, shaped as the logits of all examples; None where none is.
 
     Returns:
-        Float64 ``(n, n_classes)``: each example's logits from the rung that settled it.
+        Float64, as ``Logits``: each example's logits from the rung that settled it.
     """
     here, above, name = ladder[0], ladder[1:], ladder[0].trust.name
     found, masked_here = here.logits(rows), None if masked is None else masked[rows]
@@ -119,7 +122,7 @@ def settle(
     settled = np.full(len(rows), not above)
     to_check = random.random(len(rows)) < here.trust.audit
     if above and here.trust.n_audited:
-        to_check[random.permutation(np.flatnonzero(np.isfinite(logits).all(1)))[: here.trust.n_audited]] = True
+        to_check[random.permutation(np.flatnonzero(_are_finite(logits)))[: here.trust.n_audited]] = True
     if above and name not in bands.widths:
         to_check |= here.sample(rows, random)
         _raise(above, rows, better, to_check, bands, random, masked)
@@ -130,11 +133,11 @@ def settle(
     while above and (doubtful := (to_check | _in_doubt(here.trust, logits, bands)) & ~settled).any():
         _raise(above, rows, better, doubtful, bands, random, masked)
         settled |= doubtful
-        wrongly_told = np.isposinf(logits).all(1) & np.isfinite(better).all(1) & settled
+        wrongly_told = (np.isposinf(logits).all(1) & np.isfinite(better).all(1))[settled]
         if here.trust.tells_infinity and wrongly_told.any() and bands.widths[name] < np.inf:
             bands.widths[name] = np.inf
             bands.n_widened += 1
-        known, checked = settled & np.isfinite(logits).all(1), comparable(better, masked_here)
+        known, checked = settled & _are_finite(logits), comparable(better, masked_here)
         if known.any() and (largest := largest_spread(logits[known], checked[known], bands.typical)) > bands.widths[name]:
             bands.widths[name] = max(largest, here.band(largest))
             bands.n_widened += 1
@@ -145,7 +148,7 @@ def settle(
 def _in_doubt(trust: Arithmetic, logits: np.ndarray, bands: Bands) -> np.ndarray:
     band = bands.widths[trust.name]
     told = np.isposinf(logits).all(1) & (trust.tells_infinity and band < np.inf)
-    return np.asarray(in_doubt(logits, band, bands.typical) & ~told)
+    return by_example(in_doubt(logits, band, bands.typical) & ~told)
 
 
 def _raise(
@@ -165,7 +168,7 @@ def _raise(
 def comparable(logits: np.ndarray, masked: np.ndarray | None) -> np.ndarray:
     """Return logits in which masked classes lie a little below all others, where they would be -inf.
 
-    They change neither margin nor range so. An example one of whose masked classes is not -inf becomes NaN: whether that
+    They change neither margin nor range so. An answer one of whose masked classes is not -inf becomes NaN: whether that
     is so in the next arithmetic too remains to be seen.
     """
     if masked is None:
@@ -173,28 +176,27 @@ def comparable(logits: np.ndarray, masked: np.ndarray | None) -> np.ndarray:
     ruled_out = masked & np.isneginf(logits)
     lowest = np.where(ruled_out, np.inf, logits).min(1, keepdims=True)
     found = np.where(ruled_out, lowest - 1.0, logits)
-    found[(masked & ~ruled_out).any(1)] = np.nan
-    return found
+    return np.where((masked & ~ruled_out).any(1, keepdims=True), np.nan, found)
 
 
 def in_doubt(logits: np.ndarray, band: float, typical: float = 0.0) -> np.ndarray:
-    """Tell which examples ``(n,)`` have a margin within the band, or a logit that is not finite."""
+    """Tell which answers ``(n[, n_positions])`` have a margin within the band, or a logit that is not finite."""
     with np.errstate(invalid="ignore"):
         clear = margins(logits) > max(band, ROUNDING) * _scale(logits, typical)  # false for NaN too
     return ~(clear & np.isfinite(logits).all(1))
 
 
 def margins(logits: np.ndarray) -> np.ndarray:
-    """Return the difference of the two largest logits ``(n,)``; infinite where there is one class."""
+    """Return the difference of the two largest logits ``(n[, n_positions])``; infinite where there is one class."""
     if logits.shape[1] < 2:
-        return np.full(len(logits), np.inf)
+        return np.full((len(logits), *logits.shape[2:]), np.inf)
     top = -np.partition(-logits, 1, axis=1)[:, :2]
     with np.errstate(invalid="ignore"):
         return np.asarray(top[:, 0] - top[:, 1])
 
 
 def error_ranges(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
-    """Return by how much, at most, differences between the logits of an example are wrong: ``(n,)``, inf where unknown."""
+    """Return by how much, at most, differences of an answer's logits are wrong ``(n[, n_positions])``, inf if unknown."""
     with np.errstate(invalid="ignore"):
         error = logits - better
         ranges = np.asarray(error.max(1) - error.min(1))
@@ -202,11 +204,25 @@ def error_ranges(logits: np.ndarray, better: np.ndarray) -> np.ndarray:
 
 
 def error_spreads(logits: np.ndarray, better: np.ndarray, typical: float = 0.0) -> np.ndarray:
-    """Return error ranges as multiples of an example's largest logit, or the typical one: ``(n,)``, inf where unknown."""
+    """Return error ranges as multiples of an answer's largest logit, or the typical one: the largest of an example's.
+
+    Returns:
+        ``(n,)``, inf where unknown.
+    """
     ranges = error_ranges(logits, better)
     with np.errstate(invalid="ignore", divide="ignore"):
         spreads = np.where(ranges == 0.0, 0.0, ranges / _scale(logits, typical))
-    return np.where(np.isfinite(spreads), spreads, np.inf)
+    spreads = np.where(np.isfinite(spreads), spreads, np.inf)
+    return np.asarray(spreads.reshape(len(spreads), -1).max(1))
+
+
+def by_example(of_answers: np.ndarray) -> np.ndarray:
+    """Return which examples ``(n,)`` have an answer of which something is true ``(n[, n_positions])``."""
+    return np.asarray(of_answers.reshape(len(of_answers), -1).any(1))
+
+
+def _are_finite(logits: np.ndarray) -> np.ndarray:
+    return ~by_example(~np.isfinite(logits))
 
 
 def _scale(logits: np.ndarray, typical: float) -> np.ndarray:
@@ -219,7 +235,7 @@ def largest_spread(logits: np.ndarray, better: np.ndarray, typical: float = 0.0)
     Examples whose fast logits are not finite are always in doubt and tell nothing; a finite one that should not have
     been makes the band infinite, and so does a sample that tells nothing.
     """
-    finite = np.isfinite(logits).all(1)
+    finite = _are_finite(logits)
     if not finite.any() or not np.isfinite(better[finite]).all():
         return float("inf")
     return float(error_spreads(logits[finite], better[finite], typical).max())

@@ -15,6 +15,8 @@ from torch.export.graph_signature import InputKind, OutputKind
 from safer_bench.errors import SaferBenchError, text_of
 from safer_bench.measurement.answers.limits import TRACED, limit_output, limited
 from safer_bench.measurement.answers.tuning import arranged
+from safer_bench.networks.adapted import OfParts
+from safer_bench.networks.inputs import Inputs, parts_of
 from safer_bench.networks.layers import Layer, no_fast_path
 from safer_bench.networks.uses import WITHOUT_VALUES
 
@@ -83,13 +85,13 @@ class Traced:
     Attributes:
         graph: functional ATen operations: nothing in it writes to a tensor, so values flow along its edges alone.
             What modules return passes ``limits.limited``.
-        images: the node of the images, ``(n, ...)`` with n free.
-        logits: the node of the result, ``(n, n_classes)``.
+        inputs: the nodes of what the model is given, each ``(n, ...)`` with n free.
+        logits: the node of the result, ``(n, n_classes, ...)``.
         tensors: value of each node that is a parameter, a buffer or a constant.
     """
 
     graph: fx.Graph
-    images: fx.Node
+    inputs: tuple[fx.Node, ...]
     logits: fx.Node
     tensors: dict[fx.Node, Tensor]
 
@@ -100,7 +102,7 @@ class Traced:
             limits = node.target is limited
             copies[node] = copies[node.args[0]] if limits else graph.node_copy(node, copies.__getitem__)
         tensors = {copies[node]: value for node, value in self.tensors.items()}
-        return Traced(graph, copies[self.images], copies[self.logits], tensors)
+        return Traced(graph, tuple(copies[node] for node in self.inputs), copies[self.logits], tensors)
 
     @property
     def largest_bytes(self) -> int:
@@ -143,13 +145,13 @@ def size_of(size: torch.SymInt, n: int) -> int:
 
 
 def trace(
-    model: nn.Module, images: Tensor, memory_format: torch.memory_format = torch.contiguous_format
+    model: nn.Module, inputs: Tensor | Inputs, memory_format: torch.memory_format = torch.contiguous_format
 ) -> tuple[nn.Module, Traced]:
     """Trace a copy of a model.
 
     Args:
         model: in evaluation mode.
-        images: at least one example, ``(n, ...)``, on the model's device.
+        inputs: of at least one example, on the model's device.
         memory_format: of the copy's weights.
 
     Returns:
@@ -162,12 +164,13 @@ def trace(
     model = deepcopy(model)
     for module in model.modules():
         module.register_forward_hook(limit_output)
-    examples = images[torch.arange(N_TRACED, device=images.device) % len(images)].contiguous()
+    examples = [part.contiguous() for part in parts_of(inputs[torch.arange(N_TRACED, device=inputs.device) % len(inputs)])]
     n = torch.export.Dim("n", min=2)
+    of_parts, sizes = OfParts(model, inputs).eval(), tuple({0: n} for _ in examples)
     try:
         with torch.no_grad(), no_fast_path(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(model, (examples,), dynamic_shapes=({0: n},), strict=False)
+            program = torch.export.export(of_parts, tuple(examples), dynamic_shapes={"parts": sizes}, strict=False)
             program = program.run_decompositions({})  # in-place operations become plain ones
     except Exception as error:  # the tracer raises whatever the model's code meets
         text = text_of(error, typed=True)
@@ -224,16 +227,16 @@ def _refuse_jumps(traced: Traced) -> None:
     no sample of errors tells.
     """
     moving: set[fx.Node] = set()
-    images = {traced.images}  # the images themselves are the same in every arithmetic
+    fixed = set(traced.inputs)  # inputs, and whole numbers made of them, are the same in every arithmetic
     for node in traced.graph.nodes:
         used = set(node.all_input_nodes)
-        if node.op != "call_function" or not used & (images | moving) or not _holds_tensors(node):
+        if node.op != "call_function" or not used & (fixed | moving) or not _holds_tensors(node):
             continue
         if operation_name(node) in WITHOUT_VALUES:
             continue
         if used & moving and _jumps(node, moving):
             raise CannotReplayError(f"it uses an operation that jumps ({node.target})")
-        (moving if used & moving or operation_name(node) not in REARRANGE else images).add(node)
+        (moving if used & moving or not (operation_name(node) in REARRANGE or _is_whole(node)) else fixed).add(node)
 
 
 def _jumps(node: fx.Node, moving: set[fx.Node]) -> bool:
@@ -251,6 +254,11 @@ def operation_name(node: fx.Node) -> str:
     return str(getattr(getattr(node.target, "overloadpacket", node.target), "__name__", ""))
 
 
+def _is_whole(node: fx.Node) -> bool:
+    value = node.meta.get("val")
+    return isinstance(value, Tensor) and not _is_real(value)
+
+
 def _holds_tensors(node: fx.Node) -> bool:
     return isinstance(node.meta.get("val"), Tensor | tuple | list)
 
@@ -261,23 +269,23 @@ def _is_real(value: Tensor) -> bool:
 
 def _read(program: torch.export.ExportedProgram) -> Traced:
     placeholders = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    tensors, images = {}, None
+    tensors, inputs = {}, list[fx.Node]()
     for spec in program.graph_signature.input_specs:
         node = placeholders[spec.arg.name]
         if spec.kind == InputKind.USER_INPUT:
-            images = node
+            inputs.append(node)
         else:
             owner = program.state_dict if spec.target in program.state_dict else program.constants
             tensors[node] = owner[spec.target].detach()
     results = {spec.arg.name for spec in program.graph_signature.output_specs if spec.kind == OutputKind.USER_OUTPUT}
     output = next(node for node in program.graph.nodes if node.op == "output")
     logits = [node for node in output.args[0] if node.name in results]
-    if images is None or len(logits) != 1:
-        raise CannotReplayError("the traced model does not map images to one tensor of logits")
+    if len(logits) != 1:
+        raise CannotReplayError("the traced model does not map its inputs to one tensor of logits")
     output.args = (logits[0],)
     for node in program.graph.nodes:
         if node.target is TRACED:
             node.target = limited
         if node.op == "call_function" and operation_name(node) in AS_TRACED and node.target._overloadname == "default":
             node.target = torch.ops.aten.reshape.default
-    return Traced(program.graph, images, logits[0], tensors)
+    return Traced(program.graph, tuple(inputs), logits[0], tensors)

@@ -5,9 +5,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from safer_bench.networks.inputs import Inputs
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 LARGE = 1 << 30
@@ -82,7 +85,7 @@ def take_share(device: torch.device, n_workers: int) -> None:
         torch.cuda.set_per_process_memory_fraction(1.0 / n_workers, device)
 
 
-def examples_a_pass(run: Callable[[Tensor], object], batch: Tensor, n_on_cpu: int) -> int:
+def examples_a_pass(run: Callable[[Any], object], batch: Tensor | Inputs, n_on_cpu: int) -> int:
     """Return how many examples a whole pass takes: on a card by the memory that one over a few takes at its peak.
 
     Args:
@@ -127,15 +130,15 @@ def arranged(tensor: Tensor, memory_format: torch.memory_format) -> Tensor:
     return torch.empty_like(tensor, memory_format=memory_format).copy_(tensor)
 
 
-def seconds(run: Callable[[Tensor], object], batch: Tensor, repeats: int = 2) -> float:
+def seconds(run: Callable[[], object], device: torch.device, repeats: int = 2) -> float:
     """Return the shortest time of a few calls, after one that warms up; a card's work is waited for."""
-    run(batch)
-    _wait_for(batch.device)
+    run()
+    _wait_for(device)
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
-        run(batch)
-        _wait_for(batch.device)
+        run()
+        _wait_for(device)
         times.append(time.perf_counter() - started)
     return min(times)
 

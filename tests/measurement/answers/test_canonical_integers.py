@@ -142,7 +142,7 @@ def test_fast_does_without_bfloat16_where_the_machine_has_none(rows, without_bfl
 @pytest.mark.parametrize("fast", [False, True])
 def test_exponent_bits_that_make_most_logits_overflow(digits, fast, bfloat16_is_faster):
     """Some draws are settled fast, some overflow for every image (made bright, so that flipped weights reach the limit)."""
-    digits = Network(digits.model, 1000 * digits.images[:N_EXAMPLES], digits.labels[:N_EXAMPLES], name="bright")
+    digits = Network(digits.model, 1000 * digits.inputs[:N_EXAMPLES], digits.labels[:N_EXAMPLES], name="bright")
     probes = probes_of(digits, ["float32_bit_flip_exponent:0.0001,0.01"] * 2)
     expected, engine = list(PlainEngine(digits).measure(probes)), Engine(digits, fast=fast)
     assert digest(engine.measure(probes)) == digest(expected)
@@ -186,10 +186,10 @@ def test_where_classes_differ_by_the_last_bit_float32_fails_and_the_engine_does_
 @torch.no_grad()
 def count_in_float32(network, probe, weights):
     """Return the number of broken examples as a loop in float32 counts it."""
-    before = network.model(network.images).argmax(1) == network.labels
+    before = network.model(network.inputs).argmax(1) == network.labels
     model = deepcopy(network.model)
     model.get_parameter(probe.layer.parameter).copy_(torch.from_numpy(weights.perturbed(probe).weight))
-    return int((before & (model(network.images).argmax(1) != network.labels)).sum())
+    return int((before & (model(network.inputs).argmax(1) != network.labels)).sum())
 
 
 def report():

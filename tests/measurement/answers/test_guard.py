@@ -180,7 +180,7 @@ def guarded_logits(network, layer, weight):
         rungs = made.ladder(replays[layer.name], layer, weight, 0, N)
         assert rungs[0].trust.name == "guarded float32"
         with canonical.weight_set(layer, weight):
-            expected = canonical.logits(network.images).numpy()
+            expected = canonical.logits(network.inputs).numpy()
         rows = np.arange(N)
         assert np.array_equal(np.isfinite(rungs[-1].logits(rows)), np.isfinite(expected))
         return rungs[0].logits(rows), expected, made.clean(0, N).spread("float32")
@@ -207,7 +207,7 @@ def test_examples_at_the_very_end_of_the_range_are_not_proven():
     network = network_of(AClampHidesIt)
     layer = network.layers[1]
     with torch.no_grad():
-        hidden = torch.relu(CanonicalModel(network).model.first(network.images.double()))[:, 0]
+        hidden = torch.relu(CanonicalModel(network).model.first(network.inputs.double()))[:, 0]
     example, largest = int(hidden.argmax()), float(hidden.max())
     weight = network.weight(layer)
     weight[0] = 0.0
@@ -226,11 +226,11 @@ def test_clean_values_of_a_slice_take_the_room_that_they_are_given():
     with exact_float32():
         made._pass(0, N).move_to(replays[layer.name])
     (_, kept), (_, exact) = made._last, made._last_exact
-    tensors = [tensor for each in (kept, exact) for tensor in each.images]
+    tensors = [tensor for each in (kept, exact) for tensor in each.inputs]
     tensors += [tensor for each in (kept, exact) for values in each._kept for tensor in values.values()]
     tensors += [tensor for values in exact._cast[torch.float32] for tensor in values]
     n_bytes = sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
-    given = HELD * (4 * network.images.numel() + N * replays[layer.name].bytes_per_example)
+    given = HELD * (4 * network.inputs.numel() + N * replays[layer.name].bytes_per_example)
     assert 0.7 * given < n_bytes <= given
 
 

@@ -159,7 +159,7 @@ def guarded_and_canonical(network, layer, weight):
         rungs, rows = made.ladder(made.replayed.layer(layer), layer, weight, 0, N), np.arange(N)
         assert rungs[0].trust.name == "guarded float32"
         with made.replayed.canonical.weight_set(layer, weight):
-            return rungs[0].logits(rows), made.replayed.canonical.logits(network.images).numpy()
+            return rungs[0].logits(rows), made.replayed.canonical.logits(network.inputs).numpy()
 
 
 class AttentionOverTokens(nn.Module):
