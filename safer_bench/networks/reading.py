@@ -52,7 +52,9 @@ def _is_of_hugging_face(values: Any) -> bool:
 
 
 def _has_batches(loader: Any) -> bool:
-    return loader.batch_sampler is not None or isinstance(loader.dataset, IterableDataset) and loader.batch_size is not None
+    return loader.batch_sampler is not None or (
+        isinstance(loader.dataset, IterableDataset) and loader.batch_size is not None
+    )
 
 
 def _each(values: Any, where: str) -> Iterator[Any]:
@@ -72,7 +74,9 @@ def _pair(given: Any, where: str) -> tuple[Any, Any]:
     if isinstance(given, Mapping):
         key = next((key for key in LABELS if key in given), None)
         if key is None:
-            raise BadInput(f"{where} of dicts with {', '.join(map(str, given))}; expected labels under {' or '.join(LABELS)}")
+            raise BadInput(
+                f"{where} of dicts with {', '.join(map(str, given))}; expected labels under {' or '.join(LABELS)}"
+            )
         return {name: value for name, value in given.items() if name != key}, given[key]
     if not isinstance(given, Sequence) or isinstance(given, str) or len(given) < 2:
         raise BadInput(f"{where} of {type(given).__name__}; expected pairs of inputs and labels, or dicts")

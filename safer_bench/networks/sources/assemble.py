@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from multiprocessing import parent_process
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,9 @@ def network_of(named: Named) -> Network:
         source=f"{foreign.where} on {found.where}",
     )
     network.spec = named.spec
-    for line in filter(None, (*foreign.notes, note)):
-        logger.warning("%s", line)
+    if parent_process() is None:  # once, not by each worker
+        for line in filter(None, (*foreign.notes, note)):
+            logger.warning("%s", line)
     return network
 
 
@@ -83,8 +85,7 @@ def examples(foreign: Foreign, records: Records, rows: np.ndarray) -> tuple[Any,
         BadInput: the network takes another kind, or its head has other classes.
     """
     if records.inputs is not None:
-        order = torch.from_numpy(rows)
-        return rows_of(records.inputs[0], order), rows_of(records.inputs[1], order), ""
+        return rows_of(records.inputs[0], rows), rows_of(records.inputs[1], rows), ""
     if records.kind != foreign.reads:
         takes = "tensors, which a FILE.py:FUNC gives" if foreign.reads == "inputs" else foreign.reads
         raise BadInput(f"{foreign.where}: takes {takes}; {records.where} holds {records.kind}: give data that it takes")
@@ -103,7 +104,9 @@ def _labels(foreign: Foreign, records: Records, rows: np.ndarray) -> tuple[Any, 
     if foreign.labels_of is not None:
         return None, ""
     if records.labels is None:
-        raise BadInput(f"{records.where}: holds no labels; expected the class of each example, which {foreign.where} is judged by")
+        raise BadInput(
+            f"{records.where}: holds no labels; expected the class of each example, which {foreign.where} is judged by"
+        )
     numbers, note = classes_of_head(records, foreign)
     found = np.asarray([records.labels[int(row)] for row in rows])
     if found.dtype.kind not in "iub" or found.min() < 0:

@@ -35,7 +35,7 @@ def unknown(where: str, name: str, known: Iterable[str], listing: str) -> Unknow
 
 
 def at_random(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Return what a function builds with weights drawn by a seed; the caller's stream of random numbers goes on as it was."""
+    """Return what a function builds with weights drawn by a seed; the caller's random numbers go on as they were."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build()

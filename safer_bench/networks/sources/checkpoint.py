@@ -68,7 +68,7 @@ def fit(model: nn.Module, state: State, where: str, path: str) -> None:
     if problems:
         n = len(missing) + len(unexpected) + len(shapes)
         raise BadInput(
-            f"{where}: {path} is a checkpoint of another architecture: {problems[0]} ({n} of {len(own)} tensors do not fit); "
+            f"{where}: {path} is of another architecture: {problems[0]} ({n} of {len(own)} tensors do not fit); "
             f"expected the weights of {where}"
         )
     model.load_state_dict(state, strict=False)
@@ -103,9 +103,7 @@ def classes_in(state: State, own: Mapping[str, Tensor], n_classes: int) -> int |
     state = without_prefix(state, own)
     differing = [key for key in own if key in state and own[key].shape != state[key].shape]
     rows = {state[key].shape[0] for key in differing if state[key].ndim and own[key].shape[:1] == (n_classes,)}
-    of_heads = all(
-        state[key].shape[1:] == own[key].shape[1:] and own[key].shape[:1] == (n_classes,) for key in differing
-    )
+    of_heads = all(state[key].shape[1:] == own[key].shape[1:] and own[key].shape[:1] == (n_classes,) for key in differing)
     return rows.pop() if len(rows) == 1 and of_heads else None
 
 

@@ -35,8 +35,8 @@ def classes_of_head(records: Records, foreign: Foreign) -> tuple[list[int] | Non
             "expected data of its classes, or a checkpoint that was trained on these"
         )
     return list(range(n_head)), (
-        f"{foreign.where}: the head's classes 0 to {n_head - 1} are taken for {_few(classes)}, the order of {records.where}: "
-        "no name of theirs is known to say otherwise"
+        f"{foreign.where}: the head's classes 0 to {n_head - 1} are taken for {_few(classes)}, in the order of "
+        f"{records.where}: no name of theirs is known to say otherwise"
     )
 
 

@@ -37,9 +37,11 @@ def _split_of(path: str, rest: list[str], where: str) -> Any:
     except Exception as error:  # every kind of unreachable Hub, and what the library refuses
         said = f"{text_of(error):.200}"
         if Path(path).is_dir():
-            raise BadInput(f"{where}: no dataset that can be read ({said}); expected files or a card as the Hub has them") from error
+            raise BadInput(
+                f"{where}: no dataset that can be read ({said}); expected files or a card as the Hub has them"
+            ) from error
         raise MissingData(
-            f"{where}: not on this machine and not fetched ({said}); expected an id of the Hub with a config it has, or a folder"
+            f"{where}: not on this machine and not fetched ({said}); expected an id of the Hub, or a folder"
         ) from error
     name = wanted[0] if wanted else next((each for each in SPLITS if each in found), next(iter(found)))
     if name not in found:

@@ -21,10 +21,14 @@ def read(what: str) -> Records:
         raise BadInput(f"{where}: there is no such folder; expected FOLDER/CLASS/IMAGE")
     classes = tuple(sorted(folder.name for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")))
     if classes and set(map(str.lower, classes)) <= PARTS:
-        raise BadInput(f"{where}: its folders are {', '.join(classes)}, parts and not classes; give one: {where}/{classes[-1]}")
+        raise BadInput(
+            f"{where}: its folders are {', '.join(classes)}, parts and not classes; give one: {where}/{classes[-1]}"
+        )
     images = [(path, number) for number, name in enumerate(classes) for path in _images_in(root / name)]
     if not images:
-        raise BadInput(f"{where}: holds no image in a folder of its class; expected FOLDER/CLASS/IMAGE ({' '.join(ENDINGS)})")
+        raise BadInput(
+            f"{where}: holds no image in a folder of its class; expected FOLDER/CLASS/IMAGE ({' '.join(ENDINGS)})"
+        )
     empty = sorted(set(range(len(classes))) - {number for _, number in images})
     if empty:
         raise BadInput(f"{where}: the folder of class {classes[empty[0]]!r} holds no image; fill it, or take it away")

@@ -64,7 +64,9 @@ class Named:
         """
         network, kept = _split(spec)
         if kept.options and choice.options:
-            raise BadInput(f"{spec}: says what is chosen already; found {' '.join(choice.options)} beside it, give one of both")
+            raise BadInput(
+                f"{spec}: says what is chosen already; found {' '.join(choice.options)} beside it, give one of both"
+            )
         choice = kept if kept.options else choice
         source, _, what = network.partition(":")
         if not what:
@@ -136,7 +138,9 @@ def _split(spec: str) -> tuple[str, Choice]:
     values = dict(zip(words[::2], words[1::2], strict=False))
     unknown = [word for word in words[::2] if word not in known]
     if unknown or len(words) % 2:
-        raise BadInput(f"{spec}: {(unknown or words[-1:])[0]} says nothing; expected pairs of {', '.join(known)} and a value")
+        raise BadInput(
+            f"{spec}: {(unknown or words[-1:])[0]} says nothing; expected pairs of {', '.join(known)} and a value"
+        )
     return network, Choice(**{known[key]: _typed(known[key], value) for key, value in values.items()})  # type: ignore[arg-type]
 
 

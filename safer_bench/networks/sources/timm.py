@@ -54,7 +54,9 @@ def _build(name: str, n_classes: int | None) -> nn.Module:
     try:
         return timm.create_model(name, num_classes=n_classes)
     except Exception as error:
-        raise BadInput(f"timm:{name}: timm cannot build it ({text_of(error):.200}); expected a name of timm.list_models()") from error
+        raise BadInput(
+            f"timm:{name}: timm cannot build it ({text_of(error):.200}); expected a name of timm.list_models()"
+        ) from error
 
 
 def _pretrained(name: str, where: str) -> nn.Module:
@@ -71,7 +73,9 @@ def _classes_in(build: Callable[[int | None], nn.Module], state: State) -> int |
     model: Any = build(None)
     heads = (model.pretrained_cfg or {}).get("classifier") or ()
     state = without_prefix(state, model.state_dict())
-    rows = {len(state[f"{head}.weight"]) for head in ([heads] if isinstance(heads, str) else heads) if f"{head}.weight" in state}
+    rows = {
+        len(state[f"{head}.weight"]) for head in ([heads] if isinstance(heads, str) else heads) if f"{head}.weight" in state
+    }
     return rows.pop() if len(rows) == 1 else None
 
 

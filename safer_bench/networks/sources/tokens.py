@@ -32,7 +32,7 @@ def padded_tokenizer(tokenizer: Any, where: str, *, is_causal: bool) -> Any:
 
 
 def longest(tokenizer: Any, model: nn.Module) -> int | None:
-    """Return how many tokens a model takes, the least that tokenizer, config and tables of positions say; None: any number."""
+    """Return how many tokens a model takes by its tokenizer, config and tables of positions; None for any number."""
     said = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
     tables = [module for path, module in model.named_modules() if path.endswith("position_embeddings")]
     for table in tables:
@@ -66,8 +66,8 @@ def as_tokens(
     for title, length in zip(titles, lengths, strict=True):
         if limit is not None and length > limit:
             raise BadInput(
-                f"{title}: {length} tokens, the model takes {limit}; expected shorter texts: cut them in a FILE.py:FUNC that "
-                "gives the data"
+                f"{title}: {length} tokens, the model takes {limit}; expected shorter texts: cut them in a "
+                "FILE.py:FUNC that gives the data"
             )
         if length == 0:
             raise BadInput(f"{title}: no token; expected a text: leave it out in a FILE.py:FUNC that gives the data")

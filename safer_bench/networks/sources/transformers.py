@@ -1,4 +1,4 @@
-"""``transformers:ID_OR_FOLDER[@random:SEED]``: classifiers of text or images, and causal language models, of the Hub's kind."""
+"""``transformers:ID_OR_FOLDER[@random:SEED]``: classifiers of text or images, causal language models."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -36,7 +36,9 @@ def load(what: str, n_classes_of_data: Callable[[], int | None]) -> Foreign:  # 
     where = f"transformers:{Path(name).name if Path(name).is_dir() else name}"
     seed = random_seed(checkpoint, where) if at else None
     if at and seed is None:
-        raise BadInput(f"{where}: found checkpoint {checkpoint!r}; expected a folder that save_pretrained wrote, which holds it")
+        raise BadInput(
+            f"{where}: found checkpoint {checkpoint!r}; expected a folder that save_pretrained wrote, which holds it"
+        )
     config = _found(transformers.AutoConfig, name, where)
     kind = _kind(config, where)
     if getattr(config, "quantization_config", None) is not None:
@@ -65,7 +67,9 @@ def _found(auto: Any, name: str, where: str) -> Any:
     except Exception as error:
         said = f"{text_of(error):.200}"
         if Path(name).is_dir():
-            raise BadInput(f"{where}: no {part} in that folder ({said}); expected what save_pretrained(FOLDER) writes") from error
+            raise BadInput(
+                f"{where}: no {part} in that folder ({said}); expected what save_pretrained(FOLDER) writes"
+            ) from error
         raise MissingData(
             f"{where}: its {part} is not on this machine and could not be fetched ({said}); expected an id of the Hub, or a "
             "folder that save_pretrained wrote"
@@ -94,16 +98,18 @@ def _pretrained(auto: Any, name: str, where: str) -> tuple[Any, tuple[str, ...]]
         model, info = auto.from_pretrained(name, dtype="auto", output_loading_info=True)
     except (OSError, ConnectionError) as error:
         raise MissingData(
-            f"{where}: its weights are not on this machine and could not be fetched ({text_of(error):.200}); for a trial take "
-            f"random ones, {where}@random:0"
+            f"{where}: its weights are not on this machine and could not be fetched ({text_of(error):.200}); for a trial "
+            f"take random ones, {where}@random:0"
         ) from error
     except Exception as error:
-        raise BadInput(f"{where}: its weights do not fit its config ({text_of(error):.200}); expected those of one model") from error
+        raise BadInput(
+            f"{where}: its weights do not fit its config ({text_of(error):.200}); expected those of one model"
+        ) from error
     wrong = sorted(map(str, [*info["missing_keys"], *info.get("mismatched_keys", ())]))
     if wrong:
         raise BadInput(
-            f"{where}: its weights are of another architecture: they lack {wrong[0]} ({len(wrong)} tensors); expected those of "
-            f"{type(model).__name__}"
+            f"{where}: its weights are of another architecture: they lack {wrong[0]} ({len(wrong)} tensors); expected "
+            f"those of {type(model).__name__}"
         )
     left = sorted(info["unexpected_keys"])
     spare = (f"{where}: weights that {type(model).__name__} has no place for are left out: {left[0]} ({len(left)})",)
