@@ -40,21 +40,16 @@ def read_examples(values: Any, where: str) -> tuple[Any, Any]:
     pairs = [_pair(each, where) for each in _each(values, where)]
     if not pairs:
         raise BadInput(f"{where} holds no example; expected at least one")
-    join = torch.cat if isinstance(values, DataLoader) and _has_batches(values) else torch.stack
+    labels = [_tensor(label, "labels", where) for _, label in pairs]
+    join = torch.cat if isinstance(values, DataLoader) and labels[0].ndim else torch.stack
     inputs = _together([each for each, _ in pairs], join, where)
-    return inputs, _join([_tensor(label, "labels", where) for _, label in pairs], join, "labels", where)
+    return inputs, _join(labels, join, "labels", where)
 
 
 def _is_of_hugging_face(values: Any) -> bool:
     datasets = sys.modules.get("datasets")  # who holds one has imported it
     kinds = ("Dataset", "IterableDataset", "DatasetDict", "IterableDatasetDict")
     return datasets is not None and isinstance(values, tuple(getattr(datasets, kind) for kind in kinds))
-
-
-def _has_batches(loader: Any) -> bool:
-    return loader.batch_sampler is not None or (
-        isinstance(loader.dataset, IterableDataset) and loader.batch_size is not None
-    )
 
 
 def _each(values: Any, where: str) -> Iterator[Any]:
