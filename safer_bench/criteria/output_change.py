@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from safer_bench.criteria.criterion import Scores, criterion
 from safer_bench.criteria.passes.activations import Application, laid_out_as, loss_gradients, run_recorded, total_by_layer
 from safer_bench.criteria.passes.changes import LARGEST, clean_logits, finite, perturbed_logits, perturbed_weights
-from safer_bench.criteria.passes.layers import Batches, Perturb, count_examples, layer_weights, used_layers
+from safer_bench.criteria.passes.layers import Batches, Perturb, count_examples, layer_weights, of_answers, used_layers
 from safer_bench.criteria.passes.shared import shared, spend
 
 EXAMPLES = 128  # a pass for each layer and level, or activations kept for all levels
@@ -21,10 +21,10 @@ MOST_NATS = 16.0  # of one example: where the measured loss is clipped as well
 def _mean_over_examples(
     model: nn.Module, batches: Batches, perturb: Perturb, level: float, distance: Callable[[Tensor, Tensor], Tensor]
 ) -> Scores:
-    """Return the mean of ``distance(clean logits, logits with the layer perturbed)``, float64 ``(n,)``."""
+    """Return the mean over answers of ``distance(clean logits, logits with the layer perturbed)``, float64 ``(n, ...)``."""
     clean = clean_logits(model, batches).double()
     perturbed = perturbed_logits(model, batches, perturb, level)
-    return {name: float(distance(clean, logits.double()).mean()) for name, logits in perturbed.items()}
+    return {name: float(of_answers(distance(clean, logits.double()), batches).mean()) for name, logits in perturbed.items()}
 
 
 @criterion(

@@ -1,6 +1,7 @@
 """Attributions along a path from nothing: of the weights, or of the image."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +9,9 @@ from torch import Tensor, nn
 from safer_bench.criteria.criterion import Scores, criterion
 from safer_bench.criteria.passes.activations import total_by_layer, with_output_gradients
 from safer_bench.criteria.passes.gradients import NODES, integrated_gradients
-from safer_bench.criteria.passes.layers import Batches, count_examples, used_layers
+from safer_bench.criteria.passes.layers import Batches, count_examples, refuse_integers, used_layers
+from safer_bench.networks.examples import NOT_COUNTED
+from safer_bench.networks.inputs import parts_of, with_parts
 
 STEPS = 16  # from zeros, the mean grey of standardised images, to the example
 
@@ -34,22 +37,30 @@ def layer_conductance(model: nn.Module, batches: Batches) -> Scores:
     """How much of the label's logit flows through each of the layer's outputs as the image fades in from zeros.
 
     Zeros are the mean grey of standardised images, not black.
+
+    Raises:
+        BadInput: an input is no floating point number, and fades in from nothing.
     """
+    refuse_integers(batches[0][0], "layer_conductance fades the input in from zeros")
     parts = (part for images, labels in batches for part in _conductances(model, batches, images, labels))
     totals = total_by_layer(used_layers(model, batches), parts)
     return {name: total / count_examples(batches) for name, total in totals.items()}
 
 
-def _conductances(model: nn.Module, batches: Batches, images: Tensor, labels: Tensor) -> Iterator[tuple[str, float]]:
+def _conductances(model: nn.Module, batches: Batches, images: Any, labels: Tensor) -> Iterator[tuple[str, float]]:
     """Yield for each use of a layer's weight the magnitudes of its outputs' conductances, summed over a batch."""
 
     def label_logits(logits: Tensor) -> Tensor:
-        return logits.gather(1, labels[:, None]).sum()
+        counts = labels != NOT_COUNTED
+        return (logits.gather(1, labels.where(counts, 0)[:, None])[:, 0] * counts).sum()
 
-    before = with_output_gradients(model, batches, torch.zeros_like(images), label_logits)
+    def faded(share: float) -> Any:
+        return with_parts(images, [part * share for part in parts_of(images)])
+
+    before = with_output_gradients(model, batches, faded(0.0), label_logits)
     totals = [torch.zeros_like(use.y, dtype=torch.float64) for use, _ in before]
     for step in range(1, STEPS + 1):
-        after = with_output_gradients(model, batches, images * (step / STEPS), label_logits)
+        after = with_output_gradients(model, batches, faded(step / STEPS), label_logits)
         for total, (old, gradient), (new, _) in zip(totals, before, after, strict=True):
             total += gradient.double() * (new.y.detach().double() - old.y.detach().double())
         before = after

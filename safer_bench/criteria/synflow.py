@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from safer_bench.criteria.criterion import Scores, criterion
-from safer_bench.criteria.passes.layers import Batches, used_layers
+from safer_bench.criteria.passes.layers import Batches, refuse_integers, used_layers
+from safer_bench.networks.inputs import parts_of, with_parts
 
 
 @criterion(
@@ -15,13 +16,20 @@ from safer_bench.criteria.passes.layers import Batches, used_layers
     cost="3",
 )
 def synflow(model: nn.Module, batches: Batches) -> Scores:
-    """Synaptic flow through the layer, without data, in float64; normalisation layers are made positive as well."""
+    """Synaptic flow through the layer, without data, in float64; normalisation layers are made positive as well.
+
+    Raises:
+        BadInput: an input is no floating point number, and ones would be something else than a signal.
+    """
+    example = batches[0][0][:1]
+    refuse_integers(example, "synflow sends ones through the network")
     positive = deepcopy(model).double().requires_grad_(True)
     with torch.no_grad():
         for tensor in positive.state_dict().values():
             tensor.abs_()
     weights = {layer.name: positive.get_parameter(layer.parameter) for layer in used_layers(model, batches)}
-    flow = positive(torch.ones_like(batches[0][0][:1], dtype=torch.float64)).sum()
+    ones = with_parts(example, [torch.ones_like(part, dtype=torch.float64) for part in parts_of(example)])
+    flow = positive(ones).sum()
     gradients = torch.autograd.grad(flow, list(weights.values()), allow_unused=True)
     return {
         name: 0.0 if gradient is None else float((weight.detach() * gradient).abs().sum())

@@ -109,8 +109,8 @@ def check_alike(inputs: Any, others: Any, where: str) -> None:
     """
     found, expected = ({name: _form(part) for name, part in named_parts(each)} for each in (inputs, others))
     if found != expected and isinstance(inputs, torch.Tensor) and isinstance(others, torch.Tensor):
-        (found,), (expected,) = found.values(), expected.values()
-        raise BadInput(f"network {where}: images of shape {found}; expected {expected}, that of the evaluation images")
+        shapes = tuple(inputs.shape[1:]), tuple(others.shape[1:])
+        raise BadInput(f"network {where}: images of shape {shapes[0]}; expected {shapes[1]}, that of the evaluation images")
     if found != expected:
         raise BadInput(f"network {where}: {_told(found)}; expected {_told(expected)}, as the evaluation examples have them")
 

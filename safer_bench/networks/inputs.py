@@ -117,6 +117,6 @@ def bytes_of_one(inputs: Tensor | Inputs) -> int:
 pytree.register_pytree_node(
     Inputs,
     lambda inputs: (list(inputs.parts), (len(inputs.args), tuple(inputs.kwargs))),
-    lambda parts, context: Inputs(parts[: context[0]], dict(zip(context[1], parts[context[0] :], strict=True))),
+    lambda parts, context: Inputs([*parts][: context[0]], dict(zip(context[1], [*parts][context[0] :], strict=True))),
     serialized_type_name="safer_bench.Inputs",
 )

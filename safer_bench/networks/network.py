@@ -233,7 +233,7 @@ class Network:
             whole = "; what has to be whole is given as integers, inputs.long()" if floating and "Long" in said else ""
             if not floating and re.search(r"Long|Int|Byte|Bool|dtype", said):
                 whole = "; integers stay what they are: inputs.float() gives numbers, scaled as in training"
-            several = isinstance(error, TypeError) and "required positional argument" in said
+            several = isinstance(error, TypeError) and re.search(r"missing \d+ required", said)
             other = "; further arguments are given in a tuple, or by name in a dictionary" if several else ""
             stays = f"; {STAYS}" if "same device" in said else ""
             raise BadInput(
@@ -245,7 +245,9 @@ class Network:
             is_tensor = isinstance(logits, torch.Tensor)
             answer = tuple(logits.shape) if is_tensor else f"a {type(logits).__name__}"
             wrapped = "" if is_tensor else ": Network(..., output=lambda returned: ...) takes them out of what it returns"
-            if is_tensor and (len(logits), *logits.shape[1:-1]) == (len(inputs), *positions):
+            if is_tensor and positions and logits.shape == (len(inputs), *positions):
+                wrapped = ": one label an example, labels.argmax(1) where they are one-hot"
+            elif is_tensor and positions and (len(logits), *logits.shape[1:-1]) == (len(inputs), *positions):
                 wrapped = ": Network(..., class_axis=-1) where the last axis runs over classes"
             expected = f"logits {(len(inputs), 'n_classes', *positions)}".replace("'", "") + wrapped
             raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected {expected}")

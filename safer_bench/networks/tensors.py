@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from safer_bench.errors import BadInput, text_of
-from safer_bench.networks.inputs import Inputs
+from safer_bench.networks.inputs import Inputs, named_parts
 
 
 def labels_as_tensor(values: Any, where: str) -> torch.Tensor:
@@ -29,8 +29,6 @@ def labels_as_tensor(values: Any, where: str) -> torch.Tensor:
     found = f"{where} are {labels.dtype} {tuple(labels.shape)}; expected int64 (n,) or (n, *positions)"
     if labels.is_floating_point() or labels.is_complex():
         raise BadInput(f"{found}: labels.long() where they are numbers of classes")
-    if labels.ndim == 2 and labels.shape[1] > 1 and bool((labels.count_nonzero(1) == 1).all()):
-        raise BadInput(f"{found}, not one-hot: labels.argmax(1)")
     if labels.ndim == 0 or labels.shape[1:].numel() == 0 or (labels.ndim > 1 and labels.shape[1:].numel() == 1):
         raise BadInput(found + ": labels.flatten()" * (labels.ndim > 1 and labels.shape[1:].numel() == 1))
     return labels.long()
@@ -55,6 +53,11 @@ def inputs_as_tensors(values: Any, labels: Any, n_labels: int, where: str) -> to
     Raises:
         BadInput: they are something else, not finite, or not so in float32.
     """
+    if isinstance(values, Inputs):
+        of_parts = [
+            _part(part, labels, n_labels, f"network {where}: {name}", several=True) for name, part in named_parts(values)
+        ]
+        return values.with_parts(of_parts)
     if isinstance(values, Mapping):
         if not values or not all(isinstance(name, str) for name in values):
             raise BadInput(

@@ -24,7 +24,7 @@ def calibration_sweeps(network: Network, n_sets: int) -> list[Sweep]:
         raise BadInput(
             f"network {network.name!r}: {len(network.calibration[1])} calibration examples; expected {n_sets} sets of them"
         )
-    suffixes = Suffixes(network.model, network.calibration[0])
+    suffixes = Suffixes(network.model, *network.calibration)
     return [Sweep(network, examples=size, first=i * size, suffixes=suffixes) for i in range(n_sets)]
 
 

@@ -6,6 +6,7 @@ They are the model's own up to rounding.
 import logging
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from safer_bench.measurement.answers.replay import LayerReplay
 from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.answers.trace import CannotReplayError, whatever_fails
 from safer_bench.measurement.answers.tuning import Pace, room_on
+from safer_bench.networks.inputs import bytes_of_one, joined
 from safer_bench.networks.network import Network
 
 logger = logging.getLogger(__name__)
@@ -32,11 +34,13 @@ class Suffixes:
 
     Args:
         model: the network's.
-        images: that criteria may see; a few of them admit each layer's replay.
+        inputs: that criteria may see; a few of them admit each layer's replay.
+        labels: of them; their shape tells where answers are.
     """
 
-    def __init__(self, model: nn.Module, images: Tensor) -> None:
-        self._model, self._images = model, images
+    def __init__(self, model: nn.Module, inputs: Any, labels: Tensor) -> None:
+        self._model, self._inputs = model, inputs
+        self._labels = torch.zeros_like(labels, device="cpu")  # nothing is judged
         self._layers: dict[str, LayerReplay | None] = {}
         self._last: tuple[Batches, CleanPass] | None = None
 
@@ -47,11 +51,11 @@ class Suffixes:
                 self._replay(self._replayed, layer.name)
 
     def clean(self, batches: Batches) -> Tensor | None:
-        """Return the unperturbed logits ``(n, n_classes)``; None where whole passes are needed."""
+        """Return the unperturbed logits ``(n, n_classes, ...)``; None where whole passes are needed."""
         return self._by_replay(lambda replayed: self._pass(replayed, batches).logits())
 
     def perturbed(self, batches: Batches, layer: str, weight: Tensor) -> Tensor | None:
-        """Return the logits ``(n, n_classes)`` with a layer's weight replaced; None where whole passes are needed.
+        """Return the logits ``(n, n_classes, ...)`` with a layer's weight replaced; None where whole passes are needed.
 
         They are where a replay is not admitted, where what it keeps would not fit into memory, and for weights so large
         that float32 overflows, which a folded batch norm would do elsewhere than the model.
@@ -79,10 +83,9 @@ class Suffixes:
 
     @cached_property
     def _replayed(self) -> ReplayedNetwork | None:
-        labels = torch.zeros(len(self._images), dtype=torch.int64)  # nothing is judged
         try:
             with whatever_fails(), exact_float32():
-                return ReplayedNetwork(CanonicalModel(Network(self._model, self._images, labels)), Pace())
+                return ReplayedNetwork(CanonicalModel(Network(self._model, self._inputs, self._labels)), Pace())
         except CannotReplayError as error:
             self._give_up(error)
             return None
@@ -99,7 +102,7 @@ class Suffixes:
     def _is_beyond(
         self, replayed: ReplayedNetwork, replay: LayerReplay, batches: Batches, layer: str, weight: Tensor
     ) -> bool:
-        kept = count_examples(batches) * (replay.bytes_per_example + self._images[0].nbytes)
+        kept = count_examples(batches) * (replay.bytes_per_example + bytes_of_one(self._inputs))
         original = replayed.network.weight(replayed.network.layer(layer))
         beyond = kept > room_on(replayed.network.device).kept_bytes
         return beyond or not float(weight.abs().max()) <= GROWTH * float(np.abs(original).max())  # NaN too
@@ -108,7 +111,7 @@ class Suffixes:
         """Return the clean pass over batches; only the last one is kept."""
         if self._last is None or self._last[0] is not batches:
             self._last = None  # frees the old one before the new one is made
-            self._last = batches, replayed.clean_pass(torch.cat([images for images, _ in batches]))
+            self._last = batches, replayed.clean_pass(joined([inputs for inputs, _ in batches]))
         return self._last[1]
 
     def _give_up(self, reason: CannotReplayError) -> None:

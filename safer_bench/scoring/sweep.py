@@ -52,7 +52,7 @@ class Sweep:
         network: the network, with calibration examples unless ``own_examples`` is given.
         batch_size: examples a pass; scores do not depend on it.
         examples: number of calibration examples.
-        own_examples: images and labels to use, all of them, instead of calibration examples.
+        own_examples: inputs and labels to use, all of them, instead of calibration examples.
         first: the first calibration example; disjoint sets of them tell how far scores depend on the choice.
         suffixes: of the same network, if another sweep has some.
     """
@@ -70,8 +70,8 @@ class Sweep:
         self.network, self.batch_size, self.examples, self._first = network, batch_size, examples, first
         self._names = [layer.name for layer in network.layers]  # found before any clock runs
         self._all_given = own_examples is not None
-        self._images, self._labels = (tensor.to(network.device) for tensor in own_examples or network.calibration)
-        self.suffixes = suffixes or Suffixes(network.model, self._images)
+        self._inputs, self._labels = (each.to(network.device) for each in own_examples or network.calibration)
+        self.suffixes = suffixes or Suffixes(network.model, self._inputs, self._labels)
         self._meter = Meter()
         self._start()
 
@@ -88,7 +88,8 @@ class Sweep:
         except Exception as error:
             said = f"network {self.network.name!r}: copying its model raised {text_of(error, typed=True):.300}"
             raise BadInput(f"{said}; expected one that copy.deepcopy copies, since criteria work on a copy") from error
-        model.register_forward_pre_hook(lambda _, images: tuple(part.clone() for part in images))  # it may work in place
+        clones = lambda _, given: tuple(part.clone() for part in given)  # noqa: E731  the model may work in place
+        model.register_forward_pre_hook(clones, prepend=True)
         self._meter.watch(model)
         set_layers(model, self.network.layers)
         return model
@@ -175,7 +176,7 @@ class Sweep:
                     key = (entry.function, limit, *aware)
                     with self._shared.active():
                         return self._shared.once(key, lambda: entry.function(model, self._take(limit), *aware))
-                own = [(images.clone(), labels.clone()) for images, labels in self._take(limit)]
+                own = [(inputs.clone(), labels.clone()) for inputs, labels in self._take(limit)]
                 return entry.function(model, own, *aware)
         except (Exception, SystemExit) as error:
             raise BadInput(f"{where}: raised {error_text(error)}") from error
@@ -190,7 +191,7 @@ class Sweep:
         """Return the calibration examples a criterion sees, or all of the given ones, in batches on the model's device."""
         if limit not in self._batches:
             rows = slice(None) if self._all_given else slice(self._first, self._first + limit)
-            parts = (tensor[rows].split(self.batch_size) for tensor in (self._images, self._labels))
+            parts = (each[rows].split(self.batch_size) for each in (self._inputs, self._labels))
             self._batches[limit] = list(zip(*parts, strict=True))
         return self._batches[limit]
 

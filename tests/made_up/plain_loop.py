@@ -11,14 +11,19 @@ COUNTS = ("correct_clean", "broken", "fixed", "predictions_changed")
 
 
 @torch.no_grad()
-def answers(model, images):
-    """Return each image's class: the lowest of the largest logits, -1 where the winner is not finite or a logit is NaN."""
-    found = []
-    for image in images:
-        logits = model(image[None].double().clone())[0].numpy()
-        wins = np.isfinite(logits.max()) and not np.isnan(logits).any()
-        found.append(int(np.flatnonzero(logits == logits.max())[0]) if wins else -1)
-    return np.array(found)
+def answers(model, inputs):
+    """Return the class of each answer: the lowest of the largest logits, -1 where the winner is not finite or one is NaN."""
+    return np.stack([_answers_of_one(model(inputs[i : i + 1].double().clone())[0].numpy()) for i in range(len(inputs))])
+
+
+def _answers_of_one(logits):
+    """Return an example's classes, shaped as its positions, from logits ``(n_classes, ...)``."""
+    found = np.empty(logits.shape[1:], dtype=np.int64)
+    for place in np.ndindex(found.shape):
+        at = logits[(slice(None), *place)]
+        wins = np.isfinite(at.max()) and not np.isnan(at).any()
+        found[place] = np.flatnonzero(at == at.max())[0] if wins else -1
+    return found
 
 
 def counts(network, probe, seed=0):
@@ -31,7 +36,8 @@ def counts(network, probe, seed=0):
     changed.get_parameter(layer.parameter).data.copy_(torch.from_numpy(weight))
     chosen = slice(probe.example_start, probe.example_start + probe.n_examples)
     labels = network.labels[chosen].numpy()
-    before, after = (answers(model, network.inputs[chosen]) for model in (clean, changed))
+    before, after = (answers(model, network.inputs[chosen])[labels != -100] for model in (clean, changed))
+    labels = labels[labels != -100]
     right_before, right_after = before == labels, after == labels
     return {
         "correct_clean": int(right_before.sum()),

@@ -20,23 +20,23 @@ class Pair(nn.Module):
         return {"logits": self.head(x + shift)}
 
 
-class Around(nn.Module):
-    def __init__(self, model, *, picks):
-        super().__init__()
-        self.model, self.picks = model, picks
-
-    def forward(self, x):
-        answer = self.model(x, torch.ones_like(x))
-        return answer["logits"] if self.picks else answer
-
-
-def test_a_module_around_a_model_makes_inputs_and_picks_logits():
-    with pytest.raises(BadInput, match="only input: give a module around it whose forward makes the others"):
+def test_further_inputs_are_given_in_a_tuple_and_output_takes_logits_out():
+    with pytest.raises(BadInput, match="further arguments are given in a tuple, or by name in a dictionary"):
         Network(Pair().eval(), IMAGES, LABELS)
-    with pytest.raises(BadInput, match=r"gave a dict; .* from forward: give a module around it whose forward picks them"):
-        Network(Around(Pair(), picks=False).eval(), IMAGES, LABELS)
-    network = Network(Around(Pair(), picks=True).eval(), IMAGES, LABELS)
-    assert [layer.name for layer in network.layers] == ["model.head"]
+    both = (IMAGES, torch.ones_like(IMAGES))
+    with pytest.raises(BadInput, match=r"gave a dict; .* Network\(..., output=lambda returned: ...\) takes them out"):
+        Network(Pair().eval(), both, LABELS)
+    network = Network(Pair().eval(), both, LABELS, output=lambda returned: returned["logits"])
+    assert [layer.name for layer in network.layers] == ["head"]
+
+
+def test_one_hot_labels_are_told_apart_from_answers_at_positions():
+    model, one_hot = nn.Linear(6, 4).eval(), nn.functional.one_hot(LABELS)
+    with pytest.raises(
+        BadInput, match=r"gave \(1, 4\); .*: one label an example, labels.argmax\(1\) where they are one-hot"
+    ):
+        Network(model, IMAGES, one_hot)
+    assert torch.equal(Network(model, IMAGES, one_hot.argmax(1)).labels, LABELS)
 
 
 class Copied(nn.Module):

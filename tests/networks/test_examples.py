@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement.measure import measure
-from safer_bench.networks.examples import are_grouped, checked_examples, shared_images, unequal_classes
+from safer_bench.networks.examples import are_grouped, checked_examples, shared_inputs, unequal_classes
 from safer_bench.networks.images import load_part
 from safer_bench.networks.network import Network
 
@@ -84,7 +84,7 @@ def test_truth_values_are_labels_and_float64_is_rounded():
 
 MANY = "expected single ones of one shape, as many as labels, or chunks (n_i, ...) that are alike but for n_i and together as many"
 NO_PAIRS = "of pairs of images and labels; expected tensors of each: of batches images, labels = map(torch.cat, zip(*loader)), of single pairs images, labels = zip(*dataset)"
-LONG = "expected int64 (n,)"
+LONG = "expected int64 (n,) or (n, *positions)"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,8 @@ LONG = "expected int64 (n,)"
         ([IMAGES[:10], IMAGES[10:].double()], LABELS, "images are a list of torch.float32, torch.float64; expected one type"),
         (IMAGES.double() * 1e200, LABELS, f"images are torch.float64 with values up to {float(IMAGES.abs().max()) * 1e200:.3g}, which are infinite in float32 (up to 3.4e+38); scale them as in training"),
         (IMAGES * torch.inf, LABELS, "images hold NaN or infinite values"),
-        (IMAGES.to(torch.complex64), LABELS, "images are torch.complex64; expected floating point, scaled as in training: images.float()"),
+        (IMAGES.to(torch.complex64), LABELS, "images are torch.complex64; expected real numbers or integers"),
+        ((255 * IMAGES).to(torch.uint8), LABELS, "images are torch.uint8; expected floating point, scaled as in training: images.float()"),
         (torch.zeros(24, 0), LABELS, "images are (24, 0); expected (n, ...) with values"),
         (torch.tensor(1.0), LABELS[:1], "images are (); expected (n, ...) with values"),
         (IMAGES.to("meta"), LABELS, "images are a Tensor (Cannot copy out of meta tensor; no data!); expected a tensor or array of numbers"),
@@ -110,9 +111,8 @@ LONG = "expected int64 (n,)"
         (list(PAIRS), None, f"a list {NO_PAIRS}"),
         ([PIL.Image.new("L", (4, 4))] * 24, LABELS, "images of PIL; expected tensors, scaled as in training: [torchvision.transforms.functional.to_tensor(image) for image in images]"),
         (IMAGES, LABELS.double(), f"labels are torch.float64 (24,); {LONG}: labels.long() where they are numbers of classes"),
-        (IMAGES, nn.functional.one_hot(LABELS), f"labels are torch.int64 (24, 3); {LONG}, not one-hot: labels.argmax(1)"),
         (IMAGES, LABELS[:, None], f"labels are torch.int64 (24, 1); {LONG}: labels.flatten()"),
-        (IMAGES, LABELS[None], f"labels are torch.int64 (1, 24); {LONG}"),
+        (IMAGES, LABELS[None], "24 images and 1 labels; expected as many, at least one"),
         (IMAGES, LABELS[0], f"labels are torch.int64 (); {LONG}"),
         (IMAGES, ["cat"] * 24, "labels are a list (of <U3); expected a tensor or array of numbers"),
         (IMAGES, [], "24 images and 0 labels; expected as many, at least one"),
@@ -203,25 +203,25 @@ def test_calibration_examples_that_are_evaluation_examples_are_refused_in_any_or
 def test_calibration_examples_may_hold_a_duplicate_by_accident_and_blank_images():
     images = torch.cat([OTHERS, ROWS[3:5]])
     assert len(network_with((images, torch.arange(202) % 3)).calibration[1]) == 202
-    assert shared_images(torch.cat([torch.zeros(30, 4), torch.randn(30, 4)]), torch.zeros(50, 4))[0] == 0
+    assert shared_inputs(torch.cat([torch.zeros(30, 4), torch.randn(30, 4)]), torch.zeros(50, 4))[0] == 0
 
 
 def test_calibration_images_of_few_values_may_be_equal_to_evaluation_images_by_chance():
     """Of four binary pixels there are sixteen images."""
     generator = torch.Generator().manual_seed(0)
     evaluation, others = (torch.randint(0, 2, (200, 4), generator=generator).float() for _ in range(2))
-    n_shared, allowed = shared_images(others, evaluation)
+    n_shared, allowed = shared_inputs(others, evaluation)
     assert 150 < n_shared <= allowed
-    assert shared_images(evaluation.flip(0), evaluation)[1] == -1
+    assert shared_inputs(evaluation.flip(0), evaluation)[1] == -1
 
 
 @pytest.mark.parametrize("dataset", ["digits", "fashion_mnist"])
 def test_no_calibration_image_of_the_zoo_is_an_evaluation_image(dataset):
-    assert shared_images(load_part(dataset, "calibration")[0], load_part(dataset, "evaluation")[0])[0] == 0
+    assert shared_inputs(load_part(dataset, "calibration")[0], load_part(dataset, "evaluation")[0])[0] == 0
 
 
 def test_calibration_examples_are_a_pair_of_the_evaluation_examples_shape():
-    with pytest.raises(BadInput, match=r"network own, calibration: a Tensor; expected \(images, labels\)"):
+    with pytest.raises(BadInput, match=r"network own, calibration: a Tensor; expected \(inputs, labels\)"):
         network_with(OTHERS)
     with pytest.raises(BadInput, match="network own, calibration: a DataLoader of pairs of images and labels; expected"):
         network_with(DataLoader(PAIRS))

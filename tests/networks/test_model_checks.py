@@ -208,9 +208,9 @@ def test_single_images_without_an_answer_and_classes_switched_off_are_no_reason_
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (lambda z: {"logits": z}, "one image gave a dict; expected logits (1, n_classes), and nothing else, from forward: give a module around it whose forward picks them"),
-        (lambda z: (z, z), "one image gave a tuple; expected logits (1, n_classes), and nothing else, from forward: give a module around it whose forward picks them"),
-        (lambda z: z.argmax(1), "one image gave (1,); expected logits (1, n_classes), and nothing else, from forward"),
+        (lambda z: {"logits": z}, "one image gave a dict; expected logits (1, n_classes): Network(..., output=lambda returned: ...) takes them out of what it returns"),
+        (lambda z: {"logits": (z, z)}.values(), "one image gave a dict_values; expected logits (1, n_classes): Network(..., output=lambda returned: ...) takes them out of what it returns"),
+        (lambda z: z.argmax(1), "one image gave (1,); expected logits (1, n_classes)"),
         (lambda z: z.long(), "one image gave torch.int64; expected logits, which are floating point"),
         (lambda z: z[:, :1], "1 logits an image; expected one for each of two classes or more: of a model with one logit z for the second of two classes, torch.cat([torch.zeros_like(z), z], 1)"),
         (lambda z: z[:, :0], "0 logits an image; expected one for each of two classes or more: of a model with one logit z for the second of two classes, torch.cat([torch.zeros_like(z), z], 1)"),
@@ -239,12 +239,13 @@ class Tokens(nn.Module):
         return self.head(self.embed(x.long() if self.cast else x).mean(1))
 
 
-def test_a_model_of_whole_numbers_is_told_to_cast_them_itself():
+def test_a_model_of_whole_numbers_is_given_them_as_the_message_says():
     tokens = (torch.arange(240).reshape(30, 8) * 7 % 5).float()
     with pytest.raises(
-        BadInput, match=r"it was given torch.float32 \(1, 8\); what has to be whole is cast in forward: x.long\(\)"
+        BadInput, match=r"given torch.float32 \(1, 8\); what has to be whole is given as integers, inputs.long"
     ):
         Network(Tokens(cast=False).eval(), tokens, LABELS)
+    assert measure(Network(Tokens(cast=False).eval(), tokens.long(), LABELS), ["quantize:3"]).num_rows == 2
     assert measure(Network(Tokens(cast=True).eval(), tokens, LABELS), ["quantize:3"]).num_rows == 2
 
 

@@ -25,7 +25,7 @@ def batches_of(network, size):
 @pytest.mark.parametrize("name", ["digits_resnet", "digits_vit"])
 def test_logits_are_those_of_the_model_with_the_weight_set(name):
     network = load_network(name)
-    suffixes, model = Suffixes(network.model, network.calibration[0]), network.model
+    suffixes, model = Suffixes(network.model, *network.calibration), network.model
     for size in (50, 7):
         batches = batches_of(network, size)
         images = torch.cat([images for images, _ in batches])
@@ -57,7 +57,7 @@ def test_a_network_that_cannot_be_traced_is_measured_by_whole_passes():
     network = tiny_network()
     network.model = Sometimes(network.model).eval()
     batches = batches_of(network, 20)
-    suffixes = Suffixes(network.model, network.calibration[0])
+    suffixes = Suffixes(network.model, *network.calibration)
     assert suffixes.clean(batches) is None
     assert suffixes.perturbed(batches, "inner.conv", network.model.inner.conv.weight.detach()) is None
 
@@ -65,7 +65,7 @@ def test_a_network_that_cannot_be_traced_is_measured_by_whole_passes():
 @pytest.mark.parametrize("name", ["run", "move_to", "logits"])
 def test_what_fails_in_the_midst_is_left_to_whole_passes_from_then_on(name, monkeypatch, caplog):
     network = tiny_network()
-    suffixes, batches = Suffixes(network.model, network.calibration[0]), batches_of(network, 20)
+    suffixes, batches = Suffixes(network.model, *network.calibration), batches_of(network, 20)
     weight = network.model.conv.weight.detach()
     if name != "run":
         assert suffixes.perturbed(batches, "conv", weight) is not None
@@ -104,7 +104,7 @@ def test_scores_and_stated_costs_are_those_of_whole_passes_in_a_few_of_them(entr
 
 def test_what_would_not_fit_into_memory_and_huge_weights_are_left_to_whole_passes(monkeypatch):
     network = load_network("digits_resnet")
-    suffixes, batches, layer = Suffixes(network.model, network.calibration[0]), batches_of(network, 50), network.layers[3]
+    suffixes, batches, layer = Suffixes(network.model, *network.calibration), batches_of(network, 50), network.layers[3]
     weight = network.model.get_parameter(layer.parameter).detach()
     assert suffixes.perturbed(batches, layer.name, weight) is not None
     for factor in (1e4, float("nan")):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from safer_bench.criteria.passes.apart import take_apart
-from safer_bench.criteria.passes.layers import Batches, count_examples, layer_weights, used_layers
+from safer_bench.criteria.passes.layers import Batches, count_examples, layer_weights, losses_of_examples, used_layers
 from safer_bench.criteria.passes.shared import shared, spend
 from safer_bench.errors import BadInput
 from safer_bench.networks.entries import storage_of
@@ -162,7 +162,7 @@ def loss_gradients(model: nn.Module, batches: Batches) -> Iterator[list[tuple[Ap
     for images, labels in by_example(model, batches):
 
         def total_loss(logits: Tensor, labels: Tensor = labels) -> Tensor:
-            return F.cross_entropy(logits, labels, reduction="sum")
+            return losses_of_examples(logits, labels).sum()
 
         yield with_output_gradients(model, batches, images, total_loss)
 

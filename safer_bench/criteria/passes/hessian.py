@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from safer_bench.criteria.passes.gradients import mean_gradients
-from safer_bench.criteria.passes.layers import Batches, count_examples, layer_weights
+from safer_bench.criteria.passes.layers import Batches, count_answers, layer_weights
 from safer_bench.criteria.passes.shared import shared
 from safer_bench.stream import Stream
 
@@ -46,7 +46,7 @@ def hessian_products(model: nn.Module, batches: Batches, vectors: list[Vectors])
     totals = [{name: torch.zeros_like(w, dtype=torch.float64) for name, w in weights.items()} for _ in vectors]
     with sdpa_kernel(TWICE_DIFFERENTIABLE):
         for batch in batches:
-            gradients = _gradient_graph(parameters, model, batch, count_examples(batches))
+            gradients = _gradient_graph(parameters, model, batch, count_answers(batches))
             for total, vector in zip(totals, vectors, strict=True):
                 products = _product(gradients, parameters, [vector[name] for name in weights])
                 for name, product in zip(weights, products, strict=True):
@@ -91,7 +91,7 @@ def largest_eigenvalues(model: nn.Module, batches: Batches) -> dict[str, float]:
     """Return the largest eigenvalue of every layer's block of the Hessian, by Lanczos, 30 steps at most."""
     weights = layer_weights(model, batches)
     with sdpa_kernel(TWICE_DIFFERENTIABLE):  # one graph a batch serves all layers and steps
-        n = count_examples(batches)
+        n = count_answers(batches)
         graphs = [_gradient_graph(list(weights.values()), model, batch, n) for batch in batches]
         return {
             name: _largest_eigenvalue([graph[i] for graph in graphs], weight, name)

@@ -180,8 +180,8 @@ def judge(logits: Tensor, labels: Tensor, masked: np.ndarray | None = None) -> A
     allowed = torch.isfinite(logits).numpy()
     if masked is not None:
         allowed |= masked & np.isneginf(logits.numpy()) & allowed.any(1, keepdims=True)
-    counted = labels.numpy() != NOT_COUNTED
-    finite = allowed.all(1)[counted]
+    counted = (labels != NOT_COUNTED).numpy()
+    finite = np.asarray(allowed.all(1))[counted]
     losses = F.cross_entropy(logits, labels, reduction="none").clamp(max=LOSS_CLIP).numpy()[counted]
-    predictions = np.argmax(logits.numpy(), axis=1)[counted]
+    predictions = np.asarray(np.argmax(logits.numpy(), axis=1))[counted]
     return Answers(np.where(finite, predictions, NO_CLASS), np.where(finite, losses, LOSS_CLIP), masked)

@@ -236,7 +236,8 @@ def select_examples(node: fx.Node, values: Sequence[Tensor], rows: Sequence[Tens
     axis, per_example = examples_axis
     entries = torch.arange(per_example, device=values[0].device)
     indices = [(each[:, None] * per_example + entries).flatten() for each in rows]
-    order = sorted(range(values[0].ndim), key=lambda i: -values[0].stride(i))  # what views a value goes by its strides
+    strides = values[0].stride()
+    order = sorted(range(len(strides)), key=lambda i: -strides[i])  # what views a value goes by its strides
     back, place = [order.index(i) for i in range(len(order))], order.index(axis)
     chosen = [value.permute(order).index_select(place, each) for value, each in zip(values, indices, strict=True)]
     return torch.cat(chosen, place).permute(back)

@@ -133,7 +133,7 @@ def settle(
     while above and (doubtful := (to_check | _in_doubt(here.trust, logits, bands)) & ~settled).any():
         _raise(above, rows, better, doubtful, bands, random, masked)
         settled |= doubtful
-        wrongly_told = (np.isposinf(logits).all(1) & np.isfinite(better).all(1))[settled]
+        wrongly_told = np.isposinf(logits[settled]).all(1) & np.isfinite(better[settled]).all(1)
         if here.trust.tells_infinity and wrongly_told.any() and bands.widths[name] < np.inf:
             bands.widths[name] = np.inf
             bands.n_widened += 1
@@ -213,12 +213,12 @@ def error_spreads(logits: np.ndarray, better: np.ndarray, typical: float = 0.0) 
     with np.errstate(invalid="ignore", divide="ignore"):
         spreads = np.where(ranges == 0.0, 0.0, ranges / _scale(logits, typical))
     spreads = np.where(np.isfinite(spreads), spreads, np.inf)
-    return np.asarray(spreads.reshape(len(spreads), -1).max(1))
+    return np.asarray(spreads.max(axis=tuple(range(1, spreads.ndim))))
 
 
 def by_example(of_answers: np.ndarray) -> np.ndarray:
     """Return which examples ``(n,)`` have an answer of which something is true ``(n[, n_positions])``."""
-    return np.asarray(of_answers.reshape(len(of_answers), -1).any(1))
+    return np.asarray(of_answers.any(axis=tuple(range(1, of_answers.ndim))))
 
 
 def _are_finite(logits: np.ndarray) -> np.ndarray:

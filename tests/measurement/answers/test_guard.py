@@ -226,7 +226,7 @@ def test_clean_values_of_a_slice_take_the_room_that_they_are_given():
     with exact_float32():
         made._pass(0, N).move_to(replays[layer.name])
     (_, kept), (_, exact) = made._last, made._last_exact
-    tensors = [tensor for each in (kept, exact) for tensor in each.inputs]
+    tensors = [tensor for each in (kept, exact) for parts in each._inputs for tensor in parts]
     tensors += [tensor for each in (kept, exact) for values in each._kept for tensor in values.values()]
     tensors += [tensor for values in exact._cast[torch.float32] for tensor in values]
     n_bytes = sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())

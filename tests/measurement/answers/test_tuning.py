@@ -106,10 +106,10 @@ def test_a_card_is_waited_for_before_and_after(card, monkeypatch):
     order = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: order.append("wait"))
     monkeypatch.setattr(tuning.time, "perf_counter", lambda: order.append("clock") or 0.0)
-    assert seconds(lambda batch: order.append("run"), Batch(), repeats=2) == 0.0
+    assert seconds(lambda: order.append("run"), torch.device("cuda"), repeats=2) == 0.0
     assert order == ["run", "wait", *["clock", "run", "wait", "clock"] * 2]
 
 
 def test_a_cpu_is_not_waited_for(card):
-    seconds(lambda batch: batch, torch.ones(2))
+    seconds(lambda: None, torch.device("cpu"))
     assert card.n_waits == 0
