@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -32,9 +32,9 @@ def read_checkpoint(path: Path, where: str) -> State:
         raise BadInput(f"{where}: there is no checkpoint {str(path)!r}; expected a file of safetensors or torch.save")
     try:
         found = load_file(path) if path.suffix == ".safetensors" else _load(path)
-    except (SafetensorError, Exception) as error:
+    except Exception as error:
         raise BadInput(
-            f"{where}: {path} cannot be read as weights alone ({text_of(error):.200}); expected safetensors, or what "
+            f"{where}: {path} cannot be read as weights alone ({_why(path, error):.200}); expected safetensors, or what "
             "torch.save(model.state_dict(), FILE) writes"
         ) from error
     state = _unwrapped(found)
@@ -110,6 +110,17 @@ def classes_in(state: State, own: Mapping[str, Tensor], n_classes: int) -> int |
 def _load(path: Path) -> Any:
     with torch.serialization.safe_globals([argparse.Namespace]):  # the arguments of a training, beside its weights
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _why(path: Path, error: Exception) -> str:
+    """Return why a file was not read: what it holds that is no tensor, where it is one of ``torch.save``."""
+    if not isinstance(error, UnpicklingError):
+        return text_of(error)
+    try:
+        objects = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:
+        objects = []
+    return f"it holds objects of {', '.join(objects[:3])}" if objects else "it is none of torch.save"
 
 
 def _unwrapped(found: Any) -> State:

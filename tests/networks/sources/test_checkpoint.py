@@ -69,9 +69,9 @@ MEND = "expected the weights of net"
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({"0.weight": torch.zeros(5, 4)}, f"net: a.pt is of another architecture: it has no 0.bias (7 of 8 tensors do not fit); {MEND}"),
-        ({**STATE, "x": torch.zeros(1)}, f"net: a.pt is of another architecture: it has x, which the network has not (1 of 8 tensors do not fit); {MEND}"),
-        ({**STATE, "2.weight": torch.zeros(9, 5)}, f"net: a.pt is of another architecture: its 2.weight is (9, 5), the network's (3, 5) (1 of 8 tensors do not fit); {MEND}"),
+        ({"0.weight": torch.zeros(5, 4)}, f"net: a.pt is of another architecture: it has no 0.bias (7 of 9 tensors do not fit); {MEND}"),
+        ({**STATE, "x": torch.zeros(1)}, f"net: a.pt is of another architecture: it has x, which the network has not (1 of 9 tensors do not fit); {MEND}"),
+        ({**STATE, "2.weight": torch.zeros(9, 5)}, f"net: a.pt is of another architecture: its 2.weight is (9, 5), the network's (3, 5) (1 of 9 tensors do not fit); {MEND}"),
     ],
 )  # fmt: skip
 def test_another_architecture_is_refused_by_its_first_tensor(state, message):
