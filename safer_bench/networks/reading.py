@@ -55,7 +55,7 @@ def _is_of_hugging_face(values: Any) -> bool:
 def _each(values: Any, where: str) -> Iterator[Any]:
     """Yield batches or examples; a Dataset of torch ends at its length, or where it has none, by IndexError."""
     by_number = isinstance(values, Dataset) and not isinstance(values, IterableDataset) and hasattr(values, "__len__")
-    items: Iterable[Any] = (values[row] for row in range(len(values))) if by_number else values  # type: ignore[arg-type]
+    items: Iterable[Any] = (values[row] for row in range(len(values))) if by_number else values
     try:
         yield from items
     except BadInput:

@@ -82,15 +82,15 @@ def image_classifier(folder, names=("cat", "dog"), size=32):
 
 
 def sentences(n=40):
-    """Return texts of 4 to 7 words with the class of each: 0 bad, 1 good."""
+    """Return different texts of 4 to 9 words with the class of each: 0 bad, 1 good."""
     random = np.random.default_rng(1)
-    rows = []
-    for _ in range(n):
+    rows = {}
+    while len(rows) < n:
         label = int(random.integers(2))
-        extra = random.choice(("very", "the", "a"), size=random.integers(0, 4))
+        extra = random.choice(("very", "the", "a"), size=random.integers(0, 6))
         noun, word = random.choice(("film", "book")), random.choice((("bad", "poor"), ("good", "fine"))[label])
-        rows.append((" ".join(("the", noun, "is", *extra, word)), label))
-    return [text for text, _ in rows], [label for _, label in rows]
+        rows[" ".join(("the", noun, "is", *extra, word))] = label
+    return list(rows), list(rows.values())
 
 
 def text_dataset(folder, names=("bad", "good"), split="train", n=40):

@@ -1,6 +1,7 @@
 """``transformers:ID_OR_FOLDER[@random:SEED]``: classifiers of text or images, causal language models."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,8 @@ def _kind(config: Any, where: str) -> str:
 def _pretrained(auto: Any, name: str, where: str) -> tuple[Any, tuple[str, ...]]:
     """Return a model with all of its weights, and what to say of them."""
     try:
-        model, info = auto.from_pretrained(name, dtype="auto", output_loading_info=True)
+        with _without_bars():
+            model, info = auto.from_pretrained(name, dtype="auto", output_loading_info=True)
     except (OSError, ConnectionError) as error:
         raise MissingData(
             f"{where}: its weights are not on this machine and could not be fetched ({text_of(error):.200}); for a trial "
@@ -112,8 +114,22 @@ def _pretrained(auto: Any, name: str, where: str) -> tuple[Any, tuple[str, ...]]
             f"those of {type(model).__name__}"
         )
     left = sorted(info["unexpected_keys"])
-    spare = (f"{where}: weights that {type(model).__name__} has no place for are left out: {left[0]} ({len(left)})",)
-    return model, precision_note(model.state_dict(), where) + (spare if left else ())
+    spare = [f"{where}: weights that {type(model).__name__} has no place for are left out: {name}" for name in left[:1]]
+    return model, (*precision_note(model.state_dict(), where), *spare)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Let transformers show no bar of its own within the block, which would break ours."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _of_images(model: Any, name: str, where: str, kind: str, notes: tuple[str, ...]) -> Foreign:  # noqa: ARG001  as below

@@ -92,10 +92,9 @@ def said(kind, spec, **choice):
 
 def test_what_does_not_belong_together_is_named(folder, checkpoint, tmp_path):
     data = f"imagefolder:{folder}"
-    assert said(UnknownName, "timm:tset_resnet", data=data) == (
-        "timm:tset_resnet: no network is called 'tset_resnet'. Did you mean 'test_resnet' or 'seresnet50' or 'ecaresnet50t'? "
-        "All of them: timm.list_models()"
-    ) or "Did you mean 'test_resnet'" in said(UnknownName, "timm:tset_resnet", data=data)
+    message = said(UnknownName, "timm:tset_resnet", data=data)
+    assert message.startswith("timm:tset_resnet: no network is called 'tset_resnet'. Did you mean 'test_resnet'")
+    assert message.endswith("? All of them: timm.list_models()")
     assert said(BadInput, f"timm:test_vit@{checkpoint}", data=data).startswith(
         f"timm:test_vit: {checkpoint} is of another architecture: it has no cls_token ("
     )
