@@ -13,15 +13,15 @@ from tests.made_up.foreign import image_folder, sentences
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     """A timm network with random weights on a folder of images: the words that say so to every command."""
-    folder = image_folder(tmp_path_factory.mktemp("images") / "pets", n=60, size=16)
-    chosen = ("--data", f"imagefolder:{folder}", "--examples-from", "100", "--calibration", "20")
+    folder = image_folder(tmp_path_factory.mktemp("images") / "pets", n=50, size=16)
+    chosen = ("--data", f"imagefolder:{folder}", "--examples-from", "70", "--calibration", "20")
     return ("--network", "timm:test_resnet@random:0", *chosen)
 
 
 def test_an_engineers_whole_path(cli, given, tmp_path):
     run, scores, tree, board = (tmp_path / name for name in ("run", "scores", "tree", "board"))
     measured = cli(
-        "measure", *given, "--perturbation", "quantize:2,4", "--deterministic-examples", 40, "--workers", 2, "--out", run
+        "measure", *given, "--perturbation", "quantize:2,4", "--deterministic-examples", 20, "--workers", 2, "--out", run
     )
     assert measured.code == 0, measured.err
     assert measured.err.count("are taken for cat, dog") == 1, "not once more by each worker"
@@ -29,7 +29,7 @@ def test_an_engineers_whole_path(cli, given, tmp_path):
     assert cli("pack", run, "--scores", scores, "--out", tree).code == 0
     network = load_tree(tree)["networks"].to_pylist()[0]
     assert network["network"] == "timm-test_resnet-random-0-imagefolder-pets"
-    assert (network["n_examples"], network["family"]) == (100, "resnet")
+    assert (network["n_examples"], network["family"]) == (70, "resnet")
     assert cli("evaluate", "--truth", tree, "--out", board).code == 0
     verified = cli("verify", tree, *given, "--rows", 3)
     assert verified.out.endswith("3 of 3 rows equal\n"), verified.out

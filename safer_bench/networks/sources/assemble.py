@@ -53,7 +53,7 @@ def network_of(named: Named) -> Network:
         class_axis=foreign.class_axis,
         family=foreign.family,
         licence=foreign.licence,
-        source=f"{foreign.where} on {found.where}",
+        source=named.origin,
     )
     network.spec = named.spec
     if parent_process() is None:  # once, not by each worker

@@ -40,7 +40,8 @@ def _records(given: Any, where: str) -> Records:
     if isinstance(given, Dataset) and not isinstance(given, DataLoader) and hasattr(given, "__len__") and len(given):
         kind = _kind(given[0][0]) if isinstance(given[0], Sequence) and len(given[0]) else None
         if kind is not None:  # by number, so that only what is chosen is read
-            labels = [given[row][1] for row in range(len(given))]
+            targets = getattr(given, "targets", None)  # of torchvision's, which need not be opened for their labels
+            labels = [given[row][1] for row in range(len(given))] if targets is None else list(targets)
             return Records(where, kind, len(given), lambda row: given[row][0], _title(where), labels)
     if is_reader(given):
         return _ready(read_examples(given, where), where)

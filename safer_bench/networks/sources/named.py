@@ -81,6 +81,14 @@ class Named:
         return shlex.join([f"{self.source}:{_absolute_what(self.source, self.what)}", *self.choice.options])
 
     @property
+    def origin(self) -> str:
+        """What is published of where network and data come from: no folder of this machine."""
+        what, at, checkpoint = split_checkpoint(self.what)
+        data, (source, _, rest) = self.choice.data or "", (self.choice.data or "").partition(":")
+        of_data = _short(data) if is_file_spec(data) else f"{source}:{_short(rest)}"
+        return f"{self.source}:{_short(what)}{at}{_short(checkpoint)} on {of_data}"
+
+    @property
     def name(self) -> str:
         """The name that was chosen, else one made of source, network, checkpoint and data."""
         if self.choice.name is not None:
@@ -175,6 +183,11 @@ def _absolute_data(data: str) -> str:
         raise BadInput(f"--data {data}: found no source of data; expected {EXPECTED_DATA}")
     folder, colon, rest = (what, "", "") if source == "imagefolder" else what.partition(":")
     return f"{source}:{Path(folder).resolve()}{colon}{rest}" if source == "imagefolder" or Path(folder).is_dir() else data
+
+
+def _short(path: str) -> str:
+    """Return a path's last part; an id of the Hub is none and stays as it is."""
+    return Path(path).name if Path(path).is_absolute() or Path(path).exists() else path
 
 
 def _last(path: str) -> str:

@@ -46,6 +46,20 @@ def test_a_name_is_made_of_network_checkpoint_and_data_and_names_files():
         assert re.fullmatch(NAME, expected)
 
 
+def test_what_is_published_of_its_origin_names_no_folder(tmp_path):
+    (tmp_path / "best.pt").touch()
+    for network, data, expected in (
+        (
+            f"timm:resnet18@{tmp_path}/best.pt",
+            f"imagefolder:{tmp_path}/flowers",
+            "timm:resnet18@best.pt on imagefolder:flowers",
+        ),
+        ("transformers:org/bert", "hub:org/imdb:test", "transformers:org/bert on hub:org/imdb:test"),
+        ("timm:x@random:1", f"{tmp_path}/my.py:rows", "timm:x@random:1 on my.py:rows"),
+    ):
+        assert Named.of(network, Choice(data)).origin == expected
+
+
 def test_long_names_are_cut_and_stay_apart():
     names = {Named.of("timm:x", Choice(f"imagefolder:/{'a' * 90}{end}")).name for end in "bc"}
     assert len(names) == 2
