@@ -1,15 +1,13 @@
 """The commands take networks of timm, torchvision and transformers with their data, from measuring to a budget."""
 
 import pytest
-import torch
-from transformers import AutoModelForImageClassification
 
 from safer_bench.cli.options import DataOptions
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
 from safer_bench.networks.loading import load_network
 from tests.made_up import foreign
-from tests.made_up.foreign import image_classifier, image_folder, sentences
+from tests.made_up.foreign import image_classifier, image_folder, learn, sentences
 
 
 @pytest.fixture(scope="module")
@@ -17,21 +15,9 @@ def given(tmp_path_factory):
     """A small ViT on a folder of images, of classes without names: the words that say so to every command."""
     root = tmp_path_factory.mktemp("given")
     folder, model = image_folder(root / "pets", n=50, size=16), image_classifier(root / "vit", ("LABEL_0", "LABEL_1"))
-    learn(model, folder)
+    learn(load_network(f"transformers:{model}", data=f"imagefolder:{folder}", examples_from=100), model)
     chosen = ("--data", f"imagefolder:{folder}", "--examples-from", "70", "--calibration", "20")
     return ("--network", f"transformers:{model}", *chosen)
-
-
-def learn(model, folder):
-    """Train a classifier of images for a moment: what is right by chance has no accuracy to lose."""
-    network = load_network(f"transformers:{model}", data=f"imagefolder:{folder}", examples_from=100)
-    trained = AutoModelForImageClassification.from_pretrained(model)
-    optimizer = torch.optim.Adam(trained.parameters(), lr=1e-2)
-    for _ in range(20):
-        optimizer.zero_grad()
-        trained(**network.inputs.kwargs, labels=network.labels).loss.backward()
-        optimizer.step()
-    trained.save_pretrained(model)
 
 
 def test_an_engineers_whole_path(cli, given, tmp_path, caplog):
@@ -97,6 +83,7 @@ def test_texts_of_a_users_function(cli, tmp_path, make):
         "--name",
         "mine",
     )
+    learn(load_network(given[1], data=given[3]), tmp_path / "model")
     words = ("measure", *given, "--perturbation", "quantize:3,6", "--out", tmp_path / "run")
     ran = cli(*words)
     assert ran.code == 0, ran.err
