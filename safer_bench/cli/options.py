@@ -25,7 +25,7 @@ Data = Annotated[
 ]
 ExamplesFrom = Annotated[
     int | None,
-    typer.Option(help="Evaluation examples to choose from --data at random; by default 500, or what calibration leaves."),
+    typer.Option(help="Evaluation examples to choose from --data at random; by default 250, or what calibration leaves."),
 ]
 Calibration = Annotated[
     int | None, typer.Option(help="Calibration examples, others than those; by default 200, or a fifth of all.")

@@ -55,7 +55,7 @@ def load_network(
             function put it.
         data: of a source's network: ``imagefolder:FOLDER``, ``hub:ID[:CONFIG][:SPLIT]``, or ``FILE.py:FUNC`` of a function
             without arguments that returns inputs and labels.
-        examples_from: of a source's network, the number of evaluation examples, chosen at random; 500 by default, or what
+        examples_from: of a source's network, the number of evaluation examples, chosen at random; 250 by default, or what
             calibration leaves.
         calibration: likewise of calibration examples, others than those; 200 by default, or a fifth of what there is.
         data_seed: likewise of the choice; 0 by default.

@@ -5,7 +5,7 @@ import numpy as np
 from safer_bench.errors import BadInput
 from safer_bench.stream import Stream
 
-EVALUATION, CALIBRATION = 500, 200  # where nothing is said, of as many as there are
+EVALUATION, CALIBRATION = 250, 200  # where nothing is said, of as many as there are
 SHARE = 5  # of fewer examples one in five is for calibration
 
 
@@ -14,7 +14,7 @@ def choose(n: int, evaluation: int | None, calibration: int | None, seed: int, w
 
     Args:
         n: examples that there are.
-        evaluation: number of evaluation examples; where None, 500, or what calibration leaves.
+        evaluation: number of evaluation examples; where None, 250, or what calibration leaves.
         calibration: number of calibration examples, 0 for none; where None, 200, or a fifth of what there is.
         seed: of the choice.
         where: the data, for messages.

@@ -10,8 +10,8 @@ from safer_bench.networks.sources.parts import choose
 @pytest.mark.parametrize(
     ("n", "asked", "expected"),
     [
-        (5000, (None, None), (500, 200)),
-        (700, (None, None), (500, 140)),
+        (5000, (None, None), (250, 200)),
+        (300, (None, None), (240, 60)),
         (50, (None, None), (40, 10)),
         (50, (50, None), (50, 0)),
         (50, (45, None), (45, 5)),
