@@ -49,8 +49,8 @@ def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
     rows = [row for unit in Design(engine.network, protocol).units() for row in engine.measure(unit.probes)]
     drops: dict[str, list[float]] = {}
     for row in rows:
-        drops.setdefault(row["layer"], []).append((row["broken"] - row["fixed"]) / row["n_examples"])
-    clean = np.mean([row["correct_clean"] / row["n_examples"] for row in rows])
+        drops.setdefault(row["layer"], []).append(row["accuracy_drop"])
+    clean = np.mean([row["correct_clean"] / row["n_answers"] for row in rows])
     return float(np.median([np.mean(of_layer) for of_layer in drops.values()]) / (clean - 1 / engine.network.n_classes))
 
 

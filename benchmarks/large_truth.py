@@ -51,7 +51,7 @@ def _tables(networks: dict[str, Array], kinds: list[str], n_layers: int) -> dict
         "networks": [
             {**_identity(name), **digest, "family": name[-3:], "n_layers": n_layers, "parameters": 1}
             | {"macs": sum(range(n_layers + 1))}
-            | {"n_examples": len(right), "clean_correct": int(right.sum()), "chance_accuracy": 0.1}
+            | {"n_examples": len(right), "n_answers": len(right), "clean_correct": int(right.sum()), "chance_accuracy": 0.1}
             | {"clean_outcomes": np.packbits(right).tobytes()}
             for name, right in networks.items()
         ],
@@ -81,7 +81,8 @@ def _part(unit: Unit, clean: Array, kinds: list[str], draws: Array, rng: np.rand
     broken, fixed = (flips & clean).sum(1), (flips & ~clean).sum(1)
     hexes = rng.integers(0, 1 << 32, (len(kind), 2))
     constant = {**_identity(unit.network), "layer": f"blocks.{unit.layer_index}.conv", "layer_index": unit.layer_index}
-    constant |= {"example_start": unit.example_start, "n_examples": SLICE, "correct_clean": int(clean.sum())}
+    constant |= {"example_start": unit.example_start, "n_examples": SLICE, "n_answers": SLICE}
+    constant |= {"correct_clean": int(clean.sum())}
     columns = {name: [value] * len(kind) for name, value in constant.items()} | {
         "perturbation": np.array(kinds)[kind],
         "level": np.array(LEVELS)[level],

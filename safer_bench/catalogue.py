@@ -57,7 +57,8 @@ def _published(kind: str) -> dict[str, Any]:
         return {}
     if kind not in tree:  # one without scores
         return {}
-    rows = tree[kind].drop_columns("clean_outcomes").to_pylist() if kind == "networks" else tree[kind].to_pylist()
+    long = [name for name in ("clean_outcomes", "answers_of_example") if name in tree[kind].schema.names]
+    rows = tree[kind].drop_columns(long).to_pylist()
     found = {row[column]: row for row in rows}
     for layer in tree["layers"].to_pylist() if kind == "networks" else ():
         found[layer["network"]][f"layer {layer['layer']}"] = layer["weight_shape"]

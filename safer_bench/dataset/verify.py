@@ -17,6 +17,7 @@ from safer_bench.dataset.tree import MANIFEST, Tree, content_hash
 from safer_bench.errors import BadInput
 from safer_bench.stream import Stream
 from safer_bench.tables import files
+from safer_bench.truth.answers import answers_of, begins
 from safer_bench.truth.run_folder import PROTOCOL
 
 NEEDED = ("networks", "layers", "perturbations", "layer_drops", "losses", "outcomes", "layer_sensitivity", "cells")
@@ -72,6 +73,9 @@ def _sum_problems(tables: Mapping[str, pa.Table]) -> Iterator[str]:
         yield from _flip_problems(drops, outcomes)
     if networks is not None:
         yield from _clean_problems(networks)
+        yield from _answer_problems(networks)
+    if drops is not None and networks is not None:
+        yield from _slice_problems(drops, networks)
 
 
 def row_name(row: Row) -> str:
@@ -81,10 +85,10 @@ def row_name(row: Row) -> str:
 
 def inconsistent(table: pa.Table) -> list[Row]:
     """Return the rows of ``layer_drops`` whose counts cannot be those of one probe."""
-    names = ("broken", "fixed", "correct_clean", "n_examples", "predictions_changed", "changed_entries", "accuracy_drop")
+    names = ("broken", "fixed", "correct_clean", "n_answers", "predictions_changed", "changed_entries", "accuracy_drop")
     broken, fixed, right, n, changed, entries, drop = (table[name].to_numpy() for name in names)
     possible = (
-        ((broken >= 0) & (broken <= right) & (right <= n) & (n > 0))
+        ((broken >= 0) & (broken <= right) & (right <= n) & (n > 0) & (table["n_examples"].to_numpy() > 0))
         & ((fixed >= 0) & (fixed <= n - right))
         & ((broken + fixed <= changed) & (changed <= n) & (entries >= 0))
         & (drop == (broken - fixed) / np.maximum(n, 1))
@@ -103,7 +107,36 @@ def _flip_problems(drops: pa.Table, outcomes: pa.Table) -> Iterator[str]:
     counted = pc.add(drops["broken"], drops["fixed"]).to_numpy()
     for i in np.flatnonzero(flipped != counted):
         row = drops.slice(int(i), 1).to_pylist()[0]
-        yield f"outcomes: {row_name(row)}: {flipped[i]} examples flipped, layer_drops says {counted[i]}"
+        yield f"outcomes: {row_name(row)}: {flipped[i]} answers flipped, layer_drops says {counted[i]}"
+
+
+def _answer_problems(networks: pa.Table) -> Iterator[str]:
+    """Yield the networks whose numbers of answers do not add up."""
+    for row in networks.select(["network", "n_examples", "n_answers", "answers_of_example"]).to_pylist():
+        if not _add_up(row):
+            yield f"networks: {row['network']}: n_examples, n_answers and answers_of_example contradict each other"
+
+
+def _add_up(row: Row) -> bool:
+    n_examples, n_answers, answers = row["n_examples"], row["n_answers"], row["answers_of_example"]
+    if answers is None:
+        return n_examples is not None and 0 < n_examples == n_answers
+    return None not in answers and min(answers, default=-1) >= 0 and (len(answers), sum(answers)) == (n_examples, n_answers)
+
+
+def _slice_problems(drops: pa.Table, networks: pa.Table) -> Iterator[str]:
+    """Yield the probes whose answers are not those of their examples."""
+    places = drops.select(["network", "example_start", "n_examples", "n_answers"])
+    begin = {row["network"]: begins(answers_of(row)) for row in networks.to_pylist() if _add_up(row)}
+    for row in places.group_by(places.schema.names, use_threads=False).aggregate([]).to_pylist():
+        name, start, n = row["network"], row["example_start"], row["n_examples"]
+        if name not in begin:
+            continue
+        where = f"layer_drops: {name}, {n} examples from {start}"
+        if not 0 <= start < start + n < len(begin[name]):
+            yield f"{where}: the network has {len(begin[name]) - 1}"
+        elif (there := int(begin[name][start + n] - begin[name][start])) != row["n_answers"]:
+            yield f"{where}: n_answers is {row['n_answers']}, by the table networks they have {there}"
 
 
 def _clean_problems(networks: pa.Table) -> Iterator[str]:
@@ -111,7 +144,7 @@ def _clean_problems(networks: pa.Table) -> Iterator[str]:
     right = _bits_set(networks["clean_outcomes"])
     for i in np.flatnonzero(right != networks["clean_correct"].to_numpy()):
         name, counted = networks["network"][int(i)], networks["clean_correct"][int(i)]
-        yield f"networks: {name}: {right[i]} examples are right, clean_correct says {counted}"
+        yield f"networks: {name}: {right[i]} answers are right, clean_correct says {counted}"
 
 
 def _bits_set(column: pa.ChunkedArray) -> np.ndarray:

@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 
 from safer_bench.metrics import ROUNDING
 from safer_bench.stream import Stream
+from safer_bench.truth.answers import drop_by_draw, mean_drop, one_each
 from safer_bench.truth.reliability import MIN_DRAWS, shrunken
 from safer_bench.truth.standard_errors import standard_errors
 
@@ -25,7 +26,14 @@ class Allocation:
     expected: float
 
 
-def allocate(changes: Sequence[Array], weights: Array, slices: Array, reliability: float, most: int) -> Allocation:
+def allocate(
+    changes: Sequence[Array],
+    weights: Array,
+    slices: Array,
+    reliability: float,
+    most: int,
+    answers: Array | None = None,
+) -> Allocation:
     """Return the fewest draws by which a second measurement would rank the layers as the reliability asks.
 
     Draws go, two by two, to the level where they lower the noise of the area most: large weight, draws that differ much
@@ -34,17 +42,20 @@ def allocate(changes: Sequence[Array], weights: Array, slices: Array, reliabilit
     from examples that all draws share stays.
 
     Args:
-        changes: the pilot, for each level int8 ``(n_draws, n_layers, n_examples)`` of at least two draws.
+        changes: the pilot, for each level ``(n_draws, n_layers, n_examples)`` of at least two draws.
         weights: of the levels in the area.
         slices: first example of each draw.
         reliability: wanted, between 0 and 1.
         most: draws of a level, at most.
+        answers: of each draw's examples ``(most draws, n_examples)``; None: one each.
 
     Source: Neyman 1934, J. Royal Statistical Society 97 (optimum allocation); Searle, Casella, McCulloch 1992.
     """
-    area = np.sum([w * level.mean((0, 2)) for w, level in zip(weights, changes, strict=True)], axis=0)
-    noise = standard_errors(changes, weights, slices, deterministic=False) ** 2
-    per_draw = np.array([w**2 * _variance(level.mean(-1)) for w, level in zip(weights, changes, strict=True)])
+    answers = one_each(changes) if answers is None else answers
+    area = np.sum([w * mean_drop(level, answers) for w, level in zip(weights, changes, strict=True)], axis=0)
+    noise = standard_errors(changes, weights, slices, deterministic=False, answers=answers) ** 2
+    of_draw = [drop_by_draw(level, answers) for level in changes]
+    per_draw = np.array([w**2 * _variance(drops) for w, drops in zip(weights, of_draw, strict=True)])
     of_draws = np.sum([of_level / len(level) for of_level, level in zip(per_draw, changes, strict=True)], axis=0)
     shared = np.maximum(0.0, noise - of_draws) if len(np.unique(slices)) == 1 else np.zeros_like(noise)
     layers, random = shrunken(area, np.sqrt(noise)), Stream("allocation").normal((2, N_SIMULATED, len(area)))

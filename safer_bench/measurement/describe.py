@@ -9,9 +9,11 @@ import pyarrow as pa
 from safer_bench.measurement.design import Design, Draws, Protocol, Shard
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.identity import clean_answers, files_of_network, files_of_perturbation, source_of
+from safer_bench.networks.examples import counted
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import schema
+from safer_bench.truth.answers import begins, told
 
 Array = np.ndarray
 
@@ -75,7 +77,7 @@ def tables(networks: Sequence[Network], protocol: Protocol, clean: Callable[[Net
     Args:
         networks: to describe.
         protocol: whose perturbations are described.
-        clean: gives which evaluation examples a network answers rightly, ``(n_examples,)``; ``correct`` does.
+        clean: gives which answers of a network are right, ``(n_answers,)``; ``correct`` does.
     """
     layers = [row for network in networks for row in layer_rows(network)]
     perturbations = [perturbation_row(entry, levels) for entry, levels in protocol.perturbations]
@@ -87,20 +89,20 @@ def tables(networks: Sequence[Network], protocol: Protocol, clean: Callable[[Net
 
 
 def correct(engine: Engine, shard: Shard | None = None) -> Array:
-    """Return which evaluation examples the unperturbed network answers rightly, ``(n_examples,)``.
+    """Return which of the unperturbed network's answers are right, example by example ``(n_answers,)``.
 
-    A shard looks at its share of them alone and says no of the others: ``pack`` joins the shares.
+    A shard looks at its share of the examples alone and says no of the others: ``pack`` joins the shares.
     """
-    labels = engine.network.labels.numpy()
+    labels, begin = engine.network.labels, begins(engine.network.n_answers.numpy())
     first, last = (0, len(labels)) if shard is None else shard.stretch(len(labels))
-    right = np.zeros(len(labels), dtype=bool)
+    right = np.zeros(begin[-1], dtype=bool)
     if last > first:
-        right[first:last] = engine.clean(first, last - first).predictions == labels[first:last]
+        right[begin[first] : begin[last]] = engine.clean(first, last - first).predictions == counted(labels[first:last])
     return right
 
 
 def network_row(network: Network, right: Array) -> dict[str, Any]:
-    """Return a network's row, with the evaluation examples that it answers rightly."""
+    """Return a network's row, with which of its answers are right ``(n_answers,)``."""
     return {
         "network": network.name,
         "dataset": network.dataset,
@@ -109,7 +111,8 @@ def network_row(network: Network, right: Array) -> dict[str, Any]:
         "n_layers": len(network.layers),
         "parameters": sum(parameter.numel() for parameter in network.model.parameters()),
         "macs": sum(layer.macs for layer in network.layers),
-        "n_examples": len(right),
+        "n_examples": len(network.labels),
+        **told(network.n_answers.numpy()),
         "clean_correct": int(np.count_nonzero(right)),
         "chance_accuracy": 1.0 / network.n_classes,
         "clean_outcomes": np.packbits(right).tobytes(),

@@ -8,6 +8,7 @@ from typing import Any
 from safer_bench.errors import BadInput
 from safer_bench.measurement.answers.canonical import check_answers
 from safer_bench.measurement.gradients import N_PARTS
+from safer_bench.networks.examples import NOT_COUNTED
 from safer_bench.networks.layers import Layer
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation, perturbations
@@ -212,9 +213,9 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
     """Refuse what could not be measured, before anything is.
 
     Raises:
-        BadInput: no layers, no probes, more draws than there are, no calibration examples for gradients, a
-            model that fails in float64, one that answers the same images differently each time, or a state of which there
-            is no digest.
+        BadInput: no layers, no probes, a slice without a label that counts, more draws than there are, no calibration
+            examples for gradients, a model that fails in float64, one that answers the same images differently each time, or
+            a state of which there is no digest.
     """
     if not network.layers:
         names = "; ".join(f"{name} ({reason})" for name, reason in list(network.left_out.items())[:3])
@@ -229,6 +230,7 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
             "nothing to measure: further draws of deterministic perturbations would repeat the first, those of gradient "
             f"perturbations from {N_PARTS} on too"
         )
+    _check_slices(network, Design(network, protocol).slices)
     check_answers(network)
     _ = network.weights_sha256
     stops = [
@@ -247,3 +249,12 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
     n_calibration = len(network.calibration[1])
     if n_calibration < N_PARTS:
         raise BadInput(f"network {network.name!r}: {n_calibration} calibration examples, expected at least {N_PARTS}")
+
+
+def _check_slices(network: Network, slices: Sequence[Slice]) -> None:
+    for first, n in slices:
+        if (network.labels[first : first + n] == NOT_COUNTED).all():
+            raise BadInput(
+                f"network {network.name!r}: no label of evaluation examples {first} to {first + n - 1}, which a draw sees, "
+                f"counts (all are {NOT_COUNTED}); give a draw more examples, or leave out those without an answer"
+            )

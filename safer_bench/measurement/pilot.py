@@ -226,7 +226,7 @@ def _plan_from(
             weights = area_weights(cell.levels, cell.scale) / cell.above_chance
             network, perturbation = cell.identity["network"], cell.identity["perturbation"]
             most = protocol.first_of(perturbation)
-            allocation = allocate(cell.changes, weights, cell.slices, reliability, most)
+            allocation = allocate(cell.changes, weights, cell.slices, reliability, most, cell.answers)
             draws[network][perturbation] = list(allocation.draws)
             expected[network][perturbation] = round(allocation.expected, 4)
     return DrawPlan(reliability, max_draws, draws, expected, {key: request[key] for key in SAME})

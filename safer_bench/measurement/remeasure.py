@@ -14,7 +14,7 @@ from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.registry import look_up
 
 Row = dict[str, Any]
-COUNTS = ("correct_clean", "broken", "fixed", "predictions_changed")
+COUNTS = ("n_answers", "correct_clean", "broken", "fixed", "predictions_changed")
 WEIGHTS = ("weight_digest", "changed_entries")
 
 

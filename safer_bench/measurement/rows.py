@@ -63,6 +63,7 @@ def make_row(network: Network, probe: Probe, perturbed: Perturbed, clean: Answer
         "draw": probe.draw,
         "example_start": probe.example_start,
         "n_examples": probe.n_examples,
+        "n_answers": len(labels),
         "correct_clean": int(np.count_nonzero(right_before)),
         "broken": broken,
         "fixed": fixed,

@@ -4,11 +4,12 @@ import pyarrow as pa
 
 from safer_bench.judging import METRICS
 
-VERSION = "1"  # raised when a column of a published table changes
+VERSION = "1"  # raised when a column of a published table goes or changes what it means; a new one beside them does neither
 SPLITS = ("validation", "test")
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"  # of a network, a criterion, a submission
 
 STRING, I32, I64, F32, F64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
+I32_LIST = pa.list_(pa.field("element", I32))  # as a Parquet file names its entries: a content hash knows the name
 
 
 def _column(name: str, kind: pa.DataType, description: str, unit: str = "") -> pa.Field:
@@ -55,27 +56,32 @@ TABLES: dict[str, pa.Schema] = {
         DRAW,
         _column("example_start", I32, "first evaluation example that the probe saw"),
         _column("n_examples", I32, "number of evaluation examples, consecutive", "examples"),
-        _column("correct_clean", I32, "right before the perturbation", "examples"),
-        _column("broken", I32, "right before, wrong after", "examples"),
-        _column("fixed", I32, "wrong before, right after", "examples"),
-        _column("predictions_changed", I32, "predicted class changed", "examples"),
+        _column("n_answers", I32, "counted labels of these examples: what the counts are of", "answers"),
+        _column("correct_clean", I32, "right before the perturbation", "answers"),
+        _column("broken", I32, "right before, wrong after", "answers"),
+        _column("fixed", I32, "wrong before, right after", "answers"),
+        _column("predictions_changed", I32, "predicted class changed", "answers"),
         _column("changed_entries", I64, "entries of the weight whose bits changed", "weights"),
         _column("weight_digest", STRING, "first 16 hex digits of the SHA-256 of the perturbed float32 weight"),
-        _column("accuracy_drop", F64, "(broken - fixed) / n_examples", "share of examples"),
+        _column("accuracy_drop", F64, "(broken - fixed) / n_answers", "share of answers"),
     ),
     "losses": _table(
         "losses",
         "loss increase of each probe; not canonical, outside byte comparisons",
         *PROBE,
         _column(
-            "loss_increase", F32, "mean cross-entropy after minus before, each example clipped at 16; good to 0.002", "nats"
+            "loss_increase", F32, "mean cross-entropy after minus before, each answer clipped at 16; good to 0.002", "nats"
         ),
     ),
     "outcomes": _table(
         "outcomes",
-        "which examples changed between right and wrong, one row a probe",
+        "which answers changed between right and wrong, one row a probe",
         *PROBE,
-        _column("flips", pa.binary(), "bit i (most significant first): example_start + i changed correctness"),
+        _column(
+            "flips",
+            pa.binary(),
+            "bit i (most significant first): answer i of the probe's examples, example by example, changed correctness",
+        ),
     ),
     "layer_sensitivity": _table(
         "layer_sensitivity",
@@ -128,9 +134,11 @@ TABLES: dict[str, pa.Schema] = {
         _column("parameters", I64, "trainable entries, biases and norms included"),
         _column("macs", I64, "multiply-accumulates of all layers for one example"),
         _column("n_examples", I32, "evaluation examples", "examples"),
-        _column("clean_correct", I32, "evaluation examples right in canonical arithmetic", "examples"),
-        _column("chance_accuracy", F64, "1 / number of classes", "share of examples"),
-        _column("clean_outcomes", pa.binary(), "bit i (most significant first): evaluation example i is right"),
+        _column("n_answers", I32, "their counted labels", "answers"),
+        _column("clean_correct", I32, "answers right in canonical arithmetic", "answers"),
+        _column("chance_accuracy", F64, "1 / number of classes", "share of answers"),
+        _column("clean_outcomes", pa.binary(), "bit i (most significant first): answer i, example by example, is right"),
+        _column("answers_of_example", I32_LIST, "counted labels of each evaluation example; null: one each", "answers"),
         _column("weights_sha256", STRING, "over names, shapes and bytes of the state"),
         _column("inputs_sha256", STRING, "over evaluation and probe examples"),
         _column("licence", STRING, "licence of the weights"),

@@ -36,7 +36,10 @@ def check_schema(table: pa.Table, name: str, where: str) -> None:
         )
     for field in TABLES[name]:
         if field.name not in table.schema.names:
-            raise BadInput(f"{where}: column {field.name!r} is missing; expected the columns of table {name!r}")
+            raise BadInput(
+                f"{where}: column {field.name!r} is missing; expected those of table {name!r} in this release: make it "
+                "again (a dataset tree by packing its run folders), or use the safer-bench release that wrote it"
+            )
         if table.schema.field(field.name).type != field.type:
             kind = table.schema.field(field.name).type
             raise BadInput(f"{where}: column {field.name!r} is {kind}, expected {field.type}")

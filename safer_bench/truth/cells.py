@@ -9,9 +9,11 @@ import pyarrow as pa
 
 from safer_bench.errors import BadInput
 from safer_bench.tables.facts import by_first_use
+from safer_bench.truth.answers import answers_of, begins
 
 Array = np.ndarray
 Row = dict[str, Any]
+MOST_BITS = 2**26  # that are unpacked at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,10 @@ class Cell:
         levels: mild to severe.
         scale: ``linear`` or ``log10``.
         deterministic: one draw is enough.
-        changes: for each level int8 ``(n_draws, n_layers, n_examples)``, 1 broken, -1 fixed.
+        changes: for each level ``(n_draws, n_layers, n_examples)``: answers of the example that broke, less those that were
+            fixed; int8 where each example has one answer, else int32.
         slices: first example of each draw ``(most draws,)``.
+        answers: of each draw's examples, int64 ``(most draws, n_examples)``.
         above_chance: clean accuracy minus chance.
     """
 
@@ -36,6 +40,7 @@ class Cell:
     deterministic: bool
     changes: list[Array]
     slices: Array
+    answers: Array
     above_chance: float
 
 
@@ -74,19 +79,17 @@ def _cell(rows: pa.Table, network: Row, perturbation: Row) -> Cell:
     draws, first = np.unique(rows["draw"].to_numpy(), return_index=True)
     starts = rows["example_start"].to_numpy()
     n_examples = _n_examples(rows, network, identity)
-    clean = _bits(np.frombuffer(network["clean_outcomes"], dtype=np.uint8), network["n_examples"])
-    signs = np.stack([np.where(clean[start : start + n_examples], 1, -1) for start in starts[first]]).astype(np.int8)
     draw, layer = (
         np.searchsorted(known, rows[name].to_numpy()) for name, known in (("draw", draws), ("layer_index", list(layers)))
     )
-    flips = _flips(rows["flips"].combine_chunks(), n_examples)
+    of_probes, answers = _changes(rows, n_examples, network), answers_of(network)
     levels, changes = [], []
     for level in perturbation["levels"]:
         here = np.flatnonzero(rows["level"].to_numpy() == level)
         if len(here):
             n_draws = _n_draws(level, draw[here], len(layers), identity)
-            of_level = np.zeros((n_draws, len(layers), n_examples), dtype=np.int8)
-            of_level[draw[here], layer[here]] = flips[here] * signs[draw[here]]
+            of_level = np.zeros((n_draws, len(layers), n_examples), dtype=of_probes.dtype)
+            of_level[draw[here], layer[here]] = of_probes[here]
             levels.append(level)
             changes.append(of_level)
     return Cell(
@@ -97,7 +100,8 @@ def _cell(rows: pa.Table, network: Row, perturbation: Row) -> Cell:
         deterministic=perturbation["deterministic"],
         changes=changes,
         slices=starts[first],
-        above_chance=network["clean_correct"] / network["n_examples"] - network["chance_accuracy"],
+        answers=np.stack([answers[start : start + n_examples] for start in starts[first]]),
+        above_chance=network["clean_correct"] / network["n_answers"] - network["chance_accuracy"],
     )
 
 
@@ -129,12 +133,43 @@ def _n_examples(rows: pa.Table, network: Row, identity: Row) -> int:
     sizes, where = np.unique(rows["n_examples"].to_numpy()), _where(identity)
     if len(sizes) > 1:
         raise BadInput(f"{where}: probes of {sizes[0]} and of {sizes[-1]} examples; measure all with the same --examples")
-    if network["clean_correct"] <= network["chance_accuracy"] * network["n_examples"]:
+    if network["clean_correct"] <= network["chance_accuracy"] * network["n_answers"]:
         raise BadInput(
-            f"{where}: right on {network['clean_correct']} of {network['n_examples']} examples, no better than chance: it "
-            "has no accuracy to lose"
+            f"{where}: right in {network['clean_correct']} of {network['n_answers']} answers, no better than chance: it has "
+            "no accuracy to lose"
         )
     return int(sizes[0])
+
+
+def _changes(rows: pa.Table, n_examples: int, network: Row) -> Array:
+    """Return of each probe the answers of each example that broke, less those that were fixed ``(n_rows, n_examples)``."""
+    answers = answers_of(network)
+    begin = begins(answers)
+    signs = 2 * _bits(np.frombuffer(network["clean_outcomes"], dtype=np.uint8), begin[-1]) - 1
+    changes = np.zeros((rows.num_rows, n_examples), np.int8 if network["answers_of_example"] is None else np.int32)
+    for start, members in _by_value(rows["example_start"].to_numpy()):
+        stop = start + n_examples
+        of_slice = signs[begin[start] : begin[stop]]
+        most = max(1, MOST_BITS // len(of_slice))
+        for few in (members[i : i + most] for i in range(0, len(members), most)):
+            flips = _flips(rows["flips"].take(pa.array(few)).combine_chunks(), len(of_slice))
+            changes[few] = _by_example(flips * of_slice, answers[start:stop])
+    return changes
+
+
+def _by_value(values: Array) -> Iterator[tuple[int, Array]]:
+    """Yield each distinct value and which entries have it."""
+    distinct, number = np.unique(values, return_inverse=True)
+    yield from ((int(value), np.flatnonzero(number == i)) for i, value in enumerate(distinct))
+
+
+def _by_example(values: Array, answers: Array) -> Array:
+    """Return the sums ``(n_rows, n_examples)`` of values of answers ``(n_rows, n_answers)`` over those of each example."""
+    if (answers == 1).all():
+        return values
+    sums, some = np.zeros((len(values), len(answers)), dtype=np.int32), answers > 0
+    sums[:, some] = np.add.reduceat(values, begins(answers)[:-1][some], axis=1, dtype=np.int32)
+    return sums
 
 
 def _flips(column: pa.BinaryArray, n: int) -> Array:

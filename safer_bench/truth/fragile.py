@@ -8,6 +8,7 @@ import numpy as np
 
 from safer_bench.tables.grouping import grouped
 from safer_bench.tables.pictures import encoded, new_figure
+from safer_bench.truth.answers import mean_drop
 from safer_bench.truth.area import area_weights
 from safer_bench.truth.cells import Cell, cells_of
 from safer_bench.truth.run_folder import RunFolder
@@ -101,9 +102,12 @@ def _estimate(cells: list[Cell]) -> AreaEstimates:
             changes = [level for cell in alike for level in cell.changes]
             shares = [area_weights(cell.levels, cell.scale) / cell.above_chance for cell in alike]
             weights = np.concatenate(shares) / len(cells)
-            slices = max((cell.slices for cell in alike), key=len)
-            errors = errors + standard_errors(changes, weights, slices, deterministic=deterministic)
-            values = values + np.sum([w * level.mean((0, 2)) for w, level in zip(weights, changes, strict=True)], axis=0)
+            most = max(alike, key=lambda cell: len(cell.slices))
+            errors = errors + standard_errors(
+                changes, weights, most.slices, deterministic=deterministic, answers=most.answers
+            )
+            drops = [mean_drop(level, cell.answers) for cell in alike for level in cell.changes]
+            values = values + np.sum([w * drop for w, drop in zip(weights, drops, strict=True)], axis=0)
     draws = [len(level) for cell in cells if not cell.deterministic for level in cell.changes]
     return AreaEstimates(values, errors, min(draws) - 1 if draws else np.inf)
 

@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 from safer_bench.errors import BadInput, text_of
 from safer_bench.tables import files, schema
 from safer_bench.tables.columns import SPLITS
+from safer_bench.truth.answers import answers_of, begins, of_today
 from safer_bench.truth.slices import Slice, slice_of
 
 Row = dict[str, Any]
 Condition = tuple[str, float, int]  # perturbation, level, draw
 CONDITION = ("perturbation", "level", "draw")
-LOSS_CLIP = 16.0  # of each example
+LOSS_CLIP = 16.0  # of each answer
 PART = pa.schema(
     [
         *schema.TABLES["layer_drops"],
@@ -71,12 +72,14 @@ class Expected:
         network: its row of the table networks.
         layers: its rows of the table layers, by index.
         conditions: what is measured of each layer, by slice.
-        right: which examples the unperturbed network answers rightly, ``(n,)``; None where a shard knows its share alone.
+        begin: number of each example's first answer, and that of the end of the last ``(n_examples + 1,)``.
+        right: which answers of the unperturbed network are right ``(n_answers,)``; None where a shard knows its share alone.
     """
 
     network: Row
     layers: dict[int, Row]
     conditions: dict[Slice, set[Condition]]
+    begin: np.ndarray
     right: np.ndarray | None
     _seen: dict[Slice, list[pa.ChunkedArray]] = field(default_factory=dict)  # conditions as columns, once found right
 
@@ -95,7 +98,7 @@ class Expected:
         layer = self.layers[unit.layer_index]
         wanted = {"network": unit.network, "dataset": self.network["dataset"], "split": self.network["split"]}
         wanted |= {"layer": layer["layer"], "layer_index": unit.layer_index, "example_start": unit.example_start}
-        wanted |= {"n_examples": unit.n_examples}
+        wanted |= {"n_examples": unit.n_examples, "n_answers": self._n_answers(unit)}
         if self.right is not None:
             wanted["correct_clean"] = int(np.count_nonzero(self._right_in(unit)))
         for name, value in wanted.items():
@@ -106,9 +109,12 @@ class Expected:
                 return f"{name} is {found!r:.60}, by {known} it is {value!r}"
         return None
 
+    def _n_answers(self, unit: Unit) -> int:
+        return int(self.begin[unit.example_start + unit.n_examples] - self.begin[unit.example_start])
+
     def _right_in(self, unit: Unit) -> np.ndarray:
         assert self.right is not None  # noqa: S101  of a whole run
-        return self.right[unit.example_start : unit.example_start + unit.n_examples]
+        return self.right[self.begin[unit.example_start] : self.begin[unit.example_start + unit.n_examples]]
 
     def _other_conditions(self, table: pa.Table, unit: Unit) -> str | None:
         columns = [table[name] for name in CONDITION]
@@ -126,7 +132,7 @@ class Expected:
         return None
 
     def _wrong_counts(self, table: pa.Table, unit: Unit) -> str | None:
-        n, numbers = unit.n_examples, {name: table[name].to_numpy() for name in PART.names if _is_number(name)}
+        n, numbers = self._n_answers(unit), {name: table[name].to_numpy() for name in PART.names if _is_number(name)}
         n_bytes = (n + 7) // 8
         if not pc.all(pc.equal(pc.binary_length(table["flips"]), n_bytes)).as_py():
             return f"flips are not of {n_bytes} bytes"
@@ -174,15 +180,17 @@ def expected_of(request: Mapping[str, Any], name: str, tables: Mapping[str, pa.T
     if network is None or len(layers) != network["n_layers"]:
         raise BadInput(f"network {name!r}: the run's tables lack it or some of its layers; measure again in a new folder")
     kinds = {row["perturbation"]: row for row in rows["perturbations"]}
-    total = network["n_examples"]
-    bits = np.frombuffer(network["clean_outcomes"], dtype=np.uint8)
-    right = np.unpackbits(bits, count=total).astype(bool) if 8 * len(bits) >= total else np.zeros(total, dtype=bool)
+    total, answers = network["n_examples"], answers_of(network)
+    begin = begins(answers)
+    bits, n_answers = np.frombuffer(network["clean_outcomes"], dtype=np.uint8), int(begin[-1])
+    fitting = len(answers) == total and answers.min(initial=0) >= 0 and 8 * len(bits) >= n_answers == network["n_answers"]
+    right = np.unpackbits(bits, count=n_answers).astype(bool) if fitting else np.zeros(0, dtype=bool)
     digests = {key: network[f"{key}_sha256"] for key in ("weights", "inputs")}
     same_levels = all(name in kinds and kinds[name]["levels"] == levels for name, levels in request["perturbations"].items())
     same_place = all((row["dataset"], row["split"]) == (network["dataset"], network["split"]) for row in layers.values())
     same_macs = sum(row["macs"] for row in layers.values()) == network["macs"]
     counted = not whole or np.count_nonzero(right) == network["clean_correct"]
-    fits = same_levels and same_place and same_macs and counted and network["split"] in SPLITS
+    fits = fitting and same_levels and same_place and same_macs and counted and network["split"] in SPLITS
     if not (total > 0 and digests == request["networks"][name] and fits):
         raise BadInput(f"network {name!r}: the run's tables contradict its request; measure again in a new folder")
     sizes = request["examples"], request.get("deterministic_examples", request["examples"])
@@ -192,7 +200,7 @@ def expected_of(request: Mapping[str, Any], name: str, tables: Mapping[str, pa.T
         conditions.setdefault(where, set()).add(condition)
     if sorted(map(list, conditions)) != request["slices"][name]:
         raise BadInput(f"network {name!r}: the run's slices contradict its draws; measure again in a new folder")
-    return Expected(network, layers, conditions, right if whole else None)
+    return Expected(network, layers, conditions, begin, right if whole else None)
 
 
 def _conditions(request: Mapping[str, Any], network: str, kinds: Mapping[str, Row]) -> list[Condition]:
@@ -233,7 +241,7 @@ def read_parts(parts: Mapping[Unit, Path], expected: Expected | None) -> pa.Tabl
 
 def _read(path: Path) -> pa.Table:
     try:
-        return files.read_parquet(path)
+        return of_today(files.read_parquet(path), PART)
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"{path}: no part ({text_of(error)[:200]}); remove it and repeat the measure command") from error
 

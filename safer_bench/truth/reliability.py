@@ -1,8 +1,9 @@
 """How far a measured ranking can be trusted: split-half reliability and ceilings; no I/O.
 
-``changes`` is the truth of one network under one perturbation: for each level int8 ``(n_draws, n_layers, n_examples)``, 1
-where an example broke, -1 where it was fixed, 0 otherwise. Levels may differ in draws: one with fewer has the first of them.
-``slices`` ``(most draws,)`` names the examples each draw saw: equal entries mean the same examples.
+``changes`` is the truth of one network under one perturbation: for each level ``(n_draws, n_layers, n_examples)``, the
+answers of an example that broke, less those that were fixed; int8 where each example has one. Levels may differ in draws:
+one with fewer has the first of them. ``slices`` ``(most draws,)`` names the examples each draw saw: equal entries mean the
+same examples. ``answers`` ``(most draws, n_examples)`` is how many each of them has; None: one.
 """
 
 from collections.abc import Sequence
@@ -13,21 +14,26 @@ import numpy as np
 from safer_bench.judging import METRICS, CellTruth
 from safer_bench.metrics import ROUNDING, spearman
 from safer_bench.stream import Stream
+from safer_bench.truth.answers import one_each
 
 Array = np.ndarray
 MIN_DRAWS = 4
 DIGITS = 12  # of a reliability: the last are rounding errors, which decide nothing at a gate
 
 
-def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_splits: int) -> tuple[Array, Array]:
+def random_halves(
+    changes: Sequence[Array], slices: Array, stream: Stream, n_splits: int, answers: Array | None = None
+) -> tuple[Array, Array]:
     """Return mean changes on two random halves, each ``(n_splits, n_levels, n_layers)``.
 
     The halves share neither draws nor examples: slices are halved, each with all draws that saw it. Where a level has
     draws of one slice only, draws and examples are both halved: each half is then a quarter, and the reliability that
     follows is too low rather than too high. A single draw is halved by examples alone. Levels may differ in draws: what
-    one level has more than another is halved by itself, so that each level is halved.
+    one level has more than another is halved by itself, so that each level is halved. An example is in one half with all of
+    its answers, as they depend on each other.
     """
     counts, n_examples = [len(level) for level in changes], changes[0].shape[-1]
+    answers = one_each(changes) if answers is None else answers
     slice_of = _numbered(slices[: max(counts)])
     n_slices = sorted({int(slice_of[:count].max()) + 1 for count in counts})
     by_slice = n_slices[0] > 1
@@ -40,24 +46,30 @@ def random_halves(changes: Sequence[Array], slices: Array, stream: Stream, n_spl
         if not by_slice:
             examples[0, split, stream.permutation(n_examples)[n_examples // 2 :]] = 0.0
             examples[1, split] -= examples[0, split]
-    means = np.stack([_split_means(level, draws[:, :, : len(level)], examples) for level in changes], axis=2)
+    means = np.stack(
+        [_split_means(level, answers[: len(level)], draws[:, :, : len(level)], examples) for level in changes], axis=2
+    )
     return means[0], means[1]
 
 
-def _split_means(changes: Array, draws: Array, examples: Array) -> Array:
-    """Return mean changes ``(2, n_splits, n_layers)`` on halves given as 0 and 1; sums are of whole numbers, so exact.
+def _split_means(changes: Array, answers: Array, draws: Array, examples: Array) -> Array:
+    """Return mean changes of an answer ``(2, n_splits, n_layers)`` on halves given as 0 and 1; nan where one has none.
+
+    Sums are of whole numbers, so exact.
 
     Args:
-        changes: int8 ``(n_draws, n_layers, n_examples)``.
+        changes: ``(n_draws, n_layers, n_examples)``.
+        answers: ``(n_draws, n_examples)``.
         draws: ``(2, n_splits, n_draws)``.
         examples: float32 ``(2, n_splits, n_examples)``.
     """
-    whole = changes.astype(np.float32)
+    whole = changes.astype(np.float32 if changes.dtype == np.int8 else np.float64)
     first = whole @ examples[0].T  # (n_draws, n_layers, n_splits)
     second = whole @ examples[1].T if examples[1].all() else whole.sum(-1, keepdims=True) - first
     sums = [np.einsum("sd,dls->sl", of, found.astype(np.float64)) for of, found in zip(draws, (first, second), strict=True)]
-    sizes = draws.sum(-1) * examples.sum(-1, dtype=np.float64)
-    return np.stack(sums) / sizes[:, :, None]
+    counted = [of_half.astype(np.float64) @ answers.T for of_half in examples]  # (n_splits, n_draws)
+    sizes = np.stack([np.sum(of * found, axis=-1) for of, found in zip(draws, counted, strict=True)])
+    return np.stack(sums) / np.where(sizes > 0, sizes, np.nan)[:, :, None]
 
 
 def _numbered(slices: Array) -> Array:

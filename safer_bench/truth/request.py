@@ -52,7 +52,7 @@ class CleanAnswers(Checked):
     Attributes:
         logits: canonical, of a few examples and classes, to six digits.
         examples: number of first examples whose outcomes count.
-        outcomes: SHA-256 of which of them are right, packed bits.
+        outcomes: SHA-256 of which of their answers are right, packed bits.
     """
 
     logits: Annotated[list[Annotated[list[Logit], Field(max_length=64)]], Field(max_length=64)]

@@ -17,10 +17,11 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from safer_bench.errors import BadInput
-from safer_bench.tables import files
+from safer_bench.tables import files, schema
 from safer_bench.tables.facts import by_first_use
 from safer_bench.tables.grouping import grouped
 from safer_bench.tables.validation import sentence_of
+from safer_bench.truth.answers import of_today
 from safer_bench.truth.parts import PART as PART
 from safer_bench.truth.parts import Parts, expected_of, is_intact, read_parts
 from safer_bench.truth.parts import Unit as Unit
@@ -170,7 +171,7 @@ class RunFolder:
         path = self.path / f"{name}.parquet"
         if not self._table_is_intact(name):
             raise BadInput(f"{path}: missing or damaged; repeat the run's measure command")
-        return files.read_parquet(path)
+        return of_today(files.read_parquet(path), schema.TABLES[name])
 
     def parts(self) -> dict[Unit, Path]:
         """Return the intact part of every unit that has one; a damaged part counts as not there."""

@@ -1,14 +1,21 @@
 """Standard errors of a measured truth, over draws and examples; no I/O.
 
-``changes`` is the truth of one network under one perturbation: for each level int8 ``(n_draws, n_layers, n_examples)``, 1
-where an example broke, -1 where it was fixed, 0 otherwise. Levels may differ in draws: one with fewer has the first of them.
-``slices`` ``(most draws,)`` names the examples each draw saw: equal entries mean the same examples.
+``changes`` is the truth of one network under one perturbation: for each level ``(n_draws, n_layers, n_examples)``, the
+answers of an example that broke, less those that were fixed; int8 where each example has one. Levels may differ in draws:
+one with fewer has the first of them. ``slices`` ``(most draws,)`` names the examples each draw saw: equal entries mean the
+same examples. ``answers`` ``(most draws, n_examples)`` is how many each of them has; None: one.
 
 Draws on the same examples are a crossed design: variance components by analysis of variance. Draws on examples of their own
 are independent as they are; where only some slices repeat, draws are taken as independent too, which understates the error
 (by 5 to 20 % in simulations).
 
-Source: Searle, Casella, McCulloch 1992, "Variance Components", chapter 4 (two-way crossed, random).
+Examples, not answers, are independent: answers of one example depend on each other. Where examples have equally many, the
+mean drop is a mean over examples, divided by that number. Where they do not, it is a ratio of two sums, changes to answers,
+and what stands in for an example's change is its distance from what its answers would lose at the mean rate, linear in both
+sums. That holds for many examples; of few the error comes out a little too small.
+
+Source: Searle, Casella, McCulloch 1992, "Variance Components", chapter 4 (two-way crossed, random); Cochran 1977, "Sampling
+Techniques", chapter 6 (ratio estimators), whose units are examples here.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,25 +28,49 @@ Array = np.ndarray
 ROUNDING = 1e-7  # of a variance that is 0, rounding leaves the square of up to this share of the changes
 
 
-def standard_errors(changes: Sequence[Array], weights: Array, slices: Array, *, deterministic: bool) -> Array:
-    """Return the standard error ``(n_layers,)`` of each layer's mean change, averaged by ``weights`` ``(n_levels,)``."""
+def standard_errors(
+    changes: Sequence[Array], weights: Array, slices: Array, *, deterministic: bool, answers: Array | None = None
+) -> Array:
+    """Return the standard error ``(n_layers,)`` of each layer's mean drop, averaged by ``weights`` ``(n_levels,)``."""
     combined: dict[int, Array] = {}  # weighted sums over the levels of as many draws
-    for weight, level in zip(weights, changes, strict=True):
+    linear, n_answers = _linear(changes, answers)
+    for weight, level in zip(weights, linear, strict=True):
         if weight:
             combined[len(level)] = combined.get(len(level), 0.0) + weight * level.astype(np.float64)
-    return StandardErrors(list(combined.values()), slices, deterministic=deterministic).of(np.ones(len(combined)))
+    found = StandardErrors(list(combined.values()), slices, deterministic=deterministic).of(np.ones(len(combined)))
+    return np.asarray(found / n_answers)
+
+
+def _linear(changes: Sequence[Array], answers: Array | None) -> tuple[Sequence[Array], int]:
+    """Return what changes are in a mean over examples, and by how many answers of an example the mean is to be divided."""
+    if answers is None:
+        return changes, 1
+    first = int(answers[0, 0])
+    if (answers == first).all():
+        return changes, first
+    return [_residuals(level, answers[: len(level)]) for level in changes], 1
+
+
+def _residuals(changes: Array, answers: Array) -> Array:
+    """Return each example's distance from the mean rate, in units of an example's mean number of answers; float64."""
+    total, lost = int(answers.sum()), changes.sum((0, 2), dtype=np.int64)
+    distances = changes.astype(np.int64) * total - lost[:, None] * answers[:, None, :]  # whole numbers: no rounding yet
+    return np.asarray(distances * (answers.size / total**2))
 
 
 class StandardErrors:
     """Standard errors of one truth's averages over levels, from moments that are summed up once.
 
     Args:
-        changes, slices: see above.
+        changes, slices, answers: see above.
         deterministic: the perturbation is; only examples vary.
     """
 
-    def __init__(self, changes: Sequence[Array], slices: Array, *, deterministic: bool) -> None:
-        self._changes, self._slices, self._deterministic = changes, slices, deterministic
+    def __init__(
+        self, changes: Sequence[Array], slices: Array, *, deterministic: bool, answers: Array | None = None
+    ) -> None:
+        self._changes, self._n_answers = _linear(changes, answers)
+        self._slices, self._deterministic = slices, deterministic
         self._counts = np.array([len(level) for level in changes])
 
     def of(self, weights: Array) -> Array:
@@ -56,7 +87,8 @@ class StandardErrors:
             variance = np.sum([self._of_slice(weights, covariance) for covariance in self._crossed], axis=0)
         else:
             variance = _squared(weights, self._of_draws)
-        return np.sqrt(np.where(variance > (ROUNDING * self._size(weights)) ** 2, variance, 0.0))
+        none = (ROUNDING * self._size(weights)) ** 2
+        return np.asarray(np.sqrt(np.where(variance > none, variance, 0.0)) / self._n_answers)
 
     def _size(self, weights: Array) -> Array:
         """Return the mean share of changed answers ``(n_layers,)``, averaged by the weights' sizes."""

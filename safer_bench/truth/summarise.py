@@ -8,6 +8,7 @@ import pyarrow as pa
 from safer_bench.judging import CellTruth
 from safer_bench.stream import Stream
 from safer_bench.tables import schema
+from safer_bench.truth.answers import drop_by_draw, mean_drop
 from safer_bench.truth.area import area_weights, tolerated_level
 from safer_bench.truth.cells import Cell, Row, cells_of, size_and_depth
 from safer_bench.truth.reliability import can_be_halved, ceilings, random_halves, split_half_reliability
@@ -40,16 +41,15 @@ def summarise(probes: pa.Table, networks: pa.Table, layers: pa.Table, perturbati
 
 def _summaries(cell: Cell, facts: Array) -> Iterator[tuple[list[Row], Row | None]]:
     """Yield (layer rows, cell row) of each level, of the area, and of the tolerated level (which has no cell row)."""
-    n_levels, n_examples = len(cell.levels), cell.changes[0].shape[-1]
-    lost = [level.sum(-1, dtype=np.int32) for level in cell.changes]  # answers, by draw and layer
-    drops = np.stack([level.sum(0) / (len(level) * n_examples) for level in lost])  # (n_levels, n_layers)
+    n_levels = len(cell.levels)
+    drops = np.stack([mean_drop(level, cell.answers) for level in cell.changes])  # (n_levels, n_layers)
     halves = (np.full((1, n_levels, len(cell.layers)), np.nan),) * 2
     if can_be_halved(cell.changes, deterministic=cell.deterministic):
         stream = Stream("halves", cell.identity["network"], cell.identity["perturbation"])
-        halves = random_halves(cell.changes, cell.slices, stream, N_SPLITS)
-    errors = StandardErrors(cell.changes, cell.slices, deterministic=cell.deterministic)
+        halves = random_halves(cell.changes, cell.slices, stream, N_SPLITS, cell.answers)
+    errors = StandardErrors(cell.changes, cell.slices, deterministic=cell.deterministic, answers=cell.answers)
     for i, level in enumerate(cell.levels):
-        over_5 = (lost[i] / n_examples > 0.05).mean(0)
+        over_5 = (drop_by_draw(cell.changes[i], cell.answers) > 0.05).mean(0)
         rows, summary_row = _summary(cell, "level", float(level), np.eye(n_levels)[i], drops, halves, errors, facts)
         yield [row | {"p_drop_over_5": float(over_5[j])} for j, row in enumerate(rows)], summary_row
     weights = area_weights(cell.levels, cell.scale) / cell.above_chance

@@ -163,6 +163,20 @@ def test_a_truth_of_another_schema_version_is_refused(copy, where):
     )
 
 
+def test_a_tree_of_before_is_refused_by_one_message(copy):
+    """It knew no answers; packing its run folders again is a matter of seconds."""
+    manifest, name = json.loads((copy / "manifest.json").read_text()), "layer_drops/test-00000-of-00001.parquet"
+    pq.write_table(pq.read_table(copy / name).drop_columns(["n_answers"]), copy / name)
+    manifest["files"][name] = files.sha256_of((copy / name).read_bytes())
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BadInput) as error:
+        load_truth(copy)
+    assert str(error.value) == (
+        f"{copy / name}: column 'n_answers' is missing; expected those of table 'layer_drops' in this release: make it "
+        "again (a dataset tree by packing its run folders), or use the safer-bench release that wrote it"
+    )
+
+
 def test_a_damaged_manifest_is_refused(copy):
     (copy / "manifest.json").write_text("{")
     with pytest.raises(BadInput, match=r"manifest.json: damaged \(.*\); get the tree again"):

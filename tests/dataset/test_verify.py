@@ -79,15 +79,17 @@ def test_a_column_of_another_type_is_told(copy):
     "change",
     [
         lambda row: {"broken": row["correct_clean"] + 1},
-        lambda row: {"fixed": row["n_examples"] - row["correct_clean"] + 1},
+        lambda row: {"fixed": row["n_answers"] - row["correct_clean"] + 1},
         lambda row: {"fixed": -1},
         lambda row: {"broken": -1},
-        lambda row: {"correct_clean": row["n_examples"] + 1},
+        lambda row: {"correct_clean": row["n_answers"] + 1},
         lambda row: {"predictions_changed": row["broken"] + row["fixed"] - 1},
-        lambda row: {"predictions_changed": row["n_examples"] + 1},
+        lambda row: {"predictions_changed": row["n_answers"] + 1},
         lambda row: {"changed_entries": -1},
         lambda row: {"accuracy_drop": row["accuracy_drop"] + 1e-15},
         lambda row: {"n_examples": 0},
+        lambda row: {"n_answers": 0},
+        lambda row: {"n_answers": row["predictions_changed"] - 1},
     ],
 )
 def test_counts_that_cannot_be_those_of_one_probe_are_found(small_tree, change):
@@ -111,7 +113,7 @@ def test_flips_that_do_not_add_up_to_the_counts_are_named(copy):
     counted = drop["broken"] + drop["fixed"]
     flipped = counted + (-1 if row["flips"][0] & 128 else 1)
     assert list(problems(load_tree(copy))) == [
-        f"outcomes: {row_name(row)}: {flipped} examples flipped, layer_drops says {counted}"
+        f"outcomes: {row_name(row)}: {flipped} answers flipped, layer_drops says {counted}"
     ]
 
 
@@ -124,7 +126,45 @@ def test_right_answers_that_are_not_as_many_as_counted_are_told(copy):
     (row,) = forge(copy, "networks", lambda row: {"clean_correct": row["clean_correct"] - 1})
     counted = row["clean_correct"]
     assert list(problems(load_tree(copy))) == [
-        f"networks: {row['network']}: {counted} examples are right, clean_correct says {counted - 1}"
+        f"networks: {row['network']}: {counted} answers are right, clean_correct says {counted - 1}"
+    ]
+
+
+@pytest.mark.parametrize("n", [-1, 0, 1])
+def test_answers_that_are_not_those_of_their_examples_are_told(copy, n):
+    """Also where they fit the row's other counts."""
+    more = lambda row: {  # noqa: E731
+        "n_answers": row["n_answers"] + 1,
+        "accuracy_drop": (row["broken"] - row["fixed"]) / (row["n_answers"] + 1),
+    }
+    (row,) = forge(copy, "layer_drops", more)
+    place = f"{row['network']}, {row['n_examples']} examples from {row['example_start']}"
+    told = f"n_answers is {row['n_answers'] + 1}, by the table networks they have {row['n_answers']}"
+    assert list(problems(load_tree(copy))) == [f"layer_drops: {place}: {told}"]
+    forge(copy, "layer_drops", lambda _: {"n_answers": row["n_answers"], "accuracy_drop": row["accuracy_drop"]})
+    forge(copy, "layer_drops", lambda _: {"example_start": n * 10**6 - 1})
+    found = list(problems(load_tree(copy)))
+    total = next(each["n_examples"] for each in load_tree(copy)["networks"].to_pylist() if each["network"] == row["network"])
+    assert found == [
+        f"layer_drops: {row['network']}, {row['n_examples']} examples from {n * 10**6 - 1}: the network has {total}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: {"n_answers": row["n_answers"] - 1},
+        lambda row: {"answers_of_example": [2] * row["n_examples"]},
+        lambda row: {"answers_of_example": [1] * (row["n_examples"] - 1) + [None]},
+        lambda row: {"answers_of_example": [-1, 3] + [1] * (row["n_examples"] - 2)},
+        lambda row: {"answers_of_example": [row["n_answers"]]},
+        lambda row: {"answers_of_example": []},
+    ],
+)
+def test_a_network_whose_answers_do_not_add_up_is_told(copy, change):
+    (row,) = forge(copy, "networks", change)
+    assert list(problems(load_tree(copy))) == [
+        f"networks: {row['network']}: n_examples, n_answers and answers_of_example contradict each other"
     ]
 
 

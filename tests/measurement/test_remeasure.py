@@ -28,7 +28,7 @@ def test_rows_measured_again_are_equal(rows, networks):
     assert outcomes(rows, networks) == [("equal", "")] * 6
 
 
-@pytest.mark.parametrize("key", ["broken", "fixed", "predictions_changed", "correct_clean"])
+@pytest.mark.parametrize("key", ["broken", "fixed", "predictions_changed", "correct_clean", "n_answers"])
 def test_a_count_that_is_off_by_one_is_found(rows, networks, key):
     row = rows[0]
     found = outcomes([row | {key: row[key] + 1}], networks)

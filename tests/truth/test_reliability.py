@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -194,3 +195,57 @@ def test_a_reliability_of_exactly_four_fifths_is_not_below_it():
     ranks, others = np.arange(8.0), np.array([0.0, 1, 2, 4, 7, 6, 5, 3])
     assert spearman(truth=ranks, scores=others) == pytest.approx(2 / 3)
     assert split_half_reliability(np.tile(ranks, (50, 1)), np.tile(others, (50, 1))) == 0.8
+
+
+def test_an_example_is_in_one_half_with_all_of_its_answers():
+    """Halves of an example would share what its answers have in common, and agree too well."""
+    answers = np.array([[3, 8, 5, 0, 4, 1]])
+    changes = np.array([[[2, 8, 1, 0, 0, 1]]], np.int32)
+    a, b = (half[:, 0, 0] for half in random_halves([changes], np.zeros(1, int), Stream("t"), 60, answers))
+    wholes = {
+        (changes[0, 0, list(members)].sum() / answers[0, list(members)].sum(),
+         changes[0, 0, list(rest)].sum() / answers[0, list(rest)].sum())
+        for members in combinations(range(6), 3)
+        for rest in [sorted(set(range(6)) - set(members))]
+    }  # fmt: skip
+    assert set(zip(a.tolist(), b.tolist(), strict=True)) <= wholes
+    assert len(set(a)) > 5
+
+
+@pytest.mark.parametrize("slices", [np.zeros(4, int), np.arange(4) * 6, np.array([0, 0, 6, 6])])
+def test_halves_weigh_draws_and_examples_by_their_answers(slices):
+    """What all answers lose at one rate, both halves lose at that rate, however many answers they got."""
+    answers = np.random.default_rng(0).integers(1, 9, (4, 6))[np.unique(slices, return_inverse=True)[1]]
+    levels = [np.repeat(answers[:n, None, :], 3, axis=1).astype(np.int32) for n in (4, 2)]
+    for half in random_halves(levels, slices, Stream("t"), 30, 2 * answers):
+        assert (half == 0.5).all()
+
+
+def test_sums_of_answers_are_exact_also_beyond_what_float32_counts():
+    answers = np.full((4, 10), 2**22)
+    level = np.full((4, 1, 10), 2**22, np.int32)
+    level[:, :, 0] -= 1
+    a, b = random_halves([level], np.arange(4), Stream("t"), 5, answers)
+    assert (a == (10 * 2**22 - 1) / (10 * 2**22)).all()
+    assert (b == a).all()
+
+
+def test_a_half_without_answers_has_no_value():
+    a, b = random_halves([np.ones((1, 1, 2), np.int32)], np.zeros(1, int), Stream("t"), 20, np.array([[1, 0]]))
+    assert {str(value) for value in np.concatenate([a, b]).ravel()} == {"1.0", "nan"}
+
+
+def test_reliability_of_several_answers_an_example_predicts_another_measurement():
+    """By halves of answers the reliability would be far too high, as answers of one example break together."""
+    rng, found, again, split = np.random.default_rng(6), [], [], []
+    quality = np.linspace(0.05, 0.25, 12)[:, None]
+    for _ in range(60):
+        one, two = (((rng.random((12, 60)) < quality)[None] * 5).astype(np.int32) for _ in range(2))
+        a, b = random_halves([one], np.zeros(1, int), Stream("t"), 20, np.full((1, 60), 5))
+        found.append(split_half_reliability(a[:, 0], b[:, 0]))
+        apart = (one > 0).repeat(5, axis=-1).astype(np.int8)
+        a, b = random_halves([apart], np.zeros(1, int), Stream("t"), 20)
+        split.append(split_half_reliability(a[:, 0], b[:, 0]))
+        again.append(spearman(truth=one.mean((0, 2)), scores=two.mean((0, 2))))
+    assert np.mean(found) == pytest.approx(np.mean(again), abs=0.06)
+    assert np.mean(split) > np.mean(again) + 0.1

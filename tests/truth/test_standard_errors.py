@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from scipy.stats import t
 
 from safer_bench.truth.standard_errors import StandardErrors, standard_errors
 from tests.made_up.changes import LAYERS, simulate
@@ -134,3 +135,102 @@ def test_an_error_that_is_none_is_not_what_rounding_leaves_of_it(slices, determi
     assert standard_errors(levels, np.abs(weights), slices, deterministic=deterministic)[0] == 0.0
     if not deterministic and len(set(slices)) == 6:
         assert standard_errors(levels, np.abs(weights), slices, deterministic=False)[1] == 0.0
+
+
+def several(rng, n_draws, answers, depends=0.8):
+    """Draw changes of one level of two layers: with ``depends`` an answer breaks where its example does, else by chance.
+
+    Longer examples break more often: 3 % an answer of theirs in one layer, 6 % in the other.
+    """
+    rate = np.array([0.03, 0.06])[:, None] * answers[:, None, :]  # (n_draws, n_layers, n_examples)
+    whole = rng.random(rate.shape) < rate
+    alone = rng.binomial(np.broadcast_to(answers[:, None, :], rate.shape), np.clip(rate, 0, 1))
+    return np.where(rng.random(rate.shape) < depends, whole * answers[:, None, :], alone).astype(np.int32)
+
+
+def true_drop(n_answers):
+    """Return what examples lose that have as many answers as each of these equally often."""
+    sizes = np.array(n_answers)
+    return np.array([0.03, 0.06]) * (sizes**2).mean() / sizes.mean()
+
+
+N_ANSWERS = range(3, 9)
+
+
+@pytest.mark.parametrize("design", ["one deterministic", "draws apart", "draws shared"])
+def test_errors_go_by_example_where_one_has_several_answers_and_cover_what_is_true(design):
+    """Examples of 3 to 8 answers. By answers, as if each were an example, the error is far too small."""
+    n_draws, n_examples, rng = (
+        1 if design == "one deterministic" else 8,
+        120 if design == "one deterministic" else 40,
+        np.random.default_rng(0),
+    )
+    deterministic, found, errors, naive = n_draws == 1, [], [], []
+    for _ in range(600):
+        answers = rng.choice(N_ANSWERS, (n_draws, n_examples))
+        if design == "draws shared":
+            answers[:] = answers[0]
+        changes = several(rng, n_draws, answers)
+        if design == "draws shared":  # the examples that break are much the same in every draw
+            changes = np.where(rng.random(changes.shape) < 0.5, changes[:1], changes)
+        slices = np.zeros(n_draws, int) if design == "draws shared" else np.arange(n_draws) * n_examples
+        found.append(changes.sum((0, 2)) / answers.sum())
+        errors.append(standard_errors([changes], np.ones(1), slices, deterministic=deterministic, answers=answers))
+        naive.append(np.sqrt(found[-1] * (1 - found[-1]) / answers.sum()))
+    found, errors, naive, true = np.array(found), np.array(errors), np.array(naive), true_drop(N_ANSWERS)
+    assert found.mean(0) == pytest.approx(true, rel=0.03)
+    assert np.sqrt((errors**2).mean(0)) == pytest.approx(found.std(0), rel=0.08)
+    assert (np.sqrt((naive**2).mean(0)) < 0.65 * found.std(0)).all()
+    inside = np.abs(found - true) < t.ppf(0.975, n_draws * n_examples if deterministic else n_draws - 1) * errors
+    assert (inside.mean(0) > 0.91).all()
+    assert (np.mean(np.abs(found - true) < 1.96 * naive, axis=0) < 0.8).all()
+
+
+@pytest.mark.parametrize("slices", [np.zeros(6, int), np.arange(6), np.arange(6) % 2])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_equally_many_answers_divide_the_error_exactly(slices, deterministic):
+    rng = np.random.default_rng(1)
+    levels = [rng.integers(-4, 5, (n, 3, 30)) for n in (6, 6)]
+    for weights in (np.array([1.0, 0.0]), np.array([0.3, 0.7])):
+        one = StandardErrors(levels, slices, deterministic=deterministic)
+        four = StandardErrors(levels, slices, deterministic=deterministic, answers=np.full((6, 30), 4))
+        assert (four.of(weights) == one.of(weights) / 4).all()
+        given = {"deterministic": deterministic, "answers": np.full((6, 30), 4)}
+        assert standard_errors(levels, weights, slices, **given) == pytest.approx(one.of(weights) / 4, rel=1e-9)
+
+
+@pytest.mark.parametrize("slices", [np.zeros(6, int), np.arange(6), np.arange(6) % 2])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_levels_of_unequal_examples_are_as_well_averaged_before_as_after(slices, deterministic):
+    rng = np.random.default_rng(2)
+    answers = rng.integers(0, 9, (6, 60))[np.unique(slices, return_inverse=True)[1]]
+    levels = [
+        rng.integers(-answers[:n, None, :], answers[:n, None, :] + 1, (n, 3, 60))
+        for n in ((1, 1) if deterministic else (4, 6))
+    ]
+    for weights in (np.array([1.0, 0.0]), np.array([0.3, 0.7])):
+        given = {"deterministic": deterministic, "answers": answers}
+        every = StandardErrors(levels, slices, **given).of(weights)
+        assert every == pytest.approx(standard_errors(levels, weights, slices, **given), rel=1e-9)
+        assert (every > 0).all()
+
+
+def test_a_ratio_has_the_error_of_its_distances_from_the_mean_rate_by_hand():
+    """Three examples of 1, 2 and 3 answers lose 1, 0 and 2: a rate of 1/2, distances 1/2, -1 and 1/2, of sum of squares 3/2.
+
+    Their variance is (3/2)/2 = 3/4, that of their sum 9/4, and the error of the rate sqrt(9/4) / 6 answers = 1/4 (Cochran
+    1977, chapter 6).
+    """
+    changes, answers = np.array([[[1, 0, 2]]], np.int32), np.array([[1, 2, 3]])
+    found = standard_errors([changes], np.ones(1), np.zeros(1, int), deterministic=True, answers=answers)
+    assert found == pytest.approx([1 / 4], abs=1e-12)
+
+
+@pytest.mark.parametrize("slices", [np.zeros(6, int), np.arange(6), np.arange(6) % 2])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_examples_that_all_lose_at_one_rate_have_no_error(slices, deterministic):
+    answers = np.random.default_rng(3).integers(1, 9, (6, 70))[np.unique(slices, return_inverse=True)[1]]
+    levels = [np.repeat(3 * answers[:, None, :], 2, axis=1)] * 3
+    for weights in (np.array([0.1, 0.2, 0.7]), np.array([0.1, 0.2, -0.3])):
+        found = StandardErrors(levels, slices, deterministic=deterministic, answers=3 * answers).of(weights)
+        assert found.tolist() == [0.0, 0.0]

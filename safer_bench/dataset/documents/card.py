@@ -8,7 +8,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from scipy.stats import binomtest
 
 from safer_bench.dataset.documents import responsible
 from safer_bench.dataset.documents.front_matter import front_matter
@@ -16,6 +15,7 @@ from safer_bench.dataset.documents.responsible import Statements
 from safer_bench.dataset.tree import DEFAULT
 from safer_bench.tables import schema
 from safer_bench.tables.text import code, plain
+from safer_bench.truth.accuracy import accuracy_interval
 
 
 def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], statements: Statements) -> str:
@@ -56,7 +56,7 @@ def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], sta
 def _networks(table: pa.Table) -> list[dict[str, Any]]:
     rows = table.to_pylist()
     for row in rows:
-        row["low"], row["high"] = binomtest(row["clean_correct"], row["n_examples"]).proportion_ci(method="wilson")
+        row["low"], row["high"] = accuracy_interval(row)
     return rows
 
 

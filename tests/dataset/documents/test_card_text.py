@@ -32,3 +32,24 @@ def test_a_name_that_is_no_text_is_refused_before_it_is_in_any_table(small_tree,
     scores = {("digits_mlp", layer): 1.0 for layer in read_facts(small_tree).layers["digits_mlp"]}
     with pytest.raises(BadInput, match=r"the name holds the control character U\+[0-9A-F]{4}; expected text"):
         from_mapping(name, scores, read_facts(small_tree))
+
+
+def test_a_card_says_what_counts_are_of_where_examples_have_several_answers(small_tree):
+    tables = {name: small_tree[name] for name in small_tree}
+    said = lambda networks: render_card(  # noqa: E731
+        tables | {"networks": schema.build("networks", networks)}, small_tree.manifest["contents"], statements(["digits"])
+    )
+    rows = tables["networks"].to_pylist()
+    assert "several answers" not in said(rows)
+    answers = [3, 5] * (rows[0]["n_examples"] // 2) + [4] * (rows[0]["n_examples"] % 2)
+    several = {
+        "answers_of_example": answers,
+        "n_answers": sum(answers),
+        "clean_correct": 7,
+        "clean_outcomes": b"\xfe" + bytes(10**4),
+    }
+    card = said([rows[0] | several, *rows[1:]])
+    assert (
+        "Where examples have several answers, counts are of answers; intervals, standard errors and halves are over" in card
+    )
+    assert f"| 7 of {sum(answers)} | " in card

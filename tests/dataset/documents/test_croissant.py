@@ -52,7 +52,7 @@ def test_every_file_has_its_digest_and_every_column_its_meaning_and_unit(small_t
     assert digests == {name: digest for name, digest in files.items() if name.endswith(".parquet")}
     fields = {item["@id"]: item["description"] for table in found["recordSet"] for item in table["field"]}
     assert set(fields) == {f"{name}/{column}" for name in small_tree for column in schema.TABLES[name].names}
-    assert fields["layer_drops/broken"] == "right before, wrong after; unit: examples"
+    assert fields["layer_drops/broken"] == "right before, wrong after; unit: answers"
 
 
 @pytest.mark.parametrize("table", ["layers", "perturbations"])
