@@ -144,3 +144,26 @@ def test_another_kind_of_model_and_other_weights_are_named(tmp_path, texts):
     assert said(BadInput, f"transformers:bert@{folder / 'a.pt'}", f"{texts}:pairs") == (
         f"transformers:bert: found checkpoint '{folder}/a.pt'; expected a folder that save_pretrained wrote, which holds it"
     )
+
+
+def test_a_classifier_that_reads_left_to_right_answers_at_the_last_token(tmp_path, texts):
+    config = transformers.GPT2Config(
+        vocab_size=16, n_embd=16, n_layer=1, n_head=2, n_positions=16, num_labels=2, bos_token_id=2, eos_token_id=2
+    )
+    transformers.GPT2ForSequenceClassification(config).save_pretrained(tmp_path / "gpt")
+    word_tokenizer().save_pretrained(tmp_path / "gpt")
+    network = load_network(f"transformers:{tmp_path / 'gpt'}", data=f"{texts}:pairs", examples_from=8, calibration=0)
+    model = transformers.GPT2ForSequenceClassification.from_pretrained(tmp_path / "gpt").eval()
+    answers = network.model(network.inputs)
+    for row, mask in enumerate(network.inputs.kwargs["attention_mask"]):
+        alone = model(input_ids=network.inputs.kwargs["input_ids"][row : row + 1, : int(mask.sum())]).logits
+        assert torch.allclose(answers[row], alone[0], atol=1e-6)
+
+
+def test_a_text_of_two_parts_is_a_pair(tmp_path, texts):
+    texts.write_text(
+        "def pairs():\n    return [(('the film', 'is good'), 1), (('a book', 'was bad'), 0), (('a', 'the'), 1)]\n"
+    )
+    folder = foreign.text_classifier(tmp_path / "bert")
+    network = load_network(f"transformers:{folder}", data=f"{texts}:pairs", calibration=0)
+    assert network.inputs.kwargs["attention_mask"].sum(1).sort().values.tolist() == [2, 4, 4]
