@@ -8,12 +8,12 @@ READY := .venv/.ready
 demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
 
-test: $(READY) fashion-mnist chromium  ## the default tests
+test: $(READY) fashion-mnist text chromium  ## the default tests
 	$(BIN)/python -m pytest -q -n 2 -m "not long"
 
 TIMED := tests/test_long.py tests/evaluation/test_bootstrap.py tests/truth/test_merge.py tests/measurement/test_forecast.py \
   tests/measurement/executors/test_execute.py
-test-long: $(READY) fashion-mnist chromium  ## the tests of more than 20 seconds
+test-long: $(READY) fashion-mnist text chromium  ## the tests of more than 20 seconds
 	$(BIN)/python -m pytest -q -n 2 -m long $(TIMED:%=--ignore=%)
 	$(BIN)/python -m pytest -q -m long $(TIMED)  # one by one, since they take the time
 
@@ -39,7 +39,7 @@ recompute: $(READY) fashion-mnist  ## scores submissions again by their code, wh
 docs: $(READY)  ## the page of perturbations and criteria, from their registry
 	$(BIN)/python docs/entries.py docs/entries.md
 
-zoo: $(READY) fashion-mnist  ## trains the networks whose weights are missing: hours; goes on where it was stopped
+zoo: $(READY) fashion-mnist text  ## trains the networks whose weights are missing: hours; goes on where it was stopped
 	$(BIN)/safer-bench train --missing
 
 calibrate: $(READY) fashion-mnist  ## proposes levels of perturbations that docs/calibration.json does not hold
@@ -57,6 +57,11 @@ $(READY): pyproject.toml constraints.txt
 fashion-mnist:
 	@test -n "$$SAFER_BENCH_DATA" || test -e /usr/share/datasets/fashion-mnist || $(call apt,dataset-fashion-mnist) || \
 	  echo "Fashion-MNIST is not here: the tests that need its images are skipped."
+
+.PHONY: text
+text:
+	@test -n "$$SAFER_BENCH_DATA" || test -e /usr/bin/bible || $(call apt,bible-kjv bible-kjv-text) || \
+	  echo "The King James Version is not here: the tests that need its text are skipped."
 
 .PHONY: chromium
 chromium:

@@ -24,7 +24,7 @@ from safer_bench.perturbations.loading import parse_perturbation
 N, LENGTH, WORDS, PIXELS = 24, 16, 50, 32
 CHANGED = 0.2  # share of labels that are not the network's own answers
 COUNTS = ("n_answers", "correct_clean", "broken", "fixed", "predictions_changed", "changed_entries", "weight_digest")
-SPECS = ("gaussian_noise:0.3", "int8_bit_flip:0.01", "quantize:4")
+SPECS = ("gaussian_noise:1", "int8_bit_flip:0.01", "quantize:4")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 WORDS_AND_PLACES = {"vocab_size": WORDS, "max_position_embeddings": 64, "pad_token_id": 0}
 Build = Callable[[], Network]
@@ -118,7 +118,10 @@ def _timm(name: str, **how: Any) -> Build:
         import timm
 
         torch.manual_seed(0)
-        return labelled(name, timm.create_model(name, num_classes=10, **how), _images(how.get("img_size", PIXELS)))
+        model = timm.create_model(name, num_classes=10, **how)
+        for parameter in model.get_classifier().parameters():
+            nn.init.normal_(parameter)  # some begin with zeros, which answer all images alike
+        return labelled(name, model, _images(how.get("img_size", PIXELS)))
 
     return build
 
@@ -154,12 +157,10 @@ TRANSFORMERS: dict[str, Build] = {
     ),
 }
 OTHERS: dict[str, Build] = {
-    **{
-        name: _timm(name)
-        for name in ("resnet10t", "mobilenetv4_conv_small", "efficientvit_b0", "convnextv2_atto", "lcnet_050")
-    },
+    **{name: _timm(name) for name in ("mobilenetv4_conv_small", "edgenext_xx_small", "convnextv2_atto", "lcnet_050")},
     **{name: _timm(name, img_size=PIXELS) for name in ("mixer_s32_224", "xcit_nano_12_p16_224")},
     "fastvit_t8": _timm("fastvit_t8"),
+    "resnet10t": _timm("resnet10t", zero_init_last=False),
     **{name: _segmentation(name) for name in ("lraspp_mobilenet_v3_large", "fcn_resnet50")},
 }
 ARCHITECTURES = TRANSFORMERS | OTHERS

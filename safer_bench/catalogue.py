@@ -1,8 +1,9 @@
 """What there is: names and facts of networks, perturbations, criteria and metrics, with or without torch."""
 
-from typing import Any
+from typing import Any, cast
 
 from safer_bench.errors import BadInput, MissingData, has_torch
+from safer_bench.packages import NOUNS, Kind, Offer, left_out, offers
 from safer_bench.registry import look_up, suggestion
 from safer_bench.tables.controls import ADDED
 
@@ -10,16 +11,26 @@ KINDS = ("networks", "perturbations", "criteria", "metrics")
 
 
 def list_entries(kind: str) -> list[str]:
-    """Return the names of all entries of a kind.
+    """Return the names of all entries of a kind, built-in ones first, then those of installed packages.
 
     Args:
-        kind: ``networks``, ``perturbations``, ``criteria`` or ``metrics``. Without torch, networks and criteria are those
-            of the dataset tree in ``data_cards/safer-bench``.
+        kind: ``networks``, ``perturbations``, ``criteria`` or ``metrics``. Without torch, built-in networks and criteria are
+            those of the dataset tree in ``data_cards/safer-bench``.
 
     Raises:
         BadInput: there is no such kind.
     """
-    return list(_entries(kind))
+    built_in = _entries(kind)
+    return [*built_in, *_offers(kind, built_in)]
+
+
+def not_listed(kind: str) -> list[str]:
+    """Return a sentence for each entry that an installed package offers and that cannot be had."""
+    return left_out(cast(Kind, kind), _entries(kind)) if kind in NOUNS else []
+
+
+def _offers(kind: str, built_in: dict[str, Any]) -> dict[str, Offer]:
+    return offers(cast(Kind, kind), built_in) if kind in NOUNS else {}
 
 
 def _entries(kind: str) -> dict[str, Any]:
@@ -70,11 +81,35 @@ def describe(name: str) -> dict[str, Any]:
 
     Raises:
         UnknownName: no entry of any kind has that name.
+        BadInput: it is a package's, and broken.
     """
-    everything: dict[str, tuple[str, Any]] = {name: ("added control", facts) for name, facts in ADDED.items()}
-    everything |= {key: (kind, entry) for kind in KINDS for key, entry in _entries(kind).items()}
+    built_in = {kind: _entries(kind) for kind in KINDS}
+    everything: dict[str, tuple[str, Any]] = {
+        key: (kind, offer) for kind in KINDS for key, offer in _offers(kind, built_in[kind]).items()
+    }
+    everything |= {name: ("added control", facts) for name, facts in ADDED.items()}
+    everything |= {key: (kind, entry) for kind in KINDS for key, entry in built_in[kind].items()}
     kind, entry = look_up(everything, name, "entry")
-    return {"kind": kind, "name": name} | (entry if isinstance(entry, dict) else _FACTS[kind](entry))
+    facts = _offered_facts(entry) if isinstance(entry, Offer) else entry if isinstance(entry, dict) else _FACTS[kind](entry)
+    return {"kind": kind, "name": name} | facts
+
+
+def _offered_facts(offer: Offer) -> dict[str, Any]:
+    """Return what is known of a package's entry; without torch, of a criterion or network where it comes from."""
+    where = {"package": offer.package, "loads": offer.target}
+    if offer.kind == "perturbations":
+        from safer_bench.perturbations.loading import perturbation_called
+
+        return _perturbation_facts(perturbation_called(offer.name)) | where
+    if not has_torch():
+        return where
+    if offer.kind == "criteria":
+        from safer_bench.criteria.loading import parse_criterion
+
+        return _criterion_facts(parse_criterion(offer.name)) | where
+    from safer_bench.networks.loading import load_network
+
+    return _facts_of_network(load_network(offer.name)) | where
 
 
 def _perturbation_facts(entry: Any) -> dict[str, Any]:
@@ -103,9 +138,13 @@ def _criterion_facts(entry: Any) -> dict[str, Any]:
 
 
 def _network_facts(entry: Any) -> dict[str, Any]:
+    return _facts_of_network(entry, entry.build())
+
+
+def _facts_of_network(entry: Any, model: Any = None) -> dict[str, Any]:
     from safer_bench.networks.layers import candidate_weights
 
-    weights = [(name, tuple(weight.shape)) for name, weight in candidate_weights(entry.build())]
+    weights = [(name, tuple(weight.shape)) for name, weight in candidate_weights(model or entry.model)]
     facts = {"dataset": entry.dataset, "family": entry.family, "split": entry.split, "n_layers": len(weights)}
     shapes = {name.removesuffix(".weight"): "x".join(map(str, shape)) for name, shape in weights}
     return facts | {f"layer {name}": shape for name, shape in shapes.items()}

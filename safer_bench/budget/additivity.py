@@ -133,7 +133,7 @@ def _drops(
         for i, group in enumerate(groups):
             report(f"{whole.network.name} {perturbation} {level:g}", (draw * len(groups) + i) / (draws * len(groups)))
             right = whole.correct({layers[j].name: changed[j] for j in group}, start, n)
-            lost[i] += (clean - int(right.sum())) / n
+            lost[i] += (clean - int(right.sum())) / len(right)
     return lost[: len(sets)] / draws, lost[len(sets) :] / draws
 
 

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import torch
 
 from safer_bench.errors import BadInput
-from safer_bench.networks.images import load_part, part_indices
+from safer_bench.networks.data.parts import load_part, part_indices
+from safer_bench.networks.examples import checked_examples
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.networks.network import Examples, Network
 from safer_bench.registry import suggestion
@@ -59,11 +60,14 @@ def own_examples(network: Network) -> Network:
     Raises:
         MissingData: the images are not on this machine.
     """
-    return _with_examples(network, load_part(network.dataset, "budget")) if _has_budget_part(network) else network
+    if not _has_budget_part(network):
+        return network
+    return _with_examples(network, checked_examples(*load_part(network.dataset, "budget"), f"{network.name}, budget"))
 
 
 def _has_budget_part(network: Network) -> bool:
-    return network.name in zoo_networks() and "budget" in part_indices(network.dataset)
+    entry = zoo_networks().get(network.name)
+    return entry is not None and entry.role != "foreign" and "budget" in part_indices(network.dataset)
 
 
 def _check_same(network: Network, row: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """How sure a measured accuracy is, over examples and draws; pure.
 
-Values are ``(n_draws, n_examples)``: what came of an example in a draw, nan where the draw did not see it.
+Values are ``(n_draws, n_answers)``: what came of an answer in a draw, nan where the draw did not see it. ``examples``
+``(n_answers,)`` numbers the example that each belongs to; by default each has one. Those of one depend on each other.
 """
 
 import math
@@ -23,48 +24,58 @@ class IntervalEstimate:
     high: float
 
 
-def accuracy(values: Array) -> IntervalEstimate:
-    """Return the accuracy with Wilson's interval, for as many examples as would have its standard error.
+def accuracy(values: Array, examples: Array | None = None) -> IntervalEstimate:
+    """Return the accuracy with Wilson's interval, for as many answers as would have its standard error.
 
     Source: Wilson 1927; Kish 1965 (effective sample size).
     """
-    mean, error = float(np.nanmean(values)), standard_error(values)
-    n = mean * (1.0 - mean) / error**2 if error > 0 else float(np.isfinite(values).any(0).sum())
+    mean, error = float(np.nanmean(values)), standard_error(values, examples)
+    n = mean * (1.0 - mean) / error**2 if error > 0 else float(_summed(np.isfinite(values), examples).any(0).sum())
     z = _quantile(len(values))
     centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * math.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return IntervalEstimate(mean, error, max(0.0, centre - half), min(1.0, centre + half))
+    low, high = min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half))  # but for rounding they are so
+    return IntervalEstimate(mean, error, low, high)
 
 
-def gain(values: Array, baseline: Array) -> IntervalEstimate:
-    """Return the mean difference of two accuracies with Student's interval, paired by example and draw.
+def gain(values: Array, baseline: Array, examples: Array | None = None) -> IntervalEstimate:
+    """Return the mean difference of two accuracies with Student's interval, paired by answer and draw.
 
     Ends beyond -1 and 1 are cut off. A gain that is the same in every example, or balanced in each, tells no spread: its
     ends are nan, unless nothing differs at all.
     """
     difference = values - baseline
-    mean, error = float(np.nanmean(difference)), standard_error(difference)
+    mean, error = float(np.nanmean(difference)), standard_error(difference, examples)
     half = _quantile(len(values)) * error if error > 0 or not np.nan_to_num(difference).any() else math.nan
     low, high = (float(np.clip(end, -1.0, 1.0)) for end in (mean - half, mean + half))
     return IntervalEstimate(mean, error, low, high)
 
 
-def standard_error(values: Array) -> float:
+def standard_error(values: Array, examples: Array | None = None) -> float:
     """Return the standard error of the mean, clustered by draw and by example; by example alone where there is one draw.
 
     The larger of the two-way estimate and those by one of the two: with few draws the first may fall short.
 
     Source: Cameron, Gelbach, Miller 2011, "Robust Inference With Multiway Clustering".
     """
-    residuals = np.nan_to_num(values - np.nanmean(values))
-    seen = np.isfinite(values)
+    residuals = _summed(np.nan_to_num(values - np.nanmean(values)), examples)
+    seen = _summed(np.isfinite(values), examples) > 0
     by_example = _clustered(residuals.sum(0)[seen.any(0)])
     variance = by_example
     if len(values) > 1:
         by_draw, by_cell = _clustered(residuals.sum(1)), _clustered(residuals[seen])
         variance = max(by_draw, by_example, by_draw + by_example - by_cell)
-    error = math.sqrt(variance) / int(seen.sum())
+    error = math.sqrt(variance) / int(np.isfinite(values).sum())
     return error if error > ROUNDING * float(np.nanmax(np.abs(values))) else 0.0
+
+
+def _summed(of_answers: Array, examples: Array | None) -> Array:
+    """Return sums over the answers of each example ``(n_draws, n_examples)``."""
+    if examples is None:
+        return of_answers
+    sums = np.zeros((len(of_answers), int(examples.max()) + 1))
+    np.add.at(sums.T, examples, of_answers.T)
+    return sums
 
 
 def _clustered(sums: Array) -> float:

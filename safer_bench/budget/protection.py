@@ -12,6 +12,7 @@ from safer_bench.budget.trials import FIRST_AND_LAST, UNIFORM, Trial
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.stream import Stream
+from safer_bench.truth.answers import begins
 
 Array = np.ndarray
 NOTHING, EVERYTHING = "nothing_protected", "everything_protected"
@@ -50,15 +51,17 @@ def shielded(
     ]
     wanted = [*zip(limits, (0.0, 1.0), strict=True), *product(ranked, budgets)]
     sizes = np.array([layer.parameters for layer in whole.network.layers], dtype=np.int64)
+    begin = begins(whole.network.n_answers.numpy())
     stored = [whole.perturbed(layer, perturbation, 0.0) for layer in whole.network.layers]
     for i, level in enumerate(levels):
         sets = [[_chosen(whole, each, sizes, budget, draw) for draw in range(draws)] for each, budget in wanted]
-        correct = np.full((len(wanted), draws, len(whole.network.labels)), np.nan)
+        correct = np.full((len(wanted), draws, begin[-1]), np.nan)
         for draw in range(draws):
             report(f"{whole.network.name} {level:g} draw {draw}", i * draws + draw, len(levels) * draws)
             faulty = [whole.perturbed(layer, perturbation, level, draw) for layer in whole.network.layers]
             start, n = slice_of(draw, draws, len(whole.network.labels))
-            correct[:, draw, start : start + n] = _right(whole, stored, faulty, [each[draw] for each in sets], start, n)
+            seen = slice(begin[start], begin[start + n])
+            correct[:, draw, seen] = _right(whole, stored, faulty, [each[draw] for each in sets], start, n)
         for (each, budget), protected_sets, right in zip(wanted, sets, correct, strict=True):
             amounts = np.mean(protected_sets, axis=(0, 1))
             spent = float((amounts * sizes).sum() / sizes.sum())
@@ -83,7 +86,7 @@ def slice_of(draw: int, draws: int, n_examples: int) -> tuple[int, int]:
 def _right(
     whole: WholeNetwork, stored: Sequence[Array], faulty: Sequence[Array], sets: Sequence[Array], start: int, n: int
 ) -> Array:
-    """Return for each trial the share of its orders that got each of n examples right, ``(n_trials, n)``."""
+    """Return for each trial the share of its orders that got each answer to n examples right, ``(n_trials, n_answers)``."""
     known: dict[bytes, Array] = {}
     for is_protected in (is_protected for orders in sets for is_protected in orders):
         if is_protected.tobytes() not in known:

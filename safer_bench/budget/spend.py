@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT, Entrant, entrants
@@ -108,7 +109,7 @@ def spend(
         trials = _trials(wanted, WholeNetwork(network), each, report_network)
         identity = {key: getattr(network, key) for key in ("dataset", "split")} | {"network": network.name}
         identity |= {"task": wanted.task.name, "perturbation": wanted.perturbation}
-        results += [identity | row for row in _results(trials)]
+        results += [identity | row for row in _results(trials, network)]
         allocations += [identity | row for row in _allocations(trials, network)]
         notes += _notes(wanted, network.name, trials)
     revision = {"truth_revision": facts.revision}
@@ -126,18 +127,18 @@ def _trials(wanted: Wanted, whole: WholeNetwork, who: Sequence[Entrant], report:
     return list(shielded(whole, wanted.perturbation, who, wanted.budgets, levels, wanted.draws, report))
 
 
-def _results(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+def _results(trials: Sequence[Trial], network: Network) -> list[dict[str, Any]]:
     """Return the rows of trials of one network, without what names the network and the task."""
-    gains = {}
+    gains, examples = {}, np.repeat(np.arange(len(network.labels)), network.n_answers.numpy())
     for trial in trials:
         if baseline := _find(trials, trial, UNIFORM):
-            gains[id(trial)] = gain(trial.correct, baseline.correct)
+            gains[id(trial)] = gain(trial.correct, baseline.correct, examples)
     rows = []
     for trial in trials:
-        estimate = accuracy(trial.correct)
+        estimate = accuracy(trial.correct, examples)
         row: dict[str, Any] = {"criterion": trial.name, "track": trial.track, "level": trial.level, "budget": trial.budget}
         row |= {"spent": trial.spent, "accuracy": estimate.mean, "low": estimate.low, "high": estimate.high}
-        row |= {"n_examples": trial.correct.shape[1], "draws": trial.correct.shape[0]}
+        row |= {"n_examples": len(network.labels), "draws": trial.correct.shape[0]}
         guided = _find(trials, trial, TRUTH_GUIDED)
         rows.append(row | gain_columns(gains.get(id(trial)), gains[id(guided)] if guided else None))
     return rows

@@ -27,7 +27,7 @@ class Trial:
         budget: as it was given.
         amounts: of each layer ``(n_layers,)``: share pruned, bits, or share of the draws in which it was protected.
         spent: share pruned, mean bits or share protected that came of it.
-        correct: share of orders of ties in which each example was right, ``(n_draws, n_examples)``, nan where unseen.
+        correct: share of orders of ties in which each answer was right, ``(n_draws, n_answers)``, nan where unseen.
     """
 
     name: str

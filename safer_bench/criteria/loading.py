@@ -1,9 +1,10 @@
-"""Criteria by their names, or from ``FILE.py:FUNC``."""
+"""Criteria by their names, built in or of installed packages, or from ``FILE.py:FUNC``."""
 
 from collections.abc import Callable, Mapping
 
 from safer_bench.criteria.criterion import Criterion, Scores, criterion
-from safer_bench.registry import collect, is_file_spec, load_function, look_up
+from safer_bench.packages import BrokenPackage, Offer, find, offers
+from safer_bench.registry import collect, is_file_spec, load_function
 
 
 def criteria() -> Mapping[str, Criterion]:
@@ -11,18 +12,34 @@ def criteria() -> Mapping[str, Criterion]:
     return collect("safer_bench.criteria", Criterion)
 
 
+def package_of(name: str) -> Offer | None:
+    """Return which installed package offers the criterion of a name; None where it is built in or not there."""
+    return offers("criteria", criteria()).get(name)
+
+
 def parse_criterion(spec: str | Criterion | Callable[..., Scores]) -> Criterion:
     """Return the criterion of a name, ``FILE.py:FUNC`` or a function; a plain one of (model, batches) counts as blind.
 
     Raises:
         UnknownName: no criterion has that name.
-        BadInput: the file or function is not there.
+        BadInput: the file or function is not there, or the package that offers the criterion is broken.
     """
     if isinstance(spec, str) and not is_file_spec(spec):
-        return look_up(criteria(), spec, "criterion")
+        found = find("criteria", criteria(), spec)
+        return _of_package(found) if isinstance(found, Offer) else found
     function = load_function(spec) if isinstance(spec, str) else spec
     source = spec if isinstance(spec, str) else "a function"
     if isinstance(function, Criterion):
         return function
     name = "" if hasattr(function, "__name__") else source.rpartition(":")[2]  # an object that can be called has none
     return criterion(name=name, needs="gradients", source=source)(function)
+
+
+def _of_package(offer: Offer) -> Criterion:
+    found = offer.load()
+    if not callable(found):
+        raise BrokenPackage(f"{offer}: a {type(found).__name__}; expected a function of (model, batches)")
+    source = f"{offer.package} ({offer.target})"
+    entry = found if isinstance(found, Criterion) else criterion(name=offer.name, needs="gradients", source=source)(found)
+    offer.check_name(entry.name)
+    return entry

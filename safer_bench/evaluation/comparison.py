@@ -15,7 +15,7 @@ from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weig
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
 from safer_bench.registry import look_up, suggestion
 from safer_bench.tables import files
-from safer_bench.tables.controls import ADDED
+from safer_bench.tables.controls import ADDED, FROM_TABLES
 from safer_bench.tables.facts import read_facts
 from safer_bench.tables.grouping import grouped
 from safer_bench.tables.pictures import encoded, new_figure
@@ -70,7 +70,7 @@ def check_names(criteria: Iterable[str], first: str, second: str, metric: str, o
         UnknownName: a criterion or metric has no such name.
         BadInput: a plot does not end so.
     """
-    scored = sorted({*criteria, *ADDED})
+    scored = sorted({*criteria, *ADDED, *FROM_TABLES})
     for name in (first, second):
         if name not in scored:
             raise UnknownName(

@@ -1,5 +1,6 @@
-"""Controls that need the truth, added when criteria are evaluated; no I/O.
+"""Controls that are added when criteria are evaluated, from the truth's tables; no I/O.
 
+``constant``, ``depth``, ``first_last``, ``macs``, ``parameters`` and ``random`` need the table of layers alone.
 ``replicate`` scores layers by one half of the truth and is judged on the other: what measuring again, with half of the
 draws and examples, would reach. It is no upper bound: a criterion may be less noisy than half a measurement.
 ``reversed_replicate`` is its opposite. ``size_depth`` predicts the ranking from sizes and positions alone.
@@ -11,10 +12,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from safer_bench.ranks import mean_ranks
+from safer_bench.stream import Stream
 
 Array = np.ndarray
 PENALTY = 1.0
 DIGITS = 9  # of slopes and scores: the last are the machine's, and would tell layers apart that are alike
+
+
+def from_layers(layers: Sequence[str], parameters: Array, macs: Array) -> dict[str, Array]:
+    """Return the scores ``(n_layers,)`` of the controls that a network's layers, in order of first use, tell by themselves.
+
+    They are those of the criteria of these names.
+
+    Args:
+        layers: names.
+        parameters: entries of each weight ``(n_layers,)``.
+        macs: multiply-accumulates of each weight for one example ``(n_layers,)``.
+    """
+    index = np.arange(len(layers), dtype=np.float64)
+    return {
+        "constant": np.ones(len(layers)),
+        "depth": 0.0 - index,
+        "first_last": np.where((index == 0) | (index == len(layers) - 1), 1.0, 0.0),
+        "macs": macs,
+        "parameters": parameters,
+        "random": np.array([float(Stream("random", name).uniform(())) for name in layers]),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench.errors import BadInput
-from safer_bench.evaluation.controls import Lesson, size_depth
+from safer_bench.evaluation.controls import Lesson, from_layers, size_depth
 from safer_bench.evaluation.results import Judged, results_table
 from safer_bench.evaluation.scores import ScoreArrays
 from safer_bench.evaluation.truths import NetworkTruth, network_truths
@@ -22,7 +22,7 @@ HALF_IS_KNOWN = np.array([name.startswith("protected_gain") for name in schema.M
 
 
 def evaluate(truth: Mapping[str, pa.Table], entries: Mapping[str, Mapping[score_table.Key, float]] | pa.Table) -> pa.Table:
-    """Score criteria, and the controls that only the truth can give, against the truth.
+    """Score criteria, and the controls that the truth's tables give, against the truth.
 
     Args:
         truth: tables ``networks``, ``layers``, ``layer_sensitivity``, ``cells``, ``perturbations`` and, where there is one,
@@ -32,7 +32,8 @@ def evaluate(truth: Mapping[str, pa.Table], entries: Mapping[str, Mapping[score_
     Returns:
         Table ``results``: one row for each criterion, network, perturbation, summary, level and metric, ``value`` null
         where the metric is undefined. Where six families or more support an interval, also their means with ``low`` and
-        ``high`` (``results.family_means``), ``network`` null. The controls of ``controls`` are among the criteria.
+        ``high`` (``results.family_means``), ``network`` null. The controls of ``controls`` are among the criteria;
+        a score of ``entries`` stands for that of a control of its name.
 
     Raises:
         BadInput: unknown, missing, duplicate or non-finite scores, or the name of a control that is added here.
@@ -53,8 +54,23 @@ def evaluate(truth: Mapping[str, pa.Table], entries: Mapping[str, Mapping[score_
             f"scores: {taken[0]!r} is the name of a control that evaluation adds; give the criterion another name"
         )
     networks = network_truths(truth, facts)
-    scores = ScoreArrays(pa.concat_tables([table, _size_depth(networks, facts)]), facts)
+    added = [_size_depth(networks, facts), *_from_layers(networks, table, facts)]
+    scores = ScoreArrays(pa.concat_tables([table, *added]), facts)
     return results_table(_judged(networks, scores), facts)
+
+
+def _from_layers(networks: Sequence[NetworkTruth], table: pa.Table, facts: TruthFacts) -> list[pa.Table]:
+    """Return scores of the controls that need the layers alone, of each network that ``table`` has none of them for."""
+    there = table.group_by(["criterion", "network"]).aggregate([]).to_pylist()
+    known = {(row["criterion"], row["network"]) for row in there}
+    scores: dict[str, dict[score_table.Key, float]] = {}
+    for network in networks:
+        of_network = from_layers(network.layers, network.truth.size_and_depth[0], network.macs)
+        for name, values in of_network.items():
+            if (name, network.network) not in known and np.isfinite(values).all():
+                pairs = zip(network.layers, values.tolist(), strict=True)
+                scores.setdefault(name, {}).update({(network.network, layer): value for layer, value in pairs})
+    return [score_table.from_mapping(name, mapping, facts) for name, mapping in scores.items()]
 
 
 def _size_depth(networks: Sequence[NetworkTruth], facts: TruthFacts) -> pa.Table:

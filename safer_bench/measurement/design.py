@@ -11,7 +11,7 @@ from safer_bench.measurement.gradients import N_PARTS
 from safer_bench.networks.examples import NOT_COUNTED
 from safer_bench.networks.layers import Layer
 from safer_bench.networks.network import Network
-from safer_bench.perturbations.loading import parse_perturbation, perturbations
+from safer_bench.perturbations.loading import package_of, parse_perturbation, perturbations
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.registry import absolute
 from safer_bench.truth.slices import EXAMPLES, Slice, slice_of
@@ -94,10 +94,10 @@ def most_draws(entry: Perturbation) -> int | None:
 
 
 def _spec(given: str | Perturbation) -> str | Perturbation:
-    """Return what another process can read, where there is such a thing: a path that holds everywhere, a built-in's name."""
+    """Return what another process can read, where there is such a thing: a path that holds everywhere, or a name."""
     if isinstance(given, str):
         return absolute(given)
-    return given.name if perturbations().get(given.name) is given else given
+    return given.name if perturbations().get(given.name) is given or package_of(given) else given
 
 
 def make_protocol(

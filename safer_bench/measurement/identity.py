@@ -10,9 +10,11 @@ import numpy as np
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement.answers.canonical import CanonicalModel, judge
+from safer_bench.networks import loading as networks
 from safer_bench.networks.examples import counted
 from safer_bench.networks.network import Network
 from safer_bench.networks.sources.named import data_file, is_of_source
+from safer_bench.perturbations import loading as perturbations
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.registry import is_file_spec
 from safer_bench.tables.files import sha256_of
@@ -71,8 +73,10 @@ def _written(value: float) -> float | str:
 
 
 def files_of_network(network: Network) -> dict[str, str]:
-    """Return the SHA-256 of the user's files that make a network; of one of the zoo, or made in a script, of none."""
-    spec = network.spec
+    """Return the SHA-256 of the user's or package's files that make a network; of one of the zoo or of a script, of none."""
+    offer, spec = networks.package_of(network), network.spec
+    if offer is not None:
+        return offer.files()
     if spec is None or not is_file_spec(spec):
         return {}
     path = data_file(spec) if is_of_source(spec) else Path(spec.rpartition(":")[0])
@@ -80,16 +84,20 @@ def files_of_network(network: Network) -> dict[str, str]:
 
 
 def files_of_perturbation(entry: Perturbation) -> dict[str, str]:
-    """Return the SHA-256 of the user's files that make a perturbation; of a built-in one of none."""
+    """Return the SHA-256 of the user's or package's files that make a perturbation; of a built-in one of none."""
     if entry.function.__module__.startswith("safer_bench."):
         return {}
+    offer = perturbations.package_of(entry)
+    if offer is not None:
+        return offer.files()
     path = Path(inspect.getfile(entry.function))
     return digests(path) if path.is_file() else {path.name: sha256_of(_source(entry).encode())}
 
 
 def source_of(entry: Perturbation) -> str:
-    """Return the SHA-256 of the user's file that defines a perturbation."""
-    return files_of_perturbation(entry)[Path(inspect.getfile(entry.function)).name]
+    """Return the SHA-256 of the file that defines a perturbation which is not built in."""
+    path = Path(inspect.getfile(entry.function))
+    return sha256_of(path.read_bytes()) if perturbations.package_of(entry) else files_of_perturbation(entry)[path.name]
 
 
 def _source(entry: Perturbation) -> str:

@@ -9,9 +9,9 @@ from safer_bench.measurement.design import Probe
 from safer_bench.measurement.plain import PlainEngine
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network
-from safer_bench.perturbations.loading import perturbations
+from safer_bench.packages import BrokenPackage
+from safer_bench.perturbations.loading import perturbation_called
 from safer_bench.perturbations.perturbation import Perturbation
-from safer_bench.registry import look_up
 
 Row = dict[str, Any]
 COUNTS = ("n_answers", "correct_clean", "broken", "fixed", "predictions_changed")
@@ -41,7 +41,7 @@ def remeasure(
         rows: of ``layer_drops``.
         networks: rows of ``networks`` by name; weights and inputs must have their digests.
         seed: of the truth's random streams.
-        own: networks that are not of the zoo; by their names they take the zoo's place.
+        own: networks that cannot be loaded by their names; those of the zoo they take the place of.
         own_perturbations: likewise.
         device: where networks of the zoo are measured, as ``load_network`` takes it.
 
@@ -50,7 +50,7 @@ def remeasure(
     """
     engines: dict[str, PlainEngine | Verdict] = {}
     own_by_name = {network.name: network for network in own}
-    entries = {**perturbations(), **{entry.name: entry for entry in own_perturbations}}
+    entries = {entry.name: entry for entry in own_perturbations}
     for row in sorted(rows, key=lambda row: (row["network"], row["layer_index"])):
         name = row["network"]
         if name not in engines:
@@ -62,7 +62,7 @@ def remeasure(
 def _engine(row: Row, network: Network | None, facts: Row, seed: int, device: str | None) -> PlainEngine | Verdict:
     try:
         network = network or load_network(row["network"], device)
-    except (MissingData, UnknownName) as error:
+    except (MissingData, UnknownName, BrokenPackage) as error:
         return Verdict(row, "absent", str(error))
     for key in ("weights_sha256", "inputs_sha256"):
         if getattr(network, key) != facts[key]:
@@ -72,8 +72,8 @@ def _engine(row: Row, network: Network | None, facts: Row, seed: int, device: st
 
 def _compare(row: Row, engine: PlainEngine, entries: Mapping[str, Perturbation]) -> Verdict:
     try:
-        perturbation = look_up(entries, row["perturbation"], "perturbation")
-    except UnknownName as error:
+        perturbation = entries.get(row["perturbation"]) or perturbation_called(row["perturbation"])
+    except (UnknownName, BrokenPackage) as error:
         return Verdict(row, "absent", str(error))
     probe = Probe(
         engine.network.layer(row["layer"]),

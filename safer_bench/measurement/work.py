@@ -15,7 +15,6 @@ from safer_bench.measurement.identity import Identity, files_of_perturbation
 from safer_bench.networks.devices import CPU, card_of
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network
-from safer_bench.registry import is_file_spec
 from safer_bench.truth.run_folder import Unit, part_of
 
 
@@ -81,9 +80,9 @@ def _in_main_memory(source: str | Network) -> str | Network:
 
 
 def _files(protocol: Protocol) -> dict[str, dict[str, str]]:
-    """Return the files that make each perturbation which another process loads from a user's file."""
+    """Return the files that make each perturbation which another process loads from a user's file or a package."""
     pairs = zip(protocol.specs, protocol.perturbations, strict=True)
-    return {entry.name: files_of_perturbation(entry) for spec, (entry, _) in pairs if is_file_spec(str(spec))}
+    return {entry.name: files_of_perturbation(entry) for spec, (entry, _) in pairs if isinstance(spec, str)}
 
 
 class Worker:

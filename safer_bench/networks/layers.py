@@ -74,7 +74,8 @@ def candidate_weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     for name, parameter in model.named_parameters():
         path, _, key = name.rpartition(".")
         in_projection = isinstance(owners[path], nn.MultiheadAttention) and key.endswith("proj_weight")
-        if in_projection or (isinstance(owners[path], LAYER_MODULES) and key == "weight"):
+        recurrent = isinstance(owners[path], nn.RNNBase) and key.startswith("weight_")
+        if in_projection or recurrent or (isinstance(owners[path], LAYER_MODULES) and key == "weight"):
             yield name, parameter
 
 

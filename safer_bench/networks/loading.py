@@ -1,7 +1,8 @@
-"""Networks by their names: of the zoo, of a source such as ``timm:resnet18``, or from ``FILE.py:FUNC``."""
+"""Networks by their names: of the zoo, of installed packages, of a source such as ``timm:resnet18``; or ``FILE.py:FUNC``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,7 +13,8 @@ from safer_bench.networks.sources.assemble import network_of
 from safer_bench.networks.sources.named import Choice, Named, is_of_source
 from safer_bench.networks.weights import holds_weights, training_folder
 from safer_bench.networks.zoo_network import ZooNetwork
-from safer_bench.registry import absolute, collect, error_text, is_file_spec, load_function, look_up
+from safer_bench.packages import BrokenPackage, Offer, find, offers
+from safer_bench.registry import absolute, collect, error_text, is_file_spec, load_function
 from safer_bench.user_files import beside
 
 
@@ -45,11 +47,11 @@ def load_network(
     data_seed: int | None = None,
     name: str | None = None,
 ) -> Network:
-    """Load a network: of the zoo, of a source, or what a function of a file returns.
+    """Load a network: by its name, of a source, or what a function of a file returns.
 
     Args:
-        spec: a name of the zoo; ``timm:NAME[@CHECKPOINT]``, ``torchvision:NAME[@CHECKPOINT]`` or
-            ``transformers:ID_OR_FOLDER``, where ``@random:SEED`` gives random weights; or ``FILE.py:FUNC`` of a function,
+        spec: a name in the zoo or of an installed package's; ``timm:NAME[@CHECKPOINT]``, ``torchvision:NAME[@CHECKPOINT]``
+            or ``transformers:ID_OR_FOLDER``, where ``@random:SEED`` gives random weights; or ``FILE.py:FUNC`` of a function,
             decorated or not, that returns a ``Network``.
         device: where it is to run, as ``Network.to`` takes it; where None, a zoo network on the CPU, another where its
             function put it.
@@ -62,15 +64,20 @@ def load_network(
         name: likewise in every table; by default made of source, network and data.
 
     Raises:
-        UnknownName: the zoo, timm or torchvision has no network of that name.
-        BadInput: the file or function is not there, raises, or returns something else; checkpoint, data and network do not
-            belong together; there is no such device, or the network does not run there.
+        UnknownName: no network has that name.
+        BadInput: the file, function or package is not there, raises, or returns something else; checkpoint, data and network
+            do not belong together; there is no such device, or the network does not run there.
         MissingData: weights or examples are not on this machine.
         MissingExtra: the package of a source is not installed.
     """
     wanted = None if device is None else device_named(device)  # said before anything is loaded
     network = _load(spec, Choice(data, examples_from, calibration, data_seed, name))
     return network if wanted is None else network.to(wanted)
+
+
+def package_of(network: Network) -> Offer | None:
+    """Return which installed package offers a network; None where it was not loaded by its name from one."""
+    return None if network.spec is None else offers("networks", zoo_networks()).get(network.spec)
 
 
 def _load(spec: str, choice: Choice) -> Network:
@@ -81,18 +88,34 @@ def _load(spec: str, choice: Choice) -> Network:
             f"{spec}: brings its own examples and name; {choice.options[0]} is for networks of timm:, torchvision: and "
             "transformers:"
         )
-    if not is_file_spec(spec):
-        known = look_up(zoo_networks(), spec, "network")()
-        known.spec = spec
-        return known
-    build = load_function(spec)
+    if is_file_spec(spec):
+        build = load_function(spec)
+        with beside(Path(spec.rpartition(":")[0])):
+            result = _built(build, spec)
+        result.spec = absolute(spec)
+        return result
+    found = find("networks", zoo_networks(), spec)
+    result = _of_package(found) if isinstance(found, Offer) else found()
+    result.spec = spec
+    return result
+
+
+def _of_package(offer: Offer) -> Network:
+    build = offer.load()
+    if not callable(build):
+        raise BrokenPackage(f"{offer}: a {type(build).__name__}; expected a function that returns a safer_bench.Network")
+    result = _built(build, str(offer))
+    offer.check_name(result.name)
+    return result
+
+
+def _built(build: Callable[[], Any], where: str) -> Network:
+    """Call a user's function, decorated or not."""
     build = build.build if isinstance(build, ZooNetwork) else build
     try:
-        with beside(Path(spec.rpartition(":")[0])):
-            result = build()
+        result = build()
     except (Exception, SystemExit) as error:
-        raise BadInput(f"{spec}: the function raised {error_text(error)}") from error
+        raise BadInput(f"{where}: the function raised {error_text(error)}") from error
     if not isinstance(result, Network):
-        raise BadInput(f"{spec}: returned a {type(result).__name__}; expected a safer_bench.Network")
-    result.spec = absolute(spec)
+        raise BadInput(f"{where}: returned a {type(result).__name__}; expected a safer_bench.Network")
     return result

@@ -9,27 +9,30 @@ from typing import Any, Literal
 from torch import nn
 
 from safer_bench.networks import weights
-from safer_bench.networks.images import SOURCES, load_part
+from safer_bench.networks.data.parts import SOURCES, load_part
 from safer_bench.networks.network import Network
 
 # Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on
-# `validation`; `test` is scored once.
-FAMILY_SPLITS = dict.fromkeys(("densenet", "lenet", "mixer", "mlp", "vgg"), "validation") | dict.fromkeys(
-    (
-        "convnext",
-        "ghostnet",
-        "hybrid",
-        "mobilenet",
-        "resnet",
-        "resnext",
-        "senet",
-        "shufflenet",
-        "swin",
-        "vit",
-        "wide_resnet",
-    ),
-    "test",
+# `validation`; `test` is scored once. Of the language models each split has one with attention and one without, so that what
+# is chosen on `validation` has seen both; the design of today's models and the only recurrent one are what is judged.
+VALIDATION = ("densenet", "gated_conv", "gpt", "lenet", "mixer", "mlp", "vgg")
+TEST = (
+    "convnext",
+    "ghostnet",
+    "hybrid",
+    "llama",
+    "lstm",
+    "mobilenet",
+    "resnet",
+    "resnext",
+    "senet",
+    "shufflenet",
+    "swin",
+    "vit",
+    "wide_resnet",
 )
+FAMILY_SPLITS = dict.fromkeys(VALIDATION, "validation") | dict.fromkeys(TEST, "test")
+FAMILY_SPLITS |= {"efficientnet_lite": "test", "squeezenet": "validation"}  # of ImageNet
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +94,11 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class ZooNetwork:
-    """One network of the zoo; calling it returns the trained ``Network`` with its images.
+    """One network of the zoo; calling it returns the trained ``Network`` with its examples.
 
-    ``role`` is ``zoo`` for what boards rank over, ``twin`` for a training that is only compared with its twins.
+    ``role`` is ``zoo`` for what boards rank over, ``twin`` for a training that is only compared with its twins,
+    ``foreign`` for one of ImageNet that somebody else trained: it has no recipe, and is measured where it is named.
+    ``class_axis`` is the axis of the bare model's logits that runs over classes.
     """
 
     name: str
@@ -102,6 +107,7 @@ class ZooNetwork:
     recipe: Recipe | None
     build: Callable[[], nn.Module]
     role: str = "zoo"
+    class_axis: int = 1
 
     @property
     def split(self) -> str:
@@ -109,10 +115,10 @@ class ZooNetwork:
         return FAMILY_SPLITS[self.family]
 
     def __call__(self) -> Network:
-        """Load weights and images.
+        """Load weights and examples.
 
         Raises:
-            MissingData: weights or images are not on this machine.
+            MissingData: weights or examples are not on this machine.
             BadInput: the weights are damaged or belong to another recipe.
         """
         path = weights.weights_path(self.name, self.dataset)
@@ -122,6 +128,7 @@ class ZooNetwork:
             *load_part(self.dataset, "evaluation"),
             name=self.name,
             calibration=load_part(self.dataset, "calibration"),
+            class_axis=self.class_axis,
             dataset=self.dataset,
             family=self.family,
             split=self.split,
@@ -130,16 +137,19 @@ class ZooNetwork:
         )
 
 
-def network(*, dataset: str, family: str, recipe: Recipe | None = None) -> Callable[[Callable[[], nn.Module]], ZooNetwork]:
+def network(
+    *, dataset: str, family: str, recipe: Recipe | None = None, class_axis: int = 1
+) -> Callable[[Callable[[], nn.Module]], ZooNetwork]:
     """Make a zoo network of a function that builds its bare model; the function's name is the network's.
 
     Args:
-        dataset: ``digits`` or ``fashion_mnist``.
+        dataset: a key of ``DATASETS`` in ``networks/data/parts.py``.
         family: decides the split, see ``FAMILY_SPLITS``.
         recipe: how ``safer-bench train`` trains it.
+        class_axis: of the model's logits that runs over classes: -1 where they are ``(n, length, n_classes)``.
     """
 
     def decorate(build: Callable[[], nn.Module]) -> ZooNetwork:
-        return ZooNetwork(build.__name__, dataset, family, recipe, build)
+        return ZooNetwork(build.__name__, dataset, family, recipe, build, class_axis=class_axis)
 
     return decorate

@@ -1,11 +1,12 @@
-"""Perturbations by their names, or from ``FILE.py:FUNC``, with levels."""
+"""Perturbations by their names, built in or of installed packages, or from ``FILE.py:FUNC``, with levels."""
 
 import re
 from collections.abc import Mapping
 
 from safer_bench.errors import BadInput
+from safer_bench.packages import BrokenPackage, Offer, find, offers
 from safer_bench.perturbations.perturbation import Perturbation
-from safer_bench.registry import collect, is_file_spec, load_function, look_up
+from safer_bench.registry import collect, is_file_spec, load_function
 
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 
@@ -15,6 +16,23 @@ def perturbations() -> Mapping[str, Perturbation]:
     return collect("safer_bench.perturbations", Perturbation)
 
 
+def perturbation_called(name: str) -> Perturbation:
+    """Return the perturbation of a name, built in or of an installed package.
+
+    Raises:
+        UnknownName: there is none.
+        BadInput: two packages offer it, or the one that does is broken.
+    """
+    found = find("perturbations", perturbations(), name)
+    return _of_package(found) if isinstance(found, Offer) else found
+
+
+def package_of(entry: Perturbation) -> Offer | None:
+    """Return which installed package offers a perturbation; None where it is not from one."""
+    offer = offers("perturbations", perturbations()).get(entry.name)
+    return offer if offer is not None and offer.gave(entry) else None
+
+
 def parse_perturbation(spec: str | Perturbation) -> tuple[Perturbation, tuple[float, ...]]:
     """Read ``NAME[:LEVEL,...]``, ``FILE.py:FUNC[:LEVEL,...]`` or an entry into the entry and its levels, mild to severe.
 
@@ -22,7 +40,8 @@ def parse_perturbation(spec: str | Perturbation) -> tuple[Perturbation, tuple[fl
 
     Raises:
         UnknownName: no perturbation has that name.
-        BadInput: a level is no number, given twice or outside the domain, or the function of a file is not decorated.
+        BadInput: a level is no number, given twice or outside the domain, the function of a file is not decorated, or the
+            package that offers it is broken.
     """
     if isinstance(spec, Perturbation):
         return spec, spec.ordered(spec.levels)
@@ -34,7 +53,7 @@ def parse_perturbation(spec: str | Perturbation) -> tuple[Perturbation, tuple[fl
         function, colon, level_text = rest.partition(":")
         entry = _from_file(f"{path}.py:{function}")
     else:
-        entry = look_up(perturbations(), name, "perturbation")
+        entry = perturbation_called(name)
     levels = _levels(spec, level_text, entry) if colon else entry.levels
     return entry, entry.ordered(levels)
 
@@ -55,4 +74,12 @@ def _from_file(spec: str) -> Perturbation:
     found = load_function(spec)
     if not isinstance(found, Perturbation):
         raise BadInput(f"{spec}: expected a function decorated with @safer_bench.perturbation(...)")
+    return found
+
+
+def _of_package(offer: Offer) -> Perturbation:
+    found = offer.load()
+    if not isinstance(found, Perturbation):
+        raise BrokenPackage(f"{offer}: expected a function decorated with @safer_bench.perturbation(...)")
+    offer.check_name(found.name)
     return found

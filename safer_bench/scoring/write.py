@@ -1,18 +1,19 @@
 """Criteria over networks -> a submission's folder."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from safer_bench.criteria.criterion import Criterion
-from safer_bench.criteria.loading import criteria, parse_criterion
+from safer_bench.criteria.loading import criteria, package_of, parse_criterion
 from safer_bench.dataset.submissions.code import imported_files
 from safer_bench.dataset.submissions.submission import SubmissionCard, write_submission
 from safer_bench.errors import BadInput
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.networks.network import Network
+from safer_bench.packages import Offer
 from safer_bench.registry import is_file_spec
 from safer_bench.scoring.sets import calibration_sweeps, over_sets
 from safer_bench.scoring.sweep import Levels
@@ -111,7 +112,7 @@ def _copied(code: Iterable[Path]) -> dict[Path, Path]:
 
 def _check_own_name(spec: str, name: str) -> None:
     """Refuse a user's function under a name that boards have already."""
-    if is_file_spec(spec) and (name in criteria() or name in ADDED):
+    if (is_file_spec(spec) and name in criteria()) or name in ADDED:
         what = "a built-in criterion" if name in criteria() else "a control that evaluation adds"
         raise BadInput(f"{spec}: {name!r} is the name of {what}; rename the function")
 
@@ -120,6 +121,12 @@ def _check_once(kind: str, names: Sequence[str]) -> None:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise BadInput(f"two {kind} arguments are called {repeated[0]!r}; a submission holds each name once")
+
+
+def _offers(entries: Sequence[Criterion], code: Collection[str]) -> dict[str, Offer]:
+    """Return what installed packages offer of some criteria, by name; those that come from a file are none."""
+    offers = {entry.name: package_of(entry.name) for entry in entries if entry.name not in code}
+    return {name: offer for name, offer in offers.items() if offer is not None}
 
 
 def _card(
@@ -132,7 +139,10 @@ def _card(
 ) -> SubmissionCard:
     facts = ("name", "track", "needs", "formula", "source")
     criteria = [{fact: getattr(entry, fact) for fact in facts} for entry in entries]
+    offers = _offers(entries, code)
     for item in criteria:
+        if item["name"] in offers:
+            item["package"] = offers[item["name"]].package
         if item["name"] in code:
             item["code"] = f"{code[item['name']].name}:{item['name']}"
             item["source"] = item["source"].rpartition("/")[2]  # a path says nothing elsewhere
@@ -142,6 +152,7 @@ def _card(
         "weights": {network.name: network.weights_sha256 for network in networks},
         "levels": {each.name: list(values) for each, values in levels} if any(entry.aware for entry in entries) else {},
         "calibration_sets": calibration_sets,
+        "files": {file: digest for offer in offers.values() for file, digest in offer.files().items()},
     }
     try:
         return SubmissionCard.model_validate(fields)

@@ -14,18 +14,20 @@ FILE = "test_accuracy.json"
 
 
 class _Accuracy(BaseModel):
-    """How many examples a network gets right, and its weights."""
+    """How many answers a network gets right, one an example unless ``n_answers`` says how many, and its weights."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     n_correct: int = Field(ge=0)
     n_examples: int = Field(gt=0, lt=2**31)
+    n_answers: int | None = Field(default=None, gt=0, lt=2**31)
     weights_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
     @model_validator(mode="after")
     def _no_more_are_right_than_there_are(self) -> "_Accuracy":
-        if self.n_correct > self.n_examples:
-            raise ValueError(f"{self.n_correct} of {self.n_examples} examples are right")
+        n, what = (self.n_examples, "examples") if self.n_answers is None else (self.n_answers, "answers")
+        if self.n_correct > n:
+            raise ValueError(f"{self.n_correct} of {n} {what} are right")
         return self
 
 
@@ -33,7 +35,7 @@ _FILE = TypeAdapter(dict[Annotated[str, StringConstraints(pattern=f"^{NAME}$")],
 
 
 def read_accuracies(path: Path) -> dict[str, dict[str, Any]]:
-    """Return ``n_correct``, ``n_examples`` and ``weights_sha256`` of each network that the file names.
+    """Return ``n_correct``, ``n_examples``, ``weights_sha256`` and maybe ``n_answers`` of each network that the file names.
 
     Raises:
         FileNotFoundError, NotADirectoryError: there is none.

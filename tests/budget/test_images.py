@@ -4,7 +4,7 @@ import pytest
 
 from safer_bench.budget.images import budget_network, own_examples
 from safer_bench.errors import BadInput
-from safer_bench.networks.images import load_part
+from safer_bench.networks.data.parts import load_part
 from safer_bench.networks.loading import load_network
 from safer_bench.tables import schema
 

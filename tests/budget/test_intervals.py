@@ -1,5 +1,7 @@
 """Intervals hold what they should, over examples and draws; against scipy, brute force and simulation."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -99,3 +101,17 @@ def test_gains_stay_between_minus_one_and_one_and_without_spread_there_is_no_int
         assert gain_columns(alike, None)["gain_low"] is None
     same = gain(np.ones((2, 5)), np.ones((2, 5)))
     assert (same.low, same.high) == (0.0, 0.0)
+
+
+def test_answers_of_one_example_count_once():
+    """An example that is asked three times tells no more than one that is asked once."""
+    once = (np.random.default_rng(0).random((4, 50)) < 0.7).astype(float)
+    once[2, 10:20] = np.nan
+    thrice, examples = np.repeat(once, 3, axis=1), np.repeat(np.arange(50), 3)
+    assert standard_error(thrice, examples) == pytest.approx(standard_error(once))
+    for found, expected in (
+        (accuracy(thrice, examples), accuracy(once)),
+        (gain(thrice, 0 * thrice, examples), gain(once, 0 * once)),
+    ):
+        assert astuple(found) == pytest.approx(astuple(expected))
+    assert standard_error(thrice[:1]) < 0.7 * standard_error(once[:1])  # taken for independent

@@ -67,6 +67,9 @@ def test_info_knows_the_controls_that_every_board_has(cli, name):
 
 
 def test_info_of_a_network_names_its_layers(cli):
+    recurrent = cli("info", "text_lstm").out
+    assert re.search(r"^n_layers +10$", recurrent, re.MULTILINE)
+    assert re.search(r"^layer cells.3.weight_hh_l0 +448x112$", recurrent, re.MULTILINE)
     assert re.search(r"^layer layer1.0.conv1 +16x16x3x3$", cli("info", "resnet20").out, re.MULTILINE)
 
 
@@ -96,7 +99,7 @@ def test_every_command_has_help_with_an_example(cli, name):
         (("check", "{tmp}/absent", "--truth", "{tree}"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
         (("evaluate", "{tmp}/absent", "--truth", "{tree}", "--out", "{tmp}/b"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
         (("score", "snipe", "--out", "{tmp}/s", "--network", "digits_mlp"), "no criterion is called 'snipe'. Did you mean 'snip'? All of them: safer-bench list criteria"),
-        (("compare", "snip", "snob", "--truth", "{tree}"), "no criterion 'snob' is scored here. Did you mean 'snip'? Scored are: constant, l2_norm, measured_drop_128, random, replicate, reversed_replicate, size_depth, snip. For scores of another one: safer-bench score NAME --out submissions/NAME, and --submissions submissions"),
+        (("compare", "snip", "snob", "--truth", "{tree}"), "no criterion 'snob' is scored here. Did you mean 'snip'? Scored are: constant, depth, first_last, l2_norm, macs, measured_drop_128, parameters, random, replicate, reversed_replicate, size_depth, snip. For scores of another one: safer-bench score NAME --out submissions/NAME, and --submissions submissions"),
         (("compare", "snip", "l2_norm", "--truth", "{tree}", "--out", "{tmp}/plot"), "{tmp}/plot: a plot ends in .png, .svg, .pdf"),
         (("train",), "train takes names of networks or --missing, one of the two: safer-bench train resnet20"),
         (("train", "digits_mlp", "--missing"), "train takes names of networks or --missing, one of the two: safer-bench train resnet20"),

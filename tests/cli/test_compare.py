@@ -25,7 +25,7 @@ def test_two_criteria_are_compared_as_table_and_plot(cli, small_tree, tmp_path):
     [
         (
             ("snip", "snob"),
-            "no criterion 'snob' is scored here. Did you mean 'snip'? Scored are: constant, l2_norm, measured_drop_",
+            "no criterion 'snob' is scored here. Did you mean 'snip'? Scored are: constant, depth, first_last, l2_norm, macs, measured_drop_",
         ),
         (("snip", "fisher_l2"), "no criterion 'fisher_l2' is scored here."),  # `list criteria` has it, this truth has not
         (

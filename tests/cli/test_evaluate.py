@@ -1,10 +1,12 @@
 """The command that ranks criteria."""
 
+import re
 import shutil
 
 import pytest
 
 from safer_bench.dataset.tree import load_tree
+from safer_bench.tables.controls import FROM_TABLES, REPLICATES
 from tests.conftest import COMMITTED, ROOT
 
 
@@ -34,6 +36,20 @@ def test_evaluate_says_which_submissions_it_read(cli, small_tree, small_scores, 
     found = cli("evaluate", "--truth", small_tree.path, "--out", tmp_path / "own")
     assert (found.code, found.out.splitlines()[0]) == (0, "Submissions: none; the truth's own criteria alone")
     assert (tmp_path / "own" / "leaderboard.md").is_file()
+
+
+def test_a_tree_without_any_scores_has_a_board_of_controls_and_they_can_be_compared(cli, small_run, tmp_path):
+    assert cli("pack", small_run, "--out", tmp_path / "tree").code == 0
+    found = cli("evaluate", "--truth", tmp_path / "tree", "--out", tmp_path / "board")
+    assert found.code == 0
+    for name in (*FROM_TABLES, *REPLICATES):
+        assert re.search(rf"^{name} +-?\d", found.out, re.MULTILINE), name
+        assert f"| {name} |" in (tmp_path / "board" / "leaderboard.md").read_text()
+    compared = cli("compare", "parameters", "first_last", "--truth", tmp_path / "tree")
+    assert (compared.code, compared.out.splitlines()[0]) == (
+        0,
+        "digits, test: spearman of parameters and first_last, mean over families",
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from safer_bench.errors import BadInput, SaferBenchError
 from safer_bench.evaluation.boards import boards
 from safer_bench.evaluation.evaluate import evaluate
 from safer_bench.tables import files, schema
+from safer_bench.tables.controls import ADDED, FROM_TABLES
 from tests.made_up.truth import made_up_scores, made_up_truth
 
 NETWORKS = {"a1": "a", "a2": "a", "b1": "b"}
@@ -109,7 +110,7 @@ def test_with_families_enough_rows_have_intervals_ranks_and_declared_comparisons
     assert rows["replicate"].ranks is None
     assert {name: list(row.against) for name, row in rows.items()} == {
         "a": ["parameters"], "b": ["parameters", "a"], "c": ["parameters", "a"],
-        "parameters": [], "size_depth": [], "replicate": [], "reversed_replicate": [],
+        **{name: [] for name in (*FROM_TABLES, *ADDED)},
     }  # fmt: skip
     assert rows["a"].against["parameters"].interval[0] > 0
     assert rows["b"].against["a"].interval[1] < 0
@@ -140,7 +141,7 @@ def test_the_winner_is_the_best_on_validation_whatever_its_name_and_families_kee
 def test_with_five_families_there_is_no_interval_rank_or_comparison():
     truth, found = two_splits(5)
     for board in boards(found, truth):
-        assert [(row.interval, row.ranks, row.against) for row in board.rows] == [(None, None, {})] * 7
+        assert [(row.interval, row.ranks, row.against) for row in board.rows] == [(None, None, {})] * 12
 
 
 def test_a_criterion_that_is_not_ranked_has_no_interval_either():
@@ -297,7 +298,7 @@ def test_reported_scores_take_no_rank_and_are_neither_winner_nor_compared():
         assert last.value == max(row.value for row in board.rows if row.criterion != "replicate")
         assert board.rows[:-1] == other.rows
     test = next(board for board in found if board.split == "test")
-    assert {name for row in test.rows for name in row.against} == {"good"}
+    assert {name for row in test.rows for name in row.against} == {"good", "parameters"}
     believed = boards(evaluate(truth, entries), truth)
     assert next(board for board in believed if board.split == "test").rows[0].ranks == (1, 1)
 

@@ -3,11 +3,17 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from safer_bench.criteria.loading import criteria
-from safer_bench.evaluation.controls import Lesson, size_depth
-from safer_bench.tables.controls import ADDED, CONTROLS
+from safer_bench.dataset.tree import load_tree
+from safer_bench.evaluation.controls import Lesson, from_layers, size_depth
+from safer_bench.measurement.describe import layer_rows
+from safer_bench.networks.loading import load_network
+from safer_bench.scoring.score import score
+from safer_bench.tables.controls import ADDED, CONTROLS, FROM_TABLES, TRIVIAL
+from tests.conftest import COMMITTED
 
 
 def network(rng, family, split="validation", dataset="d", slope=1.0):
@@ -18,6 +24,31 @@ def network(rng, family, split="validation", dataset="d", slope=1.0):
 def test_controls_are_what_the_registry_says_is_one_and_what_evaluation_adds():
     named = {name for name, entry in criteria().items() if entry.source.startswith("control")}
     assert {*CONTROLS} == {*named, *ADDED}
+
+
+def from_rows(layers):
+    names = [row["layer"] for row in layers]
+    sizes = np.array([[row[column] for row in layers] for column in ("parameters", "macs")], dtype=np.float64)
+    return {name: dict(zip(names, values.tolist(), strict=True)) for name, values in from_layers(names, *sizes).items()}
+
+
+def test_what_the_layers_tell_is_what_the_criteria_of_these_names_score():
+    assert set(FROM_TABLES) == set(TRIVIAL) - {"depth_backward"}
+    network = load_network("digits_vit")
+    found = from_rows(layer_rows(network))
+    assert found == {name: score(name, network) for name in FROM_TABLES}
+
+
+def test_what_the_layers_of_the_committed_truth_tell_is_what_was_scored():
+    tree = load_tree(COMMITTED)
+    layers, scored = {}, {}
+    for row in sorted(tree["layers"].to_pylist(), key=lambda row: row["layer_index"]):
+        layers.setdefault(row["network"], []).append(row)
+    for row in tree["scores"].filter(pc.field("criterion").isin(FROM_TABLES)).to_pylist():
+        scored.setdefault(row["network"], {}).setdefault(row["criterion"], {})[row["layer"]] = row["score"]
+    assert len(scored) == 24
+    for network, of_network in scored.items():
+        assert from_rows(layers[network]) == of_network, network
 
 
 def test_it_learns_from_validation_networks_of_other_families_and_the_same_dataset():

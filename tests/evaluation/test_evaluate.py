@@ -8,7 +8,7 @@ import safer_bench as sb
 from safer_bench.errors import BadInput
 from safer_bench.judging import METRICS
 from safer_bench.tables import schema
-from safer_bench.tables.controls import ADDED
+from safer_bench.tables.controls import ADDED, FROM_TABLES, REPLICATES
 from safer_bench.truth.area import area_weights
 from tests.made_up.truth import made_up_scores, made_up_truth
 
@@ -24,7 +24,7 @@ def truth_of(tree, network, perturbation, summary="area", level=None):
 
 def submitted(results):
     """Return the rows of criteria that were handed in, without the controls that evaluation adds."""
-    return [row for row in results.to_pylist() if row["criterion"] not in ADDED]
+    return [row for row in results.to_pylist() if row["criterion"] not in (*ADDED, *FROM_TABLES)]
 
 
 NOT_ONE = ("ndcg_gain", "protected_gain_at_1", "protected_gain_at_3")  # of the best ranking: chance, or other halves
@@ -136,8 +136,50 @@ def test_replicates_are_one_half_of_the_truth_against_the_other():
     assert values(results, criterion="replicate", metric="spearman") == pytest.approx(expected)
     assert values(results, criterion="reversed_replicate", metric="spearman") == pytest.approx([-r for r in expected])
     assert values(results, criterion="replicate", metric="protected_gain_at_3") == []
-    assert {row["ceiling"] for row in results.to_pylist()} == {None}
-    assert sb.evaluate(made_up_truth(2, halves=False), {}).num_rows == 0
+    assert {row["ceiling"] for row in results.to_pylist() if row["criterion"] in REPLICATES} == {None}
+    without = {row["criterion"] for row in sb.evaluate(made_up_truth(2, halves=False), {}).to_pylist()}
+    assert without == set(FROM_TABLES)
+
+
+def test_controls_that_need_the_layers_alone_are_there_though_nobody_scored_them():
+    truth = made_up_truth(2)
+    results = sb.evaluate(truth, {})
+    of_noise = {"metric": "spearman", "perturbation": "noise", "network": "test0a"}
+    layers = [row for row in truth["layers"].to_pylist() if row["network"] == "test0a"]
+    areas = {
+        row["layer"]: row["value"]
+        for row in truth["layer_sensitivity"].to_pylist()
+        if (row["network"], row["perturbation"]) == ("test0a", "noise")
+    }
+    area = [areas[row["layer"]] for row in layers]
+    for name, column, sign in (("parameters", "parameters", 1), ("macs", "macs", 1), ("depth", "layer_index", -1)):
+        expected = stats.spearmanr([sign * row[column] for row in layers], area).statistic
+        assert values(results, criterion=name, **of_noise) == pytest.approx([expected]), name
+    expected = stats.spearmanr([row["layer_index"] in (0, 11) for row in layers], area).statistic
+    assert values(results, criterion="first_last", **of_noise) == pytest.approx([expected])
+    assert values(results, criterion="random", **of_noise) == [0.0]
+    assert values(results, criterion="constant", **of_noise) == [None]
+
+
+def test_a_score_that_is_given_stands_for_the_control_of_its_name():
+    truth = made_up_truth(2)
+    plain = sb.evaluate(truth, {})
+    upside_down = {
+        (row["network"], row["layer"]): -row["parameters"]
+        for row in truth["layers"].to_pylist()
+        if row["network"] == "test0a"
+    }
+    given = sb.evaluate(truth, {"parameters": upside_down})
+    cell = {"criterion": "parameters", "metric": "spearman", "perturbation": "noise"}
+    assert values(given, **cell, network="test0a") == pytest.approx([-x for x in values(plain, **cell, network="test0a")])
+    assert values(given, **cell, network="test1a") == values(plain, **cell, network="test1a")
+
+
+def test_layers_whose_sizes_a_truth_does_not_tell_have_no_such_controls():
+    truth = made_up_truth(2)
+    rows = [row | {"macs": None} for row in truth["layers"].to_pylist()]
+    found = {row["criterion"] for row in sb.evaluate({**truth, "layers": schema.build("layers", rows)}, {}).to_pylist()}
+    assert found & set(FROM_TABLES) == set(FROM_TABLES) - {"macs"}
 
 
 def test_partial_spearman_is_given_size_and_depth():

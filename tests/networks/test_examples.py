@@ -9,8 +9,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement.measure import measure
+from safer_bench.networks.data.parts import load_part
 from safer_bench.networks.examples import are_grouped, checked_examples, shared_inputs, unequal_classes
-from safer_bench.networks.images import load_part
 from safer_bench.networks.network import Network
 
 GENERATOR = torch.Generator().manual_seed(0)

@@ -4,13 +4,14 @@ The card and ``croissant.json`` say the same, so both take it from here. Of data
 user's own, nothing is claimed: whoever measured them states it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-KNOWN = {
+IMAGES = {
     "digits": ("handwritten digits", "digits"),
     "fashion_mnist": ("Fashion-MNIST", "clothing"),
 }  # its name, what it shows
+TEXTS = {"text": "the King James Version"}
 
 DESCRIPTION = (
     "Measured sensitivity of every layer of trained networks: one layer at a time was perturbed (noise, pruning, "
@@ -25,9 +26,13 @@ COLLECTION = (
     "canonical arithmetic (float64 with the range of float32), so that the integers do not depend on the machine."
 )
 NOT_FOLDED = "Layers are never folded with their batch norm."
-PREPROCESSING = (
+PREPROCESSING_OF_IMAGES = (
     "Images are those of the source datasets, standardised; "
     "criteria see calibration images only, the truth is of evaluation images, and networks were trained on neither."
+)
+PREPROCESSING_OF_TEXT = (
+    "The text is cut into sequences of bytes, none of which spans two chapters; criteria see calibration sequences only, "
+    "the truth is of evaluation sequences, and networks were trained on chapters of neither."
 )
 MISSING = (
     "A null level belongs to a summary over levels; a null standard error, half or reliability means too few "
@@ -51,10 +56,14 @@ LIMITATIONS = (
     "smallest, which is alike in all draws and harms less than inverting half of them.",
 )
 PUBLIC = "The truth of `test` is public, so a criterion can be fitted to it: don't."
-BIASES_OF_THE_ZOO = (
+BIASES_OF_IMAGES = (
     "Small image classifiers only (under half a million parameters, ten classes, small grey images); no language, "
     "no large networks, no detection.",
     "Most families of the zoo are convolutional, and some have more networks than others: means are taken over families.",
+)
+BIASES_OF_TEXT = (
+    "Small language models of bytes only (under half a million parameters), of one text in one language and one style; no "
+    "models of words, no large ones.",
 )
 BIASES = (
     "Built-in levels were chosen on three small validation networks, to cost from a hundredth to most of the accuracy. "
@@ -94,6 +103,39 @@ class Statements:
     biases: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is said of known data of one kind."""
+
+    called: str
+    annotation: str
+    preprocessing: str
+    personal: str
+    biases: tuple[str, ...]
+
+
+def _known(names: Collection[str]) -> list[_Known]:
+    """Return what is said of those datasets that the package knows: of images, of texts."""
+    images, texts = [IMAGES[name] for name in IMAGES if name in names], [TEXTS[name] for name in TEXTS if name in names]
+    called, shown = ", ".join(name for name, _ in images), " and of ".join(what for _, what in images)
+    of_images = _Known(
+        called,
+        f"No human annotated anything. Right and wrong follow from the labels of the source datasets ({called}), whose "
+        "label errors are in the counts.",
+        PREPROCESSING_OF_IMAGES,
+        f"None: images of {shown}, of which the tables hold no pixel; only counts, digests and names of layers.",
+        BIASES_OF_IMAGES,
+    )
+    of_texts = _Known(
+        ", ".join(texts),
+        f"No human annotated anything. The right answers are the bytes that come next in the text ({', '.join(texts)}).",
+        PREPROCESSING_OF_TEXT,
+        "None: a published text, of which the tables hold no sentence; only counts, digests and names of layers.",
+        BIASES_OF_TEXT,
+    )
+    return [of_images] * bool(images) + [of_texts] * bool(texts)
+
+
 def statements(datasets: Iterable[str]) -> Statements:
     """Return what is said of a tree.
 
@@ -101,33 +143,25 @@ def statements(datasets: Iterable[str]) -> Statements:
         datasets: names of the datasets that its networks are judged on.
     """
     names = sorted(set(datasets))
-    known, others = [name for name in KNOWN if name in names], [name for name in names if name not in KNOWN]
-    called = ", ".join(KNOWN[name][0] for name in known)
-    shown = " and of ".join(KNOWN[name][1] for name in known)
+    known, others = _known(names), [name for name in names if name not in {**IMAGES, **TEXTS}]
 
-    def of_each(of_known: Iterable[str], unknown: str) -> tuple[str, ...]:
-        stated = tuple(f"Of {called}: {text}" if others else text for text in of_known) if known else ()
+    def of_each(said: Callable[[_Known], Iterable[str]], unknown: str) -> tuple[str, ...]:
+        several = len(known) + bool(others) > 1
+        stated = tuple(f"Of {kind.called}: {text}" if several else text for kind in known for text in said(kind))
         unstated = f"Of data {', '.join(map(repr, others))}: {unknown} is not known here; whoever measured them states it."
         return (*stated, unstated) if others else stated
 
-    labels = (
-        f"No human annotated anything. Right and wrong follow from the labels of the source datasets ({called}), whose "
-        "label errors are in the counts."
+    prepared = of_each(
+        lambda kind: [kind.preprocessing], "how examples were prepared, and which of them networks were trained on,"
     )
-    images = f"None: images of {shown}, of which the tables hold no pixel; only counts, digests and names of layers."
     return Statements(
         ours=not others,
-        annotation=" ".join(of_each([labels], "who labelled the examples")),
-        preprocessing=" ".join(
-            (
-                NOT_FOLDED,
-                *of_each([PREPROCESSING], "how examples were prepared, and which of them networks were trained on,"),
-            )
-        ),
-        personal=" ".join(of_each([images], "whether they hold personal information")),
+        annotation=" ".join(of_each(lambda kind: [kind.annotation], "who labelled the examples")),
+        preprocessing=" ".join((NOT_FOLDED, *prepared)),
+        personal=" ".join(of_each(lambda kind: [kind.personal], "whether they hold personal information")),
         maintenance=MAINTENANCE_BY_OTHERS if others else MAINTENANCE,
         limitations=LIMITATIONS if others else (*LIMITATIONS, PUBLIC),
-        biases=(*of_each(BIASES_OF_THE_ZOO, "what networks and examples leave out"), *BIASES),
+        biases=(*of_each(lambda kind: kind.biases, "what networks and examples leave out"), *BIASES),
     )
 
 

@@ -30,6 +30,7 @@ def _of_characters(text: str) -> str:
 Text = Annotated[str, AfterValidator(_of_characters)]
 Author = Annotated[Text, Field(max_length=200)]
 Key = Annotated[Text, Field(max_length=200)]
+File = Annotated[Text, Field(max_length=500)]
 
 
 class CriterionCard(BaseModel):
@@ -43,6 +44,7 @@ class CriterionCard(BaseModel):
     formula: Text = Field(default="", max_length=500)
     source: Text = Field(default="", max_length=500)
     code: str = Field(default="", pattern=CODE, description="FILE.py:FUNC in the folder, of a criterion submitted as code")
+    package: Text = Field(default="", max_length=200, description="name and version of the installed package that it is of")
 
 
 class SubmissionCard(BaseModel):
@@ -65,6 +67,9 @@ class SubmissionCard(BaseModel):
     weights: dict[Key, Key] = Field(default_factory=dict, description="network -> SHA-256 of the weights scored")
     levels: dict[Key, list[float]] = Field(
         default_factory=dict, description="perturbation -> levels that aware criteria were asked about"
+    )
+    files: dict[File, Key] = Field(
+        default_factory=dict, description="code of the packages that scored -> SHA-256; PACKAGE VERSION/path"
     )
 
 

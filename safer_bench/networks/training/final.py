@@ -1,4 +1,4 @@
-"""The final accuracy of each network on all 10,000 test images: measured once, kept beside the weights, never a decision."""
+"""The final accuracy of each network on all test examples: measured once, kept beside the weights, never a decision."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from safer_bench.networks import weights
-from safer_bench.networks.images import load_part
+from safer_bench.networks.data.parts import load_part
 from safer_bench.networks.training.train import accuracy
 from safer_bench.networks.zoo_network import ZooNetwork
 from safer_bench.tables import files
@@ -16,12 +16,12 @@ from safer_bench.tables.accuracies import FILE, read_accuracies
 
 
 def final_accuracies(folder: Path, entries: Sequence[ZooNetwork]) -> dict[str, dict[str, Any]]:
-    """Return ``n_correct``, ``n_examples`` and the weights' ``weights_sha256`` of each network.
+    """Return ``n_correct``, ``n_examples`` and the weights' ``weights_sha256`` of each network; of text ``n_answers`` too.
 
     What ``test_accuracy.json`` in ``folder`` holds for the very weights that lie there is not measured again.
 
     Raises:
-        MissingData: a network has no accuracy yet, and the images are not on this machine.
+        MissingData: a network has no accuracy yet, and the examples are not on this machine.
         BadInput: its weights are damaged or belong to another recipe, or the file of accuracies is damaged.
     """
     path = folder / FILE
@@ -42,6 +42,7 @@ def _measured(entry: ZooNetwork, folder: Path) -> dict[str, Any]:
     path = folder / f"{entry.name}.safetensors"
     model = weights.load_weights_file(path, entry.build(), entry.recipe.sha256 if entry.recipe else None).double()
     evaluation, budget = (load_part(entry.dataset, part) for part in ("evaluation", "budget"))
-    images, labels = (torch.cat(pair) for pair in zip(evaluation, budget, strict=True))
-    share = accuracy(model, (images.double(), labels))
-    return {"n_correct": round(share * len(labels)), "n_examples": len(labels)}
+    inputs, labels = (torch.cat(pair) for pair in zip(evaluation, budget, strict=True))
+    share = accuracy(model, (inputs.double() if inputs.is_floating_point() else inputs, labels), entry.class_axis)
+    found = {"n_correct": round(share * labels.numel()), "n_examples": len(labels)}
+    return found | ({"n_answers": labels.numel()} if labels.ndim > 1 else {})

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from safer_bench.errors import BadInput
 from safer_bench.networks import weights
-from safer_bench.networks.images import load_part
+from safer_bench.networks.data.parts import held_out, load_part
 from safer_bench.networks.network import Examples
 from safer_bench.networks.training.corruption import mix_gradients
 from safer_bench.networks.zoo_network import Recipe, ZooNetwork
@@ -26,7 +26,7 @@ WARM_UP = 0.2  # share of the steps in which the learning rate rises
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One finished epoch: mean training loss, accuracy on ``tune`` (digits: on ``calibration``), seconds since the start."""
+    """One finished epoch: mean training loss, accuracy on the part that ``held_out`` names, seconds since the start."""
 
     epoch: int
     loss: float
@@ -53,7 +53,7 @@ def train(
 
     Raises:
         BadInput: the network has no recipe, or another command trains it there.
-        MissingData: the images are not on this machine.
+        MissingData: the examples are not on this machine.
     """
     if entry.recipe is None:
         raise BadInput(f"network {entry.name!r} has no training recipe")
@@ -76,11 +76,11 @@ class _Run:
 
     def __init__(self, entry: ZooNetwork, recipe: Recipe, checkpoint: Path) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.checkpoint = recipe, checkpoint
+        self.recipe, self.checkpoint, self.class_axis = recipe, checkpoint, entry.class_axis
         self.model = entry.build().to(memory_format=torch.channels_last)
         self.optimizer = _optimizer(self.model, recipe)
         self.fit = load_part(entry.dataset, "fit")
-        self.held_out = load_part(entry.dataset, "calibration" if entry.dataset == "digits" else "tune")
+        self.held_out = load_part(entry.dataset, held_out(entry.dataset))
         self.epoch, self.log = 0, []  # type: int, list[Progress]
         if checkpoint.is_file():
             self._restore()
@@ -112,29 +112,31 @@ class _Run:
         started, generator = time.monotonic(), torch.Generator().manual_seed(self.recipe.seed * 10_000 + epoch)
         n_steps, total = len(self.fit[1]) // self.recipe.batch_size, 0.0
         self.model.train()
-        for step, (images, labels) in enumerate(_batches(self.fit, self.recipe, generator)):
+        for step, (inputs, labels) in enumerate(_batches(self.fit, self.recipe, generator)):
             rate = learning_rate(self.recipe, (epoch * n_steps + step) / (self.recipe.epochs * n_steps))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
-            total += self._step(images, labels, generator)
+            total += self._step(inputs, labels, generator)
         before = self.log[-1].seconds if self.log else 0.0
-        seconds = before + time.monotonic() - started
-        self.log.append(Progress(epoch + 1, total / n_steps, accuracy(self.model, self.held_out), seconds))
+        seconds, share = before + time.monotonic() - started, accuracy(self.model, self.held_out, self.class_axis)
+        self.log.append(Progress(epoch + 1, total / n_steps, share, seconds))
         return self.log[-1]
 
-    def _step(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> float:
-        loss = self._loss(images, labels)
+    def _step(self, inputs: Tensor, labels: Tensor, generator: torch.Generator) -> float:
+        loss = self._loss(inputs, labels)
         self.optimizer.zero_grad()
         loss.backward()
         if self.recipe.corruption:
-            mix_gradients(self.model, lambda: self._loss(images, labels), self.recipe.corruption, generator)
+            mix_gradients(self.model, lambda: self._loss(inputs, labels), self.recipe.corruption, generator)
         self.optimizer.step()
         return loss.item()
 
-    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        if inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.recipe.bfloat16):
-            logits = self.model(images.contiguous(memory_format=torch.channels_last))
-        return F.cross_entropy(logits.float(), labels)
+            logits = self.model(inputs)
+        return F.cross_entropy(logits.float().movedim(self.class_axis, -1).flatten(0, -2), labels.flatten())
 
     def metadata(self) -> dict[str, str]:
         """Return what the weights file tells about its training; safetensors takes strings only."""
@@ -173,11 +175,12 @@ def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _batches(fit: Examples, recipe: Recipe, generator: torch.Generator) -> Iterator[Examples]:
-    images, labels = fit
+    inputs, labels = fit
     order = torch.randperm(len(labels), generator=generator)
     for start in range(0, len(order) - recipe.batch_size + 1, recipe.batch_size):
         rows = order[start : start + recipe.batch_size]
-        yield augment(images[rows], recipe, generator), labels[rows]
+        chosen = inputs[rows]
+        yield augment(chosen, recipe, generator) if recipe.shift or recipe.flip else chosen, labels[rows]
 
 
 def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
@@ -194,9 +197,16 @@ def augment(images: Tensor, recipe: Recipe, generator: torch.Generator) -> Tenso
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, examples: Examples, batch_size: int = 250) -> float:
-    """Return the share of examples that the model, set to evaluation mode, gets right."""
+def accuracy(model: nn.Module, examples: Examples, class_axis: int = 1, batch_size: int = 250) -> float:
+    """Return the share of answers that the model, set to evaluation mode, gets right.
+
+    Args:
+        model: maps inputs to logits.
+        examples: inputs ``(n, ...)`` and labels ``(n, *positions)``, each of which is one answer.
+        class_axis: of the logits that runs over classes.
+        batch_size: examples at a time.
+    """
     model.eval()
     batches = zip(*(tensor.split(batch_size) for tensor in examples), strict=True)
-    right = sum(int((model(images).argmax(1) == labels).sum()) for images, labels in batches)
-    return right / len(examples[1])
+    right = sum(int((model(inputs).argmax(class_axis) == labels).sum()) for inputs, labels in batches)
+    return right / examples[1].numel()

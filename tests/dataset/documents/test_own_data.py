@@ -22,6 +22,8 @@ CLAIMS = [
     "standardised",
     "trained on neither",
     "no pixel",
+    "no sentence",
+    "king james",
     "ten classes",
     "half a million",
     "zoo",
@@ -89,3 +91,20 @@ def test_what_is_known_is_said_of_the_datasets_that_are_there(small_tree):
         "layers. Of data 'own': whether they hold personal information is not known here; whoever measured them states it."
     )
     assert mixed.biases[0].startswith("Of Fashion-MNIST: Small image classifiers only")
+
+
+def test_of_text_is_said_what_holds_of_text():
+    alone = statements(["text"])
+    assert alone.ours
+    assert alone.personal == (
+        "None: a published text, of which the tables hold no sentence; only counts, digests and names of layers."
+    )
+    assert "image" not in " ".join([alone.annotation, alone.preprocessing, alone.personal, *alone.biases])
+    mixed = statements(["text", "digits"])
+    assert mixed.ours
+    assert mixed.annotation == (
+        "Of handwritten digits: No human annotated anything. Right and wrong follow from the labels of the source datasets "
+        "(handwritten digits), whose label errors are in the counts. Of the King James Version: No human annotated anything. "
+        "The right answers are the bytes that come next in the text (the King James Version)."
+    )
+    assert [item.split(":")[0] for item in mixed.biases[:3]] == ["Of handwritten digits"] * 2 + ["Of the King James Version"]

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from safer_bench.networks import weights
-from safer_bench.networks.images import load_part
+from safer_bench.networks.data.parts import load_part
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.networks.network import Network
 from safer_bench.networks.training.corruption import corrupting, mix_gradients

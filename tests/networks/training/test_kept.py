@@ -68,6 +68,7 @@ def test_what_follows_a_training_is_done_before_its_checkpoint_goes(tmp_path):
         (lambda row: row | {"n_correct": 10001}, "vgg10: 10001 of 10000 examples are right"),
         (lambda row: row | {"n_correct": "9012"}, "vgg10.n_correct: found '9012'; expected a whole number"),
         (lambda row: row | {"weights_sha256": "x"}, "vgg10.weights_sha256: found 'x'; expected text of the pattern ^[0-9a-f]{64}$"),
+        (lambda row: row | {"n_answers": 9011}, "vgg10: 9012 of 9011 answers are right"),
         (lambda row: [], "vgg10: found []; expected names and values"),
     ],
 )  # fmt: skip

@@ -14,6 +14,7 @@ from safer_bench.networks.loading import untrained_networks, zoo_networks
 from safer_bench.networks.training import final
 from safer_bench.networks.training.model_card import write_card
 from safer_bench.networks.training.train import accuracy, augment, learning_rate, train
+from safer_bench.networks.zoo.gated_conv import GatedConv
 from tests.conftest import ROOT
 
 SHORT = replace(zoo_networks()["digits_mlp"], recipe=replace(zoo_networks()["digits_mlp"].recipe, epochs=3))
@@ -104,6 +105,30 @@ def test_a_final_accuracy_is_measured_once_for_each_file_of_weights(tmp_path, mo
     assert (
         final.final_accuracies(tmp_path, [longer])["digits_mlp"]["weights_sha256"] != found["digits_mlp"]["weights_sha256"]
     )
+
+
+def text_part(_, part):
+    """Return sequences in which the next byte is the one before it plus one."""
+    starts = torch.arange(64 if part == "fit" else 32)[:, None] % 64
+    inputs = starts + torch.arange(64)
+    return inputs, inputs + 1
+
+
+def test_a_language_model_is_trained_on_every_position_and_its_final_accuracy_is_of_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr("safer_bench.networks.training.train.load_part", text_part)
+    monkeypatch.setattr(final, "load_part", text_part)
+    entry = zoo_networks()["text_conv"]
+    recipe = replace(entry.recipe, epochs=40, batch_size=16, peak_rate=0.02, bfloat16=False)
+    entry = replace(entry, recipe=recipe, build=lambda: GatedConv(width=16, kernel=2, dilations=(1, 2)))
+    log = []
+    path = train(entry, tmp_path, log.append)
+    assert log[0].loss > 3
+    assert log[-1].accuracy > 0.95
+    found = final.final_accuracies(tmp_path, [entry])["text_conv"]
+    model = weights.load_weights_file(path, entry.build(), None).double()
+    inputs, labels = text_part("", "evaluation")
+    assert found["n_correct"] == 2 * int((model(inputs).argmax(-1) == labels).sum())
+    assert (found["n_examples"], found["n_answers"]) == (64, 64 * 64)
 
 
 def small_part(_, __, kind=torch.float32):

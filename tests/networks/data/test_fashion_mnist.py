@@ -1,28 +1,25 @@
-"""Where images come from, and that the parts of a dataset never overlap."""
+"""Where Fashion-MNIST comes from, and that its parts never overlap."""
 
 import gzip
-import json
 
 import numpy as np
 import pytest
-import torch
 
 from safer_bench.errors import BadInput, MissingData
-from safer_bench.networks import images as images_module
-from safer_bench.networks.training.model_card import PUBLISHED
-from tests.conftest import ROOT
+from safer_bench.networks.data import fashion_mnist
+from safer_bench.networks.data.parts import load_part, part_indices
 
 
 @pytest.fixture
 def no_fashion_mnist(monkeypatch, tmp_path):
     """As on a machine without Fashion-MNIST and without the internet."""
-    monkeypatch.setattr(images_module, "DEBIAN_FOLDER", tmp_path / "absent")
+    monkeypatch.setattr(fashion_mnist, "DEBIAN_FOLDER", tmp_path / "absent")
     monkeypatch.delenv("SAFER_BENCH_DATA", raising=False)
-    images_module._read_fashion_mnist.cache_clear()
-    images_module.load_part.cache_clear()
+    fashion_mnist._read_half.cache_clear()
+    load_part.cache_clear()
     yield
-    images_module._read_fashion_mnist.cache_clear()
-    images_module.load_part.cache_clear()
+    fashion_mnist._read_half.cache_clear()
+    load_part.cache_clear()
 
 
 def write_idx(path, values):
@@ -32,14 +29,8 @@ def write_idx(path, values):
         file.write(header + values.tobytes())
 
 
-def test_digits_parts_cover_all_images_once():
-    parts = images_module.part_indices("digits")
-    assert {name: len(found) for name, found in parts.items()} == {"fit": 677, "calibration": 520, "evaluation": 600}
-    assert sorted(np.concatenate(list(parts.values()))) == list(range(1797))
-
-
 def test_fashion_mnist_parts_cover_all_images_once():
-    parts = images_module.part_indices("fashion_mnist")
+    parts = part_indices("fashion_mnist")
     assert {name: len(parts[name]) for name in ("fit", "tune", "calibration")} == {
         "fit": 55_000,
         "tune": 2_500,
@@ -47,22 +38,6 @@ def test_fashion_mnist_parts_cover_all_images_once():
     }
     assert sorted(np.concatenate([parts[name] for name in ("fit", "tune", "calibration")])) == list(range(60_000))
     assert np.array_equal(np.concatenate([parts["evaluation"], parts["budget"]]), np.arange(10_000))
-
-
-def test_the_published_indices_are_those_in_use():
-    published = json.loads((ROOT / "data_cards" / "safer-bench-zoo" / "parts.json").read_text())
-    for dataset, parts in published.items():
-        for part, indices in parts.items():
-            name = {published: ours for ours, published in PUBLISHED.items()}.get(part, part)
-            assert indices == images_module.part_indices(dataset)[name].tolist(), (dataset, part)
-    assert set(published["fashion_mnist"]) == {"tune", "probe"}
-
-
-def test_digits_are_standardised_images_of_eight_by_eight():
-    images, labels = images_module.load_part("digits", "fit")
-    assert (images.shape, images.dtype, labels.dtype) == ((677, 1, 8, 8), torch.float32, torch.int64)
-    assert float(images.mean()) == pytest.approx(0, abs=0.05)
-    assert float(images.std()) == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
@@ -73,29 +48,29 @@ def test_a_given_folder_comes_first(no_fashion_mnist, monkeypatch, tmp_path, end
     rng = np.random.default_rng(0)
     for half, n in (("train", 60_000), ("test", 10_000)):
         write_idx(
-            folder / (images_module.FASHION_MNIST_FILES[f"{half}_images"] + ending),
+            folder / (fashion_mnist.FILES[f"{half}_images"] + ending),
             rng.integers(0, 255, (n, 2, 2), np.uint8),
         )
-        write_idx(folder / (images_module.FASHION_MNIST_FILES[f"{half}_labels"] + ending), rng.integers(0, 10, n, np.uint8))
+        write_idx(folder / (fashion_mnist.FILES[f"{half}_labels"] + ending), rng.integers(0, 10, n, np.uint8))
     monkeypatch.setenv("SAFER_BENCH_DATA", str(tmp_path))
-    images, labels = images_module.load_part("fashion_mnist", "budget")
+    images, labels = load_part("fashion_mnist", "budget")
     assert (tuple(images.shape), tuple(labels.shape)) == ((2500, 1, 2, 2), (2500,))
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00\x00\x08\x03", b"no gzip at all"])
 def test_a_damaged_file_is_named(no_fashion_mnist, monkeypatch, tmp_path, damage):
-    for name in images_module.FASHION_MNIST_FILES.values():
+    for name in fashion_mnist.FILES.values():
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(damage) if damage.startswith(b"\x00") else damage)
     monkeypatch.setenv("SAFER_BENCH_DATA", str(tmp_path))
     with pytest.raises(
         BadInput, match=r"train-images-idx3-ubyte.gz: no Fashion-MNIST file \(.*\); get the four files again"
     ):
-        images_module.load_part("fashion_mnist", "tune")
+        load_part("fashion_mnist", "tune")
 
 
 def test_one_message_names_every_place_that_was_searched(no_fashion_mnist, tmp_path):
     with pytest.raises(MissingData) as error:
-        images_module.load_part("fashion_mnist", "evaluation")
+        load_part("fashion_mnist", "evaluation")
     assert str(error.value).startswith(
         "Fashion-MNIST is not on this machine. Looked in the folder named by SAFER_BENCH_DATA (not set), in "
         f"{tmp_path / 'absent'} (apt-get install dataset-fashion-mnist) and on the Hub (zalando-datasets/fashion_mnist: "
