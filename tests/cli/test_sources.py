@@ -20,36 +20,41 @@ def given(tmp_path_factory):
     return ("--network", f"transformers:{model}", *chosen)
 
 
-def test_an_engineers_whole_path(cli, given, tmp_path, caplog):
-    run, scores, tree, board = (tmp_path / name for name in ("run", "scores", "tree", "board"))
-    measured = cli(
-        "measure", *given, "--perturbation", "quantize:2,4", "--deterministic-examples", 20, "--workers", 2, "--out", run
-    )
-    assert measured.code == 0, measured.err
+def whole_path(cli, given, folder, *criteria, workers=1):
+    """Measure, score, pack, evaluate, verify and spend a budget on a network; return its row of the tree."""
+    run, scores, tree = (folder / name for name in ("run", "scores", "tree"))
+    some = ("--perturbation", "quantize:2,4")
+    for words in (
+        ("measure", *given, *some, "--deterministic-examples", 20, "--workers", workers, "--out", run),
+        ("score", *criteria, *given, *some, "--out", scores),
+        ("pack", run, "--scores", scores, "--out", tree),
+        ("evaluate", "--truth", tree, "--out", folder / "board"),
+        ("verify", tree, *given, "--rows", 3),
+        (
+            "budget",
+            "--task",
+            "quantize",
+            *given,
+            "--truth",
+            tree,
+            "--submission",
+            scores,
+            "--budget",
+            4,
+            "--out",
+            folder / "b",
+        ),
+    ):
+        ran = cli(*words)
+        assert ran.code == 0, f"{words}: {ran.out}{ran.err}"
+        assert words[0] != "verify" or ran.out.endswith("3 of 3 rows equal\n"), ran.out
+    return load_tree(tree)["networks"].to_pylist()[0]
+
+
+def test_an_engineers_whole_path_of_images(cli, given, tmp_path, caplog):
+    row = whole_path(cli, given, tmp_path, "l2_norm", "snip", workers=2)
+    assert (row["network"], row["n_examples"], row["family"]) == ("transformers-vit-imagefolder-pets", 70, "vit")
     assert [message for message in caplog.messages if "are taken for cat, dog" in message]
-    assert cli("score", "l2_norm", "snip", *given, "--perturbation", "quantize:2,4", "--out", scores).code == 0
-    assert cli("pack", run, "--scores", scores, "--out", tree).code == 0
-    network = load_tree(tree)["networks"].to_pylist()[0]
-    assert network["network"] == "transformers-vit-imagefolder-pets"
-    assert (network["n_examples"], network["family"]) == (70, "vit")
-    assert cli("evaluate", "--truth", tree, "--out", board).code == 0
-    verified = cli("verify", tree, *given, "--rows", 3)
-    assert verified.out.endswith("3 of 3 rows equal\n"), verified.out
-    budget = cli(
-        "budget",
-        "--task",
-        "quantize",
-        *given,
-        "--truth",
-        tree,
-        "--submission",
-        scores,
-        "--budget",
-        4,
-        "--out",
-        tmp_path / "b",
-    )
-    assert budget.code == 0, budget.err
 
 
 def test_a_run_goes_on_with_the_same_examples_alone(cli, given, tmp_path):
@@ -71,29 +76,23 @@ def texts():
 
 
 @pytest.mark.parametrize("make", [foreign.language_model, foreign.text_classifier])
-def test_texts_of_a_users_function(cli, tmp_path, make):
-    texts, labels = sentences()
+def test_an_engineers_whole_path_of_texts(cli, tmp_path, make):
+    texts, labels = sentences(100)
     rows = texts if make is foreign.language_model else list(zip(texts, labels, strict=True))
     (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "other.py").write_text(f"rows = {rows!r}")
-    given = (
-        "--network",
-        f"transformers:{make(tmp_path / 'model')}",
-        "--data",
-        f"{tmp_path / 'mine.py'}:texts",
-        "--name",
-        "mine",
+    chosen = ("--data", f"{tmp_path / 'mine.py'}:texts", "--calibration", 20, "--name", "mine")
+    given = ("--network", f"transformers:{make(tmp_path / 'model')}", *chosen)
+    learn(load_network(given[1], data=given[3], calibration=20), tmp_path / "model")
+    row = whole_path(cli, given, tmp_path, "l2_norm", "gradient_norm")
+    assert (row["network"], row["n_examples"]) == ("mine", 80)
+    assert (
+        row["n_answers"] == 80
+        if make is foreign.text_classifier
+        else row["n_answers"] == sum(row["answers_of_example"]) > 240
     )
-    learn(load_network(given[1], data=given[3]), tmp_path / "model")
-    words = ("measure", *given, "--perturbation", "quantize:3,6", "--out", tmp_path / "run")
-    ran = cli(*words)
-    assert ran.code == 0, ran.err
-    assert cli("score", "l2_norm", "gradient_norm", *given, "--out", tmp_path / "scores").code == 0
-    assert cli("pack", tmp_path / "run", "--out", tmp_path / "tree").code == 0
-    verified = cli("verify", tmp_path / "tree", *given, "--rows", 3)
-    assert verified.out.endswith("3 of 3 rows equal\n"), verified.out
     (tmp_path / "other.py").write_text(f"rows = {rows!r}  # edited")
-    assert "other.py" in cli(*words).err
+    assert "other.py" in cli("measure", *given, "--perturbation", "quantize:2,4", "--out", tmp_path / "run").err
 
 
 @pytest.mark.parametrize(
