@@ -39,7 +39,7 @@ def test_every_example_runs_as_the_page_shows_it(tmp_path):
 
 
 def words(text):
-    return re.findall(r"\b[A-Za-z]{2,}\b", text.splitlines()[0])
+    return re.findall(r"\b[A-Za-z]{2,}\b", text.strip().splitlines()[0])
 
 
 def test_the_files_of_the_page_name_themselves():
