@@ -24,10 +24,18 @@ from safer_bench.perturbations.loading import parse_perturbation
 N, LENGTH, WORDS, PIXELS = 24, 16, 50, 32
 CHANGED = 0.2  # share of labels that are not the network's own answers
 COUNTS = ("n_answers", "correct_clean", "broken", "fixed", "predictions_changed", "changed_entries", "weight_digest")
-SPECS = ("gaussian_noise:0.3", "int8_bit_flip:0.01", "quantize:4")
+SPECS = ("gaussian_noise:1", "int8_bit_flip:0.01", "quantize:4")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 WORDS_AND_PLACES = {"vocab_size": WORDS, "max_position_embeddings": 64, "pad_token_id": 0}
-Build = Callable[[], Network]
+WIDTHS = {"hidden_size", "intermediate_size", "head_dim", "dim", "hidden_dim", "n_embd", "d_model", "encoder_ffn_dim"}
+DEPTHS = {"num_hidden_layers", "n_layers", "n_layer", "encoder_layers"}
+Build = Callable[..., Network]
+
+
+def scaled(config: dict[str, Any], times: int) -> dict[str, Any]:
+    """Return a configuration so many times as wide, and twice as deep where it is not once."""
+    factors = {**dict.fromkeys(WIDTHS, times), **dict.fromkeys(DEPTHS, 2 if times > 1 else 1)}
+    return {key: value * factors.get(key, 1) if isinstance(value, int) else value for key, value in config.items()}
 
 
 def _ids() -> torch.Tensor:
@@ -61,11 +69,11 @@ def labelled(name: str, model: nn.Module, inputs: Any, counted: torch.Tensor | N
 def _text(kind: str, model: str, *, causal: bool = False, **config: Any) -> Build:
     """Return what builds a model of transformers over words: a class a text, or the next word at each position."""
 
-    def build() -> Network:
+    def build(times: int = 1) -> Network:
         import transformers
 
         torch.manual_seed(0)
-        settings = getattr(transformers, f"{kind}Config")(**config)
+        settings = getattr(transformers, f"{kind}Config")(**scaled(config, times))
         made = getattr(transformers, model)(settings)
         if hasattr(settings, "num_local_experts"):
             made.set_experts_implementation("batched_mm")  # the default one has no float64
@@ -78,11 +86,12 @@ def _text(kind: str, model: str, *, causal: bool = False, **config: Any) -> Buil
 
 
 def _vision(kind: str, **config: Any) -> Build:
-    def build() -> Network:
+    def build(times: int = 1) -> Network:
         import transformers
 
         torch.manual_seed(0)
-        made = getattr(transformers, f"{kind}ForImageClassification")(getattr(transformers, f"{kind}Config")(**config))
+        settings = getattr(transformers, f"{kind}Config")(**scaled(config, times))
+        made = getattr(transformers, f"{kind}ForImageClassification")(settings)
         return labelled(kind.lower(), made, {"pixel_values": _images()})
 
     return build
@@ -101,16 +110,15 @@ class _Heard(nn.Module):
         return logits
 
 
-def _whisper() -> Network:
+def _whisper(times: int = 1) -> Network:
     import transformers
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
     torch.manual_seed(0)
-    config = transformers.WhisperConfig(
-        d_model=32, encoder_layers=2, encoder_attention_heads=4, encoder_ffn_dim=64, num_mel_bins=16, max_source_positions=20
-    )
+    sizes = {"d_model": 32, "encoder_layers": 2, "encoder_attention_heads": 4, "encoder_ffn_dim": 64}
+    config = transformers.WhisperConfig(**scaled(sizes, times), num_mel_bins=16, max_source_positions=20)
     spectrum = torch.randn(N, 16, 40, generator=torch.Generator().manual_seed(5))
-    return labelled("whisper", _Heard(WhisperEncoder(config), 32), {"input_features": spectrum})
+    return labelled("whisper", _Heard(WhisperEncoder(config), config.d_model), {"input_features": spectrum})
 
 
 def _timm(name: str, **how: Any) -> Build:
@@ -118,7 +126,10 @@ def _timm(name: str, **how: Any) -> Build:
         import timm
 
         torch.manual_seed(0)
-        return labelled(name, timm.create_model(name, num_classes=10, **how), _images(how.get("img_size", PIXELS)))
+        model = timm.create_model(name, num_classes=10, **how)
+        for parameter in model.get_classifier().parameters():
+            nn.init.normal_(parameter)  # some begin with zeros, which answer all images alike
+        return labelled(name, model, _images(how.get("img_size", PIXELS)))
 
     return build
 
@@ -154,12 +165,10 @@ TRANSFORMERS: dict[str, Build] = {
     ),
 }
 OTHERS: dict[str, Build] = {
-    **{
-        name: _timm(name)
-        for name in ("resnet10t", "mobilenetv4_conv_small", "efficientvit_b0", "convnextv2_atto", "lcnet_050")
-    },
+    **{name: _timm(name) for name in ("mobilenetv4_conv_small", "edgenext_xx_small", "convnextv2_atto", "lcnet_050")},
     **{name: _timm(name, img_size=PIXELS) for name in ("mixer_s32_224", "xcit_nano_12_p16_224")},
     "fastvit_t8": _timm("fastvit_t8"),
+    "resnet10t": _timm("resnet10t", zero_init_last=False),
     **{name: _segmentation(name) for name in ("lraspp_mobilenet_v3_large", "fcn_resnet50")},
 }
 ARCHITECTURES = TRANSFORMERS | OTHERS
@@ -198,11 +207,15 @@ def main() -> None:
     """Print one row an architecture: layers, how many are replayed, speed, equal counts, memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="architectures; all by default")
+    parser.add_argument(
+        "--times", type=int, default=1, help="width of transformers, in units of 32; twice as deep from 2 on"
+    )
     columns = ("layers", "replayed", "x plain loop", "x whole float64 passes", "rows equal to these", "peak memory, GB")
     print("| architecture |", " | ".join(columns), "|")
     print("| --- |", " | ".join(["---"] * len(columns)), "|")
-    for name in parser.parse_args().names or ARCHITECTURES:
-        network = ARCHITECTURES[name]()
+    wanted = parser.parse_args()
+    for name in wanted.names or ARCHITECTURES:
+        network = ARCHITECTURES[name](wanted.times) if name in TRANSFORMERS else ARCHITECTURES[name]()
         engine, plain, probes = Engine(network), PlainEngine(network), probes_of(network, 12, draws=4)
         list(engine.measure(probes))  # traced, admitted, bands calibrated
         ours, rows = _timed(lambda engine=engine, probes=probes: list(engine.measure(probes)))

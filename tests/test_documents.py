@@ -86,7 +86,7 @@ def test_the_snippets_of_the_data_run(path, monkeypatch, capsys, tmp_path):
         found |= names
     if path.startswith("docs"):
         assert found["drops"].num_rows > found["severe"].num_rows > 0
-        assert found["unit"] == b"examples"
+        assert found["unit"] == b"answers"
         assert set(found["cells"]["summary"]) == {"area"}
         assert "gaussian_noise" in capsys.readouterr().out
     else:

@@ -1,7 +1,7 @@
 """How sure a measured accuracy is, over examples and draws; pure.
 
 Values are ``(n_draws, n_answers)``: what came of an answer in a draw, nan where the draw did not see it. ``examples``
-``(n_answers,)`` numbers the example that each belongs to; by default each has one. Those of one example depend on each other.
+``(n_answers,)`` numbers the example that each belongs to; by default each has one. Those of one depend on each other.
 """
 
 import math

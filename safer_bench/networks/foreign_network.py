@@ -26,6 +26,8 @@ def needs_package(package: str, extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != package:
+            raise
         raise MissingExtra(f'{package} is not installed: this needs it; pip install "safer-bench[{extra}]"') from error
 
 

@@ -134,12 +134,13 @@ def test_parts_are_held_against_the_answers_of_their_examples(tmp_path, name, va
         {"clean_outcomes": b"\xff"},
     ],
 )
-def test_a_table_of_networks_whose_answers_do_not_add_up_is_refused(tmp_path, change):
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_table_of_networks_whose_answers_do_not_add_up_is_refused(tmp_path, change, whole):
     folder, _ = made_up_run(tmp_path / "run", RAGGED)
     tables = {kind: folder.table(kind) for kind in TABLES}
     tables["networks"] = schema.build("networks", [tables["networks"].to_pylist()[0] | change])
     with pytest.raises(BadInput, match="network 'made': the run's tables contradict its request"):
-        expected_of(folder.request(), "made", tables)
+        expected_of(folder.request(), "made", tables, whole=whole)
 
 
 def older(folder):

@@ -141,7 +141,9 @@ def test_the_page_is_well_formed(which, request):
 def test_markdown_and_page_agree(small_page):
     markdown, page = (small_page.parent / "leaderboard.md").read_text(), small_page.read_text()
     rows = re.findall(r"^\| (\w+) \| (\w+) \| (-?[\d.]+\*?) \|", markdown, re.MULTILINE)
-    assert len(rows) == 10 + 5  # two boards of five criteria, replicates, and size_depth where it could learn
+    assert (
+        len(rows) == 10 + 8 + 5
+    )  # two boards of five criteria and four controls, replicates, and size_depth where it could learn
     for name, track, value in rows:
         assert f'<th scope="row">{name}</th><td class="text">{track}</td><td>{value}</td>' in page
 
