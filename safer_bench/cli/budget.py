@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import Device, refusal
+from safer_bench.cli.options import (
+    NETWORK_HELP,
+    Calibration,
+    Data,
+    DataOptions,
+    DataSeed,
+    Device,
+    ExamplesFrom,
+    Name,
+    refusal,
+)
 from safer_bench.errors import BadInput, SaferBenchError, needs_torch
 
 if TYPE_CHECKING:
@@ -20,9 +30,7 @@ if TYPE_CHECKING:
 def budget(
     task: Annotated[str, typer.Option(help="prune, quantize, protect or additivity.")],
     out: Annotated[Path, typer.Option(help="Folder of tables, summary and plot.")],
-    network: Annotated[
-        list[str] | None, typer.Option(help="Name in the zoo, or FILE.py:FUNC; by default all of the truth.")
-    ] = None,
+    network: Annotated[list[str] | None, typer.Option(help=f"{NETWORK_HELP}; by default all of the truth.")] = None,
     submission: Annotated[
         list[Path] | None, typer.Option(help="Folder of a submission, or of several; repeat for more.")
     ] = None,
@@ -41,6 +49,11 @@ def budget(
         typer.Option(help="protect: int8_bit_flip or float32_bit_flip. additivity: NAME[:LEVEL,...]; repeat for more."),
     ] = None,
     draws: Annotated[int, typer.Option(help="Draws of what is random.")] = 10,
+    data: Data = None,
+    examples_from: ExamplesFrom = None,
+    calibration: Calibration = None,
+    data_seed: DataSeed = None,
+    name: Name = None,
     device: Device = None,
 ) -> None:
     """Spend a budget by scores and measure the accuracy that is left.
@@ -63,15 +76,16 @@ def budget(
     from safer_bench.dataset.tree import load_tree
     from safer_bench.tables.files import check_writable
 
+    options = DataOptions(data, examples_from, calibration, data_seed, name)
     tree = load_tree(truth)
     check_writable(out)
     if task == ADDITIVITY:
-        _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out, device)
+        _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out, options, device)
         return
     wanted = _wanted(task, perturbation or [], criterion or [], budget or [], level or [], draws)
     with refusal():
         scores = gather(tree, [folder for root in submission or [] for folder in submission_folders(root)]).scores
-    _spend(wanted, tree, _networks(tree, network or [], wanted.perturbation, device), scores, out)
+    _spend(wanted, tree, _networks(tree, network or [], wanted.perturbation, options, device), scores, out)
 
 
 def _wanted(
@@ -108,34 +122,39 @@ def _spend(wanted: "Wanted", tree: Mapping[str, Any], networks: "list[Network]",
     typer.echo(f"Summary: {path}")
 
 
-def _compare_drops(network: list[str], perturbation: list[str], draws: int, out: Path, device: str | None) -> None:
+def _compare_drops(
+    network: list[str], perturbation: list[str], draws: int, out: Path, options: DataOptions, device: str | None
+) -> None:
     from safer_bench.budget.additivity import additivity
     from safer_bench.budget.report import write_additivity
-    from safer_bench.networks.loading import load_network
 
     with progress() as report:
-        table = additivity([load_network(spec, device) for spec in network], perturbation, draws, report)
+        table = additivity(options.load(network, device), perturbation, draws, report)
     path = write_additivity(out, table)
     typer.echo(f"{path.read_text()}\nSummary: {path}")
 
 
-def _networks(tree: Mapping[str, Any], specs: list[str], perturbation: str, device: str | None) -> "list[Network]":
+def _networks(
+    tree: Mapping[str, Any], specs: list[str], perturbation: str, options: DataOptions, device: str | None
+) -> "list[Network]":
     """Return the networks; where none is named, those of the truth that have examples left to judge by.
 
     Raises:
         BadInput: a named network has none, or no network of the truth has.
     """
     from safer_bench.budget.images import budget_network
-    from safer_bench.networks.loading import load_network
 
+    if specs or options.given:
+        named = options.load(specs, device)
+        for network in named:
+            budget_network(network, perturbation, tree)
+        return named
     networks = []
-    for spec in specs or tree["networks"]["network"].to_pylist():
+    for name in tree["networks"]["network"].to_pylist():
         try:
-            network = load_network(spec, device)
+            (network,) = options.load([name], device)
             budget_network(network, perturbation, tree)
         except SaferBenchError as error:
-            if specs:
-                raise
             typer.echo(f"Left out: {error}", err=True)
         else:
             networks.append(network)

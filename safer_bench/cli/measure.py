@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from safer_bench.cli.console import duration, progress, resumable, size, table
-from safer_bench.cli.options import Device, DrawOptions
+from safer_bench.cli.options import (
+    NETWORK_HELP,
+    Calibration,
+    Data,
+    DataOptions,
+    DataSeed,
+    Device,
+    DrawOptions,
+    ExamplesFrom,
+    Name,
+)
 from safer_bench.errors import BadInput, needs_torch
 from safer_bench.truth.slices import EXAMPLES
 
@@ -30,7 +40,7 @@ class How(TypedDict):
 
 
 def measure(
-    network: Annotated[list[str], typer.Option(help="Name in the zoo, or FILE.py:FUNC; repeat for more.")],
+    network: Annotated[list[str], typer.Option(help=f"{NETWORK_HELP}; repeat for more.")],
     out: Annotated[Path, typer.Option(help="Run folder; a folder of the same command is gone on with.")],
     perturbation: Annotated[
         list[str] | None, typer.Option(help="NAME[:LEVEL,...]; repeat for more; all built-in ones by default.")
@@ -61,6 +71,11 @@ def measure(
     fast: Annotated[
         bool, typer.Option(help="Try bfloat16 first, where it is faster: the same integers. Says at once what it comes to.")
     ] = False,
+    data: Data = None,
+    examples_from: ExamplesFrom = None,
+    calibration: Calibration = None,
+    data_seed: DataSeed = None,
+    name: Name = None,
     device: Device = None,
     workers: Annotated[int, typer.Option(help="Processes that measure.")] = 1,
     executor: Annotated[str, typer.Option(help="process, or ray (the cluster at RAY_ADDRESS, or a local one).")] = "process",
@@ -78,7 +93,6 @@ def measure(
         from safer_bench.measurement.design import Shard, make_protocol
         from safer_bench.measurement.executors.execute import check_executor
         from safer_bench.measurement.run import measure_into
-        from safer_bench.networks.loading import load_network
     tune_allocator()
     options = DrawOptions(draws, first_draw, reliability, max_draws, plan_only, plan)
     options.check()
@@ -86,7 +100,7 @@ def measure(
     check_executor(executor, workers)
     how: How = {"fast": fast, "workers": workers, "executor": executor}
     protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw, deterministic_examples)
-    networks = [load_network(spec, device) for spec in network]
+    networks = DataOptions(data, examples_from, calibration, data_seed, name).load(network, device)
     for note in filter(None, (each.class_note for each in networks)):
         typer.echo(note, err=True)
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:

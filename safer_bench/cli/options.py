@@ -1,10 +1,10 @@
-"""What commands take and ask: the truth, folders of submissions, perturbations, draws; and how they refuse."""
+"""What commands take and ask: networks, the truth, folders of submissions, perturbations, draws; and how they refuse."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,14 +12,80 @@ from safer_bench.errors import BadInput
 
 if TYPE_CHECKING:
     from safer_bench.dataset.tree import Tree
+    from safer_bench.networks.network import Network
 
 Truth = Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by default the truth at hand.")]
+NETWORK_HELP = (
+    "Name in the zoo, FILE.py:FUNC, or with --data timm:NAME[@CHECKPOINT], torchvision:NAME[@CHECKPOINT], "
+    "transformers:ID_OR_FOLDER (@random:SEED: random weights)"
+)
+Data = Annotated[
+    str | None,
+    typer.Option(help="Examples of such a network: imagefolder:FOLDER, hub:ID[:CONFIG][:SPLIT] or FILE.py:FUNC."),
+]
+ExamplesFrom = Annotated[
+    int | None,
+    typer.Option(help="Evaluation examples to choose from --data at random; by default 250, or what calibration leaves."),
+]
+Calibration = Annotated[
+    int | None, typer.Option(help="Calibration examples, others than those; by default 200, or a fifth of all.")
+]
+DataSeed = Annotated[int | None, typer.Option(help="Seed of that choice; 0 by default.")]
+Name = Annotated[
+    str | None, typer.Option(help="The network's name in all tables; by default made of source, network and data.")
+]
 Device = Annotated[
     str | None,
     typer.Option(
         help="cpu; cuda: any card, and each worker takes the next one; cuda:1: this card. A FILE.py may choose itself."
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class DataOptions:
+    """What is chosen for networks of timm, torchvision and transformers; None where an option is not given.
+
+    Attributes:
+        data: where their examples come from.
+        examples_from: number of evaluation examples.
+        calibration: number of calibration examples.
+        data_seed: of the choice of both.
+        name: of the one network.
+    """
+
+    data: str | None = None
+    examples_from: int | None = None
+    calibration: int | None = None
+    data_seed: int | None = None
+    name: str | None = None
+
+    @property
+    def given(self) -> dict[str, str | int]:
+        """What is given, by ``load_network``'s names."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    def load(self, specs: Sequence[str], device: str | None) -> "list[Network]":
+        """Load networks; those that do not bring their own examples get these.
+
+        Raises:
+            SaferBenchError: see ``load_network``; or no network takes what is given, or several would have one name.
+        """
+        from safer_bench.networks.loading import load_network
+        from safer_bench.networks.sources.named import is_of_source
+
+        given: dict[str, Any] = self.given
+        takers = [spec for spec in specs if is_of_source(spec)]
+        if given and not takers:
+            option = f"--{next(iter(given)).replace('_', '-')}"
+            raise BadInput(
+                f"{option} is for networks of timm:, torchvision: and transformers:; found {', '.join(specs) or 'none'}"
+            )
+        if self.name is not None and len(takers) > 1:
+            raise BadInput(
+                f"--name {self.name}: names one network; found {', '.join(takers)}: name each by a run of its own"
+            )
+        return [load_network(spec, device, **(given if spec in takers else {})) for spec in specs]
 
 
 @dataclass(frozen=True, slots=True)

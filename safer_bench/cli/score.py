@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import Device, perturbation_specs
+from safer_bench.cli.options import (
+    NETWORK_HELP,
+    Calibration,
+    Data,
+    DataOptions,
+    DataSeed,
+    Device,
+    ExamplesFrom,
+    Name,
+    perturbation_specs,
+)
 from safer_bench.errors import MissingData, needs_torch
 
 if TYPE_CHECKING:
@@ -17,7 +27,9 @@ if TYPE_CHECKING:
 def score(
     criteria: Annotated[list[str], typer.Argument(help="Names of criteria, or FILE.py:FUNC.")],
     out: Annotated[Path, typer.Option(help="Folder of the submission; its last part is its name.")],
-    network: Annotated[list[str] | None, typer.Option(help="Networks; by default those of the truth at hand.")] = None,
+    network: Annotated[
+        list[str] | None, typer.Option(help=f"{NETWORK_HELP}; by default those of the truth at hand.")
+    ] = None,
     calibration_sets: Annotated[
         int,
         typer.Option(
@@ -31,6 +43,11 @@ def score(
     perturbation: Annotated[
         list[str] | None, typer.Option(help="NAME[:LEVEL,...] for criteria that see it; by default those of that truth.")
     ] = None,
+    data: Data = None,
+    examples_from: ExamplesFrom = None,
+    calibration: Calibration = None,
+    data_seed: DataSeed = None,
+    name: Name = None,
     device: Device = None,
 ) -> None:
     """Score the layers of networks by criteria and write a submission.
@@ -39,12 +56,11 @@ def score(
     """
     with needs_torch():
         from safer_bench.measurement.answers.tuning import tune_allocator
-        from safer_bench.networks.loading import load_network
         from safer_bench.perturbations.loading import parse_perturbation
         from safer_bench.scoring.write import write_scores
     tune_allocator()
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
-    networks = [load_network(spec, device) for spec in (network or _default_networks())]
+    networks = DataOptions(data, examples_from, calibration, data_seed, name).load(network or _default_networks(), device)
     with progress() as report:
         write_scores(out, criteria, networks, levels, report, calibration_sets)
     typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: {_next(out, networks)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import Device
+from safer_bench.cli.options import NETWORK_HELP, Calibration, Data, DataOptions, DataSeed, Device, ExamplesFrom, Name
 from safer_bench.errors import needs_torch
 
 if TYPE_CHECKING:
@@ -20,11 +20,16 @@ def verify(
     dataset: Annotated[str | None, typer.Option(help="Only this dataset; an error where its images are absent.")] = None,
     seed: Annotated[int, typer.Option(help="Of the choice of rows.")] = 0,
     network: Annotated[
-        list[str] | None, typer.Option(help="FILE.py:FUNC of a network of the tree that is not of the zoo; repeatable.")
+        list[str] | None, typer.Option(help=f"Network of the tree that is not of the zoo: {NETWORK_HELP}; repeatable.")
     ] = None,
     perturbation: Annotated[
         list[str] | None, typer.Option(help="FILE.py:FUNC of a perturbation that is not built in; repeatable.")
     ] = None,
+    data: Data = None,
+    examples_from: ExamplesFrom = None,
+    calibration: Calibration = None,
+    data_seed: DataSeed = None,
+    name: Name = None,
     device: Device = None,
 ) -> None:
     """Check a tree against its manifest and measure rows again, integer for integer.
@@ -41,9 +46,10 @@ def verify(
     if wrong:
         raise typer.Exit(1)
     typer.echo(f"{truth.path}: {len(truth.manifest['files'])} files as in the manifest, schema and sums in order")
+    options = DataOptions(data, examples_from, calibration, data_seed, name)
     if rows:
         drawn = choose_rows(truth["layer_drops"], rows, seed, dataset)
-        _remeasure(truth, drawn, network or [], perturbation or [], device, is_named=bool(dataset))
+        _remeasure(truth, drawn, network or [], perturbation or [], options, device, is_named=bool(dataset))
 
 
 def _remeasure(
@@ -51,6 +57,7 @@ def _remeasure(
     chosen: list[dict[str, Any]],
     networks: list[str],
     perturbations: list[str],
+    options: DataOptions,
     device: str | None,
     *,
     is_named: bool,
@@ -59,12 +66,11 @@ def _remeasure(
     with needs_torch():
         from safer_bench.measurement.answers.tuning import tune_allocator
         from safer_bench.measurement.remeasure import remeasure
-        from safer_bench.networks.loading import load_network
         from safer_bench.perturbations.loading import parse_perturbation
     from safer_bench.dataset.verify import row_name
 
     tune_allocator()
-    own = [load_network(spec, device) for spec in networks], [parse_perturbation(spec)[0] for spec in perturbations]
+    own = options.load(networks, device), [parse_perturbation(spec)[0] for spec in perturbations]
     facts = {row["network"]: row for row in tree["networks"].to_pylist()}
     outcomes: Counter[str] = Counter()
     with progress() as report:

@@ -13,6 +13,7 @@ from safer_bench.measurement.answers.canonical import CanonicalModel, judge
 from safer_bench.networks import loading as networks
 from safer_bench.networks.examples import counted
 from safer_bench.networks.network import Network
+from safer_bench.networks.sources.named import data_file, is_of_source
 from safer_bench.perturbations import loading as perturbations
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.registry import is_file_spec
@@ -73,12 +74,13 @@ def _written(value: float) -> float | str:
 
 def files_of_network(network: Network) -> dict[str, str]:
     """Return the SHA-256 of the user's or package's files that make a network; of one of the zoo or of a script, of none."""
-    offer = networks.package_of(network)
+    offer, spec = networks.package_of(network), network.spec
     if offer is not None:
         return offer.files()
-    if network.spec is None or not is_file_spec(network.spec):
+    if spec is None or not is_file_spec(spec):
         return {}
-    return digests(Path(network.spec.rpartition(":")[0]))
+    path = data_file(spec) if is_of_source(spec) else Path(spec.rpartition(":")[0])
+    return {} if path is None else digests(path)
 
 
 def files_of_perturbation(entry: Perturbation) -> dict[str, str]:

@@ -10,6 +10,7 @@ import torch
 
 from safer_bench.errors import BadInput
 from safer_bench.networks.inputs import Inputs, named_parts, parts_of
+from safer_bench.networks.reading import is_reader, read_examples
 from safer_bench.networks.tensors import inputs_as_tensors, labels_as_tensor, refuse_pairs
 
 Examples = tuple[Any, torch.Tensor]  # inputs of n examples (a float32 tensor, or Inputs), labels (n, ...) int64
@@ -29,7 +30,7 @@ def checked_examples(inputs: Any, labels: Any, where: str, *, in_any_order: bool
     """Return inputs, floating point ones as float32, and labels as int64 ``(n, ...)``, in main memory.
 
     Args:
-        inputs: see ``inputs_as_tensors``.
+        inputs: see ``inputs_as_tensors``, or what holds inputs and labels together (``reading``), without labels.
         labels: see ``labels_as_tensor``.
         where: network and part, for messages.
         in_any_order: also in the order of their classes.
@@ -37,8 +38,14 @@ def checked_examples(inputs: Any, labels: Any, where: str, *, in_any_order: bool
     Raises:
         BadInput: they are something else, do not match, or stand in the order of their classes.
     """
+    if is_reader(inputs):
+        if labels is not None:
+            raise BadInput(f"network {where}: labels beside a {type(inputs).__name__}, which holds its own; give it alone")
+        inputs, labels = read_examples(inputs, where)
     for given in (inputs, labels):
         refuse_pairs(given, where)
+    if labels is None:
+        raise BadInput(f"network {where}: no labels; expected as many as inputs, or a DataLoader or Dataset of both")
     given, labels = labels, labels_as_tensor(labels, where)
     inputs = inputs_as_tensors(inputs, given, len(labels), where)
     for name, part in named_parts(inputs):
@@ -87,6 +94,8 @@ def checked_calibration(calibration: Any, evaluation: Examples, name: str) -> Ex
         BadInput: they are no pair of inputs and labels, of another shape, or evaluation examples.
     """
     where = f"{name}, calibration"
+    if is_reader(calibration):
+        calibration = (calibration, None)
     if not isinstance(calibration, tuple | list) or len(calibration) != 2:
         refuse_pairs(calibration, where)
         raise BadInput(f"network {where}: a {type(calibration).__name__}; expected (inputs, labels)")

@@ -1,4 +1,4 @@
-"""Networks by their names, in the zoo or of installed packages, or from ``FILE.py:FUNC``."""
+"""Networks by their names: of the zoo, of installed packages, of a source such as ``timm:resnet18``; or ``FILE.py:FUNC``."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +9,8 @@ import torch
 from safer_bench.errors import BadInput
 from safer_bench.networks.devices import device_named
 from safer_bench.networks.network import Network
+from safer_bench.networks.sources.assemble import network_of
+from safer_bench.networks.sources.named import Choice, Named, is_of_source
 from safer_bench.networks.weights import holds_weights, training_folder
 from safer_bench.networks.zoo_network import ZooNetwork
 from safer_bench.packages import BrokenPackage, Offer, find, offers
@@ -35,22 +37,41 @@ def untrained_networks(out: Path | None = None) -> list[ZooNetwork]:
     return sorted(missing, key=lambda entry: (entry.role == "twin", entry.split == "test", entry.name))
 
 
-def load_network(spec: str, device: str | torch.device | None = None) -> Network:
-    """Load a network: by its name, or ``FILE.py:FUNC`` of a function, decorated or not, that returns a ``Network``.
+def load_network(
+    spec: str,
+    device: str | torch.device | None = None,
+    *,
+    data: str | None = None,
+    examples_from: int | None = None,
+    calibration: int | None = None,
+    data_seed: int | None = None,
+    name: str | None = None,
+) -> Network:
+    """Load a network: by its name, of a source, or what a function of a file returns.
 
     Args:
-        spec: name in the zoo or of an installed package's, or file and function.
+        spec: a name in the zoo or of an installed package's; ``timm:NAME[@CHECKPOINT]``, ``torchvision:NAME[@CHECKPOINT]``
+            or ``transformers:ID_OR_FOLDER``, where ``@random:SEED`` gives random weights; or ``FILE.py:FUNC`` of a function,
+            decorated or not, that returns a ``Network``.
         device: where it is to run, as ``Network.to`` takes it; where None, a zoo network on the CPU, another where its
             function put it.
+        data: of a source's network: ``imagefolder:FOLDER``, ``hub:ID[:CONFIG][:SPLIT]``, or ``FILE.py:FUNC`` of a function
+            without arguments that returns inputs and labels.
+        examples_from: of a source's network, the number of evaluation examples, chosen at random; 250 by default, or what
+            calibration leaves.
+        calibration: likewise of calibration examples, others than those; 200 by default, or a fifth of what there is.
+        data_seed: likewise of the choice; 0 by default.
+        name: likewise in every table; by default made of source, network and data.
 
     Raises:
         UnknownName: no network has that name.
-        BadInput: the file, function or package is not there, raises, or returns something else; there is no such device, or
-            the network does not run there.
-        MissingData: weights or images are not on this machine.
+        BadInput: the file, function or package is not there, raises, or returns something else; checkpoint, data and network
+            do not belong together; there is no such device, or the network does not run there.
+        MissingData: weights or examples are not on this machine.
+        MissingExtra: the package of a source is not installed.
     """
     wanted = None if device is None else device_named(device)  # said before anything is loaded
-    network = _load(spec)
+    network = _load(spec, Choice(data, examples_from, calibration, data_seed, name))
     return network if wanted is None else network.to(wanted)
 
 
@@ -59,7 +80,14 @@ def package_of(network: Network) -> Offer | None:
     return None if network.spec is None else offers("networks", zoo_networks()).get(network.spec)
 
 
-def _load(spec: str) -> Network:
+def _load(spec: str, choice: Choice) -> Network:
+    if is_of_source(spec):
+        return network_of(Named.of(spec, choice))
+    if choice.options:
+        raise BadInput(
+            f"{spec}: brings its own examples and name; {choice.options[0]} is for networks of timm:, torchvision: and "
+            "transformers:"
+        )
     if is_file_spec(spec):
         build = load_function(spec)
         with beside(Path(spec.rpartition(":")[0])):

@@ -47,11 +47,13 @@ class Network:
             (keyword arguments). An input is a tensor, an array, or a list of either: as many as labels are single ones,
             others are chunks. Floating point is rounded to float32; integers and truth values stay what they are in every
             arithmetic. In random order: a probe sees consecutive ones.
+            One DataLoader, torch Dataset or Hugging Face Dataset takes the place of inputs and labels: it is read once, in
+            order, into main memory.
         labels: integers ``(n,)`` or ``(n, *positions)``, classes counted from 0: a tensor, an array, or a list of numbers or
             chunks. At a position of -100 nothing is counted.
         name: unique name; names the network in every table and in the perturbations' random streams.
-        calibration: inputs and labels that criteria and gradients may see, disjoint from the evaluation examples; without
-            them criteria need examples of their own and gradient perturbations are refused.
+        calibration: (inputs, labels) that criteria and gradients may see, or what holds both, disjoint from the evaluation
+            examples; without them criteria need examples of their own and gradient perturbations are refused.
         output: takes the logits out of what the model returns; a tensor, the first of a tuple and an object with ``.logits``
             need none.
         class_axis: axis of the logits that runs over classes, 1 or -1.
@@ -71,10 +73,10 @@ class Network:
         self,
         model: nn.Module,
         inputs: Any,
-        labels: Any,
+        labels: Any = None,
         *,
         name: str = "own",
-        calibration: tuple[Any, Any] | None = None,
+        calibration: Any = None,
         output: Callable[[Any], Any] | None = None,
         class_axis: int = 1,
         dataset: str = "own",

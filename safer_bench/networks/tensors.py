@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from safer_bench.errors import BadInput, text_of
 from safer_bench.networks.inputs import Inputs, named_parts
@@ -149,7 +148,7 @@ def refuse_pairs(values: Any, where: str) -> None:
     """
     first = values[0] if isinstance(values, list | tuple) and values else values
     pair = isinstance(first, list | tuple) and len(first) == 2 and not isinstance(first[0], int | float | list | np.generic)
-    if pair or isinstance(values, DataLoader | Dataset):
+    if pair:
         raise BadInput(
             f"network {where}: a {type(values).__name__} of pairs of images and labels; expected tensors of each: of "
             "batches images, labels = map(torch.cat, zip(*loader)), of single pairs images, labels = zip(*dataset)"

@@ -105,8 +105,8 @@ LONG = "expected int64 (n,) or (n, *positions)"
         (np.ma.masked_less(IMAGES.numpy(), 0), LABELS, "images are a MaskedArray (some of its entries are masked); expected a tensor or array of numbers"),
         (None, LABELS, "images are a NoneType (of objects); expected a tensor or array of numbers"),
         ((image for image in IMAGES), LABELS, "images are a generator (of objects); expected a tensor or array of numbers"),
-        (DataLoader(PAIRS, 7), None, f"a DataLoader {NO_PAIRS}"),
-        (PAIRS, None, f"a TensorDataset {NO_PAIRS}"),
+        (DataLoader(PAIRS, 7), LABELS, "labels beside a DataLoader, which holds its own; give it alone"),
+        (IMAGES, None, "no labels; expected as many as inputs, or a DataLoader or Dataset of both"),
         (list(DataLoader(PAIRS, 7)), None, f"a list {NO_PAIRS}"),
         (list(PAIRS), None, f"a list {NO_PAIRS}"),
         ([PIL.Image.new("L", (4, 4))] * 24, LABELS, "images of PIL; expected tensors, scaled as in training: [torchvision.transforms.functional.to_tensor(image) for image in images]"),
@@ -223,7 +223,7 @@ def test_no_calibration_image_of_the_zoo_is_an_evaluation_image(dataset):
 def test_calibration_examples_are_a_pair_of_the_evaluation_examples_shape():
     with pytest.raises(BadInput, match=r"network own, calibration: a Tensor; expected \(inputs, labels\)"):
         network_with(OTHERS)
-    with pytest.raises(BadInput, match="network own, calibration: a DataLoader of pairs of images and labels; expected"):
+    with pytest.raises(BadInput, match=r"network own, calibration: images of shape \(1, 4, 4\); expected \(16,\)"):
         network_with(DataLoader(PAIRS))
     with pytest.raises(BadInput) as error:
         network_with((OTHERS.reshape(-1, 4, 4), torch.zeros(200).long()))
@@ -260,3 +260,17 @@ def test_very_unequal_classes_are_logged_in_python(caplog):
     said = [record.getMessage() for record in caplog.records if record.name == "safer_bench.measurement.measure"]
     assert len(said) == 1
     assert said[0].startswith("network 'own': class 0 holds 95% of the 40 evaluation examples: answering it always is right")
+
+
+@pytest.mark.parametrize("held", [DataLoader(PAIRS, 7), PAIRS])
+def test_what_holds_both_is_read_once_in_order(held):
+    inputs, labels = checked_examples(held, None, "own")
+    assert torch.equal(inputs, IMAGES)
+    assert torch.equal(labels, LABELS)
+
+
+def test_a_network_takes_loaders_in_place_of_both():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).eval()
+    network = Network(model, DataLoader(PAIRS, 7), calibration=DataLoader(TensorDataset(IMAGES + 1, LABELS), 5))
+    assert torch.equal(network.labels, LABELS)
+    assert torch.equal(network.calibration[0], IMAGES + 1)
