@@ -69,3 +69,18 @@ def needs_torch() -> Iterator[None]:
         raise MissingExtra(
             f'{error.name} is not installed: this needs the torch half; pip install "safer-bench[measure]"'
         ) from error
+
+
+@contextmanager
+def needs_package(package: str, extra: str) -> Iterator[None]:
+    """Turn a missing package within the block into a message that names the extra.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != package:
+            raise
+        raise MissingExtra(f'{package} is not installed: this needs it; pip install "safer-bench[{extra}]"') from error

@@ -1,8 +1,8 @@
 """Networks of the zoo that somebody else trained: weights from an installed package or a folder, pinned, never committed."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, distribution
@@ -10,25 +10,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from safer_bench.errors import BadInput, MissingData, MissingExtra
+from safer_bench.errors import BadInput, MissingData
 from safer_bench.networks.data import imagenet
 from safer_bench.networks.network import Network
 from safer_bench.networks.zoo_network import ZooNetwork
-
-
-@contextmanager
-def needs_package(package: str, extra: str) -> Iterator[None]:
-    """Turn a missing package within the block into a message that names the extra.
-
-    Raises:
-        MissingExtra: it is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != package:
-            raise
-        raise MissingExtra(f'{package} is not installed: this needs it; pip install "safer-bench[{extra}]"') from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from safer_bench.networks.network import Network
 # Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on
 # `validation`; `test` is scored once. Of the language models each split has one with attention and one without, so that what
 # is chosen on `validation` has seen both; the design of today's models and the only recurrent one are what is judged.
-VALIDATION = ("densenet", "gated_conv", "gpt", "lenet", "mixer", "mlp", "vgg")
+VALIDATION = ("densenet", "gated_conv", "gpt", "lenet", "mixer", "mlp", "squeezenet", "vgg")
 TEST = (
     "convnext",
+    "efficientnet_lite",
     "ghostnet",
     "hybrid",
     "llama",
@@ -32,7 +33,6 @@ TEST = (
     "wide_resnet",
 )
 FAMILY_SPLITS = dict.fromkeys(VALIDATION, "validation") | dict.fromkeys(TEST, "test")
-FAMILY_SPLITS |= {"efficientnet_lite": "test", "squeezenet": "validation"}  # of ImageNet
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ ENTRIES = [entry for entry in zoo_networks().values() if entry.role == "foreign"
 LAYERS = {"efficientnet_lite0": 50, "efficientnet_lite1": 65, "efficientnet_lite2": 65, "squeezenet1_1": 26}
 RIGHT = {  # of the public sample's 200 calibration and 800 evaluation images
     "efficientnet_lite0": (178, 696),
+    "efficientnet_lite1": (180, 711),
+    "efficientnet_lite2": (182, 709),
     "squeezenet1_1": (118, 493),
 }
 each = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)

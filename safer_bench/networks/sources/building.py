@@ -1,32 +1,16 @@
 """What sources of networks share: packages that have to be there, weights at random, and architectures filled by a file."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from safer_bench.errors import MissingExtra, UnknownName, text_of
+from safer_bench.errors import UnknownName, text_of
 from safer_bench.networks.sources.checkpoint import State, fit, precision_note, read_checkpoint
 from safer_bench.registry import suggestion
 
 IMAGENET_CLASSES = 1000
-
-
-@contextmanager
-def needs_package(package: str, extra: str) -> Iterator[None]:
-    """Turn a missing package within the block into a message that names the extra.
-
-    Raises:
-        MissingExtra: it is not installed.
-    """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != package:
-            raise
-        raise MissingExtra(f'{package} is not installed: this needs it; pip install "safer-bench[{extra}]"') from error
 
 
 def unknown(where: str, name: str, known: Iterable[str], listing: str) -> UnknownName:

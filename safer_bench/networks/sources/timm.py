@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from safer_bench.errors import BadInput, MissingData, text_of
-from safer_bench.networks.sources.building import at_random, from_file, needs_package, said_of_weights, unknown
+from safer_bench.errors import BadInput, MissingData, needs_package, text_of
+from safer_bench.networks.sources.building import at_random, from_file, said_of_weights, unknown
 from safer_bench.networks.sources.checkpoint import State, precision_note, without_prefix
 from safer_bench.networks.sources.named import random_seed, split_checkpoint
 from safer_bench.networks.sources.pictures import as_pixels

@@ -7,12 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from safer_bench.errors import MissingData
+from safer_bench.errors import MissingData, needs_package
 from safer_bench.networks.sources.building import (
     IMAGENET_CLASSES,
     at_random,
     from_file,
-    needs_package,
     said_of_weights,
     unknown,
 )

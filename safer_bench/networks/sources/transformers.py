@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from safer_bench.errors import BadInput, MissingData, text_of
-from safer_bench.networks.sources.building import at_random, needs_package
+from safer_bench.errors import BadInput, MissingData, needs_package, text_of
+from safer_bench.networks.sources.building import at_random
 from safer_bench.networks.sources.checkpoint import precision_note
 from safer_bench.networks.sources.named import random_seed, split_checkpoint
 from safer_bench.networks.sources.pictures import as_pixels

@@ -9,8 +9,9 @@ from io import BytesIO
 import torch
 from torch import Tensor, nn
 
+from safer_bench.errors import needs_package
 from safer_bench.networks.data.imagenet import Preparation
-from safer_bench.networks.foreign_network import PackagedWeights, foreign_network, needs_package
+from safer_bench.networks.foreign_network import PackagedWeights, foreign_network
 
 FAMILY = "efficientnet_lite"
 

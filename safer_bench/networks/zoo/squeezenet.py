@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from safer_bench.errors import BadInput
+from safer_bench.errors import BadInput, needs_package
 from safer_bench.networks.data.imagenet import Preparation
-from safer_bench.networks.foreign_network import PackagedWeights, foreign_network, needs_package
+from safer_bench.networks.foreign_network import PackagedWeights, foreign_network
 
 FIRES = range(2, 10)
 PARTS = ("squeeze1x1", "expand1x1", "expand3x3")
