@@ -69,10 +69,10 @@ def test_an_empty_output_folder_is_as_good_as_none(cli, tmp_path):
         ("return 3", "{spec}: returned a int; expected a safer_bench.Network"),
         ("return sb.Network(torch.nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long())", "{spec}: the function raised BadInput: network 'own': the model itself is in training mode; call model.eval() first"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.tensor([0, 2]))", "{spec}: the function raised BadInput: network 'own': labels from 0 to 2; expected 0 to 1"),
-        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2).byte(), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network own, evaluation: images are torch.uint8; expected floating point, scaled as in training: images.float()"),
+        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2).byte(), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network 'own': running one example raised RuntimeError: mat1 and mat2 must have the same dtype, but got Byte and Float (it was given torch.uint8 (1, 2); integers stay what they are: inputs.float() gives numbers, scaled as in training)"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.full((2, 2), torch.nan), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network own, evaluation: images hold NaN or infinite values"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(0, 2), torch.zeros(0).long())", "{spec}: the function raised BadInput: network own, evaluation: 0 images and 0 labels; expected as many, at least one"),
-        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.zeros(2))", "{spec}: the function raised BadInput: network own, evaluation: labels are torch.float32 (2,); expected int64 (n,): labels.long() where they are numbers of classes"),
+        ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.zeros(2))", "{spec}: the function raised BadInput: network own, evaluation: labels are torch.float32 (2,); expected int64 (n,) or (n, *positions): labels.long() where they are numbers of classes"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval().half(), torch.zeros(2, 2), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network 'own': parameter weight is torch.float16; expected float32: call model.float() first, which keeps each number as it is"),
     ],
 )  # fmt: skip
@@ -148,7 +148,7 @@ def test_a_network_file_may_import_those_beside_it_at_once_and_later(cli, tmp_pa
     (tmp_path / "beside_later.py").write_text("import torch\nimages, labels = torch.randn(30, 4), torch.arange(30) % 3\n")
     spec = network_file(
         tmp_path,
-        "import beside_later as later; return sb.Network(beside_at_once.model, later.inputs, later.labels, name='mine')",
+        "import beside_later as later; return sb.Network(beside_at_once.model, later.images, later.labels, name='mine')",
     )
     path = tmp_path / "net.py"
     path.write_text(f"import beside_at_once\n{path.read_text()}")

@@ -7,9 +7,7 @@ from tests.made_up.boards import everything
 def test_the_plots_follow_their_choices(visit):
     page = visit()
     names = set(page.locator("#board tbody:not(.unranked) .name").all_inner_texts())
-    without = {"replicate", "reversed_replicate", "size_depth", *FROM_TABLES} - {
-        "parameters"
-    }  # what evaluation adds costs nothing
+    without = {"replicate", "reversed_replicate", "size_depth", *FROM_TABLES} - {"parameters", "constant"}  # added, so free
     assert page.locator("#cost-plot circle").count() == len({name.split("\n")[0] for name in names} - without)
     page.select_option("#scatter-criterion", label="parameters (blind)")
     page.select_option("#scatter-network", label="test1a")
