@@ -25,7 +25,7 @@ def refused(cli, n_bytes, *words):
     ("n_bytes", "name"),
     [
         (100, "networks.parquet"),
-        (8_300, r"parts/digits_mlp/000000-000060-0000\.[0-9a-f]{16}\.parquet"),
+        (9_060, r"parts/digits_mlp/000000-000060-0000\.[0-9a-f]{16}\.parquet"),
         (24_000, r"fragile-digits_mlp\.png"),
     ],
 )
