@@ -43,7 +43,7 @@ class WholeNetwork:
     The answers are those of ``CanonicalModel`` on all examples; the network's own model is never changed.
 
     Raises:
-        BadInput: the model fails in float64, or answers the same images differently each time.
+        BadInput: the model fails in float64, or answers the same examples differently each time.
     """
 
     def __init__(self, network: Network) -> None:

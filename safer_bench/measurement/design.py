@@ -214,8 +214,8 @@ def check_measurable(network: Network, protocol: Protocol) -> None:
 
     Raises:
         BadInput: no layers, no probes, a slice without a label that counts, more draws than there are, no calibration
-            examples for gradients, a model that fails in float64, one that answers the same images differently each time, or
-            a state of which there is no digest.
+            examples for gradients, a model that fails in float64, one that answers the same examples differently each
+            time, or a state of which there is no digest.
     """
     if not network.layers:
         names = "; ".join(f"{name} ({reason})" for name, reason in list(network.left_out.items())[:3])

@@ -92,7 +92,7 @@ class Batchy(nn.Module):
 
 def test_answers_that_depend_on_the_batch_are_refused_and_not_trusted_in_float32_where_they_are_not(monkeypatch):
     network = Network(Batchy().eval(), torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3)
-    with pytest.raises(BadInput, match="depends on the other images of the batch"):
+    with pytest.raises(BadInput, match="depends on the other examples of the batch"):
         WholeNetwork(network)
     monkeypatch.setattr(whole_module, "check_answers", lambda _: None)
     whole = WholeNetwork(network)
@@ -141,7 +141,7 @@ def test_stored_without_errors_is_quantized_to_8_bits(tiny):
 
 def test_answers_that_change_from_time_to_time_are_refused(tiny):
     tiny.model.hidden.register_forward_hook(lambda _module, _images, hidden: nn.functional.dropout(hidden))
-    with pytest.raises(BadInput, match="network 'tiny': it answers the same images differently each time"):
+    with pytest.raises(BadInput, match="network 'tiny': it answers the same examples differently each time"):
         WholeNetwork(tiny)
 
 

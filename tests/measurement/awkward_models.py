@@ -7,8 +7,8 @@ from torch.nn import functional as F
 
 N_CLASSES = 4
 NOT_READ = "no logit depends on it, as far as the trace tells"
-BATCH = "its answer to an image depends on the other images of the batch"
-AGAIN = "it answers the same images differently the second time"
+BATCH = "its answer to an example depends on the other examples of the batch"
+AGAIN = "it answers the same examples differently the second time"
 EXPORT = "torch.export: "
 
 

@@ -105,7 +105,7 @@ def test_answers_that_change_from_time_to_time_are_not_measured(case):
     with pytest.raises(BadInput) as error:
         measure(network_of(case), ["sign_flip:0.5"], draws=1)
     assert str(error.value) == (
-        f"network {case.__name__!r}: it answers the same images differently each time; measure one without chance or "
+        f"network {case.__name__!r}: it answers the same examples differently each time; measure one without chance or "
         "memory in forward (dropout without training=self.training?)"
     )
 
@@ -260,5 +260,5 @@ def test_model_and_settings_are_left_as_they_were(case, fails):
 @pytest.mark.parametrize("case", [TheBatchIsCentred, StatisticsOfTheBatch], ids=lambda case: case.__name__)
 def test_answers_that_depend_on_the_batch_are_refused_before_anything_is_measured(case):
     """Which examples stand beside one another is chance: counts would be of the batch."""
-    with pytest.raises(BadInput, match=r"depends on the other images of the batch .*track_running_stats=True"):
+    with pytest.raises(BadInput, match=r"depends on the other examples of the batch .*track_running_stats=True"):
         measure(network_of(case), ["quantize:3"])

@@ -95,7 +95,7 @@ def test_gradient_perturbations_need_calibration_examples(tiny):
     bare = Network(tiny.model, tiny.inputs, tiny.labels, name="bare")
     with pytest.raises(BadInput) as error:
         measure(bare, ["gradient_corruption_l2"])
-    assert str(error.value) == "network 'bare' has no calibration examples; give Network(..., calibration=(images, labels))"
+    assert str(error.value) == "network 'bare' has no calibration examples; give Network(..., calibration=(inputs, labels))"
 
 
 @pytest.mark.parametrize(

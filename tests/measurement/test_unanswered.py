@@ -48,8 +48,9 @@ def test_a_masked_class_counts_as_one_that_is_far_behind_and_is_replayed(fast, b
     closed, behind = masked(float("-inf")), masked(-1e4)
     engine = measured_as_expected(closed, probes_of(closed), {}, fast=fast)
     assert integers(engine.measure(probes_of(closed))) == integers(PlainEngine(behind).measure(probes_of(behind)))
-    assert engine.clean(0, N_IMAGES).masked.sum(0).tolist()[1:] == [0, N_IMAGES, 0]
-    assert 0 < engine.clean(0, N_IMAGES).masked[:, 0].sum() < N_IMAGES
+    ruled_out = engine.fast_answers.ladders.clean(0, N_IMAGES).answers.masked
+    assert ruled_out.sum(0).tolist()[1:] == [0, N_IMAGES, 0]
+    assert 0 < ruled_out[:, 0].sum() < N_IMAGES
     assert engine.settled[NARROW if fast else "float32"] > len(probes_of(closed)) * N_IMAGES / 3
     every = engine.measure(probes_of(closed))
     assert all(np.isfinite(row["loss_increase"]) and row["correct_clean"] > N_IMAGES / 2 for row in every)
@@ -62,7 +63,11 @@ def test_a_masked_class_in_pieces_some_of_which_mask_none(monkeypatch):
     network.evaluation = network.inputs[order], network.labels[order]
     monkeypatch.setattr(fast_answers, "room_on", lambda _: Room(64e6, 8_000, 256))
     engine = measured_as_expected(network, probes_of(network), {})
-    assert engine.clean(0, N_IMAGES).masked.any(1).tolist() == (network.inputs[:, 0, 0, 0] > 0).tolist()
+    pieces = sorted(engine.fast_answers.ladders._clean.items())
+    ruled_out = [(start, n, each.answers.masked is not None) for (start, n), each in pieces]
+    assert {masks for *_, masks in ruled_out} == {False, True}
+    for start, n, masks in ruled_out:
+        assert masks == bool((network.inputs[start : start + n, 0, 0, 0] > 0).any())
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -72,8 +77,8 @@ def test_a_network_that_answers_nothing_is_refused_before_anything_is_measured(v
     with pytest.raises(BadInput) as error:
         measure_into(tmp_path / "run", [network], make_protocol(["sign_flip:0.5"], 1))
     assert str(error.value) == (
-        "network 'Vectors': it answers its first 5 evaluation images by NaN or infinite logits, so that none is right and "
-        "nothing is to lose; look for NaN or infinity in its weights, buffers and images, and for a division by zero or a "
+        "network 'Vectors': it answers its first 5 evaluation examples by NaN or infinite logits, so that none is right and "
+        "nothing is to lose; look for NaN or infinity in its weights, buffers and inputs, and for a division by zero or a "
         "logarithm in forward (a single class may be masked by a logit of -inf)"
     )
     assert not (tmp_path / "run").exists()
@@ -95,7 +100,7 @@ def test_later_examples_without_an_answer_are_wrong_and_said_to_be(caplog):
 def test_answers_that_are_nan_each_time_are_measured_as_wrong():
     network = network_of(Vectors)
     network.model.register_forward_hook(lambda _, images, logits: torch.where(images[0][:, :1] > 0, logits, torch.nan))
-    measured_as_expected(network, probes_of(network), {"": "it answers some images by NaN"})
+    measured_as_expected(network, probes_of(network), {"": "it answers some examples by NaN"})
     assert all(
         0 < row["correct_clean"] < N_IMAGES / 2 + 5 for row in measure(network, ["sign_flip:0.5"], draws=1).to_pylist()
     )

@@ -92,7 +92,7 @@ def check_answers(network: Network) -> None:
     """Refuse a network without canonical answers, by running a few of its images twice, and some of them apart.
 
     Raises:
-        BadInput: its model fails in float64, answers the same images differently each time or beside other images, or
+        BadInput: its model fails in float64, answers the same examples differently each time or beside other images, or
             answers all of them by NaN or infinity.
     """
     inputs, labels = network.examples(0, N_CHECKED)
@@ -109,19 +109,19 @@ def check_answers(network: Network) -> None:
         ) from error
     if not torch.allclose(first, again, rtol=REPEATED, atol=1e-9, equal_nan=True):
         raise BadInput(
-            f"network {network.name!r}: it answers the same images differently each time; measure one without chance or "
+            f"network {network.name!r}: it answers the same examples differently each time; measure one without chance or "
             "memory in forward (dropout without training=self.training?)"
         )
     if not _agree(apart, first[::2]):
         raise BadInput(
-            f"network {network.name!r}: its answer to an image depends on the other images of the batch (statistics of the "
-            "batch, a mean or attention over it), so that no example is right or wrong by itself; measure one that answers "
+            f"network {network.name!r}: its answer to an example depends on the other examples of the batch (statistics of "
+            "the batch, a mean or attention over it), so that no example is right or wrong by itself; measure one that answers "
             "each image alone, as a batch norm does with running statistics: BatchNorm(track_running_stats=True)"
         )
     if (answers.predictions == NO_CLASS).all():
         raise BadInput(
-            f"network {network.name!r}: it answers its first {len(labels)} evaluation images by NaN or infinite logits, so "
-            "that none is right and nothing is to lose; look for NaN or infinity in its weights, buffers and images, and "
+            f"network {network.name!r}: it answers its first {len(labels)} evaluation examples by NaN or infinite logits, "
+            "so that none is right and nothing is to lose; look for NaN or infinity in its weights, buffers and inputs, and "
             "for a division by zero or a logarithm in forward (a single class may be masked by a logit of -inf)"
         )
 

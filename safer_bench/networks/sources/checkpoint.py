@@ -35,7 +35,7 @@ def read_checkpoint(path: Path, where: str) -> State:
     except Exception as error:
         raise BadInput(
             f"{where}: {path} cannot be read as weights alone ({_why(path, error):.200}); expected safetensors, or what "
-            "torch.save(model.state_dict(), FILE) writes"
+            "torch.save writes of model.state_dict()"
         ) from error
     state = _unwrapped(found)
     if not state:
