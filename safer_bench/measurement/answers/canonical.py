@@ -115,8 +115,8 @@ def check_answers(network: Network) -> None:
     if not _agree(apart, first[::2]):
         raise BadInput(
             f"network {network.name!r}: its answer to an example depends on the other examples of the batch (statistics of "
-            "the batch, a mean or attention over it), so that no example is right or wrong by itself; measure one that answers "
-            "each image alone, as a batch norm does with running statistics: BatchNorm(track_running_stats=True)"
+            "the batch, a mean or attention over it), so that no example is right or wrong by itself; measure one that "
+            "answers each example alone, as a batch norm does with running statistics: BatchNorm(track_running_stats=True)"
         )
     if (answers.predictions == NO_CLASS).all():
         raise BadInput(

@@ -199,7 +199,7 @@ def _arrange(model: nn.Module, memory_format: torch.memory_format) -> None:
 def _refuse_state(program: torch.export.ExportedProgram) -> None:
     for output in program.graph_signature.output_specs:
         if output.kind not in (OutputKind.USER_OUTPUT, OutputKind.USER_INPUT_MUTATION):
-            raise CannotReplayError(f"the model writes to its own state ({output.target})")
+            raise CannotReplayError(f"the model writes to its own state ({str(output.target).removeprefix('model.')})")
 
 
 def _refuse_operations(nodes: Iterable[fx.Node]) -> None:
