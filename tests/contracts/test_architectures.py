@@ -3,6 +3,8 @@
 import pytest
 
 from benchmarks.architectures import ARCHITECTURES, TRANSFORMERS, probes_of
+from safer_bench.errors import BadInput
+from safer_bench.measurement.answers.canonical import check_answers
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.plain import PlainEngine
 
@@ -26,6 +28,17 @@ def test_it_is_counted_as_by_whole_passes_and_replayed(name):
     assert found == expected
     assert sum(row["predictions_changed"] for row in found) > 0
     assert engine.reasons == ({"": BY_WHOLE_PASSES[name]} if name in BY_WHOLE_PASSES else {})
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_a_mixture_of_experts_without_float64_names_the_remedy():
+    network = ARCHITECTURES["mixtral"]()
+    network.model.set_experts_implementation("grouped_mm")
+    with pytest.raises(BadInput, match=r'of a mixture of experts, model.set_experts_implementation\("batched_mm"\)'):
+        check_answers(network)
+    network.model.set_experts_implementation("batched_mm")
+    check_answers(network)
 
 
 def test_there_are_as_many_as_the_page_says():

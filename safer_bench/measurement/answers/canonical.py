@@ -105,7 +105,7 @@ def check_answers(network: Network) -> None:
         raise BadInput(
             f"network {network.name!r}: its copy in float64, in which it is measured, raised "
             f"{text:.300}; the model must run in float64 too: no .float() or fixed dtype in forward, but that of x, such as "
-            f"torch.eye(..., dtype=x.dtype){_of_fake_quantization(network.model)}"
+            f"torch.eye(..., dtype=x.dtype){_of_fake_quantization(network.model)}{_of_experts(network.model, text)}"
         ) from error
     if not torch.allclose(first, again, rtol=REPEATED, atol=1e-9, equal_nan=True):
         raise BadInput(
@@ -138,6 +138,12 @@ def _of_fake_quantization(model: nn.Module) -> str:
         return ""
     off = "model.apply(torch.ao.quantization.disable_observer).apply(torch.ao.quantization.disable_fake_quant)"
     return f"; fake quantization runs in float32 alone: switch it off, {off}"
+
+
+def _of_experts(model: nn.Module, said: str) -> str:
+    """Return what makes a mixture of experts of transformers run in float64, which its grouped products do not know."""
+    known = hasattr(model, "set_experts_implementation") and "Double" in said
+    return '; of a mixture of experts, model.set_experts_implementation("batched_mm")' if known else ""
 
 
 def masked_classes(logits: Tensor) -> np.ndarray | None:
