@@ -51,6 +51,8 @@ def load(what: str, n_classes_of_data: Callable[[], int | None]) -> Foreign:  # 
         model, notes = at_random(lambda: auto.from_config(config), seed), ()
     model = model.float().eval()
     model.config.use_cache = False  # one pass answers all positions: nothing is to be kept for another
+    if any(".experts." in name for name, _ in model.named_parameters()) and hasattr(model, "set_experts_implementation"):
+        model.set_experts_implementation("batched_mm")  # the default's grouped products know no float64
     foreign = _of_images if kind == "ImageClassification" else _of_text
     return foreign(model, name, where, kind, notes)
 

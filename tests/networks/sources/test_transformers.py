@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from safer_bench.errors import BadInput, MissingData
+from safer_bench.measurement.answers.canonical import check_answers
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.sources.parts import choose
 from tests.made_up import foreign
@@ -167,3 +168,13 @@ def test_a_text_of_two_parts_is_a_pair(tmp_path, texts):
     folder = foreign.text_classifier(tmp_path / "bert")
     network = load_network(f"transformers:{folder}", data=f"{texts}:pairs", calibration=0)
     assert network.inputs.kwargs["attention_mask"].sum(1).sort().values.tolist() == [2, 4, 4]
+
+
+def test_a_mixture_of_experts_runs_in_float64(tmp_path, texts):
+    sizes = {"vocab_size": 16, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
+    config = transformers.MixtralConfig(**sizes, num_key_value_heads=2, num_local_experts=2, max_position_embeddings=16)
+    transformers.MixtralForCausalLM(config).save_pretrained(tmp_path / "moe")
+    word_tokenizer(padding=None).save_pretrained(tmp_path / "moe")
+    network = load_network(f"transformers:{tmp_path}/moe", data=f"{texts}:texts", examples_from=30, calibration=10)
+    check_answers(network)
+    assert "model.layers.0.mlp.experts.gate_up_proj" in [layer.name for layer in network.layers]
