@@ -24,7 +24,7 @@ from safer_bench.perturbations.loading import parse_perturbation
 N, LENGTH, WORDS, PIXELS = 24, 16, 50, 32
 CHANGED = 0.2  # share of labels that are not the network's own answers
 COUNTS = ("n_answers", "correct_clean", "broken", "fixed", "predictions_changed", "changed_entries", "weight_digest")
-SPECS = ("gaussian_noise:1", "int8_bit_flip:0.01", "quantize:4")
+SPECS = ("gaussian_noise:1,30", "int8_bit_flip:0.01", "quantize:4")
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
 WORDS_AND_PLACES = {"vocab_size": WORDS, "max_position_embeddings": 64, "pad_token_id": 0}
 WIDTHS = {"hidden_size", "intermediate_size", "head_dim", "dim", "hidden_dim", "n_embd", "d_model", "encoder_ffn_dim"}
@@ -165,7 +165,7 @@ TRANSFORMERS: dict[str, Build] = {
     ),
 }
 OTHERS: dict[str, Build] = {
-    **{name: _timm(name) for name in ("mobilenetv4_conv_small", "edgenext_xx_small", "convnextv2_atto", "lcnet_050")},
+    **{name: _timm(name) for name in ("mobilenetv4_conv_small", "edgenext_xx_small", "convnextv2_atto", "mobileone_s0")},
     **{name: _timm(name, img_size=PIXELS) for name in ("mixer_s32_224", "xcit_nano_12_p16_224")},
     "fastvit_t8": _timm("fastvit_t8"),
     "resnet10t": _timm("resnet10t", zero_init_last=False),
