@@ -22,14 +22,7 @@ ADDED = {  # with what is known of them
         "source": "control; Hoerl and Kennard 1970",
     },
 }
-FROM_TABLES = (
-    "constant",
-    "depth",
-    "first_last",
-    "macs",
-    "parameters",
-    "random",
-)  # by a truth's layers alone
+FROM_TABLES = ("constant", "depth", "first_last", "macs", "parameters", "random")  # by a truth's layers alone
 TRIVIAL = ("constant", "depth", "depth_backward", "first_last", "macs", "parameters", "random")
 MEASURING = ("measured_drop_32", "measured_drop_128", "measured_drop_128_by_level", "measured_drop_512")
 CONTROLS = (*TRIVIAL, *MEASURING, *ADDED)
