@@ -47,12 +47,6 @@ def run(tests, setting):
     return subprocess.run(words, cwd=ROOT, env=alone | setting, capture_output=True, text=True, check=False)
 
 
-def test_the_board_and_a_small_tree_are_the_same_bytes_on_the_oldest_processor():
-    done = run(BYTES[:2], OLDEST)
-    assert done.returncode == 0, done.stdout
-    assert "2 passed" in done.stdout
-
-
 def test_a_setting_reaches_the_libraries():
     """Else the other tests would compare a processor with itself."""
     words = (

@@ -51,6 +51,7 @@ def whole_path(cli, given, folder, *criteria, workers=1):
     return load_tree(tree)["networks"].to_pylist()[0]
 
 
+@pytest.mark.long
 def test_an_engineers_whole_path_of_images(cli, given, tmp_path, caplog):
     row = whole_path(cli, given, tmp_path, "l2_norm", "snip", workers=2)
     assert (row["network"], row["n_examples"], row["family"]) == ("transformers-vit-imagefolder-pets", 70, "vit")
