@@ -124,6 +124,7 @@ def test_scored_by_name_and_recorded_on_the_card(installed, cli, tmp_path):
     assert card["files"] == digests(installed)
 
 
+@pytest.mark.long
 def test_other_processes_load_by_name_too(installed, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(installed.parent), str(ROOT)]))
     network, protocol = load_network("ours"), make_protocol(["shrunk", perturbation_called("shrunk")][:1])

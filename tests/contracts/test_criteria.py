@@ -84,10 +84,10 @@ def test_every_layer_gets_one_finite_score(entry, name):
     [
         ("digits_resnet", "small batches"),
         ("positions", "small batches"),
-        ("bags", "small batches"),
-        ("lstm", "small batches"),
+        pytest.param("bags", "small batches", marks=pytest.mark.long),
+        pytest.param("lstm", "small batches", marks=pytest.mark.long),
         ("digits_resnet", "flipped"),
-        ("digits_cnn", "two threads"),
+        pytest.param("digits_cnn", "two threads", marks=pytest.mark.long),
     ],
 )
 def test_scores_depend_on_neither_batch_size_nor_row_order_nor_threads(entry, name, variant):

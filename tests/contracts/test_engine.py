@@ -107,7 +107,7 @@ FAMILIES = {
     ),
 }
 SPECS = [parse_perturbation(spec) for spec in ("gaussian_noise:1", "random_zero:0.5")]
-LONG = set(FAMILIES) - {"resnet", "resnetv2", "densenet", "efficientnet", "convnext", "vit", "swin", "mlp_mixer"}
+LONG = set(FAMILIES) - {"resnet", "densenet", "convnext", "vit", "mlp_mixer"}
 
 
 @torch.no_grad()

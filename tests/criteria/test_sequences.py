@@ -34,7 +34,10 @@ def scores_of(network, batch_size):
     return found, refused
 
 
-@pytest.mark.parametrize("name", ["tagger", "causal", "masked", "two_inputs", "segmenter"])
+@pytest.mark.parametrize(
+    "name",
+    ["causal", "masked", "segmenter", *(pytest.param(name, marks=pytest.mark.long) for name in ("tagger", "two_inputs"))],
+)
 def test_every_criterion_scores_every_layer_whatever_the_batches_or_says_why_not(made, name):
     network = made[name]
     (found, refused), (again, _) = scores_of(network, 16), scores_of(network, 5)

@@ -252,6 +252,7 @@ def test_names_of_any_script_are_only_names():
     assert sorted(map(str, found.to_pylist())) == sorted(map(str, plain.to_pylist()))
 
 
+@pytest.mark.long
 def test_a_network_of_a_hundred_thousand_layers_is_ranked():
     n = 100_000
     layers = [

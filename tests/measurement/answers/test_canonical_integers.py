@@ -113,9 +113,8 @@ def in_a_new_process(**settings):
     return ran.stdout.splitlines()
 
 
-@pytest.mark.parametrize(
-    "capability", ["default", pytest.param("avx2", marks=pytest.mark.long), pytest.param("avx512", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
 def test_integers_do_not_depend_on_torchs_instruction_set(rows, capability):
     *_, used, plain, engine, fast = in_a_new_process(ATEN_CPU_CAPABILITY=capability)
     if capability != "avx512":  # which this machine may not have

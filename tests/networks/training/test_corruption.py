@@ -97,6 +97,7 @@ def trained(corruption, folder):
     return sum(indicator.values()) / len(indicator), accuracy(model, held_out)
 
 
+@pytest.mark.long
 def test_training_lowers_the_corruption_indicator_against_the_twin(tmp_path):
     plain, right = trained(None, tmp_path / "plain")
     resistant, still_right = trained(WORST, tmp_path / "resistant")
