@@ -28,7 +28,7 @@ ExamplesFrom = Annotated[
     typer.Option(help="Evaluation examples to choose from --data at random; by default 250, or what calibration leaves."),
 ]
 Calibration = Annotated[
-    int | None, typer.Option(help="Calibration examples, others than those; by default 200, or a fifth of all.")
+    int | None, typer.Option(help="Calibration examples, others than those; by default a fifth of all, at most 200.")
 ]
 DataSeed = Annotated[int | None, typer.Option(help="Seed of that choice; 0 by default.")]
 Name = Annotated[
