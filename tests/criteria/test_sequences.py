@@ -36,7 +36,13 @@ def scores_of(network, batch_size):
 
 @pytest.mark.parametrize(
     "name",
-    ["causal", "masked", "segmenter", *(pytest.param(name, marks=pytest.mark.long) for name in ("tagger", "two_inputs"))],
+    [
+        "causal",
+        "masked",
+        "segmenter",
+        pytest.param("tagger", marks=pytest.mark.long),
+        pytest.param("two_inputs", marks=pytest.mark.long),
+    ],
 )
 def test_every_criterion_scores_every_layer_whatever_the_batches_or_says_why_not(made, name):
     network = made[name]
