@@ -83,7 +83,7 @@ def test_every_layer_gets_one_finite_score(entry, name):
     ("name", "variant"),
     [
         ("digits_resnet", "small batches"),
-        ("positions", "small batches"),
+        pytest.param("positions", "small batches", marks=pytest.mark.long),
         pytest.param("bags", "small batches", marks=pytest.mark.long),
         pytest.param("lstm", "small batches", marks=pytest.mark.long),
         ("digits_resnet", "flipped"),
