@@ -21,7 +21,6 @@ from safer_bench.cli.options import (
     Name,
 )
 from safer_bench.errors import BadInput, needs_torch
-from safer_bench.truth.slices import EXAMPLES
 
 if TYPE_CHECKING:
     from safer_bench.measurement.design import Protocol
@@ -63,9 +62,12 @@ def measure(
         bool, typer.Option("--plan-only", help="With --reliability: pilot and plan, nothing more.")
     ] = False,
     plan: Annotated[Path | None, typer.Option(help="Instead of --draws: the plan.json of an earlier pilot.")] = None,
-    examples: Annotated[int, typer.Option(help="Examples a draw sees, at most; draws differ in examples.")] = EXAMPLES,
+    examples: Annotated[
+        int | None,
+        typer.Option(help="Examples a probe sees, at most; by default 60 a random draw (draws differ in them), else all."),
+    ] = None,
     deterministic_examples: Annotated[
-        int | None, typer.Option(help="Examples a deterministic perturbation is judged on, at most; all by default.")
+        int | None, typer.Option(help="That number for deterministic perturbations alone, which have one draw.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of all random streams.")] = 0,
     fast: Annotated[
@@ -90,7 +92,7 @@ def measure(
     """
     with needs_torch():
         from safer_bench.measurement.answers.tuning import tune_allocator
-        from safer_bench.measurement.design import Shard, make_protocol
+        from safer_bench.measurement.design import Shard, examples_asked, make_protocol
         from safer_bench.measurement.executors.execute import check_executor
         from safer_bench.measurement.run import measure_into
     tune_allocator()
@@ -99,7 +101,8 @@ def measure(
     share = None if shard is None else Shard.parse(shard)
     check_executor(executor, workers)
     how: How = {"fast": fast, "workers": workers, "executor": executor}
-    protocol = make_protocol(perturbation or [], draws, examples, seed, first_draw, deterministic_examples)
+    seen = examples_asked(examples, deterministic_examples)
+    protocol = make_protocol(perturbation or [], draws, seen[0], seed, first_draw, seen[1])
     networks = DataOptions(data, examples_from, calibration, data_seed, name).load(network, device)
     for note in filter(None, (each.class_note for each in networks)):
         typer.echo(note, err=True)

@@ -88,6 +88,19 @@ class Protocol:
         return slice_of(draw, n_examples, len(network.labels))
 
 
+def examples_asked(examples: int | None, deterministic: int | None) -> tuple[int | None, int | None]:
+    """Return the examples of random and of deterministic perturbations, at most; None for all.
+
+    Args:
+        examples: number asked for, which holds for both; ``EXAMPLES`` a draw, and all for deterministic ones, where None.
+        deterministic: number asked for of deterministic ones alone; that of ``examples`` where None.
+
+    >>> examples_asked(None, None), examples_asked(100, None), examples_asked(100, 250)
+    ((60, None), (100, 100), (100, 250))
+    """
+    return EXAMPLES if examples is None else examples, examples if deterministic is None else deterministic
+
+
 def most_draws(entry: Perturbation) -> int | None:
     """Return how many different draws a perturbation has; None for no end of them."""
     return N_PARTS if "gradient" in entry.needs else None

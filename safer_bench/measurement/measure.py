@@ -5,14 +5,13 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from safer_bench.measurement.design import Design, check_measurable, make_protocol
+from safer_bench.measurement.design import Design, check_measurable, examples_asked, make_protocol
 from safer_bench.measurement.executors.execute import execute
 from safer_bench.measurement.work import Worker, job_of
 from safer_bench.networks.network import Network, require_network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import files, schema
 from safer_bench.truth.run_folder import Unit
-from safer_bench.truth.slices import EXAMPLES
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ def measure(
     perturbations: str | Perturbation | Sequence[str | Perturbation] = (),
     *,
     draws: int | None = None,
-    examples: int | None = EXAMPLES,
+    examples: int | None = None,
     deterministic_examples: int | None = None,
     seed: int = 0,
     fast: bool = False,
@@ -39,9 +38,9 @@ def measure(
             own for one worker only); all built-in ones where none is given.
         draws: independent draws of each random perturbation at each level; 32 where None, of gradient perturbations the 20
             that there are. Deterministic perturbations have one.
-        examples: evaluation examples that a draw sees, at most; all where None. Draw d sees slice d, so that draws differ in
-            examples, as long as there are slices.
-        deterministic_examples: evaluation examples that a deterministic perturbation is judged on, at most; all where None.
+        examples: evaluation examples that a probe sees, at most; where None, 60 a draw of a random perturbation, and all for
+            deterministic ones. Draw d sees slice d, so that draws differ in examples, as long as there are slices.
+        deterministic_examples: number for deterministic perturbations alone; that of ``examples`` where None.
         seed: of all random streams.
         fast: try bfloat16 first; the same integers, sooner where the machine is fast at it.
         workers: processes that measure; more than one are spawned, and the network has to be picklable.
@@ -56,7 +55,8 @@ def measure(
     """
     require_network(network)
     specs = [perturbations] if isinstance(perturbations, str | Perturbation) else perturbations
-    protocol = make_protocol(specs, draws, examples, seed, deterministic_examples=deterministic_examples)
+    random, deterministic = examples_asked(examples, deterministic_examples)
+    protocol = make_protocol(specs, draws, random, seed, deterministic_examples=deterministic)
     check_measurable(network, protocol)
     if network.class_note:
         logger.warning("%s", network.class_note)

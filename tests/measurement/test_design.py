@@ -27,9 +27,25 @@ def test_the_default_is_32_draws_of_60_examples_and_all_examples_where_there_is_
     protocol = make_protocol(SPECS)
     draws = {entry.name: protocol.draws_of("any", entry, levels[0]) for entry, levels in protocol.perturbations}
     assert draws == {"sign_flip": range(32), "gradient_corruption_l2": range(20), "quantize": range(1)}
-    table = measure(tiny_network(), ["sign_flip:0.5", "quantize:2"], examples=25).to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("given", "random", "deterministic"),
+    [
+        ({}, 60, 60),
+        ({"examples": 25}, 25, 25),
+        ({"examples": 25, "deterministic_examples": 40}, 25, 40),
+        ({"deterministic_examples": 40}, 60, 40),
+        ({"examples": 99}, 60, 60),
+    ],
+)
+def test_a_number_of_examples_bounds_all_perturbations_unless_deterministic_ones_have_their_own(
+    given, random, deterministic
+):
+    table = measure(tiny_network(), ["sign_flip:0.5", "quantize:2"], **given).to_pylist()
     seen = {(row["perturbation"], row["draw"]): (row["example_start"], row["n_examples"]) for row in table}
-    assert seen == {("sign_flip", draw): (draw % 2 * 25, 25) for draw in range(32)} | {("quantize", 0): (0, 60)}
+    expected = {("sign_flip", draw): (draw % (60 // random) * random, random) for draw in range(32)}
+    assert seen == expected | {("quantize", 0): (0, deterministic)}
 
 
 @pytest.mark.parametrize(("n_images", "slices"), [(60, [(0, 60)]), (59, [(0, 59)]), (20, [(0, 20)])])
@@ -67,7 +83,8 @@ def test_slices_that_begin_alike_are_told_apart(tmp_path, more, n):
     assert seen == {("sign_flip", 20), ("gradient_corruption_l2", 20), ("quantize", n)}
     pack([tmp_path / "run"], [], tmp_path / "tree")
     tree = load_tree(tmp_path / "tree")
-    assert tree["layer_drops"].equals(measure(tiny_network(), SPECS, examples=20, **more))
+    measured = measure(tiny_network(), SPECS, examples=20, deterministic_examples=n)
+    assert tree["layer_drops"].equals(measured)
     draws = {(row["perturbation"], row["draws"]) for row in tree["cells"].to_pylist()}
     assert draws == {("sign_flip", 32), ("gradient_corruption_l2", 20), ("quantize", 1)}
 

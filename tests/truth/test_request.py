@@ -30,7 +30,7 @@ def made(tmp_path_factory):
     )
     path = folder / "net.py"
     path.write_text(path.read_text().replace("    return sb", "    images = torch.randn(30, 4, generator=generator)\n    labels = model(images).argmax(1)\n    return sb").replace("torch.randn(30, 4, generator=generator), labels", "images, labels"))  # fmt: skip
-    network, wanted = load_network(spec), make_protocol(SPECS, n_examples=15)
+    network, wanted = load_network(spec), make_protocol(SPECS, n_examples=15, deterministic_examples=15)
     plan = make_plan(folder / "run", [network], wanted, 0.9, 8)
     measure_into(folder / "run", [network], plan.protocol(wanted, [network]))
     return spec, folder / "run"
@@ -143,7 +143,7 @@ def test_a_plan_of_before_is_read(made, tmp_path):
     plan = json.loads((made[1] / "plan.json").read_text())
     del plan["sha256"], plan["request"]["files"], plan["request"]["clean"]
     (tmp_path / "plan.json").write_text(json.dumps(plan))
-    network, wanted = load_network(made[0]), make_protocol(SPECS, n_examples=15)
+    network, wanted = load_network(made[0]), make_protocol(SPECS, n_examples=15, deterministic_examples=15)
     expected = DrawPlan.read(made[1] / "plan.json").protocol(wanted, [network])
     assert DrawPlan.read(tmp_path / "plan.json").protocol(wanted, [network]).draws == expected.draws
 

@@ -1,7 +1,8 @@
 """Photographs of ImageNet-1k with their classes, from Parquet files or a folder on this machine; none are in the repository.
 
-``SAFER_BENCH_DATA`` names a Parquet file, or a folder in which, or in whose ``imagenet``, are Parquet files or 1,000
-folders, one a class. Of as many images as there are, 1,000 are drawn: 200 for calibration and 800 for evaluation.
+``SAFER_BENCH_DATA`` names a Parquet file, a folder in which, or in whose ``imagenet``, are Parquet files or 1,000
+folders, one a class, or ``hub:ID``, a dataset of the Hub whose Parquet files of the split ``validation`` are fetched. Of as
+many images as there are, 1,000 are drawn: 200 for calibration and 800 for evaluation.
 """
 
 import os
@@ -28,6 +29,8 @@ N_CLASSES, N_CALIBRATION, N_EVALUATION = 1_000, 200, 800
 N_IMAGES = N_CALIBRATION + N_EVALUATION
 WNID = re.compile(r"n\d{8}")
 ENDINGS = (".jpg", ".jpeg", ".png")
+HUB = "hub:"
+ON_HUB = "hub:ILSVRC/imagenet-1k"  # ImageNet's own, after its terms are accepted there
 # SHA-256 of the decoded pixels of all images drawn, by how many images there are: of the public sample of 1,000. Of other
 # sets, such as the 50,000 for validation, the digest of a network's inputs tells whether two are the same.
 PIXELS = {1_000: "e710416e7aebb7dcce57148255f2f9cd0221bd269efd8b704079bb6bfd0a51a2"}
@@ -132,6 +135,8 @@ def decoder() -> str:
 
 def _found() -> _Images:
     given = os.environ.get("SAFER_BENCH_DATA")
+    if given and given.startswith(HUB):
+        return _of_parquet(_fetched(given))
     for place, pattern in ((Path(given), "imagenet*.parquet"), (Path(given) / "imagenet", "*.parquet")) if given else ():
         if place.is_file() and place.suffix == ".parquet":
             return _of_parquet([place])
@@ -145,8 +150,27 @@ def _found() -> _Images:
         f"ImageNet's images are not on this machine: looked in SAFER_BENCH_DATA ({given or 'not set'}) for "
         "imagenet*.parquet, imagenet/*.parquet (columns image and label), or folders n01440764 ... of images, one for each "
         "of 1,000 classes. They may not be passed on: the public sample of 1,000, or the validation set, has to be put "
-        "there by hand"
+        f"there by hand, or named as {ON_HUB}"
     )
+
+
+def _fetched(given: str) -> list[Path]:
+    """Return the Parquet files of a dataset's split ``validation``, in their order, from this machine or fetched."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(
+            given.removeprefix(HUB), repo_type="dataset", allow_patterns=["validation*.parquet", "*/validation*.parquet"]
+        )
+    except Exception as error:  # every kind of unreachable Hub, terms that nobody accepted, no such dataset
+        raise MissingData(
+            f"SAFER_BENCH_DATA {given}: not on this machine and not fetched ({text_of(error):.200}); expected a dataset "
+            f"such as {ON_HUB}, whose terms have to be accepted on its page"
+        ) from error
+    files = sorted(Path(found).rglob("*.parquet"))
+    if not files:
+        raise MissingData(f"SAFER_BENCH_DATA {given}: no Parquet files validation*.parquet; expected those of {ON_HUB}")
+    return files
 
 
 def _of_parquet(files: Sequence[Path]) -> _Images:

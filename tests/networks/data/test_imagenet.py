@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import CommitOperationAdd, HfApi, close_session, constants
 from PIL import Image
 
 from safer_bench.errors import BadInput, MissingData
 from safer_bench.networks.data import imagenet
 from safer_bench.networks.data.imagenet import Preparation, read_parts
+from tests.dataset.hub.conftest import point_to
+from tests.made_up.fake_hub import running
 from tests.made_up.photographs import jpeg, write_folder, write_parquet
 
 PLAIN = Preparation(8, 10, "bicubic", mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5))
@@ -146,8 +149,56 @@ def test_what_cannot_be_read_is_one_message(given, images, monkeypatch):
     told = (
         "ImageNet's images are not on this machine: looked in SAFER_BENCH_DATA ({}) for imagenet*.parquet, "
         "imagenet/*.parquet (columns image and label), or folders n01440764 ... of images, one for each of 1,000 classes. They "
-        "may not be passed on: the public sample of 1,000, or the validation set, has to be put there by hand"
+        "may not be passed on: the public sample of 1,000, or the validation set, has to be put there by hand, or named as "
+        "hub:ILSVRC/imagenet-1k"
     )
     assert refused(given) == told.format("absent")
     monkeypatch.delenv("SAFER_BENCH_DATA")
     assert refused(given) == told.format("not set")
+
+
+@pytest.fixture
+def on_hub(monkeypatch, tmp_path):
+    """A hub with a dataset of images, named by SAFER_BENCH_DATA; nothing else is fetched of it."""
+    monkeypatch.setattr(imagenet, "PIXELS", {})
+    monkeypatch.setenv("SAFER_BENCH_DATA", "hub:them/photographs")
+    with running() as hub:
+        point_to(hub.endpoint, monkeypatch, tmp_path)
+        HfApi(endpoint=hub.endpoint).create_repo("them/photographs", repo_type="dataset")
+        yield hub
+    close_session()
+
+
+def upload(hub, files):
+    operations = [CommitOperationAdd(name, path) for name, path in files.items()]
+    HfApi(endpoint=hub.endpoint).create_commit("them/photographs", operations, commit_message="x", repo_type="dataset")
+
+
+def test_the_validation_split_of_a_dataset_of_the_hub_is_fetched_once(on_hub, monkeypatch, tmp_path, images):
+    first = write_parquet(tmp_path / "a" / "validation-00000-of-00002.parquet", images[:700], LABELS[:700])
+    second = write_parquet(tmp_path / "a" / "validation-00001-of-00002.parquet", images[700:], LABELS[700:])
+    (tmp_path / "train.parquet").write_bytes(b"no image of the training set is asked for")
+    upload(
+        on_hub,
+        {f"data/{path.name}": path for path in (second, first)} | {"data/train-0.parquet": tmp_path / "train.parquet"},
+    )
+    found = read_parts(PLAIN)
+    monkeypatch.setenv("SAFER_BENCH_DATA", str(write_parquet(tmp_path / "imagenet.parquet", images, LABELS)))
+    assert same(found, read_parts(PLAIN))
+    assert not list((tmp_path / "hf").rglob("train*"))
+    monkeypatch.setenv("SAFER_BENCH_DATA", "hub:them/photographs")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert same(found, read_parts(PLAIN))
+
+
+def test_a_dataset_of_the_hub_without_such_images_is_refused(on_hub, monkeypatch, tmp_path):
+    (tmp_path / "notes.txt").write_text("no images")
+    upload(on_hub, {"notes.txt": tmp_path / "notes.txt"})
+    with pytest.raises(MissingData) as refusal:
+        read_parts(PLAIN)
+    assert str(refusal.value) == (
+        "SAFER_BENCH_DATA hub:them/photographs: no Parquet files validation*.parquet; expected those of hub:ILSVRC/imagenet-1k"
+    )
+    monkeypatch.setenv("SAFER_BENCH_DATA", "hub:them/absent")
+    with pytest.raises(MissingData, match=r"^SAFER_BENCH_DATA hub:them/absent: not on this machine and not fetched \("):
+        read_parts(PLAIN)
