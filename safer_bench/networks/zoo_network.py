@@ -15,7 +15,7 @@ from safer_bench.networks.network import Network
 # Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on
 # `validation`; `test` is scored once. Of the language models each split has one with attention and one without, so that what
 # is chosen on `validation` has seen both; the design of today's models and the only recurrent one are what is judged.
-VALIDATION = ("densenet", "gated_conv", "gpt", "lenet", "mixer", "mlp", "squeezenet", "vgg")
+VALIDATION = ("allconv", "densenet", "gated_conv", "gpt", "lenet", "mixer", "mlp", "renet", "squeezenet", "vgg")
 TEST = (
     "convnext",
     "efficientnet_lite",

@@ -30,7 +30,7 @@ ARCHITECTURES = ENTRIES + [entry for entry in TWINS if entry.name.endswith("_pla
 FASHION = [entry for entry in ENTRIES if entry.dataset == "fashion_mnist"]
 TEXT = [entry for entry in ENTRIES if entry.dataset == "text"]
 OF_DATASET = {"digits": 0.94, "text": 0.55}
-NOT_CONVOLUTIONAL = {"hybrid", "mixer", "mlp", "swin", "vit"}
+NOT_CONVOLUTIONAL = {"hybrid", "mixer", "mlp", "renet", "swin", "vit"}
 
 each = pytest.mark.parametrize("entry", ARCHITECTURES, ids=lambda entry: entry.name)
 each_trained = pytest.mark.parametrize("entry", ENTRIES + TWINS, ids=lambda entry: entry.name)
@@ -105,7 +105,7 @@ def test_an_answer_does_not_depend_on_the_batch(entry):
 
 
 @each
-@pytest.mark.filterwarnings("ignore:The tensor attributes self.cells:UserWarning")  # torch's own, of recurrent modules
+@pytest.mark.filterwarnings("ignore:The tensor attributes self:UserWarning")  # torch's own, of recurrent modules
 def test_torch_exports_the_model(entry):
     model, inputs = built(entry), example(entry, n=8)
     exported = torch.export.export(model, (torch.zeros_like(inputs),)).module()
