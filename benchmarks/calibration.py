@@ -1,14 +1,17 @@
 """Finds the levels at which a median layer loses 1, 5, 20, 50 and 80 % of what it can: ``make calibrate``.
 
-The share of (clean - chance) that the median layer loses is measured on validation networks, averaged over networks, and
-interpolated along the perturbation's scale. Levels have two significant digits, or as many as keep them apart; bits are
-the nearest distinct whole numbers. Where a perturbation never costs as much as a target, shares between the last target
-that it reaches and the most that it costs take their place; one that costs nothing gets half decades up to its most
-severe level. The seed is not the truth's: levels are not chosen on the draws that are published.
+The share of (clean - chance) that the median layer loses is measured on all validation networks of the zoo, each by
+itself: networks can be measured one by one, and a run goes on where it was stopped: ``docs/calibration/NETWORK.json``.
+A level is the median over families of the level that reaches the aim; a network that never loses as much counts as a level
+beyond all others. Levels have two significant digits, or as many as keep them apart; bits and counts are the nearest whole
+numbers, equal ones once. Where most families never lose as much as aimed at, shares between the last aim that they reach
+and the most that they lose take its place; what costs nothing gets half decades up to its most severe level.
+The seed is not the truth's: levels are not chosen on the draws that are published.
 """
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +21,24 @@ import safer_bench as sb
 from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
+from safer_bench.measurement.run_log import processor
+from safer_bench.networks.loading import zoo_networks
+from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import perturbations
 from safer_bench.perturbations.perturbation import Perturbation
-from safer_bench.truth.area import tolerated_level
+from safer_bench.truth.area import axis, tolerated_level
 
-TARGETS = (0.01, 0.05, 0.2, 0.5, 0.8)  # shares of (clean - chance)
-NETWORKS = {"digits_cnn": (300, 4), "digits_mlp": (300, 4), "lenet10": (200, 4)}  # all validation: (examples, draws)
+AIMS = (0.01, 0.05, 0.2, 0.5, 0.8)  # shares of (clean - chance)
+# Of each dataset: (examples a draw, draws, examples of deterministic perturbations)
+SIZES = {"digits": (150, 4, 300), "fashion_mnist": (60, 4, 250), "text": (12, 4, 24), "imagenet": (25, 4, 50)}
 SEED = 1
-OUT = Path(__file__).parents[1] / "docs" / "calibration.json"
+OUT = Path(__file__).parents[1] / "docs" / "calibration"
+Curve = tuple[Sequence[float], Sequence[float]]  # levels, mild to severe, and the share lost at each
+
+
+def networks() -> list[str]:
+    """Return the validation networks of the zoo that boards rank over, and those of ImageNet."""
+    return sorted(name for name, entry in zoo_networks().items() if entry.split == "validation" and entry.role != "twin")
 
 
 def grid(entry: Perturbation) -> list[float]:
@@ -44,8 +57,8 @@ def grid(entry: Perturbation) -> list[float]:
 
 def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
     """Return the median over layers of the mean drop, in units of (clean - chance)."""
-    n_examples, draws = NETWORKS[engine.network.name]
-    protocol = make_protocol([f"{entry.name}:{level!r}"], draws, n_examples, SEED, deterministic_examples=n_examples)
+    n_examples, draws, deterministic = SIZES[engine.network.dataset]
+    protocol = make_protocol([f"{entry.name}:{level!r}"], draws, n_examples, SEED, deterministic_examples=deterministic)
     rows = [row for unit in Design(engine.network, protocol).units() for row in engine.measure(unit.probes)]
     drops: dict[str, list[float]] = {}
     for row in rows:
@@ -54,96 +67,167 @@ def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
     return float(np.median([np.mean(of_layer) for of_layer in drops.values()]) / (clean - 1 / engine.network.n_classes))
 
 
-def curve(engines: list[Engine], entry: Perturbation) -> dict[float, list[float]]:
-    """Return the share lost of each network by level, mild to severe.
+def curve(engine: Engine, entry: Perturbation) -> Curve:
+    """Return levels, mild to severe, and the share that a network loses at each.
 
-    Every fourth level of the grid is measured until one costs less than the smallest target, then those between it and
+    Every fourth level of the grid is measured until one costs less than the smallest aim, then those between it and
     the mildest of them that costs the largest: where float32 bits flip, severe levels are slow to measure.
     """
     levels, shares = grid(entry), {}
 
     def measure(some_levels: list[float]) -> None:
         for level in some_levels:
-            shares[level] = [share_lost(engine, entry, level) for engine in engines]
-            if np.mean(shares[level]) < TARGETS[0]:
+            shares[level] = share_lost(engine, entry, level)
+            if shares[level] < AIMS[0]:
                 break
 
     measure(levels[::4])
-    enough = [level for level in shares if np.mean(shares[level]) >= TARGETS[-1]]
+    enough = [level for level in shares if shares[level] >= AIMS[-1]]
     first = levels.index(enough[-1]) if enough else 0
     measure([level for level in levels[first:] if level not in shares])
-    return {level: shares[level] for level in reversed(levels) if level in shares}
+    found = [level for level in reversed(levels) if level in shares]
+    return found, [shares[level] for level in found]
 
 
-def choose(levels: list[float], shares: list[float], entry: Perturbation) -> list[float]:
-    """Return five levels, mild to severe.
+def severity(curve: Curve, entry: Perturbation, aim: float) -> float:
+    """Return where on the scale, mild to severe, a curve first reaches an aim; infinite where it never does."""
+    levels, shares = curve
+    if max(shares) < aim:
+        return float("inf")
+    level = tolerated_level(np.array(levels), entry.scale, np.array(shares), aim)[0]
+    return _sign(entry) * float(axis(np.array([level]), entry.scale)[0])
+
+
+def typical(families: Mapping[str, list[Curve]], entry: Perturbation, aim: float) -> float:
+    """Return the median over families of the severity that reaches an aim, a family's being the median of its networks."""
+    return float(np.median([np.median([severity(curve, entry, aim) for curve in curves]) for curves in families.values()]))
+
+
+def _sign(entry: Perturbation) -> int:
+    return 1 if entry.direction == "increasing" else -1
+
+
+def choose(families: Mapping[str, list[Curve]], entry: Perturbation) -> list[float]:
+    """Return five levels, mild to severe, or fewer where whole numbers coincide.
 
     Args:
-        levels: measured ones, mild to severe.
-        shares: what each costs.
+        families: the curves of each family's networks.
         entry: whose scale, domain and direction hold.
     """
-    most = max(shares)
-    reached = [target for target in TARGETS if target <= most]
-    n_missing = len(TARGETS) - len(reached)
+    reached = [aim for aim in AIMS if np.isfinite(typical(families, entry, aim))]
+    n_missing = len(AIMS) - len(reached)
     if not reached:
-        proposed = [levels[-1] / 10 ** (0.5 * i) for i in reversed(range(len(TARGETS)))]
-    else:
-        targets = reached + np.linspace(reached[-1], most, n_missing + 2)[1:-1].tolist()
-        proposed = [tolerated_level(np.array(levels), entry.scale, np.array(shares), target)[0] for target in targets]
-    return _distinct_whole(_rounded(proposed), entry) if entry.whole else _rounded(proposed)
+        top = max(float(curve[0][-1]) for curves in families.values() for curve in curves)
+        return _rounded([top / 10 ** (0.5 * i) for i in reversed(range(len(AIMS)))])
+    aims = reached + np.linspace(reached[-1], _most(families), n_missing + 2)[1:-1].tolist()
+    places = np.array([_sign(entry) * typical(families, entry, aim) for aim in aims])
+    proposed = (10.0**places if entry.scale == "log10" else places).tolist()
+    return _whole(proposed, entry) if entry.whole else _rounded(proposed)
+
+
+def _most(families: Mapping[str, list[Curve]]) -> float:
+    """Return the largest share that more than half of the families lose: the lower median of their medians."""
+    most = [float(np.quantile([max(curve[1]) for curve in curves], 0.5, method="lower")) for curves in families.values()]
+    return sorted(most)[(len(most) - 1) // 2]
 
 
 def _rounded(levels: list[float]) -> list[float]:
-    """Round to two significant digits, or more where levels would coincide."""
+    """Round to two significant digits, or more where levels would coincide; equal ones stand once."""
+    levels = sorted(set(levels), key=levels.index)
     rounded = ([float(f"{level:.{digits}g}") for level in levels] for digits in range(2, 16))
     return next((found for found in rounded if len(set(found)) == len(found)), levels)
 
 
-def _distinct_whole(levels: list[float], entry: Perturbation) -> list[float]:
-    """Round to whole numbers of the domain and move as few as needed, milder ones first, to keep them apart."""
-    sign = 1 if entry.direction == "increasing" else -1
-    mildest, worst = sorted(sign * bound for bound in entry.domain)
-    whole = [min(max(round(sign * level), mildest), worst) for level in levels]
-    for i in reversed(range(len(whole) - 1)):
-        whole[i] = min(whole[i], whole[i + 1] - 1)
-    for i in range(len(whole)):
-        whole[i] = max(whole[i], mildest + i)
-    return [float(sign * level) for level in whole]
+def _whole(levels: list[float], entry: Perturbation) -> list[float]:
+    """Round to whole numbers of the domain, of two significant digits where they are large; equal ones stand once."""
+    low, high = entry.domain
+    whole = [float(round(min(max(float(f"{level:.2g}"), low), high))) for level in levels]
+    return sorted(set(whole), key=whole.index)
 
 
-def report(entries: dict[str, Any]) -> list[str]:
-    """Return the lines of a Markdown table: levels proposed, levels in use, and the largest share lost."""
-    lines = ["| perturbation | proposed | in use | largest share lost |", "| --- | --- | --- | --- |"]
-    for name, entry in sorted(entries.items()):
-        proposed, used = (
-            ", ".join(f"{x:g}" for x in levels) for levels in (entry["proposed"], perturbations()[name].levels)
-        )
-        lines.append(f"| {name} | {proposed} | {used} | {max(map(np.mean, entry['shares'])):.0%} |")
+def read(names: Sequence[str]) -> dict[str, Any]:
+    """Return what was measured of networks."""
+    return {name: json.loads((OUT / f"{name}.json").read_text()) for name in names if (OUT / f"{name}.json").exists()}
+
+
+def by_family(found: Mapping[str, Any], perturbation: str) -> dict[str, list[Curve]]:
+    """Return the curves of a perturbation by family."""
+    families: dict[str, list[Curve]] = {}
+    for content in found.values():
+        if perturbation in content["perturbations"]:
+            curve = content["perturbations"][perturbation]
+            families.setdefault(content["family"], []).append((curve["levels"], curve["shares"]))
+    return families
+
+
+def share_at(curve: Curve, entry: Perturbation, level: float) -> float:
+    """Return the share lost at a level, interpolated on the scale."""
+    levels, shares = np.array(curve[0]), np.array(curve[1])
+    places = _sign(entry) * axis(levels, entry.scale)
+    return float(np.interp(_sign(entry) * axis(np.array([level]), entry.scale)[0], places, shares))
+
+
+def typical_share(families: Mapping[str, list[Curve]], entry: Perturbation, level: float) -> float:
+    """Return the median over families of the share lost at a level, a family's being the median of its networks."""
+    return float(np.median([np.median([share_at(curve, entry, level) for curve in of]) for of in families.values()]))
+
+
+def report(found: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a Markdown table: levels proposed and in use, and the median over families of the share lost."""
+    lines = ["| perturbation | proposed | share lost there | in use | share lost there |", "| --- | --- | --- | --- | --- |"]
+    for name, entry in sorted(perturbations().items()):
+        families = by_family(found, name)
+        if not families:
+            continue
+        cells = [name]
+        for levels in (choose(families, entry), entry.levels):
+            at = [
+                [np.median([share_at(c, entry, level) for c in curves]) for curves in families.values()] for level in levels
+            ]
+            cells += [", ".join(f"{x:g}" for x in levels), ", ".join(f"{np.median(x):.0%}" for x in at)]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
+def calibrate(network: Network, names: Sequence[str]) -> None:
+    """Measure those perturbations of a network that its file does not hold, and write it after each."""
+    path = OUT / f"{network.name}.json"
+    n_examples, draws, deterministic = SIZES[network.dataset]
+    content = {
+        "examples": n_examples,
+        "draws": draws,
+        "deterministic_examples": deterministic,
+        "seed": SEED,
+        "dataset": network.dataset,
+        "family": network.family,
+        "weights_sha256": network.weights_sha256,
+        "processor": processor(),
+    }
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    same = {key: kept.get(key) for key in content if key != "processor"} == {
+        key: value for key, value in content.items() if key != "processor"
+    }
+    measured = kept["perturbations"] if same else {}
+    missing = [name for name in names if name not in measured]
+    engine = Engine(network, SEED) if missing else None
+    for name in missing:
+        levels, shares = curve(engine, perturbations()[name])
+        measured[name] = {"levels": levels, "shares": [round(share, 4) for share in shares]}
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content | {"perturbations": measured}, indent=1, sort_keys=True) + "\n")
+        print(f"{network.name} {name}: {levels[0]:g} to {levels[-1]:g}, {shares[0]:.1%} to {shares[-1]:.1%}", flush=True)
+
+
 def main() -> None:
-    """Measure, write ``docs/calibration.json`` and print the table."""
+    """Measure what is missing, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="PERTURBATION", help="those that the file does not hold by default")
-    wanted = parser.parse_args().names
+    parser.add_argument("names", nargs="*", metavar="NETWORK", help="all validation networks by default")
+    parser.add_argument("--table", action="store_true", help="measure nothing")
+    given = parser.parse_args()
     tune_allocator()
-    calibrated = json.loads(OUT.read_text())["perturbations"] if OUT.exists() else {}
-    engines = [Engine(sb.load_network(name), SEED) for name in NETWORKS]
-    networks = {network: {"examples": n, "draws": draws} for network, (n, draws) in NETWORKS.items()}
-    content = {"targets": TARGETS, "networks": networks, "seed": SEED, "perturbations": calibrated}
-    for name, entry in perturbations().items():
-        if name in wanted or (not wanted and name not in calibrated and len(entry.levels) > 1):
-            measured = curve(engines, entry)
-            shares = [[round(share, 4) for share in of_level] for of_level in measured.values()]
-            calibrated[name] = {"levels": list(measured), "shares": shares}
-        if name in calibrated:
-            means = [float(np.mean(of_level)) for of_level in calibrated[name]["shares"]]
-            calibrated[name]["proposed"] = choose(calibrated[name]["levels"], means, entry)
-            OUT.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-            print(f"{name}: {calibrated[name]['proposed']}", flush=True)
-    print("\n".join(report(calibrated)))
+    for name in [] if given.table else given.names or networks():
+        calibrate(sb.load_network(name), [name for name, entry in perturbations().items() if len(entry.levels) > 1])
+    print("\n".join(report(read(networks()))))
 
 
 if __name__ == "__main__":

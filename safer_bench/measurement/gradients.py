@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from safer_bench.measurement.answers.canonical import BATCH_SIZE
+from safer_bench.measurement.answers.precision import Float64
 from safer_bench.networks.examples import counted
 from safer_bench.networks.network import Network
 
@@ -45,7 +46,8 @@ class CalibrationGradients:
         n_answers = len(counted(labels))
         self._model.zero_grad()
         for batch, batch_labels in zip(inputs.split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True):
-            logits = self._model(batch.to(self.network.device).double())
+            with Float64():
+                logits = self._model(batch.to(self.network.device).double())
             (F.cross_entropy(logits, batch_labels.to(self.network.device), reduction="sum") / n_answers).backward()
         layers = {layer.name: layer.parameter for layer in self.network.layers}
         return {name: _rounded(self._model.get_parameter(parameter)) for name, parameter in layers.items()}

@@ -252,6 +252,14 @@ class AFixedTypeInTheMidst(Vectors):
         return super().middle(h.float())
 
 
+class ANormInSinglePrecision(Vectors):
+    """As RMS norms of language models cast."""
+
+    def middle(self, h):
+        wide = h.to(torch.float32)
+        return super().middle((wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True, dtype=torch.float32) + 1e-6)).to(h.dtype))
+
+
 class ATableOfAFixedType(Vectors):
     def middle(self, h):
         return super().middle(h @ torch.eye(8))
@@ -488,6 +496,8 @@ REPLAYED = [
     WordsAsImages,
     AStandardisedWeight,
     PartsInSinglePrecision,
+    AFixedTypeInTheMidst,
+    ANormInSinglePrecision,
     AHookChangesAValue,
     PackedAttention,
     ATransformerEncoder,

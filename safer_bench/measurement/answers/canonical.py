@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement.answers.limits import limit_output
+from safer_bench.measurement.answers.precision import Float64
 from safer_bench.measurement.answers.tuning import examples_a_pass
 from safer_bench.networks.examples import NOT_COUNTED
 from safer_bench.networks.inputs import Inputs
@@ -81,7 +82,7 @@ class CanonicalModel:
     @torch.no_grad()
     def logits(self, inputs: Tensor | Inputs) -> Tensor:
         """Run the whole network on n examples, in batches; float64 ``(n, n_classes, ...)`` in main memory."""
-        with no_fast_path():  # fused attention would bypass the modules and their limits
+        with no_fast_path(), Float64():  # fused attention would bypass the modules and their limits
             device = self.network.device
             if self._batch_size is None:
                 self._batch_size = examples_a_pass(self.model, inputs[:BATCH_SIZE].to(device).double(), BATCH_SIZE)
@@ -104,7 +105,7 @@ def check_answers(network: Network) -> None:
         text = text_of(error, typed=True)
         raise BadInput(
             f"network {network.name!r}: its copy in float64, in which it is measured, raised "
-            f"{text:.300}; the model must run in float64 too: no .float() or fixed dtype in forward, but that of x, such as "
+            f"{text:.300}; the model must run in float64 too: what forward makes takes the dtype of x, such as "
             f"torch.eye(..., dtype=x.dtype){_of_fake_quantization(network.model)}{_of_experts(network.model, text)}"
         ) from error
     if not torch.allclose(first, again, rtol=REPEATED, atol=1e-9, equal_nan=True):

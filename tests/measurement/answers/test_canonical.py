@@ -104,3 +104,37 @@ def test_the_users_model_is_left_alone(tiny):
     assert all(torch.equal(before[key], value) for key, value in tiny.model.state_dict().items())
     assert all(value.dtype != torch.float64 for value in tiny.model.state_dict().values())
     assert not any(module._forward_hooks for module in tiny.model.modules())
+
+
+class Casts(nn.Module):
+    """Casts between two products, in one of the ways that models do it."""
+
+    def __init__(self, way, dtype) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.way, self.dtype, self.first, self.second = way, dtype, nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.second(self.way(self.first(x), self.dtype).to(x.dtype))
+
+
+CASTS = {
+    "float": lambda h, dtype: h.float() if dtype is torch.float32 else h.double(),
+    "to": lambda h, dtype: h.to(dtype),
+    "to by keyword": lambda h, dtype: h.to(dtype=dtype),
+    "type": lambda h, dtype: h.type(dtype),
+    "softmax": lambda h, dtype: torch.softmax(h, -1, dtype=dtype),
+    "sum": lambda h, dtype: h - h.sum(-1, keepdim=True, dtype=dtype),
+    "made": lambda h, dtype: h / torch.tensor(3.1, dtype=dtype),
+}
+
+
+@pytest.mark.parametrize("way", CASTS)
+def test_a_models_own_casts_to_float32_stay_in_float64(way):
+    """What a rounding to float32 decides would depend on the last digits of float64."""
+    images, labels = torch.randn(8, 4), torch.arange(8) % 3
+    narrow, wide = (Network(Casts(CASTS[way], dtype).eval(), images, labels) for dtype in (torch.float32, torch.float64))
+    found, expected = CanonicalModel(narrow).logits(images), CanonicalModel(wide).logits(images)
+    assert torch.equal(found, expected)
+    with torch.no_grad():
+        assert not torch.equal(CanonicalModel(narrow).model(images.double()), expected), "the cast rounds nothing"
