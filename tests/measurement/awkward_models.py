@@ -257,7 +257,9 @@ class ANormInSinglePrecision(Vectors):
 
     def middle(self, h):
         wide = h.to(torch.float32)
-        return super().middle((wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True, dtype=torch.float32) + 1e-6)).to(h.dtype))
+        return super().middle(
+            (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True, dtype=torch.float32) + 1e-6)).to(h.dtype)
+        )
 
 
 class ATableOfAFixedType(Vectors):

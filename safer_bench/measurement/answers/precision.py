@@ -25,7 +25,7 @@ class Float64(TorchFunctionMode):
     machines.
     """
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         wide = lambda value: torch.float64 if value is torch.float32 else value  # noqa: E731
         called = torch.Tensor.double if func is torch.Tensor.float else func
         return called(*map(wide, args), **{key: wide(value) for key, value in (kwargs or {}).items()})

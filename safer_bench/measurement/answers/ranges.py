@@ -108,6 +108,10 @@ def _padded(x: Bounded, _: Any, value: float = 0.0) -> Reach:
     return bound, bound
 
 
+def _padded_by(x: Bounded, size: Any, _: str = "constant", value: float | None = None) -> Reach:
+    return _padded(x, size, value or 0.0)
+
+
 def _sum(left: Any, right: Any, *, alpha: float = 1.0) -> Reach:
     bound = _bound(left) + abs(alpha) * _bound(right)
     return bound, bound
@@ -158,6 +162,10 @@ def _gated(x: Bounded, *_: Any) -> Reach:
     return 8.0 * x.bound, 2.0 * x.bound
 
 
+def _glu(x: Bounded, *_: Any) -> Reach:
+    return 8.0 * x.bound, x.bound
+
+
 def _elu(x: Bounded, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Reach:
     bound = x.bound * (abs(scale) * max(1.0, abs(alpha)) * max(1.0, abs(input_scale)))
     return 8.0 * bound, bound
@@ -173,6 +181,10 @@ def _layer_norm(x: Bounded, shape: list[int], weight: Any = None, bias: Any = No
     return _normed(x, math.prod(shape), weight, bias)
 
 
+def _rms_norm(x: Bounded, shape: list[int], weight: Any = None, *_: Any) -> Reach:
+    return _normed(x, math.prod(shape), weight, None)
+
+
 def _group_norm(x: Bounded, groups: int, weight: Any = None, bias: Any = None, *_: Any) -> Reach:
     return _normed(x, math.prod(x.value.shape[1:]) // groups, weight, bias)
 
@@ -182,6 +194,15 @@ def _attention(query: Bounded, key: Bounded, value: Bounded, *_: Any, scale: flo
     return _larger(4.0 * scores, value.bound), 2.0 * value.bound
 
 
+def _lstm(x: Bounded, state: list[Bounded], weights: list[Bounded], *_: Any) -> Reach:
+    """Return the reach of the gates' sums: a cell grows by 1 a step at most, an output is within 1, unless projected."""
+    rows = [float(each.value.double().abs().sum(1).max()) for each in weights if each.value.ndim == 2]
+    biases = [float(torch.as_tensor(each.bound).max()) for each in weights if each.value.ndim == 1]
+    before = _larger(_larger(state[0].bound, state[1].bound), max(1.0, *rows))
+    reach = _larger(x.bound, before) * (2.0 * max(rows)) + 2.0 * max(biases, default=0.0)
+    return 8.0 * reach, before + float(max(x.value.shape[:-1]))
+
+
 def _anything(*_: Any, **__: Any) -> Reach:
     return math.inf, math.inf
 
@@ -189,7 +210,7 @@ def _anything(*_: Any, **__: Any) -> Reach:
 MOVES = {
     *("getitem", "reshape", "view", "_unsafe_view", "flatten", "unflatten", "permute", "transpose", "t", "movedim", "roll"),
     *("squeeze", "unsqueeze", "expand", "clone", "alias", "contiguous", "detach", "dropout", "slice", "select", "narrow"),
-    *("split", "split_with_sizes", "chunk", "unbind", "cat", "stack", "flip", "repeat", "index_select"),
+    *("split", "split_with_sizes", "chunk", "unbind", "cat", "stack", "flip", "repeat", "index_select", "embedding"),
     *("pixel_shuffle", "channel_shuffle", "upsample_nearest2d"),
 }
 CHOOSES = {
@@ -214,9 +235,12 @@ HIDING: dict[str, Callable[..., Reach]] = {
     "silu": _gated,
     "hardswish": _gated,
     "elu": _elu,
+    "glu": _glu,
     "selu": _gated,
     "layer_norm": _layer_norm,
     "group_norm": _group_norm,
+    "rms_norm": _rms_norm,
+    "lstm": _lstm,
     "scaled_dot_product_attention": _attention,
 }
 REACHES: dict[str, Callable[..., Reach]] = {
@@ -233,6 +257,7 @@ REACHES: dict[str, Callable[..., Reach]] = {
     "bmm": _matrix_product,
     "mm": _matrix_product,
     "constant_pad_nd": _padded,
+    "pad": _padded_by,
 }
 
 Gain = tuple[float, float]  # |result| <= gain * |x| + offset

@@ -35,6 +35,11 @@ def value_of(node_value, axis=(0, 1)):
         ("elu", nn.functional.elu, ()),
         ("layer_norm", nn.functional.layer_norm, ([6],)),
         ("group_norm", nn.functional.group_norm, (2,)),
+        ("rms_norm", nn.functional.rms_norm, ([6],)),
+        ("glu", nn.functional.glu, (-1,)),
+        ("pad", nn.functional.pad, ([1, 2],)),
+        ("pad", nn.functional.pad, ([1, 2], "constant", 7.0)),
+        ("pad", nn.functional.pad, ([1, 2], "replicate")),
         ("relu", torch.relu, ()),
         ("scaled_dot_product_attention", nn.functional.scaled_dot_product_attention, ("y", "z")),
     ],
@@ -70,3 +75,23 @@ def test_no_result_is_beyond_the_row_sums_of_its_weight(name, operation, shape, 
     largest = float(operation(x, w, bias).abs().max())
     assert largest <= gain + offset
     assert gain < 10 * largest
+
+
+@pytest.mark.parametrize("size", [0.1, 10.0, 1e6])
+@pytest.mark.parametrize(("two_ways", "projected"), [(False, 0), (True, 0), (False, 3)])
+def test_no_state_of_an_lstm_is_beyond_its_bound(size, two_ways, projected):
+    """Weights so large that gates saturate let the cell grow by nearly 1 a step."""
+    torch.manual_seed(1)
+    module = nn.LSTM(6, 5, num_layers=2, batch_first=True, bidirectional=two_ways, proj_size=projected).double()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.mul_(size)
+        x = size * torch.randn(9, 30, 6, dtype=torch.float64)
+        state = [size * torch.randn(4 if two_ways else 2, 9, width, dtype=torch.float64) for width in (projected or 5, 5)]
+        outputs, (_, cells) = module(x, tuple(state))
+        gates = [x @ module.weight_ih_l0.T, state[0][0] @ module.weight_hh_l0.T]
+    weights = [Bounded(each.detach(), None) for each in module.parameters()]
+    reach, bound = REACHES["lstm"](value_of(x), [value_of(each, (1, 1)) for each in state], weights, True, 2)
+    assert (outputs.abs().flatten(1).amax(1) <= bound).all()
+    assert (cells.abs().amax((0, 2)) <= bound).all()
+    assert bool((sum(gate.abs().max() for gate in gates) <= reach.max()).all())
