@@ -11,14 +11,15 @@ from safer_bench.cli.options import (
     NETWORK_HELP,
     Calibration,
     Data,
-    DataOptions,
     DataSeed,
     Device,
     ExamplesFrom,
     Name,
+    load_networks,
     refusal,
 )
 from safer_bench.errors import BadInput, SaferBenchError, needs_torch
+from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +77,7 @@ def budget(
     from safer_bench.dataset.tree import load_tree
     from safer_bench.tables.files import check_writable
 
-    options = DataOptions(data, examples_from, calibration, data_seed, name)
+    options = Choice(data, examples_from, calibration, data_seed, name)
     tree = load_tree(truth)
     check_writable(out)
     if task == ADDITIVITY:
@@ -123,19 +124,19 @@ def _spend(wanted: "Wanted", tree: Mapping[str, Any], networks: "list[Network]",
 
 
 def _compare_drops(
-    network: list[str], perturbation: list[str], draws: int, out: Path, options: DataOptions, device: str | None
+    network: list[str], perturbation: list[str], draws: int, out: Path, options: Choice, device: str | None
 ) -> None:
     from safer_bench.budget.additivity import additivity
     from safer_bench.budget.report import write_additivity
 
     with progress() as report:
-        table = additivity(options.load(network, device), perturbation, draws, report)
+        table = additivity(load_networks(network, options, device), perturbation, draws, report)
     path = write_additivity(out, table)
     typer.echo(f"{path.read_text()}\nSummary: {path}")
 
 
 def _networks(
-    tree: Mapping[str, Any], specs: list[str], perturbation: str, options: DataOptions, device: str | None
+    tree: Mapping[str, Any], specs: list[str], perturbation: str, options: Choice, device: str | None
 ) -> "list[Network]":
     """Return the networks; where none is named, those of the truth that have examples left to judge by.
 
@@ -145,14 +146,14 @@ def _networks(
     from safer_bench.budget.images import budget_network
 
     if specs or options.given:
-        named = options.load(specs, device)
+        named = load_networks(specs, options, device)
         for network in named:
             budget_network(network, perturbation, tree)
         return named
     networks = []
     for name in tree["networks"]["network"].to_pylist():
         try:
-            (network,) = options.load([name], device)
+            (network,) = load_networks([name], options, device)
             budget_network(network, perturbation, tree)
         except SaferBenchError as error:
             typer.echo(f"Left out: {error}", err=True)

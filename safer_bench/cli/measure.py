@@ -13,14 +13,15 @@ from safer_bench.cli.options import (
     NETWORK_HELP,
     Calibration,
     Data,
-    DataOptions,
     DataSeed,
     Device,
     DrawOptions,
     ExamplesFrom,
     Name,
+    load_networks,
 )
 from safer_bench.errors import BadInput, needs_torch
+from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
     from safer_bench.measurement.design import Protocol
@@ -103,7 +104,7 @@ def measure(
     how: How = {"fast": fast, "workers": workers, "executor": executor}
     seen = examples_asked(examples, deterministic_examples)
     protocol = make_protocol(perturbation or [], draws, seen[0], seed, first_draw, seen[1])
-    networks = DataOptions(data, examples_from, calibration, data_seed, name).load(network, device)
+    networks = load_networks(network, Choice(data, examples_from, calibration, data_seed, name), device)
     for note in filter(None, (each.class_note for each in networks)):
         typer.echo(note, err=True)
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:

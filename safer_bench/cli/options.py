@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from safer_bench.errors import BadInput
+from safer_bench.networks.sources.named import Choice, is_of_source
 
 if TYPE_CHECKING:
     from safer_bench.dataset.tree import Tree
@@ -42,50 +43,24 @@ Device = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class DataOptions:
-    """What is chosen for networks of timm, torchvision and transformers; None where an option is not given.
+def load_networks(specs: Sequence[str], choice: Choice, device: str | None) -> "list[Network]":
+    """Load networks; those that do not bring their own examples get what is chosen.
 
-    Attributes:
-        data: where their examples come from.
-        examples_from: number of evaluation examples.
-        calibration: number of calibration examples.
-        data_seed: of the choice of both.
-        name: of the one network.
+    Raises:
+        SaferBenchError: see ``load_network``; or no network takes what is chosen, or several would have one name.
     """
+    from safer_bench.networks.loading import load_network
 
-    data: str | None = None
-    examples_from: int | None = None
-    calibration: int | None = None
-    data_seed: int | None = None
-    name: str | None = None
-
-    @property
-    def given(self) -> dict[str, str | int]:
-        """What is given, by ``load_network``'s names."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
-
-    def load(self, specs: Sequence[str], device: str | None) -> "list[Network]":
-        """Load networks; those that do not bring their own examples get these.
-
-        Raises:
-            SaferBenchError: see ``load_network``; or no network takes what is given, or several would have one name.
-        """
-        from safer_bench.networks.loading import load_network
-        from safer_bench.networks.sources.named import is_of_source
-
-        given: dict[str, Any] = self.given
-        takers = [spec for spec in specs if is_of_source(spec)]
-        if given and not takers:
-            option = f"--{next(iter(given)).replace('_', '-')}"
-            raise BadInput(
-                f"{option} is for networks of timm:, torchvision: and transformers:; found {', '.join(specs) or 'none'}"
-            )
-        if self.name is not None and len(takers) > 1:
-            raise BadInput(
-                f"--name {self.name}: names one network; found {', '.join(takers)}: name each by a run of its own"
-            )
-        return [load_network(spec, device, **(given if spec in takers else {})) for spec in specs]
+    given: dict[str, Any] = choice.given
+    takers = [spec for spec in specs if is_of_source(spec)]
+    if given and not takers:
+        raise BadInput(
+            f"{choice.options[0]} is for networks of timm:, torchvision: and transformers:; found "
+            f"{', '.join(specs) or 'none'}"
+        )
+    if choice.name is not None and len(takers) > 1:
+        raise BadInput(f"--name {choice.name}: names one network; found {', '.join(takers)}: name each by a run of its own")
+    return [load_network(spec, device, **(given if spec in takers else {})) for spec in specs]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,15 @@ from safer_bench.cli.options import (
     NETWORK_HELP,
     Calibration,
     Data,
-    DataOptions,
     DataSeed,
     Device,
     ExamplesFrom,
     Name,
+    load_networks,
     perturbation_specs,
 )
 from safer_bench.errors import MissingData, needs_torch
+from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
     from safer_bench.networks.network import Network
@@ -60,7 +61,9 @@ def score(
         from safer_bench.scoring.write import write_scores
     tune_allocator()
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
-    networks = DataOptions(data, examples_from, calibration, data_seed, name).load(network or _default_networks(), device)
+    networks = load_networks(
+        network or _default_networks(), Choice(data, examples_from, calibration, data_seed, name), device
+    )
     with progress() as report:
         write_scores(out, criteria, networks, levels, report, calibration_sets)
     typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: {_next(out, networks)}")

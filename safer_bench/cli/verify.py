@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import NETWORK_HELP, Calibration, Data, DataOptions, DataSeed, Device, ExamplesFrom, Name
+from safer_bench.cli.options import NETWORK_HELP, Calibration, Data, DataSeed, Device, ExamplesFrom, Name, load_networks
 from safer_bench.errors import needs_torch
+from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
     from safer_bench.dataset.tree import Tree
@@ -46,7 +47,7 @@ def verify(
     if wrong:
         raise typer.Exit(1)
     typer.echo(f"{truth.path}: {len(truth.manifest['files'])} files as in the manifest, schema and sums in order")
-    options = DataOptions(data, examples_from, calibration, data_seed, name)
+    options = Choice(data, examples_from, calibration, data_seed, name)
     if rows:
         drawn = choose_rows(truth["layer_drops"], rows, seed, dataset)
         _remeasure(truth, drawn, network or [], perturbation or [], options, device, is_named=bool(dataset))
@@ -57,7 +58,7 @@ def _remeasure(
     chosen: list[dict[str, Any]],
     networks: list[str],
     perturbations: list[str],
-    options: DataOptions,
+    options: Choice,
     device: str | None,
     *,
     is_named: bool,
@@ -70,7 +71,7 @@ def _remeasure(
     from safer_bench.dataset.verify import row_name
 
     tune_allocator()
-    own = options.load(networks, device), [parse_perturbation(spec)[0] for spec in perturbations]
+    own = load_networks(networks, options, device), [parse_perturbation(spec)[0] for spec in perturbations]
     facts = {row["network"]: row for row in tree["networks"].to_pylist()}
     outcomes: Counter[str] = Counter()
     with progress() as report:

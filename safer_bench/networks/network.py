@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from safer_bench.errors import BadInput, text_of
+from safer_bench.errors import BadInput
 from safer_bench.networks.adapted import adapted
 from safer_bench.networks.devices import check_device, device_named
 from safer_bench.networks.digest import state_sha256
@@ -20,17 +20,15 @@ from safer_bench.networks.examples import (
     Examples,
     checked_calibration,
     checked_examples,
-    counted,
     unequal_classes,
 )
+from safer_bench.networks.first_answers import count_classes, returns_a_tensor, width_of_logits
 from safer_bench.networks.inputs import Inputs, named_parts
 from safer_bench.networks.layers import N_LOOKED_AT, NEVER_READ, Found, Layer, look_through
-from safer_bench.networks.model_checks import checked_model, not_finite
+from safer_bench.networks.model_checks import checked_model
 from safer_bench.registry import suggestion
 from safer_bench.tables.columns import NAME, SPLITS
 
-N_TRIED = 3  # images that a new network has to turn into logits, beside one alone
-STAYS = "what forward uses moves along where it is a parameter or a buffer: self.register_buffer(name, tensor)"
 _FORMER = "a probe is a measurement, and the former name goes with the next version"
 
 
@@ -100,11 +98,11 @@ class Network:
         self.model = checked_model(model, name)
         check_device(self.device, f"network {name!r}: its model's device {str(self.device)!r}")
         self.evaluation = checked_examples(inputs, labels, f"{name}, evaluation")
-        if output is not None or class_axis != 1 or isinstance(self.inputs, Inputs) or not self._returns_a_tensor():
+        if output is not None or class_axis != 1 or isinstance(self.inputs, Inputs) or not returns_a_tensor(self):
             self.model = adapted(model, output, class_axis)
         calibration = _calibration_of(calibration, probe, name)
         self._calibration = None if calibration is None else checked_calibration(calibration, self.evaluation, name)
-        self.n_classes = self._count_classes()
+        self.n_classes = count_classes(self, self._all_examples())
 
     def __repr__(self) -> str:
         return f"Network({self.name!r}, dataset={self.dataset!r}, n_examples={len(self.labels)})"
@@ -189,87 +187,8 @@ class Network:
         self.placed = device_named(device)
         self.model.to(self.placed)
         self.__dict__.pop("device", None)
-        self._width_of_logits(1)
+        width_of_logits(self, 1)
         return self
-
-    def _returns_a_tensor(self) -> bool:
-        """Tell whether the model returns logits as they are; what fails is told by the first pass that is checked."""
-        try:
-            with torch.no_grad():
-                return isinstance(self.model(self.inputs[:1].clone().to(self.device)), torch.Tensor)
-        except Exception:
-            return True
-
-    def _count_classes(self) -> int:
-        """Return the width of the logits, of one example (which a last batch may be) and of a few alike."""
-        n_classes, of_several = self._width_of_logits(1), self._width_of_logits(N_TRIED)
-        if of_several != n_classes:
-            raise BadInput(
-                f"network {self.name!r}: {n_classes} logits of one {self._one} alone, {of_several} of each of several; "
-                "expected as many, one for each class"
-            )
-        if n_classes < 2:
-            raise BadInput(
-                f"network {self.name!r}: {n_classes} logits an {self._one}; expected one for each of two classes or more: "
-                "of a model with one logit z for the second of two classes, torch.cat([torch.zeros_like(z), z], 1)"
-            )
-        for _, labels in self._all_examples():
-            answers = counted(labels)
-            low, high = int(answers.min()), int(answers.max())
-            if not 0 <= low <= high < n_classes:
-                but = f", or {NOT_COUNTED} where none is counted" if labels.ndim > 1 else ""
-                raise BadInput(f"network {self.name!r}: labels from {low} to {high}; expected 0 to {n_classes - 1}{but}")
-        return n_classes
-
-    def _width_of_logits(self, n: int) -> int:
-        """Run the first n examples, or as many as there are, and return how many logits each has."""
-        inputs = self.inputs[:n].clone().to(self.device)  # the model may work in place
-        what = f"one {self._one}" if len(inputs) == 1 else f"{len(inputs)} {self._one}s"
-        try:
-            with torch.no_grad():
-                logits = self.model(inputs)
-        except Exception as error:
-            said = text_of(error, typed=True)
-            given = "it was given " + ", ".join(self._told(name, part) for name, part in named_parts(inputs))
-            floating = isinstance(inputs, torch.Tensor)
-            whole = "; what has to be whole is given as integers, inputs.long()" if floating and "Long" in said else ""
-            if not floating and re.search(r"Long|Int|Byte|Bool|dtype", said):
-                whole = "; integers stay what they are: inputs.float() gives numbers, scaled as in training"
-            several = isinstance(error, TypeError) and re.search(r"missing \d+ required", said)
-            other = "; further arguments are given in a tuple, or by name in a dictionary" if several else ""
-            stays = f"; {STAYS}" if "same device" in said else ""
-            raise BadInput(
-                f"network {self.name!r}: running {what} raised {said:.300} ({given}{whole}{other}{stays})"
-            ) from error
-        positions = tuple(self.labels.shape[1:])
-        fits = isinstance(logits, torch.Tensor) and logits.ndim > 1
-        if not fits or (len(logits), *logits.shape[2:]) != (len(inputs), *positions):
-            is_tensor = isinstance(logits, torch.Tensor)
-            answer = tuple(logits.shape) if is_tensor else f"a {type(logits).__name__}"
-            wrapped = "" if is_tensor else ": Network(..., output=lambda returned: ...) takes them out of what it returns"
-            if is_tensor and positions and logits.shape == (len(inputs), *positions):
-                wrapped = ": one label an example, labels.argmax(1) where they are one-hot"
-            elif is_tensor and positions and (len(logits), *logits.shape[1:-1]) == (len(inputs), *positions):
-                wrapped = ": Network(..., class_axis=-1) where the last axis runs over classes"
-            expected = f"logits {(len(inputs), 'n_classes', *positions)}".replace("'", "") + wrapped
-            raise BadInput(f"network {self.name!r}: {what} gave {answer}; expected {expected}")
-        if not logits.is_floating_point():
-            raise BadInput(f"network {self.name!r}: {what} gave {logits.dtype}; expected logits, which are floating point")
-        if logits.numel() and len(inputs) == min(N_TRIED, len(self.labels)) and not torch.isfinite(logits.amax(1)).any():
-            raise BadInput(
-                f"network {self.name!r}: the largest logit of {what} is NaN or infinite{not_finite(self.model)}; expected "
-                "finite ones (-inf for a class that is switched off)"
-            )
-        return int(logits.shape[1])
-
-    @property
-    def _one(self) -> str:
-        return "image" if isinstance(self.inputs, torch.Tensor) else "example"
-
-    @staticmethod
-    def _told(name: str, part: torch.Tensor) -> str:
-        form = f"{part.dtype} {tuple(part.shape)}"
-        return form if name == "input 0" else f"{name}: {form}"
 
     @cached_property
     def weights_sha256(self) -> str:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from safer_bench.cli.options import DataOptions
+from safer_bench.cli.options import load_networks
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
 from safer_bench.networks.loading import load_network
+from safer_bench.networks.sources.named import Choice
 from tests.made_up import foreign
 from tests.made_up.foreign import image_classifier, image_folder, learn, sentences
 
@@ -99,19 +100,19 @@ def test_an_engineers_whole_path_of_texts(cli, tmp_path, make):
 @pytest.mark.parametrize(
     ("options", "specs", "message"),
     [
-        (DataOptions(calibration=3), ["digits_mlp"], "--calibration is for networks of timm:, torchvision: and transformers:; found digits_mlp"),
-        (DataOptions("hub:x", name="a"), ["timm:x", "timm:y"], "--name a: names one network; found timm:x, timm:y: name each by a run of its own"),
-        (DataOptions(data_seed=1), [], "--data-seed is for networks of timm:, torchvision: and transformers:; found none"),
+        (Choice(calibration=3), ["digits_mlp"], "--calibration is for networks of timm:, torchvision: and transformers:; found digits_mlp"),
+        (Choice("hub:x", name="a"), ["timm:x", "timm:y"], "--name a: names one network; found timm:x, timm:y: name each by a run of its own"),
+        (Choice(data_seed=1), [], "--data-seed is for networks of timm:, torchvision: and transformers:; found none"),
     ],
 )  # fmt: skip
 def test_options_that_say_nothing_are_refused(options, specs, message):
     with pytest.raises(BadInput) as error:
-        options.load(specs, None)
+        load_networks(specs, options, None)
     assert str(error.value) == message
 
 
 def test_networks_of_the_zoo_stand_beside_those_of_sources(given):
-    options = DataOptions(given[3], examples_from=20, calibration=10)
-    zoo, other = options.load(["digits_mlp", given[1]], None)
+    options = Choice(given[3], examples_from=20, calibration=10)
+    zoo, other = load_networks(["digits_mlp", given[1]], options, None)
     assert zoo.weights_sha256 == load_network("digits_mlp").weights_sha256
     assert len(other.labels) == 20

@@ -27,5 +27,5 @@ class Float64(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         wide = lambda value: torch.float64 if value is torch.float32 else value  # noqa: E731
-        called = torch.Tensor.double if func is torch.Tensor.float else func
+        called: Any = torch.Tensor.double if func is torch.Tensor.float else func
         return called(*map(wide, args), **{key: wide(value) for key, value in (kwargs or {}).items()})

@@ -1,4 +1,4 @@
-"""What sources of networks share: packages that have to be there, weights at random, and architectures filled by a file."""
+"""What sources of networks share: weights at random, of a file, or pretrained."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from safer_bench.errors import UnknownName, text_of
+from safer_bench.errors import MissingData, UnknownName, text_of
 from safer_bench.networks.sources.checkpoint import State, fit, precision_note, read_checkpoint
+from safer_bench.networks.sources.named import random_seed
 from safer_bench.registry import suggestion
 
 IMAGENET_CLASSES = 1000
@@ -25,24 +26,44 @@ def at_random(build: Callable[[], nn.Module], seed: int) -> nn.Module:
         return build()
 
 
-def from_file(
-    where: str, checkpoint: str, build: Callable[[int | None], nn.Module], classes: Callable[[State], int | None]
+def built(
+    checkpoint: str | None,
+    where: str,
+    build: Callable[[int | None], nn.Module],
+    n_classes_of_data: Callable[[], int | None],
+    classes_in: Callable[[State, nn.Module], int | None],
+    pretrained: Callable[[], nn.Module],
 ) -> tuple[nn.Module, tuple[str, ...]]:
-    """Return an architecture filled by a checkpoint, with as many classes as its head has, and what to say of it.
+    """Return a network with its weights, float32 and in evaluation mode, and what to say of them.
 
     Args:
+        checkpoint: a file, ``random:SEED``, or None for pretrained weights.
         where: the network, for messages.
-        checkpoint: the file.
         build: makes the architecture with a number of classes, by default its own.
-        classes: tells how many classes a checkpoint has; None for the architecture's own number.
+        n_classes_of_data: how many classes a head at random gets.
+        classes_in: tells how many classes a checkpoint has, from its state and the architecture with its own number;
+            None for that number.
+        pretrained: makes the network with pretrained weights.
 
     Raises:
-        BadInput: the file is none, or of another architecture.
+        BadInput: the checkpoint is none, or of another architecture.
+        MissingData: the pretrained weights are not to be had.
     """
-    state = read_checkpoint(Path(checkpoint), where)
-    model = build(classes(state))
-    fit(model, state, where, checkpoint)
-    return model, precision_note(state, where)
+    notes: tuple[str, ...] = ()
+    if checkpoint is None:
+        try:
+            model = pretrained()
+        except Exception as error:  # offline, no route, not found, a broken file
+            raise MissingData(said_of_weights(where, error)) from error
+        notes = precision_note(model.state_dict(), where)
+    elif (seed := random_seed(checkpoint, where)) is not None:
+        model = at_random(lambda: build(n_classes_of_data()), seed)
+    else:
+        state = read_checkpoint(Path(checkpoint), where)
+        model = build(classes_in(state, build(None)))
+        fit(model, state, where, checkpoint)
+        notes = precision_note(state, where)
+    return model.float().eval(), notes
 
 
 def said_of_weights(where: str, error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -35,10 +35,14 @@ class Choice:
     name: str | None = None
 
     @property
+    def given(self) -> dict[str, str | int]:
+        """What is chosen, by ``load_network``'s names."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @property
     def options(self) -> list[str]:
         """The words of the command line that say the same."""
-        given = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return [word for key, value in given if value is not None for word in (f"--{key.replace('_', '-')}", str(value))]
+        return [word for key, value in self.given.items() for word in (f"--{key.replace('_', '-')}", str(value))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import nn
 
-from safer_bench.errors import BadInput, MissingData, needs_package, text_of
-from safer_bench.networks.sources.building import at_random, from_file, said_of_weights, unknown
-from safer_bench.networks.sources.checkpoint import State, precision_note, without_prefix
-from safer_bench.networks.sources.named import random_seed, split_checkpoint
+from safer_bench.errors import BadInput, needs_package, text_of
+from safer_bench.networks.sources.building import built, unknown
+from safer_bench.networks.sources.checkpoint import State, without_prefix
+from safer_bench.networks.sources.named import split_checkpoint
 from safer_bench.networks.sources.pictures import as_pixels
 from safer_bench.networks.sources.records import Foreign
 
@@ -36,16 +36,9 @@ def load(what: str, n_classes_of_data: Callable[[], int | None]) -> Foreign:
     if not name.startswith(ELSEWHERE) and not timm.is_model(name):
         raise unknown(where, name, timm.list_models(), "timm.list_models()")
     build = partial(_build, name)
-    seed = random_seed(checkpoint, where) if at else None
-    notes: tuple[str, ...]
-    if seed is not None:
-        model, notes = at_random(lambda: build(n_classes_of_data()), seed), ()
-    elif at:
-        model, notes = from_file(where, checkpoint, build, partial(_classes_in, build))
-    else:
-        model = _pretrained(name, where)
-        notes = precision_note(model.state_dict(), where)
-    return _foreign(model.float().eval(), where, notes, pretrained=not at)
+    pretrained = partial(timm.create_model, name, pretrained=True)
+    model, notes = built(checkpoint if at else None, where, build, n_classes_of_data, _classes_in, pretrained)
+    return _foreign(model, where, notes, pretrained=not at)
 
 
 def _build(name: str, n_classes: int | None) -> nn.Module:
@@ -59,18 +52,8 @@ def _build(name: str, n_classes: int | None) -> nn.Module:
         ) from error
 
 
-def _pretrained(name: str, where: str) -> nn.Module:
-    import timm
-
-    try:
-        return timm.create_model(name, pretrained=True)
-    except Exception as error:  # offline, not found, no weights of that name
-        raise MissingData(said_of_weights(where, error)) from error
-
-
-def _classes_in(build: Callable[[int | None], nn.Module], state: State) -> int | None:
+def _classes_in(state: State, model: Any) -> int | None:
     """Return the rows of the classifier in a checkpoint."""
-    model: Any = build(None)
     heads = (model.pretrained_cfg or {}).get("classifier") or ()
     state = without_prefix(state, model.state_dict())
     rows = {

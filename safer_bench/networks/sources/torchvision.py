@@ -7,16 +7,10 @@ from typing import Any
 
 from torch import nn
 
-from safer_bench.errors import MissingData, needs_package
-from safer_bench.networks.sources.building import (
-    IMAGENET_CLASSES,
-    at_random,
-    from_file,
-    said_of_weights,
-    unknown,
-)
-from safer_bench.networks.sources.checkpoint import State, classes_in, precision_note
-from safer_bench.networks.sources.named import random_seed, split_checkpoint
+from safer_bench.errors import needs_package
+from safer_bench.networks.sources.building import IMAGENET_CLASSES, built, unknown
+from safer_bench.networks.sources.checkpoint import classes_in
+from safer_bench.networks.sources.named import split_checkpoint
 from safer_bench.networks.sources.pictures import as_pixels
 from safer_bench.networks.sources.records import Foreign
 from safer_bench.networks.sources.timm import imagenet_names
@@ -44,16 +38,10 @@ def load(what: str, n_classes_of_data: Callable[[], int | None]) -> Foreign:
         raise unknown(where, name, known, "classifiers and segmentation networks of torchvision.models.list_models()")
     weights = models.get_model_weights(name).DEFAULT
     names = tuple(weights.meta["categories"])
-    build = partial(_build, name)
-    seed = random_seed(checkpoint, where) if at else None
-    notes: tuple[str, ...]
-    if seed is not None:
-        model, notes = at_random(lambda: build(n_classes_of_data()), seed), ()
-    elif at:
-        model, notes = from_file(where, checkpoint, build, partial(_classes_in, build, len(names)))
-    else:
-        model, notes = _pretrained(name, weights, where)
-    return _foreign(model.float().eval(), where, weights, names, notes)
+    in_file = lambda state, model: classes_in(state, model.state_dict(), len(names))  # noqa: E731
+    build, pretrained = partial(_build, name), partial(models.get_model, name, weights=weights)
+    model, notes = built(checkpoint if at else None, where, build, n_classes_of_data, in_file, pretrained)
+    return _foreign(model, where, weights, names, notes)
 
 
 def _build(name: str, n_classes: int | None) -> nn.Module:
@@ -66,20 +54,6 @@ def _build(name: str, n_classes: int | None) -> nn.Module:
     if name in ("googlenet", "inception_v3"):
         given["init_weights"] = True  # not said, it warns
     return models.get_model(name, **given)
-
-
-def _pretrained(name: str, weights: Any, where: str) -> tuple[nn.Module, tuple[str, ...]]:
-    from torchvision import models
-
-    try:
-        model = models.get_model(name, weights=weights)
-    except Exception as error:  # offline, no route, a broken file
-        raise MissingData(said_of_weights(where, error)) from error
-    return model, precision_note(model.state_dict(), where)
-
-
-def _classes_in(build: Callable[[int | None], nn.Module], n_classes: int, state: State) -> int | None:
-    return classes_in(state, build(None).state_dict(), n_classes)
 
 
 def _foreign(model: nn.Module, where: str, weights: Any, names: tuple[str, ...], notes: tuple[str, ...]) -> Foreign:
