@@ -2,10 +2,10 @@
 
 The share of (clean - chance) that the median layer loses is measured on all validation networks of the zoo, each by
 itself: networks can be measured one by one, and a run goes on where it was stopped: ``docs/calibration/NETWORK.json``.
-A level is the median over families of the level that reaches the aim; a network that never loses as much counts as a level
-beyond all others. Levels have two significant digits, or as many as keep them apart; bits and counts are the nearest whole
-numbers, equal ones once. Where most families never lose as much as aimed at, shares between the last aim that they reach
-and the most that they lose take its place; what costs nothing gets half decades up to its most severe level.
+A level is where the median over families of the share lost reaches the aim; a family's share is the median of its
+networks'. Levels have two significant digits, or as many as keep them apart; bits and counts are the nearest whole numbers,
+equal ones once. Where most families never lose as much as aimed at, one level that costs nearly the most takes the place of
+the aims that are left; what costs nothing gets its most severe level, and half a decade below.
 The seed is not the truth's: levels are not chosen on the draws that are published.
 """
 
@@ -33,7 +33,10 @@ AIMS = (0.01, 0.05, 0.2, 0.5, 0.8)  # shares of (clean - chance)
 SIZES = {"digits": (150, 4, 300), "fashion_mnist": (60, 4, 250), "text": (12, 4, 24), "imagenet": (25, 4, 50)}
 SEED = 1
 OUT = Path(__file__).parents[1] / "docs" / "calibration"
+NEARLY, APART = 0.95, 1.2  # of the most that is lost, where an aim is not reached; of the last aim that is
+N_STEPS = 2001  # of the scale, on which the typical curve is read
 Curve = tuple[Sequence[float], Sequence[float]]  # levels, mild to severe, and the share lost at each
+Families = Mapping[str, list[Curve]]
 
 
 def networks() -> list[str]:
@@ -89,46 +92,39 @@ def curve(engine: Engine, entry: Perturbation) -> Curve:
     return found, [shares[level] for level in found]
 
 
-def severity(curve: Curve, entry: Perturbation, aim: float) -> float:
-    """Return where on the scale, mild to severe, a curve first reaches an aim; infinite where it never does."""
-    levels, shares = curve
-    if max(shares) < aim:
-        return float("inf")
-    level = tolerated_level(np.array(levels), entry.scale, np.array(shares), aim)[0]
-    return _sign(entry) * float(axis(np.array([level]), entry.scale)[0])
+def share_at(curve: Curve, entry: Perturbation, levels: Sequence[float]) -> np.ndarray:
+    """Return the share lost at levels ``(n,)``, interpolated on the scale; beyond what was measured, that at its end."""
+    sign = 1 if entry.direction == "increasing" else -1
+    places, measured = (sign * axis(np.array(each, dtype=np.float64), entry.scale) for each in (levels, curve[0]))
+    return np.interp(places, measured, curve[1])
 
 
-def typical(families: Mapping[str, list[Curve]], entry: Perturbation, aim: float) -> float:
-    """Return the median over families of the severity that reaches an aim, a family's being the median of its networks."""
-    return float(np.median([np.median([severity(curve, entry, aim) for curve in curves]) for curves in families.values()]))
+def typical_share(families: Families, entry: Perturbation, levels: Sequence[float]) -> np.ndarray:
+    """Return the median over families of the share lost at levels ``(n,)``, a family's being the median of its networks."""
+    of_each = [np.median([share_at(curve, entry, levels) for curve in curves], axis=0) for curves in families.values()]
+    return np.asarray(np.median(of_each, axis=0))
 
 
-def _sign(entry: Perturbation) -> int:
-    return 1 if entry.direction == "increasing" else -1
-
-
-def choose(families: Mapping[str, list[Curve]], entry: Perturbation) -> list[float]:
-    """Return five levels, mild to severe, or fewer where whole numbers coincide.
+def choose(families: Families, entry: Perturbation) -> list[float]:
+    """Return five levels, mild to severe, or fewer: where whole numbers coincide, and where aims are never reached.
 
     Args:
         families: the curves of each family's networks.
         entry: whose scale, domain and direction hold.
     """
-    reached = [aim for aim in AIMS if np.isfinite(typical(families, entry, aim))]
-    n_missing = len(AIMS) - len(reached)
-    if not reached:
-        top = max(float(curve[0][-1]) for curves in families.values() for curve in curves)
-        return _rounded([top / 10 ** (0.5 * i) for i in reversed(range(len(AIMS)))])
-    aims = reached + np.linspace(reached[-1], _most(families), n_missing + 2)[1:-1].tolist()
-    places = np.array([_sign(entry) * typical(families, entry, aim) for aim in aims])
-    proposed = (10.0**places if entry.scale == "log10" else places).tolist()
+    measured = [float(level) for curves in families.values() for curve in curves for level in curve[0]]
+    ends = axis(np.array([min(measured), max(measured)]), entry.scale)
+    places = np.linspace(*(ends if entry.direction == "increasing" else ends[::-1]), N_STEPS)
+    levels = 10.0**places if entry.scale == "log10" else places
+    shares = typical_share(families, entry, levels.tolist())
+    most = float(shares.max())
+    aims = [aim for aim in AIMS if aim <= most]
+    if not aims:
+        return _rounded([float(levels[-1]) / 10**step for step in (0.5, 0.0)])
+    if len(aims) < len(AIMS) and (last := NEARLY * most) > APART * aims[-1]:
+        aims.append(last)
+    proposed = [tolerated_level(levels, entry.scale, shares, aim)[0] for aim in aims]
     return _whole(proposed, entry) if entry.whole else _rounded(proposed)
-
-
-def _most(families: Mapping[str, list[Curve]]) -> float:
-    """Return the largest share that more than half of the families lose: the lower median of their medians."""
-    most = [float(np.quantile([max(curve[1]) for curve in curves], 0.5, method="lower")) for curves in families.values()]
-    return sorted(most)[(len(most) - 1) // 2]
 
 
 def _rounded(levels: list[float]) -> list[float]:
@@ -139,9 +135,14 @@ def _rounded(levels: list[float]) -> list[float]:
 
 
 def _whole(levels: list[float], entry: Perturbation) -> list[float]:
-    """Round to whole numbers of the domain, of two significant digits where they are large; equal ones stand once."""
+    """Round to whole numbers of the domain, of two significant digits where they are large; equal ones stand once.
+
+    Bits get the next milder number too: between few whole numbers, the nearest to an aim may be far from it.
+    """
     low, high = entry.domain
     whole = [float(round(min(max(float(f"{level:.2g}"), low), high))) for level in levels]
+    if entry.direction == "decreasing":
+        whole.insert(0, min(whole[0] + 1, high))
     return sorted(set(whole), key=whole.index)
 
 
@@ -160,18 +161,6 @@ def by_family(found: Mapping[str, Any], perturbation: str) -> dict[str, list[Cur
     return families
 
 
-def share_at(curve: Curve, entry: Perturbation, level: float) -> float:
-    """Return the share lost at a level, interpolated on the scale."""
-    levels, shares = np.array(curve[0]), np.array(curve[1])
-    places = _sign(entry) * axis(levels, entry.scale)
-    return float(np.interp(_sign(entry) * axis(np.array([level]), entry.scale)[0], places, shares))
-
-
-def typical_share(families: Mapping[str, list[Curve]], entry: Perturbation, level: float) -> float:
-    """Return the median over families of the share lost at a level, a family's being the median of its networks."""
-    return float(np.median([np.median([share_at(curve, entry, level) for curve in of]) for of in families.values()]))
-
-
 def report(found: Mapping[str, Any]) -> list[str]:
     """Return the lines of a Markdown table: levels proposed and in use, and the median over families of the share lost."""
     lines = ["| perturbation | proposed | share lost there | in use | share lost there |", "| --- | --- | --- | --- | --- |"]
@@ -181,10 +170,8 @@ def report(found: Mapping[str, Any]) -> list[str]:
             continue
         cells = [name]
         for levels in (choose(families, entry), entry.levels):
-            at = [
-                [np.median([share_at(c, entry, level) for c in curves]) for curves in families.values()] for level in levels
-            ]
-            cells += [", ".join(f"{x:g}" for x in levels), ", ".join(f"{np.median(x):.0%}" for x in at)]
+            met = [f"{share:.1%}" for share in typical_share(families, entry, levels)]
+            cells += [", ".join(f"{level:g}" for level in levels), ", ".join(met)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

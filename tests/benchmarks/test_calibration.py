@@ -1,77 +1,98 @@
-"""Levels come from measured curves: where they cross the targets, and what stands in for targets never reached."""
-
-import json
+"""Levels come from measured curves: where their median over families crosses the aims, and what stands in for the others."""
 
 import numpy as np
 import pytest
 
 from benchmarks import calibration
+from safer_bench.networks.loading import zoo_networks
 from safer_bench.perturbations.loading import perturbations
 from tests.conftest import ROOT
 
 P = perturbations()
 NOISE, BITS, COUNT, SHARE = P["gaussian_noise"], P["quantize"], P["int8_bit_count"], P["magnitude_prune"]
-COMMITTED = json.loads((ROOT / "docs" / "calibration.json").read_text())
+LEVELLED = sorted(set(P) - {"rerandomize"})
+COMMITTED = calibration.read(calibration.networks())
 
 
-def test_levels_are_where_the_curve_crosses_the_targets():
+def of_one(levels, shares):
+    return {"family": [(levels, shares)]}
+
+
+def test_levels_are_where_the_curve_crosses_the_aims():
     """A curve that is linear in log10(level): share 0 at 0.01, 1 at 10."""
-    levels = 10.0 ** np.arange(-2, 1.01, 0.25)
-    expected = [float(f"{10 ** (3 * target - 2):.2g}") for target in calibration.TARGETS]
-    assert (
-        calibration.choose(levels.tolist(), np.linspace(0, 1, 13).tolist(), NOISE)
-        == expected
-        == [0.011, 0.014, 0.04, 0.32, 2.5]
-    )
+    levels = (10.0 ** np.arange(-2, 1.01, 0.25)).tolist()
+    expected = [float(f"{10 ** (3 * aim - 2):.2g}") for aim in calibration.AIMS]
+    found = calibration.choose(of_one(levels, np.linspace(0, 1, 13).tolist()), NOISE)
+    assert found == expected == [0.011, 0.014, 0.04, 0.32, 2.5]
 
 
 def test_the_linear_scale_is_interpolated_linearly():
-    assert calibration.choose([0.0, 1.0], [0.0, 1.0], SHARE) == [0.01, 0.05, 0.2, 0.5, 0.8]
+    assert calibration.choose(of_one([0.0, 1.0], [0.0, 1.0]), SHARE) == [0.01, 0.05, 0.2, 0.5, 0.8]
 
 
-def test_targets_never_reached_are_replaced_by_shares_up_to_the_most_that_is():
-    """The most is 0.6: 80 % becomes the middle of 50 % and 60 %."""
-    assert calibration.choose([0.0, 1.0], [0.0, 0.6], SHARE) == [0.017, 0.083, 0.33, 0.83, 0.92]
+def test_the_median_of_families_counts_and_within_a_family_that_of_its_networks():
+    """A family of three networks has one voice: by networks the median curve would be the steep one."""
+    steep, flat, nothing = ([0.0, 1.0], [0.0, 1.0]), ([0.0, 1.0], [0.0, 0.5]), ([0.0, 1.0], [0.0, 0.0])
+    families = {"a": [steep, steep, steep], "b": [flat], "c": [nothing]}
+    assert calibration.typical_share(families, SHARE, [0.5, 1.0]).tolist() == [0.25, 0.5]
+    assert calibration.choose(families, SHARE) == [0.02, 0.1, 0.4, 1.0]
+    assert calibration.typical_share({"a": [steep, flat, nothing]}, SHARE, [1.0]).tolist() == [0.5]
 
 
-def test_what_costs_nothing_gets_half_decades():
-    assert calibration.choose([0.1, 0.5], [0.0, 0.001], P["float32_bit_flip_mantissa"]) == [0.005, 0.016, 0.05, 0.16, 0.5]
+def test_beyond_what_was_measured_a_curve_goes_on_as_it_ends():
+    assert calibration.share_at(([8.0, 4.0], [0.1, 0.3]), BITS, [16, 8, 6, 4, 2]) == pytest.approx([0.1, 0.1, 0.2, 0.3, 0.3])
+
+
+def test_in_place_of_aims_never_reached_stands_one_level_that_costs_nearly_the_most():
+    """The most is 0.4: 95 % of it is 0.38. Of 0.22 it would be no more than the last aim."""
+    assert calibration.choose(of_one([0.0, 1.0], [0.0, 0.4]), SHARE) == [0.025, 0.12, 0.5, 0.95]
+    assert calibration.choose(of_one([0.0, 1.0], [0.0, 0.22]), SHARE) == [0.045, 0.23, 0.91]
+
+
+def test_what_costs_nothing_gets_its_most_severe_level_and_half_a_decade_below():
+    assert calibration.choose(of_one([0.1, 0.5], [0.0, 0.001]), P["float32_bit_flip_mantissa"]) == [0.16, 0.5]
 
 
 @pytest.mark.parametrize(
     ("levels", "shares", "expected"),
     [
-        ([5.0, 4.0, 3.0, 2.0], [0.0, 0.0, 0.0, 0.9], [6, 5, 4, 3, 2]),  # nearest: 3, 3, 3, 2, 2
+        ([5.0, 4.0, 3.0, 2.0], [0.0, 0.0, 0.0, 0.9], [4, 3, 2]),  # nearest: 3, 3, 3, 2, 2
         ([5.0, 4.0, 3.0, 2.0], [0.0, 0.05, 0.5, 1.0], [6, 5, 4, 3, 2]),  # nearest: 5, 4, 4, 3, 2
-        ([9.0, 7.0, 5.0, 3.0], [0.01, 0.05, 0.2, 0.8], [9, 7, 5, 4, 3]),
-        ([16.0, 15.0], [0.9, 0.9], [16, 15, 14, 13, 12]),  # none milder than 16 bits
+        ([16.0, 15.0], [0.9, 0.9], [16]),  # none milder than 16 bits
     ],
 )
-def test_bits_are_whole_distinct_and_of_the_domain(levels, shares, expected):
-    assert calibration.choose(levels, shares, BITS) == expected
+def test_bits_are_whole_distinct_and_of_the_domain_and_one_is_milder(levels, shares, expected):
+    assert calibration.choose(of_one(levels, shares), BITS) == expected
 
 
-def test_counts_are_whole_and_distinct_and_at_least_one():
-    assert calibration.choose([1.0, 10.0], [0.9, 1.0], COUNT) == [1, 2, 3, 4, 5]
+def test_counts_are_whole_distinct_and_at_least_one():
+    assert calibration.choose(of_one([1.0, 10.0], [0.0, 1.0]), COUNT) == [1, 2, 3, 6]
 
 
 def test_close_levels_get_the_digits_that_tell_them_apart():
-    assert calibration.choose([0.9, 0.91], [0.0, 1.0], SHARE) == [0.9, 0.901, 0.902, 0.905, 0.908]
+    assert calibration.choose(of_one([0.9, 0.91], [0.0, 1.0]), SHARE) == [0.9, 0.901, 0.902, 0.905, 0.908]
 
 
-@pytest.mark.parametrize("name", [name for name, entry in P.items() if len(entry.levels) > 1])
+@pytest.mark.parametrize("name", LEVELLED)
 def test_grids_are_within_the_domain_and_run_from_severe_to_mild(name):
     found = calibration.grid(P[name])
     assert P[name].ordered(tuple(found)) == tuple(reversed(found))
 
 
-@pytest.mark.parametrize("name", sorted(set(P) - {"rerandomize"}))
-def test_levels_in_use_are_those_of_the_committed_calibration(name):
-    assert list(P[name].levels) == COMMITTED["perturbations"][name]["proposed"]
+def test_all_validation_networks_were_measured_and_no_other():
+    names = {path.stem for path in calibration.OUT.glob("*.json")}
+    zoo = zoo_networks()
+    assert names == {name for name in zoo if zoo[name].split == "validation" and zoo[name].role != "twin"}
+    assert {content["dataset"] for content in COMMITTED.values()} == {"digits", "fashion_mnist", "text", "imagenet"}
 
 
-def test_the_committed_proposals_follow_from_the_committed_curves():
-    assert set(COMMITTED["perturbations"]) == set(P) - {"rerandomize"}
-    for name, found in COMMITTED["perturbations"].items():
-        means = [float(np.mean(shares)) for shares in found["shares"]]
-        assert calibration.choose(found["levels"], means, P[name]) == found["proposed"], name
+@pytest.mark.parametrize("name", LEVELLED)
+def test_levels_in_use_follow_from_the_committed_curves(name):
+    families = calibration.by_family(COMMITTED, name)
+    assert len(families) == len({zoo_networks()[network].family for network in COMMITTED})
+    assert list(P[name].levels) == calibration.choose(families, P[name])
+
+
+def test_the_page_shows_the_committed_table():
+    table = "\n".join(calibration.report(COMMITTED))
+    assert table in (ROOT / "docs" / "levels.md").read_text()

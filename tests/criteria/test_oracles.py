@@ -76,6 +76,8 @@ def test_empirical_fisher_is_that_of_backpacks_single_gradients(problem):
         expected = weight.grad_batch.double().square().mean(0)
         assert torch.allclose(found[name], expected, rtol=RELATIVE, atol=1e-9)
         assert run("empirical_fisher", problem)[name] == pytest.approx(float(expected.sum()), rel=RELATIVE)
+        removed = float((expected * weight.detach().double().square()).sum()) / 2
+        assert run("fisher_pruning", problem)[name] == pytest.approx(removed, rel=RELATIVE)
 
 
 def test_true_fisher_and_ggn_diagonal_are_backpacks(problem):
