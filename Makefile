@@ -42,7 +42,7 @@ docs: $(READY)  ## the page of perturbations and criteria, from their registry
 zoo: $(READY) fashion-mnist text  ## trains the networks whose weights are missing: hours; goes on where it was stopped
 	$(BIN)/safer-bench train --missing
 
-calibrate: $(READY) fashion-mnist  ## proposes levels of perturbations that docs/calibration.json does not hold
+calibrate: $(READY) fashion-mnist text  ## measures what docs/calibration/ does not hold, and proposes levels of perturbations
 	$(BIN)/python -m benchmarks.calibration
 
 $(READY): pyproject.toml constraints.txt

@@ -30,7 +30,7 @@ from safer_bench.truth.area import axis, tolerated_level
 
 AIMS = (0.01, 0.05, 0.2, 0.5, 0.8)  # shares of (clean - chance)
 # Of each dataset: (examples a draw, draws, examples of deterministic perturbations)
-SIZES = {"digits": (150, 4, 300), "fashion_mnist": (60, 4, 250), "text": (12, 4, 24), "imagenet": (25, 4, 50)}
+SIZES = {"digits": (150, 4, 300), "fashion_mnist": (60, 4, 250), "text": (12, 4, 24), "imagenet": (12, 2, 24)}
 SEED = 1
 OUT = Path(__file__).parents[1] / "docs" / "calibration"
 NEARLY, APART = 0.95, 1.2  # of the most that is lost, where an aim is not reached; of the last aim that is
@@ -162,18 +162,16 @@ def by_family(found: Mapping[str, Any], perturbation: str) -> dict[str, list[Cur
 
 
 def report(found: Mapping[str, Any]) -> list[str]:
-    """Return the lines of a Markdown table: levels proposed and in use, and the median over families of the share lost."""
-    lines = ["| perturbation | proposed | share lost there | in use | share lost there |", "| --- | --- | --- | --- | --- |"]
+    """Return the rows of a Markdown table: levels that follow, levels in use, and what each costs the median family."""
+    rows = []
     for name, entry in sorted(perturbations().items()):
-        families = by_family(found, name)
-        if not families:
-            continue
-        cells = [name]
-        for levels in (choose(families, entry), entry.levels):
-            met = [f"{share:.1%}" for share in typical_share(families, entry, levels)]
-            cells += [", ".join(f"{level:g}" for level in levels), ", ".join(met)]
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        if families := by_family(found, name):
+            cells = [name]
+            for levels in (choose(families, entry), entry.levels):
+                met = [f"{share:.1%}" for share in typical_share(families, entry, levels)]
+                cells += [", ".join(f"{level:g}" for level in levels), ", ".join(met)]
+            rows.append(f"| {' | '.join(cells)} |")
+    return rows
 
 
 def calibrate(network: Network, names: Sequence[str]) -> None:

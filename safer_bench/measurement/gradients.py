@@ -5,11 +5,14 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+from safer_bench.errors import BadInput, text_of
 from safer_bench.measurement.answers.canonical import BATCH_SIZE
 from safer_bench.measurement.answers.precision import Float64
 from safer_bench.networks.examples import counted
+from safer_bench.networks.inputs import Inputs
 from safer_bench.networks.network import Network
 
 N_PARTS = 20
@@ -46,11 +49,24 @@ class CalibrationGradients:
         n_answers = len(counted(labels))
         self._model.zero_grad()
         for batch, batch_labels in zip(inputs.split(BATCH_SIZE), labels.split(BATCH_SIZE), strict=True):
-            with Float64():
-                logits = self._model(batch.to(self.network.device).double())
-            (F.cross_entropy(logits, batch_labels.to(self.network.device), reduction="sum") / n_answers).backward()
+            self._add(batch.to(self.network.device).double(), batch_labels.to(self.network.device), n_answers)
         layers = {layer.name: layer.parameter for layer in self.network.layers}
         return {name: _rounded(self._model.get_parameter(parameter)) for name, parameter in layers.items()}
+
+    def _add(self, inputs: Tensor | Inputs, labels: Tensor, n_answers: int) -> None:
+        """Add the gradients of a batch's part of the mean loss."""
+        try:
+            with Float64():
+                logits = self._model(inputs)
+            (F.cross_entropy(logits, labels, reduction="sum") / n_answers).backward()
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            said = text_of(error, typed=True)
+            raise BadInput(
+                f"network {self.network.name!r}: the gradients of its loss in float64 raised {said:.300}; leave out "
+                "gradient perturbations, or make forward differentiable (no out=, no checkpoint with casts)"
+            ) from error
 
 
 def _rounded(parameter: torch.nn.Parameter) -> np.ndarray:

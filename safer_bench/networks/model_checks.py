@@ -49,6 +49,7 @@ def checked_model(model: Any, name: str) -> nn.Module:
     for path, parameter in model.named_parameters():
         _check_parameter(parameter, f"{where}: parameter {path}")
     _check_norms(model, where)
+    _check_embeddings(model, where)
     check_one_device({path: tensor.device for path, tensor in _tensors(model)}, where)
     return model
 
@@ -122,6 +123,15 @@ def _check_norms(model: nn.Module, where: str) -> None:
                     f"{where}: buffer {f'{path}.{key}'.lstrip('.')} holds {n_wrong} of {values.numel()} values that are no "
                     f"{'mean' if key == 'running_mean' else 'variance'}; expected {expected}: load them, or train again"
                 )
+
+
+def _check_embeddings(model: nn.Module, where: str) -> None:
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.max_norm is not None:
+            raise BadInput(
+                f"{where}: {path} scales its weight's rows down to max_norm where it looks them up, so that the weight is "
+                f"another after each pass; look up all of them once, then set {path}.max_norm = None"
+            )
 
 
 def check_one_device(devices: dict[str, torch.device], where: str) -> None:

@@ -262,6 +262,25 @@ class ANormInSinglePrecision(Vectors):
         )
 
 
+class ANormWithTheEpsilonOfItsType(Vectors):
+    """Left out, torch takes the epsilon of the type: 1e-7 in float32, 2e-16 in float64. Small values tell them apart."""
+
+    def middle(self, h):
+        return super().middle(nn.functional.rms_norm(3e-5 * h, (8,)))
+
+
+class AClampByTheEpsilonOfItsType(Vectors):
+    def middle(self, h):
+        return super().middle(1e7 * (1e-7 * h).clamp(min=torch.finfo(h.dtype).eps))
+
+
+class ASimilarityChecksTypes(Vectors):
+    """Its trace holds assertions of the types that were traced."""
+
+    def middle(self, h):
+        return super().middle(h * nn.functional.cosine_similarity(h, self.b(h), dim=1).unsqueeze(1))
+
+
 class ATableOfAFixedType(Vectors):
     def middle(self, h):
         return super().middle(h @ torch.eye(8))
@@ -500,6 +519,9 @@ REPLAYED = [
     PartsInSinglePrecision,
     AFixedTypeInTheMidst,
     ANormInSinglePrecision,
+    ANormWithTheEpsilonOfItsType,
+    AClampByTheEpsilonOfItsType,
+    ASimilarityChecksTypes,
     AHookChangesAValue,
     PackedAttention,
     ATransformerEncoder,

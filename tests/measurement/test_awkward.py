@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement import fast_answers
@@ -144,6 +145,36 @@ def test_a_division_that_rounds_jumps():
     torch.manual_seed(0)
     network = Network(Rounds().eval(), torch.randn(60, 36), torch.zeros(60, dtype=torch.int64))
     measured_as_expected(network, probes_of(network), {"": "it uses an operation that jumps (aten.div"})
+
+
+JUMPING = {
+    "threshold": lambda y: nn.functional.threshold(y, 0.0, -1.0),
+    "copysign": lambda y: torch.copysign(torch.ones_like(y), y),
+    "angle": torch.angle,
+    "atan2": lambda y: torch.atan2(y, -torch.ones_like(y)),
+    "nan_to_num": lambda y: (1.0 / y).nan_to_num(0.0, 5.0, -5.0).clamp(-5, 5),
+    "xlogy": lambda y: torch.xlogy(y.clamp(min=0.0), torch.zeros(())).nan_to_num(0.0, 1.0, -1.0),
+    "mode": lambda y: y + y.mode(1, keepdim=True).values,
+    "grid_sampler": lambda y: nn.functional.grid_sample(
+        torch.arange(16.0, dtype=y.dtype).expand(y.shape[0], 1, 16)[:, :, None],
+        torch.stack([y.tanh(), 0 * y], -1)[:, None],
+        mode="nearest",
+        align_corners=False,
+    ).flatten(1),
+}
+
+
+@pytest.mark.parametrize("name", JUMPING)
+def test_functions_that_jump_are_measured_by_whole_passes(name):
+    """Where their input is zero but for rounding, float32 and float64 answered one thing and the other."""
+
+    class Jumps(Signs):
+        def forward(self, x):
+            return self.head(JUMPING[name](self.a(x)))
+
+    torch.manual_seed(0)
+    network = Network(Jumps().eval(), torch.randn(60, 36), torch.zeros(60, dtype=torch.int64))
+    measured_as_expected(network, probes_of(network), {"": "it uses an operation that jumps (aten."})
 
 
 def test_a_later_image_that_changes_the_answers_to_others_is_noticed():

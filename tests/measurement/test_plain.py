@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement.design import Design, make_protocol
@@ -149,3 +150,24 @@ def test_measure_takes_names_and_entries_one_or_several(tiny):
     assert make_protocol([entry]).specs == ("magnitude_prune",), "which worker processes can read"
     with pytest.raises(BadInput, match="expected a Network, got 'digits_mlp'"):
         measure("digits_mlp", entry)
+
+
+def test_gradients_that_cannot_be_computed_are_told_in_one_message():
+    """What torch raises in a backward pass was once a traceback."""
+
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            run = lambda h: torch.tanh(self.first(h.float()).to(h.dtype))  # noqa: E731
+            return self.second(checkpoint(run, x, use_reentrant=False) if torch.is_grad_enabled() else run(x))
+
+    x, y = torch.randn(60, 6), torch.arange(60) % 3
+    network = Network(Checkpointed().eval(), x, y, name="checkpointed", calibration=(torch.randn(40, 6), y[:40]))
+    with pytest.raises(BadInput) as error:
+        CalibrationGradients(network).gradient("first", 0)
+    said = str(error.value)
+    assert said.startswith("network 'checkpointed': the gradients of its loss in float64 raised ")
+    assert said.endswith("or make forward differentiable (no out=, no checkpoint with casts)")

@@ -266,3 +266,14 @@ def test_a_thousand_classes_and_twenty_examples_are_measured():
         labels = model(images).argmax(1)
     rows = measure(Network(model, images, labels), ["quantize:8"]).to_pylist()
     assert [row["correct_clean"] for row in rows] == [20]
+
+
+def test_an_embedding_that_changes_its_weight_as_it_runs_is_refused():
+    """Making a network once scaled nine rows of the caller's weight."""
+    model = nn.Sequential(nn.Embedding(10, 4, max_norm=1.0), nn.Flatten(), nn.Linear(8, 3)).eval()
+    with pytest.raises(BadInput) as error:
+        Network(model, (torch.randint(0, 10, (30, 2)),), torch.arange(30) % 3)
+    assert str(error.value) == (
+        "network 'own': 0 scales its weight's rows down to max_norm where it looks them up, so that the weight is another "
+        "after each pass; look up all of them once, then set 0.max_norm = None"
+    )

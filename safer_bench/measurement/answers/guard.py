@@ -77,6 +77,8 @@ class GuardedPiece:
         args, kwargs = fx.map_arg((node.args, node.kwargs), state.__getitem__)  # type: ignore[arg-type]  # no argument of a graph
         if name == "limited":
             return _limited(*read)
+        if name == "getitem" and node.args[1] != 0 and operation_name(node.all_input_nodes[0]) not in MOVES:
+            return Bounded(_call(node, args, kwargs), _axis(node))  # of several results, only the first one has a bound
         if name in MOVES:
             return Bounded(_call(node, args, kwargs), _axis(node), REACHES[name](*args, **kwargs)[1])
         if all(_fits(each.bound) for each in read):

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import torch
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from safer_bench.networks.layers import no_fast_path
@@ -22,10 +23,43 @@ class Float64(TorchFunctionMode):
     """Within the block, whatever asks torch for float32 gets float64.
 
     A model that casts to float32 by itself, as RMS norms do, would round there, and what rounding decides differs between
-    machines.
+    machines. Numbers that a model takes from its type, such as the smallest epsilon, are float32's.
     """
 
+    def __enter__(self) -> Self:
+        self._finfo = torch.finfo
+        torch.finfo = self._float32s  # type: ignore[assignment, misc]
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        torch.finfo = self._finfo  # type: ignore[misc]
+        super().__exit__(*error)
+
+    def _float32s(self, dtype: torch.dtype | None = None) -> torch.finfo:
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        return self._finfo(torch.float32 if dtype is torch.float64 else dtype)
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        wide = lambda value: torch.float64 if value is torch.float32 else value  # noqa: E731
-        called: Any = torch.Tensor.double if func is torch.Tensor.float else func
-        return called(*map(wide, args), **{key: wide(value) for key, value in (kwargs or {}).items()})
+        args, kwargs = tuple(map(_wide, args)), {key: _wide(value) for key, value in (kwargs or {}).items()}
+        if func in (F.rms_norm, torch.rms_norm) and kwargs.get("eps") is None:
+            args, kwargs = with_float32s_epsilon(*args, **kwargs), {}
+        return WIDE.get(func, func)(*args, **kwargs)
+
+
+WIDE: dict[Any, Any] = {
+    torch.float32: torch.float64,
+    torch.complex64: torch.complex128,
+    torch.FloatTensor: torch.DoubleTensor,
+    "torch.FloatTensor": "torch.DoubleTensor",
+    torch.Tensor.float: torch.Tensor.double,
+    torch.Tensor.cfloat: torch.Tensor.cdouble,  # type: ignore[attr-defined]  # they are there
+}
+
+
+def _wide(value: Any) -> Any:
+    return WIDE.get(value, value) if isinstance(value, torch.dtype | type | str) else value
+
+
+def with_float32s_epsilon(x: Any, shape: Any, weight: Any = None, eps: float | None = None) -> tuple[Any, ...]:
+    """Return the arguments of an RMS norm with the epsilon that it takes in float32: left out, it is that of the type."""
+    return x, shape, weight, torch.finfo(torch.float32).eps if eps is None else eps

@@ -14,6 +14,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 
 from safer_bench.errors import SaferBenchError, text_of
 from safer_bench.measurement.answers.limits import TRACED, limit_output, limited
+from safer_bench.measurement.answers.precision import with_float32s_epsilon
 from safer_bench.measurement.answers.tuning import arranged
 from safer_bench.networks.adapted import OfParts
 from safer_bench.networks.inputs import Inputs, parts_of
@@ -37,7 +38,8 @@ JUMPS = {
     "heaviside",
     "floor_divide",
 } | {
-    *("gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "topk", "kthvalue", "sort", "argsort", "bucketize", "signbit")
+    *("gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "topk", "kthvalue", "sort", "argsort", "bucketize", "signbit"),
+    *("threshold", "copysign", "angle", "atan2", "nan_to_num", "xlogy", "mode"),
 }
 
 REARRANGE = {
@@ -54,6 +56,8 @@ REARRANGE = {
 } | {*("clone", "expand", "alias", "unbind", "getitem", "t", "_to_copy", "abs", "neg")}
 
 
+NEAREST = 1  # interpolation of a grid sampler
+CHECKS = {"_assert_tensor_metadata"}  # of the types that were traced: another arithmetic has others
 AS_TRACED = {"view", "_unsafe_view"}  # work in the memory format that was traced; reshape works in any
 BY_LAYOUT = {"as_strided", "as_strided_copy", "as_strided_scatter"}  # mean something else in another memory format
 
@@ -242,6 +246,8 @@ def _refuse_jumps(traced: Traced) -> None:
 def _jumps(node: fx.Node, moving: set[fx.Node]) -> bool:
     if operation_name(node) in JUMPS or node.kwargs.get("rounding_mode") is not None:
         return True
+    if operation_name(node).startswith("grid_sampler") and node.args[2] == NEAREST:
+        return True
     value = node.meta.get("val")
     moving_values = [used.meta.get("val") for used in node.all_input_nodes if used in moving]
     if not isinstance(value, Tensor) or all(isinstance(item, Tensor) and not _is_real(item) for item in moving_values):
@@ -283,7 +289,12 @@ def _read(program: torch.export.ExportedProgram) -> Traced:
     if len(logits) != 1:
         raise CannotReplayError("the traced model does not map its inputs to one tensor of logits")
     output.args = (logits[0],)
-    for node in program.graph.nodes:
+    for node in list(program.graph.nodes):
+        if operation_name(node) in CHECKS:
+            program.graph.erase_node(node)
+            continue
+        if operation_name(node) == "rms_norm":
+            node.args = with_float32s_epsilon(*node.args)
         if node.target is TRACED:
             node.target = limited
         if node.op == "call_function" and operation_name(node) in AS_TRACED and node.target._overloadname == "default":

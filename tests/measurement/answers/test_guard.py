@@ -135,7 +135,32 @@ class GatesHideIt(nn.Module):
         return self.head(states[:, -1] + cells[0].repeat(1, 2))
 
 
-CASES = [AFoldedNormHidesIt, AClampHidesIt, ANormHidesIt, ResidualsCarryIt, ARootMeanSquareHidesIt, GatesHideIt]
+class ACellOutgrowsTheOutput(nn.Module):
+    """An LSTM keeps in its cell what is large, beside an output within one; a norm squares the cell."""
+
+    shape = (6, 12)
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.norm, self.head = nn.Linear(12, 8), nn.Linear(12, 8), nn.LayerNorm(8), nn.Linear(8, 5)
+        self.cells = nn.LSTM(12, 8, batch_first=True)
+        with torch.no_grad():
+            self.cells.bias_ih_l0[8:16] = 20.0  # of the gate that forgets: nothing is forgotten
+
+    def forward(self, x):
+        state = self.second(x[:, 0]).unsqueeze(0), self.first(x[:, 0]).unsqueeze(0)
+        return self.head(self.norm(self.cells(x, state)[1][1][0]))
+
+
+CASES = [
+    AFoldedNormHidesIt,
+    AClampHidesIt,
+    ANormHidesIt,
+    ResidualsCarryIt,
+    ARootMeanSquareHidesIt,
+    GatesHideIt,
+    ACellOutgrowsTheOutput,
+]
 
 
 @cache
