@@ -40,8 +40,10 @@ class Float64(TorchFunctionMode):
         return self._finfo(torch.float32 if dtype is torch.float64 else dtype)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not kwargs and func not in SPECIAL and KINDS.isdisjoint(map(type, args)):
+            return func(*args)  # nearly always
         args, kwargs = tuple(map(_wide, args)), {key: _wide(value) for key, value in (kwargs or {}).items()}
-        if func in (F.rms_norm, torch.rms_norm) and kwargs.get("eps") is None:
+        if func in RMS_NORMS and kwargs.get("eps") is None:
             args, kwargs = with_float32s_epsilon(*args, **kwargs), {}
         return WIDE.get(func, func)(*args, **kwargs)
 
@@ -56,8 +58,13 @@ WIDE: dict[Any, Any] = {
 }
 
 
+RMS_NORMS = {F.rms_norm, torch.rms_norm}
+SPECIAL = RMS_NORMS | {torch.Tensor.float, torch.Tensor.cfloat}  # type: ignore[attr-defined]  # it is there
+KINDS = {torch.dtype, type(torch.FloatTensor), str}  # of arguments that may name a type of numbers
+
+
 def _wide(value: Any) -> Any:
-    return WIDE.get(value, value) if isinstance(value, torch.dtype | type | str) else value
+    return WIDE.get(value, value) if type(value) in KINDS else value
 
 
 def with_float32s_epsilon(x: Any, shape: Any, weight: Any = None, eps: float | None = None) -> tuple[Any, ...]:
