@@ -43,8 +43,8 @@ class Float64(TorchFunctionMode):
         if not kwargs and func not in SPECIAL and KINDS.isdisjoint(map(type, args)):
             return func(*args)  # nearly always
         args, kwargs = tuple(map(_wide, args)), {key: _wide(value) for key, value in (kwargs or {}).items()}
-        if func in RMS_NORMS and kwargs.get("eps") is None:
-            args, kwargs = with_float32s_epsilon(*args, **kwargs), {}
+        if func in RMS_NORMS:
+            args, kwargs = with_float32s_epsilon(args, kwargs)
         return WIDE.get(func, func)(*args, **kwargs)
 
 
@@ -56,8 +56,7 @@ WIDE: dict[Any, Any] = {
     torch.Tensor.float: torch.Tensor.double,
     torch.Tensor.cfloat: torch.Tensor.cdouble,  # type: ignore[attr-defined]  # they are there
 }
-
-
+EPSILON, EPSILON_AT = torch.finfo(torch.float32).eps, 3  # the last argument of an RMS norm
 RMS_NORMS = {F.rms_norm, torch.rms_norm}
 SPECIAL = RMS_NORMS | {torch.Tensor.float, torch.Tensor.cfloat}  # type: ignore[attr-defined]  # it is there
 KINDS = {torch.dtype, type(torch.FloatTensor), str}  # of arguments that may name a type of numbers
@@ -67,6 +66,9 @@ def _wide(value: Any) -> Any:
     return WIDE.get(value, value) if type(value) in KINDS else value
 
 
-def with_float32s_epsilon(x: Any, shape: Any, weight: Any = None, eps: float | None = None) -> tuple[Any, ...]:
+def with_float32s_epsilon(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of an RMS norm with the epsilon that it takes in float32: left out, it is that of the type."""
-    return x, shape, weight, torch.finfo(torch.float32).eps if eps is None else eps
+    if len(args) > EPSILON_AT:
+        given = args[EPSILON_AT]
+        return (*args[:EPSILON_AT], EPSILON if given is None else given), kwargs
+    return args, {**kwargs, "eps": EPSILON if kwargs.get("eps") is None else kwargs["eps"]}

@@ -181,7 +181,7 @@ def _layer_norm(x: Bounded, shape: list[int], weight: Any = None, bias: Any = No
     return _normed(x, math.prod(shape), weight, bias)
 
 
-def _rms_norm(x: Bounded, shape: list[int], weight: Any = None, *_: Any) -> Reach:
+def _rms_norm(x: Bounded, shape: list[int], weight: Any = None, *_: Any, **__: Any) -> Reach:
     return _normed(x, math.prod(shape), weight, None)
 
 

@@ -294,7 +294,7 @@ def _read(program: torch.export.ExportedProgram) -> Traced:
             program.graph.erase_node(node)
             continue
         if operation_name(node) == "rms_norm":
-            node.args = with_float32s_epsilon(*node.args)
+            node.args, node.kwargs = with_float32s_epsilon(node.args, node.kwargs)
         if node.target is TRACED:
             node.target = limited
         if node.op == "call_function" and operation_name(node) in AS_TRACED and node.target._overloadname == "default":

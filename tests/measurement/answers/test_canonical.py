@@ -138,3 +138,28 @@ def test_a_models_own_casts_to_float32_stay_in_float64(way):
     assert torch.equal(found, expected)
     with torch.no_grad():
         assert not torch.equal(CanonicalModel(narrow).model(images.double()), expected), "the cast rounds nothing"
+
+
+EPSILONS = {
+    "left out": lambda h: nn.functional.rms_norm(h, (4,)),
+    "None": lambda h: nn.functional.rms_norm(h, [4], torch.ones(4, dtype=h.dtype), None),
+    "by name": lambda h: nn.functional.rms_norm(input=h, normalized_shape=(4,), eps=None),
+    "of finfo": lambda h: torch.rms_norm(h, (4,), None, torch.finfo(h.dtype).eps),
+    "of no type": lambda h: torch.rms_norm(h, (4,), eps=torch.finfo().eps),
+}
+
+
+@pytest.mark.parametrize("way", EPSILONS)
+def test_an_epsilon_of_the_type_is_float32s(way):
+    """In float64 it is a billionth of that: with small values, another network."""
+    images = 1e-4 * torch.randn(8, 4)
+    found = CanonicalModel(Network(nn.Sequential(nn.Identity(), nn.Linear(4, 3)).eval(), images, torch.arange(8) % 3))
+    found.model[0].forward = EPSILONS[way]
+    before = torch.finfo
+    logits = found.logits(images)
+    assert torch.finfo is before
+    squares = images.double().square().mean(1, keepdim=True)
+    expected = found.model[1](images.double() / (squares + 2.0**-23).sqrt())
+    torch.testing.assert_close(logits, expected.detach(), rtol=1e-12, atol=1e-12)
+    found.model[0].forward = lambda h: nn.functional.rms_norm(h, (4,), eps=0.0)
+    torch.testing.assert_close(found.logits(images), found.model[1](images.double() / squares.sqrt()).detach())
