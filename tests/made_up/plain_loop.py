@@ -1,6 +1,7 @@
 """The truth, written anew: one weight replaced, one example at a time, in float64. It shares no code with the engines."""
 
 from copy import deepcopy
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ COUNTS = ("correct_clean", "broken", "fixed", "predictions_changed")
 @torch.no_grad()
 def answers(model, inputs):
     """Return the class of each answer: the lowest of the largest logits, -1 where the winner is not finite or one is NaN."""
-    return np.stack([_answers_of_one(model(inputs[i : i + 1].double().clone())[0].numpy()) for i in range(len(inputs))])
+    with patch.object(torch.Tensor, "float", torch.Tensor.double):  # a model's own casts stay in float64
+        return np.stack([_answers_of_one(model(inputs[i : i + 1].double().clone())[0].numpy()) for i in range(len(inputs))])
 
 
 def _answers_of_one(logits):
