@@ -178,7 +178,7 @@ def calibrate(network: Network, names: Sequence[str]) -> None:
     """Measure those perturbations of a network that its file does not hold, and write it after each."""
     path = OUT / f"{network.name}.json"
     n_examples, draws, deterministic = SIZES[network.dataset]
-    content = {
+    facts = {
         "examples": n_examples,
         "draws": draws,
         "deterministic_examples": deterministic,
@@ -186,20 +186,20 @@ def calibrate(network: Network, names: Sequence[str]) -> None:
         "dataset": network.dataset,
         "family": network.family,
         "weights_sha256": network.weights_sha256,
-        "processor": processor(),
     }
     kept = json.loads(path.read_text()) if path.exists() else {}
-    same = {key: kept.get(key) for key in content if key != "processor"} == {
-        key: value for key, value in content.items() if key != "processor"
-    }
-    measured = kept["perturbations"] if same else {}
+    measured = kept["perturbations"] if facts.items() <= kept.items() else {}
     missing = [name for name in names if name not in measured]
-    engine = Engine(network, SEED) if missing else None
+    if not missing:
+        return
+    engine = Engine(network, SEED)
     for name in missing:
         levels, shares = curve(engine, perturbations()[name])
         measured[name] = {"levels": levels, "shares": [round(share, 4) for share in shares]}
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(content | {"perturbations": measured}, indent=1, sort_keys=True) + "\n")
+        path.write_text(
+            json.dumps(facts | {"processor": processor(), "perturbations": measured}, indent=1, sort_keys=True) + "\n"
+        )
         print(f"{network.name} {name}: {levels[0]:g} to {levels[-1]:g}, {shares[0]:.1%} to {shares[-1]:.1%}", flush=True)
 
 

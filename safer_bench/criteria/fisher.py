@@ -5,7 +5,7 @@ from torch import nn
 from safer_bench.criteria.criterion import Scores, criterion
 from safer_bench.criteria.passes.activations import loss_gradients, total_by_layer
 from safer_bench.criteria.passes.gradients import empirical_fisher_diagonal, true_fisher_diagonal
-from safer_bench.criteria.passes.layers import Batches, count_examples, layer_weights, used_layers
+from safer_bench.criteria.passes.layers import Batches, count_examples, used_layers
 
 
 @criterion(
@@ -17,20 +17,6 @@ from safer_bench.criteria.passes.layers import Batches, count_examples, layer_we
 def empirical_fisher(model: nn.Module, batches: Batches) -> Scores:
     """Trace of the empirical Fisher matrix: mean squared norm of each example's own gradient."""
     return {name: float(diagonal.sum()) for name, diagonal in empirical_fisher_diagonal(model, batches).items()}
-
-
-@criterion(
-    needs="labels, gradients",
-    formula="1/2 sum((1/N) sum_i g_i^2 * W^2)",
-    source="Theis et al. 2018, arXiv 1801.05787 (Fisher pruning); after its formula by channel, here summed over a layer",
-    cost="3*N",
-)
-def fisher_pruning(model: nn.Module, batches: Batches) -> Scores:
-    """Loss increase to second order when each weight is removed alone, by the empirical Fisher's diagonal, summed."""
-    diagonal = empirical_fisher_diagonal(model, batches)
-    return {
-        n: float((diagonal[n] * w.detach().double().square()).sum()) / 2 for n, w in layer_weights(model, batches).items()
-    }
 
 
 @criterion(

@@ -1,9 +1,11 @@
 """Second-order loss changes when weights are removed one by one."""
 
-from torch import nn
+from collections.abc import Mapping
+
+from torch import Tensor, nn
 
 from safer_bench.criteria.criterion import Scores, criterion
-from safer_bench.criteria.passes.gradients import true_fisher_diagonal
+from safer_bench.criteria.passes.gradients import empirical_fisher_diagonal, true_fisher_diagonal
 from safer_bench.criteria.passes.hessian import DRAWS, hessian_diagonal
 from safer_bench.criteria.passes.layers import Batches, layer_weights
 
@@ -16,10 +18,7 @@ from safer_bench.criteria.passes.layers import Batches, layer_weights
 )
 def obd(model: nn.Module, batches: Batches) -> Scores:
     """Loss increase to second order when each weight is removed alone, summed."""
-    diagonal = hessian_diagonal(model, batches)
-    return {
-        n: float((diagonal[n] * w.detach().double().square()).sum()) / 2 for n, w in layer_weights(model, batches).items()
-    }
+    return _removed(hessian_diagonal(model, batches), layer_weights(model, batches))
 
 
 @criterion(
@@ -30,7 +29,20 @@ def obd(model: nn.Module, batches: Batches) -> Scores:
 )
 def ggn_diagonal(model: nn.Module, batches: Batches) -> Scores:
     """Optimal Brain Damage with the diagonal of the generalised Gauss-Newton matrix, which is never negative."""
-    diagonal = true_fisher_diagonal(model, batches)
-    return {
-        n: float((diagonal[n] * w.detach().double().square()).sum()) / 2 for n, w in layer_weights(model, batches).items()
-    }
+    return _removed(true_fisher_diagonal(model, batches), layer_weights(model, batches))
+
+
+@criterion(
+    needs="labels, gradients",
+    formula="1/2 sum((1/N) sum_i g_i^2 * W^2)",
+    source="Theis et al. 2018, arXiv 1801.05787 (Fisher pruning); after its formula by channel, here summed over a layer",
+    cost="3*N",
+)
+def fisher_pruning(model: nn.Module, batches: Batches) -> Scores:
+    """Loss increase to second order when each weight is removed alone, by the empirical Fisher's diagonal, summed."""
+    return _removed(empirical_fisher_diagonal(model, batches), layer_weights(model, batches))
+
+
+def _removed(diagonal: Mapping[str, Tensor], weights: Mapping[str, nn.Parameter]) -> Scores:
+    """Return half of the sum of each layer's curvature, float64, times the squares of its weights."""
+    return {name: float((diagonal[name] * w.detach().double().square()).sum()) / 2 for name, w in weights.items()}

@@ -23,39 +23,15 @@ from safer_bench.networks.uses import WITHOUT_VALUES
 
 N_TRACED = 4  # examples in the traced pass; 0 and 1 are special to export, and the graph takes any number from 2 on
 
-
 JUMPS = {
-    "sign",
-    "sgn",
-    "round",
-    "floor",
-    "ceil",
-    "trunc",
-    "fix",
-    "frac",
-    "fmod",
-    "remainder",
-    "heaviside",
-    "floor_divide",
-} | {
-    *("gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "topk", "kthvalue", "sort", "argsort", "bucketize", "signbit"),
-    *("threshold", "copysign", "angle", "atan2", "nan_to_num", "xlogy", "mode"),
+    *("sign", "sgn", "signbit", "round", "floor", "ceil", "trunc", "fix", "frac", "fmod", "remainder", "floor_divide"),
+    *("heaviside", "gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "topk", "kthvalue", "sort", "argsort"),
+    *("bucketize", "mode", "threshold", "copysign", "angle", "atan2", "nan_to_num", "xlogy"),
 }
-
 REARRANGE = {
-    "view",
-    "_unsafe_view",
-    "reshape",
-    "flatten",
-    "permute",
-    "transpose",
-    "slice",
-    "select",
-    "squeeze",
-    "unsqueeze",
-} | {*("clone", "expand", "alias", "unbind", "getitem", "t", "_to_copy", "abs", "neg")}
-
-
+    *("view", "_unsafe_view", "reshape", "flatten", "permute", "transpose", "slice", "select", "squeeze", "unsqueeze"),
+    *("clone", "expand", "alias", "unbind", "getitem", "t", "_to_copy", "abs", "neg"),
+}
 NEAREST = 1  # interpolation of a grid sampler
 CHECKS = {"_assert_tensor_metadata"}  # of the types that were traced: another arithmetic has others
 AS_TRACED = {"view", "_unsafe_view"}  # work in the memory format that was traced; reshape works in any

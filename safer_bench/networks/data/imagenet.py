@@ -167,7 +167,7 @@ def _fetched(given: str) -> list[Path]:
             f"SAFER_BENCH_DATA {given}: not on this machine and not fetched ({text_of(error):.200}); expected a dataset "
             f"such as {ON_HUB}, whose terms have to be accepted on its page"
         ) from error
-    files = sorted(Path(found).rglob("*.parquet"))
+    files = sorted(Path(found).rglob("validation*.parquet"))  # others may be there, fetched for something else
     if not files:
         raise MissingData(f"SAFER_BENCH_DATA {given}: no Parquet files validation*.parquet; expected those of {ON_HUB}")
     return files

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import CommitOperationAdd, HfApi, close_session, constants
+from huggingface_hub import CommitOperationAdd, HfApi, close_session, constants, hf_hub_download
 from PIL import Image
 
 from safer_bench.errors import BadInput, MissingData
@@ -183,10 +183,11 @@ def test_the_validation_split_of_a_dataset_of_the_hub_is_fetched_once(on_hub, mo
         {f"data/{path.name}": path for path in (second, first)} | {"data/train-0.parquet": tmp_path / "train.parquet"},
     )
     found = read_parts(PLAIN)
+    assert not list((tmp_path / "hf").rglob("train*"))
     monkeypatch.setenv("SAFER_BENCH_DATA", str(write_parquet(tmp_path / "imagenet.parquet", images, LABELS)))
     assert same(found, read_parts(PLAIN))
-    assert not list((tmp_path / "hf").rglob("train*"))
     monkeypatch.setenv("SAFER_BENCH_DATA", "hub:them/photographs")
+    hf_hub_download("them/photographs", "data/train-0.parquet", repo_type="dataset")  # by somebody else, to the same folder
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert same(found, read_parts(PLAIN))
 
