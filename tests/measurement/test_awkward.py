@@ -154,6 +154,8 @@ JUMPING = {
     "atan2": lambda y: torch.atan2(y, -torch.ones_like(y)),
     "nan_to_num": lambda y: (1.0 / y).nan_to_num(0.0, 5.0, -5.0).clamp(-5, 5),
     "xlogy": lambda y: torch.xlogy(y.clamp(min=0.0), torch.zeros(())).nan_to_num(0.0, 1.0, -1.0),
+    "svd": lambda y: torch.linalg.svd(y.reshape(-1, 4, 6), full_matrices=False)[2].flatten(1),
+    "eigh": lambda y: torch.linalg.eigh(y[:, :16].reshape(-1, 4, 4))[1].flatten(1).repeat(1, 2)[:, :24],
     "mode": lambda y: y + y.mode(1, keepdim=True).values,
     "grid_sampler": lambda y: nn.functional.grid_sample(
         torch.arange(16.0, dtype=y.dtype).expand(y.shape[0], 1, 16)[:, :, None],

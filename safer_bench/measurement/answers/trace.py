@@ -27,6 +27,7 @@ JUMPS = {
     *("sign", "sgn", "signbit", "round", "floor", "ceil", "trunc", "fix", "frac", "fmod", "remainder", "floor_divide"),
     *("heaviside", "gt", "ge", "lt", "le", "eq", "ne", "argmax", "argmin", "topk", "kthvalue", "sort", "argsort"),
     *("bucketize", "mode", "threshold", "copysign", "angle", "atan2", "nan_to_num", "xlogy"),
+    *("linalg_svd", "_linalg_svd", "svd", "linalg_eigh", "_linalg_eigh", "linalg_eig"),  # signs and order of vectors
 }
 REARRANGE = {
     *("view", "_unsafe_view", "reshape", "flatten", "permute", "transpose", "slice", "select", "squeeze", "unsqueeze"),
