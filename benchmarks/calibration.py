@@ -3,7 +3,7 @@
 The share of (clean - chance) that the median layer loses is measured on all validation networks of the zoo, each by
 itself: networks can be measured one by one, and a run goes on where it was stopped: ``docs/calibration/NETWORK.json``.
 A level is where the median over families of the share lost reaches the aim; a family's share is the median of its
-networks'. Levels have two significant digits, or as many as keep them apart; bits and counts are the nearest whole numbers,
+networks'. Levels have two significant digits (near 1, those of what is left), or as many as keep them apart; bits and counts are the nearest whole numbers,
 equal ones once. Where most families never lose as much as aimed at, one level that costs nearly the most takes the place of
 the aims that are left; what costs nothing gets its most severe level, and half a decade below.
 The seed is not the truth's: levels are not chosen on the draws that are published.
@@ -29,8 +29,9 @@ from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.truth.area import axis, tolerated_level
 
 AIMS = (0.01, 0.05, 0.2, 0.5, 0.8)  # shares of (clean - chance)
-# Of each dataset: (examples a draw, draws, examples of deterministic perturbations)
+SIZE = ("examples", "draws", "deterministic_examples")  # of each dataset:
 SIZES = {"digits": (150, 4, 300), "fashion_mnist": (60, 4, 250), "text": (12, 4, 24), "imagenet": (12, 2, 24)}
+FAULTY = 16  # times as many draws of as many times fewer examples, where one flipped bit of many costs nearly all
 SEED = 1
 OUT = Path(__file__).parents[1] / "docs" / "calibration"
 NEARLY, APART = 0.95, 1.2  # of the most that is lost, where an aim is not reached; of the last aim that is
@@ -58,9 +59,15 @@ def grid(entry: Perturbation) -> list[float]:
     return sorted(map(float, steps), reverse=entry.direction == "increasing")
 
 
+def size(dataset: str, entry: Perturbation) -> tuple[int, int, int]:
+    """Return examples a draw, draws, and examples where draws are all the same."""
+    n_examples, draws, deterministic = SIZES[dataset]
+    return (max(n_examples // FAULTY, 2), draws * FAULTY, deterministic) if entry.faulty else (n_examples, draws, deterministic)
+
+
 def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
     """Return the median over layers of the mean drop, in units of (clean - chance)."""
-    n_examples, draws, deterministic = SIZES[engine.network.dataset]
+    n_examples, draws, deterministic = size(engine.network.dataset, entry)
     protocol = make_protocol([f"{entry.name}:{level!r}"], draws, n_examples, SEED, deterministic_examples=deterministic)
     rows = [row for unit in Design(engine.network, protocol).units() for row in engine.measure(unit.probes)]
     drops: dict[str, list[float]] = {}
@@ -120,17 +127,26 @@ def choose(families: Families, entry: Perturbation) -> list[float]:
     most = float(shares.max())
     aims = [aim for aim in AIMS if aim <= most]
     if not aims:
-        return _rounded([float(levels[-1]) / 10**step for step in (0.5, 0.0)])
+        return _rounded([float(levels[-1]) / 10**step for step in (0.5, 0.0)], entry)
     if len(aims) < len(AIMS) and (last := NEARLY * most) > APART * aims[-1]:
         aims.append(last)
     proposed = [tolerated_level(levels, entry.scale, shares, aim)[0] for aim in aims]
-    return _whole(proposed, entry) if entry.whole else _rounded(proposed)
+    return _whole(proposed, entry) if entry.whole else _rounded(proposed, entry)
 
 
-def _rounded(levels: list[float]) -> list[float]:
-    """Round to two significant digits, or more where levels would coincide; equal ones stand once."""
+def _rounded(levels: list[float], entry: Perturbation) -> list[float]:
+    """Round to two significant digits, or more where levels would coincide; equal ones stand once.
+
+    A share of more than a half is rounded by what it leaves: 0.9966, not 1, which would remove the layer.
+    """
+    end = entry.domain[1] if entry.scale == "linear" else 0.0
+
+    def shortened(level: float, digits: int) -> float:
+        left = end - level
+        return float(f"{end - float(f'{left:.{digits}g}'):.12g}") if 0 < left < level else float(f"{level:.{digits}g}")
+
     levels = sorted(set(levels), key=levels.index)
-    rounded = ([float(f"{level:.{digits}g}") for level in levels] for digits in range(2, 16))
+    rounded = ([shortened(level, digits) for level in levels] for digits in range(2, 13))
     return next((found for found in rounded if len(set(found)) == len(found)), levels)
 
 
@@ -177,25 +193,22 @@ def report(found: Mapping[str, Any]) -> list[str]:
 def calibrate(network: Network, names: Sequence[str]) -> None:
     """Measure those perturbations of a network that its file does not hold, and write it after each."""
     path = OUT / f"{network.name}.json"
-    n_examples, draws, deterministic = SIZES[network.dataset]
     facts = {
-        "examples": n_examples,
-        "draws": draws,
-        "deterministic_examples": deterministic,
         "seed": SEED,
         "dataset": network.dataset,
         "family": network.family,
         "weights_sha256": network.weights_sha256,
     }
+    sizes = {name: dict(zip(SIZE, size(network.dataset, perturbations()[name]), strict=True)) for name in names}
     kept = json.loads(path.read_text()) if path.exists() else {}
     measured = kept["perturbations"] if facts.items() <= kept.items() else {}
-    missing = [name for name in names if name not in measured]
+    missing = [name for name in names if not sizes[name].items() <= measured.get(name, {}).items()]
     if not missing:
         return
     engine = Engine(network, SEED)
     for name in missing:
         levels, shares = curve(engine, perturbations()[name])
-        measured[name] = {"levels": levels, "shares": [round(share, 4) for share in shares]}
+        measured[name] = sizes[name] | {"levels": levels, "shares": [round(share, 4) for share in shares]}
         path.parent.mkdir(exist_ok=True)
         path.write_text(
             json.dumps(facts | {"processor": processor(), "perturbations": measured}, indent=1, sort_keys=True) + "\n"

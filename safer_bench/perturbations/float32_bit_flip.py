@@ -11,7 +11,7 @@ SIGNLESS, INFINITE, NAN = 0x7FFFFFFF, 0x7F800000, 0x7FC00000
 
 
 @perturbation(
-    levels=(5.6e-05, 9.5e-05, 0.00033, 0.001, 0.0033),
+    levels=(2.9e-05, 3.2e-05, 7.6e-05, 0.00016, 0.00042),
     scale="log10",
     unit="bit-error rate",
     formula="float32 bits of W XOR Bernoulli(level) bits",
@@ -26,7 +26,7 @@ def float32_bit_flip(weight: Array, level: float, rng: Stream) -> Array:
 
 
 @perturbation(
-    levels=(9e-05, 0.00012, 0.00044, 0.001, 0.0025),
+    levels=(2.9e-05, 3.2e-05, 8.1e-05, 0.00017, 0.0004),
     scale="log10",
     unit="bit-error rate of the exponent",
     formula="bits 23 to 30 of W XOR Bernoulli(level) bits",
@@ -41,7 +41,7 @@ def float32_bit_flip_exponent(weight: Array, level: float, rng: Stream) -> Array
 
 
 @perturbation(
-    levels=(0.005, 0.016, 0.05, 0.16, 0.5),
+    levels=(0.16, 0.5),
     scale="log10",
     unit="bit-error rate of the mantissa",
     formula="bits 0 to 22 of W XOR Bernoulli(level) bits",

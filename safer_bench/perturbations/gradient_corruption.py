@@ -18,7 +18,7 @@ def n_corrupted(n: int) -> int:
 
 
 @perturbation(
-    levels=(0.035, 0.08, 0.18, 0.46, 1.2),
+    levels=(0.056, 0.1, 0.33, 0.82, 2.0),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*g/norm2(g)",
@@ -36,7 +36,7 @@ def gradient_corruption_l2(weight: Array, level: float, rng: Stream, *, gradient
 
 
 @perturbation(
-    levels=(0.014, 0.031, 0.063, 0.13, 0.3),
+    levels=(0.022, 0.04, 0.11, 0.2, 0.6),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*sgn(g)",
@@ -50,7 +50,7 @@ def gradient_corruption_linf(weight: Array, level: float, rng: Stream, *, gradie
 
 
 @perturbation(
-    levels=(0.068, 0.2, 0.59, 2.7, 6.5),
+    levels=(0.12, 0.21, 0.7, 2.6, 8.5),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*h/norm2(h), h = the max(1, round(n/100)) entries of g of largest abs(g), else 0",
@@ -64,7 +64,7 @@ def gradient_corruption_l2_topk(weight: Array, level: float, rng: Stream, *, gra
 
 
 @perturbation(
-    levels=(0.2, 0.54, 1.8, 8.4, 17.0),
+    levels=(0.24, 0.46, 1.7, 4.9, 17.0),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*sgn(h), h = the max(1, round(n/100)) entries of g of largest abs(g), else 0",

@@ -8,7 +8,7 @@ from safer_bench.stream import Array, Stream
 
 
 @perturbation(
-    levels=(510.0, 1800.0, 3100.0, 8700.0, 23000.0),
+    levels=(1400.0, 5200.0, 12000.0, 27000.0, 67000.0),
     scale="log10",
     unit="flips a layer",
     formula="s*(int8 codes with min(level, 8n) distinct bits inverted)",

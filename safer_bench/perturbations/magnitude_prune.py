@@ -7,7 +7,7 @@ from safer_bench.stream import Array, Stream, smallest
 
 
 @perturbation(
-    levels=(0.65, 0.8, 0.87, 0.93, 0.97),
+    levels=(0.77, 0.87, 0.974, 0.9966),
     scale="linear",
     unit="sparsity",
     formula="the round(level*n) entries of smallest abs(W) set to 0",

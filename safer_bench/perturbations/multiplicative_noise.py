@@ -5,7 +5,7 @@ from safer_bench.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.62, 1.1, 1.9, 3.7, 8.3),
+    levels=(0.67, 1.2, 2.3, 4.7, 11.0),
     scale="log10",
     unit="relative deviation",
     formula="W*(1 + level*z)",

@@ -10,7 +10,7 @@ SOURCE = "Sun et al. 2021, arXiv 2006.05620, section 3 (random baseline)"
 
 
 @perturbation(
-    levels=(0.64, 1.1, 2.0, 3.6, 7.4),
+    levels=(0.77, 1.3, 2.3, 4.3, 9.3),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*z/norm2(z)",
@@ -24,7 +24,7 @@ def random_corruption_l2(weight: Array, level: float, rng: Stream) -> Array:
 
 
 @perturbation(
-    levels=(0.18, 0.36, 0.64, 1.1, 2.2),
+    levels=(0.18, 0.3, 0.51, 0.83, 2.4),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*random signs",
@@ -37,7 +37,7 @@ def random_corruption_linf(weight: Array, level: float, rng: Stream) -> Array:
 
 
 @perturbation(
-    levels=(0.62, 1.1, 2.0, 4.2, 9.7),
+    levels=(0.78, 1.3, 2.9, 4.6, 13.0),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*h/norm2(h), h = z in max(1, round(n/100)) random entries, else 0",
@@ -52,7 +52,7 @@ def random_corruption_l2_randk(weight: Array, level: float, rng: Stream) -> Arra
 
 
 @perturbation(
-    levels=(1.9, 3.9, 6.8, 12.0, 28.0),
+    levels=(1.8, 2.7, 4.8, 7.9, 22.0),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*random signs in max(1, round(n/100)) random entries",

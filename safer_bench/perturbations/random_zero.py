@@ -7,7 +7,7 @@ from safer_bench.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.18, 0.36, 0.52, 0.68, 0.81),
+    levels=(0.27, 0.53, 0.88, 0.987),
     scale="linear",
     unit="probability",
     formula="W*(1 - Bernoulli(level))",

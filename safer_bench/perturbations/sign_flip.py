@@ -7,7 +7,7 @@ from safer_bench.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.063, 0.15, 0.21, 0.32, 0.42),
+    levels=(0.096, 0.19, 0.35, 0.48),
     scale="log10",
     unit="probability",
     formula="W*(1 - 2 Bernoulli(level))",

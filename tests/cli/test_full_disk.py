@@ -35,7 +35,7 @@ def test_measure_names_the_file_and_repeating_it_finishes(cli, tmp_path, n_bytes
         "--network",
         "digits_mlp",
         "--perturbation",
-        "quantize",
+        "quantize:6,5,4,3,2",
         "--deterministic-examples",
         60,
         "--out",

@@ -72,16 +72,18 @@ def test_its_own_levels_can_be_asked_for_and_come_mild_to_severe(entry):
 
 @each
 def test_weights_are_pinned_to_the_bit(entry):
-    """Another digest here means other weights in the truth: raise the protocol number and measure everything again."""
-    golden = json.loads(GOLDEN.read_text())
-    found = {str(level): apply(entry, level, shape=LARGE) for level in entry.levels}
-    assert all(each.changed_entries > 0 for each in found.values())
-    assert {level: each.digest for level, each in found.items()} == golden[entry.name]
+    """Another digest here means other weights in the truth: raise the protocol number and measure everything again.
+
+    Levels of former truths stay pinned beside those in use.
+    """
+    pinned = json.loads(GOLDEN.read_text())[entry.name]
+    assert set(map(str, entry.levels)) <= set(pinned)
+    assert {level: apply(entry, float(level), shape=LARGE).digest for level in pinned} == pinned
 
 
 @each
 def test_facts_are_complete(entry):
-    assert len(entry.levels) == (1 if entry.name == "rerandomize" else 5)
+    assert (1 if entry.name == "rerandomize" else 2) <= len(entry.levels) <= 5
     for fact in (entry.formula, entry.source, entry.unit, entry.description):
         assert fact
 

@@ -11,6 +11,7 @@ from safer_bench.perturbations.loading import parse_perturbation, perturbations
 from safer_bench.perturbations.perturbation import LayerFacts, perturbation
 from safer_bench.stream import Stream
 
+NOISE = "gaussian_noise:" + ",".join(f"{level:g}" for level in perturbations()["gaussian_noise"].levels[:2])  # an example
 WEIGHT = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
 
 
@@ -181,7 +182,7 @@ def test_levels_that_are_no_numbers_are_refused(text):
         parse_perturbation(f"gaussian_noise:{text}")
     assert str(error.value) == (
         f"perturbation {f'gaussian_noise:{text}'!r}: level {wrong!r} is no number; expected a number above 0, such as "
-        "gaussian_noise:0.64,1.1"
+        f"{NOISE}"
     )
 
 
@@ -190,7 +191,7 @@ def test_numbers_that_are_no_levels_are_refused_with_the_range(text):
     with pytest.raises(BadInput) as error:
         parse_perturbation(f"gaussian_noise:{text}")
     assert str(error.value) == (
-        f"perturbation 'gaussian_noise': level {float(text):g}; expected a number above 0, such as gaussian_noise:0.64,1.1"
+        f"perturbation 'gaussian_noise': level {float(text):g}; expected a number above 0, such as {NOISE}"
     )
 
 
