@@ -62,7 +62,7 @@ def _tables(networks: dict[str, Array], kinds: list[str], n_layers: int) -> dict
             for i in range(n_layers)
         ],
         "perturbations": [
-            {"perturbation": kind, "perturbation_family": kind, "levels": list(LEVELS), "scale": "log10"}
+            {"perturbation": kind, "perturbation_family": kind, "use_case": kind, "levels": list(LEVELS), "scale": "log10"}
             | {"direction": "increasing", "unit": "", "deterministic": False, "formula": "", "source": ""}
             for kind in kinds
         ],

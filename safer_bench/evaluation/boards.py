@@ -1,4 +1,4 @@
-"""Results -> boards: one number a criterion, averaged over variants, perturbations, networks and families; no I/O.
+"""Results -> boards: one number a criterion, averaged over perturbations, use cases, networks and families; no I/O.
 
 With six families or more a board also has intervals, rank intervals, and the comparisons that were declared before any
 result was seen: every criterion that is no control against ``parameters``, and on test networks also against the winner
@@ -27,7 +27,7 @@ def boards(
     truth: Mapping[str, pa.Table],
     metric: str = "spearman",
     *,
-    perturbation_family: str | None = None,
+    use_case: str | None = None,
     perturbation: str | None = None,
     level_rank: int | None = None,
     gate: float = 0.0,
@@ -39,7 +39,7 @@ def boards(
         results: what ``evaluate`` returns.
         truth: tables ``networks``, ``perturbations`` and, for a gate, ``cells``.
         metric: name of a metric.
-        perturbation_family: only perturbations of this family; by default all.
+        use_case: only its perturbations; by default those of all use cases.
         perturbation: only this perturbation; by default all.
         level_rank: 1 (mildest) and up: one level of each perturbation; by default the areas over all levels.
         gate: only cells of at least this reliability; by default all.
@@ -47,21 +47,20 @@ def boards(
 
     Raises:
         UnknownName: no metric or perturbation of the truth has that name.
-        BadInput: a gate without the table ``cells``, or a family or level rank that no perturbation has.
+        BadInput: a gate without the table ``cells``, or a use case or level rank that no perturbation has.
     """
     look_up(dict.fromkeys(METRIC_NAMES), metric, "metric")
     if gate > 0.0 and "cells" not in truth:
         raise BadInput(f"gate {gate:g}: the truth has no table 'cells', which holds reliabilities; give the whole truth")
     facts = read_facts(truth)
     if perturbation is not None:
-        look_up(facts.perturbation_families, perturbation, "perturbation")
-    if perturbation_family is not None and perturbation_family not in facts.perturbation_families.values():
-        known = sorted(set(facts.perturbation_families.values()))
+        look_up(facts.use_cases, perturbation, "perturbation")
+    if use_case is not None and use_case not in facts.use_cases.values():
+        known = sorted(set(facts.use_cases.values()) - {""})
         raise BadInput(
-            f"no perturbation is of family {perturbation_family!r}.{suggestion(perturbation_family, known)} The families: "
-            f"{', '.join(known)}"
+            f"no perturbation is of use case {use_case!r}.{suggestion(use_case, known)} The use cases: {', '.join(known)}"
         )
-    scope = Scope(metric, perturbation_family, perturbation, level_rank, gate, reported=frozenset(reported))
+    scope = Scope(metric, use_case, perturbation, level_rank, gate, reported=frozenset(reported))
     return boards_of(at_rank(read_values(results)[metric], facts, level_rank), facts, scope)
 
 

@@ -66,7 +66,7 @@ class CellValues:
     def numbers(self, facts: TruthFacts) -> Cells:
         """Return the cells by number; those of one area or rank of levels, where no network and perturbation comes twice."""
         pairs = [(cell.network, cell.perturbation) for cell in self.cells]
-        return number_cells(pairs, facts.families, facts.perturbation_families)
+        return number_cells(pairs, facts.families, facts.use_cases)
 
 
 def read_values(results: pa.Table) -> dict[str, CellValues]:

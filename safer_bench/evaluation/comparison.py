@@ -22,7 +22,7 @@ from safer_bench.tables.pictures import encoded, new_figure
 from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray
-ALL = "all perturbations"
+ALL = "all use cases"
 PLOT_FORMATS = (".png", ".svg", ".pdf")
 COLUMNS = ("value", "lowest", "highest")  # of results
 HEADER = ("perturbation", "networks", "families", "first", "second", "difference", "95 % interval")
@@ -30,7 +30,7 @@ HEADER = ("perturbation", "networks", "families", "first", "second", "difference
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two criteria under one perturbation, or under all, on the networks of ten layers or more that both scored.
+    """Two criteria under one perturbation, or over all use cases, on the networks of ten layers or more that both scored.
 
     Attributes:
         dataset, split: of the networks.
@@ -116,10 +116,10 @@ def compare(
     comparisons = []
     for (dataset, split), board in grouped(shared, key=itemgetter(slice(2))).items():
         for name in (ALL, *sorted({cell[2] for cell in board})):
-            cells = [cell for cell in board if name in (ALL, cell[2])]
+            cells = [cell for cell in board if name == cell[2] or (name == ALL and facts.use_cases[cell[2]])]
             values = [[[side[cell][column] or 0.0 for cell in cells] for side in sides] for column in COLUMNS]
             pairs = [(network, perturbation) for _, _, perturbation, network in cells]
-            weights = family_weights(pairs, facts.families, facts.perturbation_families)
+            weights = family_weights(pairs, facts.families, facts.use_cases)
             families = {network: facts.families[network] for network, _ in pairs}
             comparisons.append(_comparison((dataset, split, name), families, averaged(weights, np.array(values))))
     return comparisons

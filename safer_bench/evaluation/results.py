@@ -81,7 +81,7 @@ def results_table(judged: Judged, facts: TruthFacts) -> pa.Table:
         judged: what every criterion reached.
         facts: of the truth.
     """
-    means = family_means(judged, facts.perturbation_families)
+    means = family_means(judged, facts.use_cases)
     cells: list[Place] = [
         (each.network, each.dataset, each.split, *cell, len(each.layers)) for each in judged.networks for cell in each.cells
     ]
@@ -137,23 +137,23 @@ def _taken(values: Sequence[Any], index: Array, kind: pa.DataType) -> pa.Array:
     return dictionary(sorted(set(values), key=lambda value: (value is None, value)), number[index])
 
 
-def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> FamilyMeans:
+def family_means(judged: Judged, use_cases: Mapping[str, str]) -> FamilyMeans:
     """Return means over families with 95 % intervals.
 
-    There is one for each criterion, metric and perturbation at each level and in area, and one over all perturbations
+    There is one for each criterion, metric and perturbation at each level and in area, and one over all use cases
     (``perturbation`` null, in area), of the networks of one dataset and split with ten layers or more. Where a criterion
     did not score them all, or their families are fewer than six, there is none; where values or resamples do not spread,
     there is a mean without an interval (``bootstrap``).
 
     Args:
         judged: what every criterion reached.
-        perturbation_families: family of each perturbation.
+        use_cases: of each perturbation; empty where it stands for none.
     """
     families = {network.network: network.family for network in judged.networks}
     places: list[Place] = []
     averages: list[tuple[Array, Array, Array]] = []  # values (n_entries, n_metrics, n_families), known, limits
-    for place, cells, pairs in _places(judged.networks):
-        weights = family_weights(pairs, families, perturbation_families)
+    for place, cells, pairs in _places(judged.networks, use_cases):
+        weights = family_weights(pairs, families, use_cases)
         if len(weights) >= MIN_FAMILIES:
             values = averaged(weights, np.swapaxes(np.nan_to_num(judged.values[:, cells]), 1, 2))
             limits = averaged(weights, np.swapaxes(judged.limits[:, :, cells], 2, 3))
@@ -178,14 +178,16 @@ def family_means(judged: Judged, perturbation_families: Mapping[str, str]) -> Fa
     return means
 
 
-def _places(networks: Sequence[NetworkTruth]) -> Iterator[tuple[Place, list[int], list[tuple[str, str]]]]:
+def _places(
+    networks: Sequence[NetworkTruth], use_cases: Mapping[str, str]
+) -> Iterator[tuple[Place, list[int], list[tuple[str, str]]]]:
     """Yield each mean with the cells that it is over and their (network, perturbation)."""
     members: list[tuple[Place, int, tuple[str, str]]] = []
     cells = [(network, *cell) for network in networks for cell in network.cells]
     for i, (network, perturbation, summary, level) in enumerate(cells):
         if len(network.layers) >= MIN_LAYERS:
-            of_one = [(perturbation, summary, level), *([(None, summary, None)] if summary == "area" else [])]
-            for about in of_one:
+            of_all = [(None, summary, None)] if summary == "area" and use_cases[perturbation] else []
+            for about in ((perturbation, summary, level), *of_all):
                 members.append(((None, network.dataset, network.split, *about, None), i, (network.network, perturbation)))
     for place, averaged_there in grouped(members, key=itemgetter(0)).items():
         yield place, [i for _, i, _ in averaged_there], [pair for _, _, pair in averaged_there]

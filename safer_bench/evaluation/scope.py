@@ -20,7 +20,7 @@ class Scope:
 
     Attributes:
         metric: name of a metric.
-        perturbation_family: only perturbations of this family; None: all.
+        use_case: only its perturbations; None: those of all use cases.
         perturbation: only this perturbation; None: all.
         level_rank: only the perturbations' levels of this rank, 1 the mildest (a single level has none); None: areas over
             levels.
@@ -30,7 +30,7 @@ class Scope:
     """
 
     metric: str = "spearman"
-    perturbation_family: str | None = None
+    use_case: str | None = None
     perturbation: str | None = None
     level_rank: int | None = None
     gate: float = 0.0
@@ -58,10 +58,10 @@ def in_scope(facts: TruthFacts, scope: Scope, cells: Sequence[BoardCell]) -> Arr
     """Tell which cells are of a scope's perturbations ``(n_cells,)``; the gate is left to ``reliable``."""
     if scope.perturbation is not None:
         inside = [cell.perturbation == scope.perturbation for cell in cells]
-    elif scope.perturbation_family is not None:
-        inside = [facts.perturbation_families[cell.perturbation] == scope.perturbation_family for cell in cells]
+    elif scope.use_case is not None:
+        inside = [facts.use_cases[cell.perturbation] == scope.use_case for cell in cells]
     else:
-        inside = [True for _ in cells]
+        inside = [facts.use_cases[cell.perturbation] != "" for cell in cells]
     return np.array(inside, dtype=bool)
 
 

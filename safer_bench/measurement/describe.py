@@ -107,6 +107,7 @@ def network_row(network: Network, right: Array) -> dict[str, Any]:
         "network": network.name,
         "dataset": network.dataset,
         "family": network.family,
+        "kind": network.kind,
         "split": network.split,
         "n_layers": len(network.layers),
         "parameters": sum(parameter.numel() for parameter in network.model.parameters()),
@@ -148,6 +149,7 @@ def perturbation_row(entry: Perturbation, levels: tuple[float, ...]) -> dict[str
     return {
         "perturbation": entry.name,
         "perturbation_family": entry.family,
+        "use_case": entry.use_case or None,
         "levels": list(levels),
         "scale": entry.scale,
         "direction": entry.direction,

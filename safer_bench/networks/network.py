@@ -55,7 +55,7 @@ class Network:
         output: takes the logits out of what the model returns; a tensor, the first of a tuple and an object with ``.logits``
             need none.
         class_axis: axis of the logits that runs over classes, 1 or -1.
-        dataset, family, split, licence, source: where the network stands in the zoo; ``own`` for a user's network.
+        dataset, family, kind, split, licence, source: where the network stands in the zoo; ``own`` for a user's network.
         probe: the former name of ``calibration``, taken with a warning for one more version.
 
     Raises:
@@ -79,6 +79,7 @@ class Network:
         class_axis: int = 1,
         dataset: str = "own",
         family: str = "own",
+        kind: str = "own",
         split: str = "test",
         licence: str = "",
         source: str = "",
@@ -89,7 +90,7 @@ class Network:
         if split not in SPLITS:
             raise BadInput(f"network {name!r}: split {split!r}; expected {' or '.join(SPLITS)}")
         self.name, self.dataset, self.family, self.split = name, dataset, family, split
-        self.licence, self.source = licence, source
+        self.kind, self.licence, self.source = kind, licence, source
         self.spec: str | None = None  # what load_network made it of, so that another process can
         if class_axis not in (1, -1):
             raise BadInput(

@@ -15,24 +15,20 @@ from safer_bench.networks.network import Network
 # Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on
 # `validation`; `test` is scored once. Of the language models each split has one with attention and one without, so that what
 # is chosen on `validation` has seen both; the design of today's models and the only recurrent one are what is judged.
-VALIDATION = ("allconv", "densenet", "gated_conv", "gpt", "lenet", "mixer", "mlp", "renet", "squeezenet", "vgg")
-TEST = (
-    "convnext",
-    "efficientnet_lite",
-    "ghostnet",
-    "hybrid",
-    "llama",
-    "lstm",
-    "mobilenet",
-    "resnet",
-    "resnext",
-    "senet",
-    "shufflenet",
-    "swin",
-    "vit",
-    "wide_resnet",
-)
-FAMILY_SPLITS = dict.fromkeys(VALIDATION, "validation") | dict.fromkeys(TEST, "test")
+# Families of one kind of architecture resemble each other. Both were declared before any result was seen.
+KINDS = {
+    "plain_convolution": {"allconv": "validation", "lenet": "validation", "squeezenet": "validation", "vgg": "validation"},
+    "residual": {"densenet": "validation", "resnet": "test", "senet": "test", "wide_resnet": "test"},
+    "depthwise_or_grouped": dict.fromkeys(
+        ("convnext", "efficientnet_lite", "ghostnet", "mobilenet", "resnext", "shufflenet"), "test"
+    ),
+    "attention": {"hybrid": "test", "swin": "test", "vit": "test"},
+    "perceptron_or_mixer": {"mixer": "validation", "mlp": "validation"},
+    "recurrent": {"renet": "validation"},
+    "language_model": {"gated_conv": "validation", "gpt": "validation", "llama": "test", "lstm": "test"},
+}
+FAMILY_KINDS = {family: kind for kind, families in KINDS.items() for family in families}
+FAMILY_SPLITS = {family: split for families in KINDS.values() for family, split in families.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +110,11 @@ class ZooNetwork:
         """``validation`` or ``test``, by family."""
         return FAMILY_SPLITS[self.family]
 
+    @property
+    def kind(self) -> str:
+        """Kind of architecture, by family."""
+        return FAMILY_KINDS[self.family]
+
     def __call__(self) -> Network:
         """Load weights and examples.
 
@@ -131,6 +132,7 @@ class ZooNetwork:
             class_axis=self.class_axis,
             dataset=self.dataset,
             family=self.family,
+            kind=self.kind,
             split=self.split,
             licence="Apache-2.0",
             source=f"safer-bench zoo, trained on {SOURCES[self.dataset]}",
@@ -144,7 +146,7 @@ def network(
 
     Args:
         dataset: a key of ``DATASETS`` in ``networks/data/parts.py``.
-        family: decides the split, see ``FAMILY_SPLITS``.
+        family: decides the split and the kind, see ``KINDS``.
         recipe: how ``safer-bench train`` trains it.
         class_axis: of the model's logits that runs over classes: -1 where they are ``(n, length, n_classes)``.
     """

@@ -12,6 +12,7 @@ from safer_bench.stream import Array, Stream, exact_sum
     unit="share of filters",
     formula="the round(level*filters) output filters of smallest L1 norm set to 0; bias and norm layers untouched",
     source="Li et al. 2017, arXiv 1608.08710",
+    use_case="pruning",
     needs=("layer",),
     deterministic=True,
     neutral=0.0,

@@ -16,6 +16,7 @@ SIGNLESS, INFINITE, NAN = 0x7FFFFFFF, 0x7F800000, 0x7FC00000
     unit="bit-error rate",
     formula="float32 bits of W XOR Bernoulli(level) bits",
     source=SOURCE,
+    use_case="float32_faults",
     neutral=0.0,
     domain=(0.0, 1.0),
     faulty=True,
@@ -31,6 +32,7 @@ def float32_bit_flip(weight: Array, level: float, rng: Stream) -> Array:
     unit="bit-error rate of the exponent",
     formula="bits 23 to 30 of W XOR Bernoulli(level) bits",
     source=SOURCE,
+    use_case="float32_faults",
     neutral=0.0,
     domain=(0.0, 1.0),
     faulty=True,
@@ -46,6 +48,7 @@ def float32_bit_flip_exponent(weight: Array, level: float, rng: Stream) -> Array
     unit="bit-error rate of the mantissa",
     formula="bits 0 to 22 of W XOR Bernoulli(level) bits",
     source=SOURCE,
+    use_case="float32_faults",
     neutral=0.0,
     domain=(0.0, 1.0),
 )

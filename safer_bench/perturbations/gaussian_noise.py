@@ -10,6 +10,7 @@ from safer_bench.stream import Array, Stream, rms
     unit="rms(W)",
     formula="W + level*rms(W)*z",
     source="Yvinec et al. 2023, arXiv 2308.04753",
+    use_case="device_noise",
     neutral=0.0,
 )
 def gaussian_noise(weight: Array, level: float, rng: Stream) -> Array:

@@ -23,6 +23,7 @@ def n_corrupted(n: int) -> int:
     unit="norm2(W)",
     formula="W + level*norm2(W)*g/norm2(g)",
     source=f"{SOURCE}, all entries",
+    use_case="worst_case",
     needs=("gradient",),
     neutral=0.0,
 )
@@ -41,6 +42,7 @@ def gradient_corruption_l2(weight: Array, level: float, rng: Stream, *, gradient
     unit="max abs(W)",
     formula="W + level*max abs(W)*sgn(g)",
     source=f"{SOURCE}, all entries",
+    use_case="worst_case",
     needs=("gradient",),
     neutral=0.0,
 )
@@ -55,6 +57,7 @@ def gradient_corruption_linf(weight: Array, level: float, rng: Stream, *, gradie
     unit="norm2(W)",
     formula="W + level*norm2(W)*h/norm2(h), h = the max(1, round(n/100)) entries of g of largest abs(g), else 0",
     source=f"{SOURCE}, top k entries",
+    use_case="worst_case",
     needs=("gradient",),
     neutral=0.0,
 )
@@ -69,6 +72,7 @@ def gradient_corruption_l2_topk(weight: Array, level: float, rng: Stream, *, gra
     unit="max abs(W)",
     formula="W + level*max abs(W)*sgn(h), h = the max(1, round(n/100)) entries of g of largest abs(g), else 0",
     source=f"{SOURCE}, top k entries",
+    use_case="worst_case",
     needs=("gradient",),
     neutral=0.0,
 )

@@ -13,6 +13,7 @@ from safer_bench.stream import Array, Stream
     unit="flips a layer",
     formula="s*(int8 codes with min(level, 8n) distinct bits inverted)",
     source=SOURCE,
+    use_case="int8_faults",
     domain=(1.0, np.inf),
     whole=True,
 )

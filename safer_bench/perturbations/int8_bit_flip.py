@@ -15,6 +15,7 @@ SOURCE = "Rakin et al. 2019, arXiv 1903.12269 (flips at random instead of search
     unit="bit-error rate",
     formula="s*(int8 codes XOR Bernoulli(level) bits)",
     source=SOURCE,
+    use_case="int8_faults",
     domain=(0.0, 1.0),
 )
 def int8_bit_flip(weight: Array, level: float, rng: Stream) -> Array:

@@ -12,6 +12,7 @@ from safer_bench.stream import Array, Stream, smallest
     unit="sparsity",
     formula="the round(level*n) entries of smallest abs(W) set to 0",
     source="Han et al. 2015, arXiv 1506.02626",
+    use_case="pruning",
     deterministic=True,
     neutral=0.0,
     domain=(0.0, 1.0),

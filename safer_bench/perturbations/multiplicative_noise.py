@@ -10,6 +10,7 @@ from safer_bench.stream import Array, Stream
     unit="relative deviation",
     formula="W*(1 + level*z)",
     source="Joshi et al. 2020, arXiv 1906.03138 (conductance variation, here in proportion to the weight)",
+    use_case="device_noise",
     neutral=0.0,
 )
 def multiplicative_noise(weight: Array, level: float, rng: Stream) -> Array:

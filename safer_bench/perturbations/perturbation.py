@@ -49,6 +49,7 @@ class Perturbation:
     Attributes:
         name: unique; names the perturbation in tables and in its random streams.
         family: the file that defines it; variants of one family share a file.
+        use_case: what it stands for: boards are by use case; empty where it is only compared with another.
         function: ``(weight, level, rng, **needs) -> weight``, float64 in and out, pure.
         levels: mild to severe.
         scale: ``linear`` or ``log10``: the axis along which the area is taken.
@@ -71,6 +72,7 @@ class Perturbation:
     unit: str
     formula: str
     source: str
+    use_case: str = "own"
     needs: tuple[str, ...] = ()
     deterministic: bool = False
     neutral: float | None = None
@@ -187,6 +189,7 @@ def perturbation(
     unit: str,
     source: str,
     formula: str = "",
+    use_case: str = "own",
     needs: tuple[str, ...] = (),
     deterministic: bool = False,
     neutral: float | None = None,
@@ -204,8 +207,8 @@ def perturbation(
         raise BadInput(f"scale {scale!r}; expected one of {', '.join(SCALES)}")
     if not isinstance(needs, tuple | list) or not set(needs) <= set(NEEDS):
         raise BadInput(f"needs {needs!r}; expected some of {NEEDS}")
-    if any(not isinstance(text, str) or not text.isprintable() for text in (unit, source, formula)):
-        raise BadInput("unit, source and formula; expected texts of one line each")
+    if any(not isinstance(text, str) or not text.isprintable() for text in (unit, source, formula, use_case)):
+        raise BadInput("unit, source, formula and use_case; expected texts of one line each")
     if not _are_numbers(domain) or len(domain) != 2 or not domain[0] <= domain[1]:
         raise BadInput(f"domain {domain!r}; expected (smallest, largest)")
     if not _are_numbers(levels) or not levels or not all(map(math.isfinite, levels)) or not _is_monotone(levels):
@@ -227,6 +230,7 @@ def perturbation(
             unit,
             formula,
             source,
+            use_case,
             tuple(needs),
             deterministic,
             neutral,

@@ -15,6 +15,7 @@ SOURCE = "Sun et al. 2021, arXiv 2006.05620, section 3 (random baseline)"
     unit="norm2(W)",
     formula="W + level*norm2(W)*z/norm2(z)",
     source=SOURCE,
+    use_case="",
     neutral=0.0,
 )
 def random_corruption_l2(weight: Array, level: float, rng: Stream) -> Array:
@@ -29,6 +30,7 @@ def random_corruption_l2(weight: Array, level: float, rng: Stream) -> Array:
     unit="max abs(W)",
     formula="W + level*max abs(W)*random signs",
     source=SOURCE,
+    use_case="",
     neutral=0.0,
 )
 def random_corruption_linf(weight: Array, level: float, rng: Stream) -> Array:
@@ -42,6 +44,7 @@ def random_corruption_linf(weight: Array, level: float, rng: Stream) -> Array:
     unit="norm2(W)",
     formula="W + level*norm2(W)*h/norm2(h), h = z in max(1, round(n/100)) random entries, else 0",
     source=SOURCE,
+    use_case="",
     neutral=0.0,
 )
 def random_corruption_l2_randk(weight: Array, level: float, rng: Stream) -> Array:
@@ -57,6 +60,7 @@ def random_corruption_l2_randk(weight: Array, level: float, rng: Stream) -> Arra
     unit="max abs(W)",
     formula="W + level*max abs(W)*random signs in max(1, round(n/100)) random entries",
     source=SOURCE,
+    use_case="",
     neutral=0.0,
 )
 def random_corruption_linf_randk(weight: Array, level: float, rng: Stream) -> Array:

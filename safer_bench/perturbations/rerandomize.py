@@ -12,6 +12,7 @@ from safer_bench.stream import Array, Stream
     unit="none: 1 is the only level",
     formula="z*sqrt(2/fan_in)",
     source="Zhang et al. 2019, arXiv 1902.01996; He et al. 2015, arXiv 1502.01852 (the distribution)",
+    use_case="removal",
     needs=("layer",),
     domain=(1.0, 1.0),
 )

@@ -12,6 +12,7 @@ from safer_bench.stream import Array, Stream
     unit="probability",
     formula="W*(1 - 2 Bernoulli(level))",
     source="Yvinec et al. 2023, arXiv 2308.04753",
+    use_case="removal",
     neutral=0.0,
     domain=(0.0, 1.0),
 )

@@ -20,7 +20,7 @@ class TruthFacts:
     Attributes:
         layers: of each network, in order of first use.
         families, datasets, splits: of each network.
-        perturbation_families: of each perturbation.
+        use_cases: of each perturbation; empty where it stands for none.
         levels: of each perturbation, from mild to severe.
         scales: of each perturbation, ``linear`` or ``log10``: the axis along which the area is taken.
         reliability: of each cell, in area or at a level; absent where unknown.
@@ -31,7 +31,7 @@ class TruthFacts:
     families: Mapping[str, str]
     datasets: Mapping[str, str]
     splits: Mapping[str, str]
-    perturbation_families: Mapping[str, str]
+    use_cases: Mapping[str, str]
     levels: Mapping[str, list[float]]
     scales: Mapping[str, str]
     reliability: Mapping[Cell, float]
@@ -53,14 +53,14 @@ def read_facts(truth: Mapping[str, pa.Table]) -> TruthFacts:
     """
     layers = _rows(truth, "layers", "network", "dataset", "split", "layer", "layer_index")
     networks = _rows(truth, "networks", "network", "dataset", "split", "family")
-    perturbations = _rows(truth, "perturbations", "perturbation", "perturbation_family", "levels", "scale")
+    perturbations = _rows(truth, "perturbations", "perturbation", "use_case", "levels", "scale")
     cells = _rows(truth, "cells", "network", "perturbation", "summary", "level", "reliability")
     return TruthFacts(
         layers={network: tuple(row["layer"] for row in rows) for network, rows in by_first_use(layers).items()},
         families=_by("network", networks, "family"),
         datasets=_by("network", [*layers, *networks], "dataset"),
         splits=_by("network", [*layers, *networks], "split"),
-        perturbation_families=_by("perturbation", perturbations, "perturbation_family"),
+        use_cases={row["perturbation"]: row["use_case"] or "" for row in perturbations},
         levels=_by("perturbation", perturbations, "levels"),
         scales=_by("perturbation", perturbations, "scale"),
         reliability={

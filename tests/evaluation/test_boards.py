@@ -15,7 +15,7 @@ TRUTH = {
     "networks": schema.build("networks", [{"network": n, "family": f, "dataset": "d"} for n, f in NETWORKS.items()]),
     "perturbations": schema.build(
         "perturbations",
-        [{"perturbation": name, "perturbation_family": name.split("_")[0]} for name in ("noise", "rot_l2", "rot_linf")],
+        [{"perturbation": name, "use_case": name.split("_")[0]} for name in ("noise", "rot_l2", "rot_linf")],
     ),
 }
 
@@ -199,7 +199,7 @@ def scoped_truth(reliability):
 
 def test_a_board_of_one_family_or_perturbation_averages_only_these():
     values = everywhere(0.0) | {("a1", "rot_l2"): 0.8, ("b1", "rot_linf"): 0.4}
-    [of_family] = boards(results(values), TRUTH, perturbation_family="rot")
+    [of_family] = boards(results(values), TRUTH, use_case="rot")
     [of_one] = boards(results(values), TRUTH, perturbation="rot_linf")
     assert of_family.rows[0].by_network == pytest.approx({"a1": 0.4, "a2": 0.0, "b1": 0.2})
     assert of_one.rows[0].by_network == pytest.approx({"a1": 0.0, "a2": 0.0, "b1": 0.4})
@@ -273,7 +273,7 @@ def test_a_gate_needs_reliabilities():
     [
         ({"metric": "spearmen"}, "no metric is called 'spearmen'. Did you mean 'spearman'? All of them: safer-bench list metrics"),
         ({"perturbation": "rot_l3"}, "no perturbation is called 'rot_l3'. Did you mean 'rot_l2' or 'rot_linf'? All of them: safer-bench list perturbations"),
-        ({"perturbation_family": "noize"}, "no perturbation is of family 'noize'. Did you mean 'noise'? The families: noise, rot"),
+        ({"use_case": "noize"}, "no perturbation is of use case 'noize'. Did you mean 'noise'? The use cases: noise, rot"),
     ],
 )  # fmt: skip
 def test_what_no_cell_is_of_makes_no_empty_board(wanted, message):

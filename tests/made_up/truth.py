@@ -31,7 +31,7 @@ def made_up_truth(n_families, *, n_layers=12, halves=True, dataset="made", split
                 half = {"half_a": value + noise, "half_b": value - noise} if halves else {}
                 sensitivity.append({**cell, "layer": f"layer{i}", "value": value, "standard_error": 0.1, **half})
     kinds = [
-        {"perturbation": name, "perturbation_family": kind, "levels": [1.0, 2.0], "scale": "linear"}
+        {"perturbation": name, "perturbation_family": kind, "use_case": kind, "levels": [1.0, 2.0], "scale": "linear"}
         for name, kind in KINDS.items()
     ]
     tables = {

@@ -152,8 +152,8 @@ def test_what_draws_from_its_stream_is_pure_and_draws_as_if_it_were_applied_once
         ({"needs": ("gradients",)}, "needs ('gradients',); expected some of ('layer', 'gradient')"),
         ({"needs": "layer"}, "needs 'layer'; expected some of ('layer', 'gradient')"),
         ({"scale": None}, "scale None; expected one of linear, log10"),
-        ({"unit": None}, "unit, source and formula; expected texts of one line each"),
-        ({"source": "two\nlines"}, "unit, source and formula; expected texts of one line each"),
+        ({"unit": None}, "unit, source, formula and use_case; expected texts of one line each"),
+        ({"source": "two\nlines"}, "unit, source, formula and use_case; expected texts of one line each"),
     ],
 )
 def test_what_is_said_of_a_perturbation_is_checked_where_it_is_made(more, message):

@@ -17,7 +17,7 @@ CELLS = [
     CELL | {"summary": "level", "level": 1.0, "reliability": 0.5},
     CELL | {"summary": "level", "level": 2.0, "reliability": None},
 ]
-NOISE = {"perturbation": "noise", "perturbation_family": "additive", "levels": [1.0, 2.0], "scale": "linear"}
+NOISE = {"perturbation": "noise", "use_case": "device_noise", "levels": [1.0, 2.0], "scale": "linear"}
 TRUTH = {
     "networks": schema.build("networks", [{"network": "b", "dataset": "d", "split": "test", "family": "mlp"}]),
     "layers": schema.build("layers", LAYERS),
@@ -41,7 +41,7 @@ def test_layers_are_in_order_of_first_use_in_whatever_order_they_are_stored(rows
 def test_each_fact_is_that_of_its_table():
     found = read_facts(TRUTH)
     assert (found.families, found.datasets, found.splits) == ({"b": "mlp"}, {"b": "d"}, {"b": "test"})
-    assert (found.perturbation_families, found.scales) == ({"noise": "additive"}, {"noise": "linear"})
+    assert (found.use_cases, found.scales) == ({"noise": "device_noise"}, {"noise": "linear"})
     assert found.levels == {"noise": [1.0, 2.0]}
 
 

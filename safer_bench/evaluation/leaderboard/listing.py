@@ -21,7 +21,7 @@ COLUMNS = {
 
 
 def listing(page: Page) -> pa.Table:
-    """Return a row for each board, metric and criterion: areas, over all perturbations, whatever the reliability.
+    """Return a row for each board, metric and criterion: areas, over all use cases, whatever the reliability.
 
     Values have nine decimals, ends of intervals six: what differs beyond is the machine's. Intervals and ranks are null
     where families are too few, intervals also where they are too nearly alike. The note says which part of the cells a

@@ -29,11 +29,11 @@ class Tables:
     """All that the page shows of boards.
 
     Attributes:
-        headline: the boards over all perturbations in area by Spearman, with everything.
-        areas: ``{(metric, group): board}``, the boards over all perturbations in area, ungated, by every metric.
+        headline: the boards over all use cases in area by Spearman, with everything.
+        areas: ``{(metric, group): board}``, the boards over all use cases in area, ungated, by every metric.
         numbers: ``{group: {key: table}}``; a key is "metric.place.summary.gate", each a position in its list.
         notes: what boards can tell, named by number in the tables.
-        places: (perturbation family, perturbation), each or both None: which perturbations a table is of.
+        places: (use case, perturbation), each or both None: which perturbations a table is of.
         values: of single networks in area by Spearman.
     """
 
@@ -65,27 +65,27 @@ def group_of(board: Board) -> Group:
 
 
 def make_places(facts: TruthFacts) -> list[tuple[str | None, str | None]]:
-    """Return all perturbations, each family, and each perturbation that is not its whole family."""
-    members = Counter(facts.perturbation_families.values())
-    variants = [(family, name) for name, family in facts.perturbation_families.items() if members[family] > 1]
-    return [(None, None), *((family, None) for family in sorted(members)), *sorted(variants)]
+    """Return all use cases, each of them, and each perturbation that is not the whole of its own."""
+    members = Counter(filter(None, facts.use_cases.values()))
+    single = [(case or None, name) for name, case in sorted(facts.use_cases.items()) if members[case] != 1]
+    return [(None, None), *((case, None) for case in sorted(members)), *single]
 
 
 def make_tables(results: pa.Table, facts: TruthFacts, reported: frozenset[str] = frozenset()) -> Tables:
     """Return the numbers of the declared boards, and plain values of many others; the rest is in results.parquet.
 
-    Declared, with intervals and ranks: Spearman in area over all perturbations or a family at the three gates, and of single
-    variants; Spearman at each rank of levels, and every other metric in area, over all perturbations at the three gates.
-    Values alone: Spearman of a family at levels, and every other metric of a family. Reported criteria are not ranked.
+    Declared, with intervals and ranks: Spearman in area over all use cases or one at the three gates, and of single
+    perturbations; Spearman at each rank of levels, and every other metric in area, over all use cases at the three gates.
+    Values alone: Spearman of a use case at levels, and every other metric of one. Reported criteria are not ranked.
     """
     spearman, *others = schema.METRIC_NAMES
     everything = Scope(spearman, reported=reported)
     by_metric = read_values(results)
     values = at_rank(by_metric[spearman], facts)
     tables = Tables(boards_of(values, facts, everything), {}, {}, [], make_places(facts), values)
-    for p, (family, perturbation) in enumerate(tables.places):
+    for p, (case, perturbation) in enumerate(tables.places):
         gates = len(GATES) if perturbation is None else 1
-        scope = replace(everything, perturbation_family=family, perturbation=perturbation)
+        scope = replace(everything, use_case=case, perturbation=perturbation)
         _add_gates(tables, values, facts, f"0.{p}.0", scope, gates)
     for m, metric in enumerate(others, start=1):
         _add_summary(tables, at_rank(by_metric[metric], facts), facts, f"{m}.{{}}.0", replace(everything, metric=metric))
@@ -96,12 +96,12 @@ def make_tables(results: pa.Table, facts: TruthFacts, reported: frozenset[str] =
 
 
 def _add_summary(tables: Tables, values: CellValues, facts: TruthFacts, key: str, scope: Scope) -> None:
-    """Add all perturbations with everything, and families with values alone; ``key`` has a gap for the place."""
-    for p, (family, perturbation) in enumerate(tables.places):
-        if family is None:
+    """Add all use cases with everything, and single ones with values alone; ``key`` has a gap for the place."""
+    for p, (case, perturbation) in enumerate(tables.places):
+        if case is None and perturbation is None:
             _add_gates(tables, values, facts, key.format(p), scope, len(GATES))
         elif perturbation is None:
-            only = replace(scope, perturbation_family=family, statistics=False)
+            only = replace(scope, use_case=case, statistics=False)
             _add_gates(tables, values, facts, key.format(p), only, 1)
 
 
@@ -114,7 +114,7 @@ def _add_gates(tables: Tables, values: CellValues, facts: TruthFacts, key: str, 
 
 
 def _add(tables: Tables, key: str, boards: Sequence[Board], *, whole: bool) -> None:
-    """Add boards of a scope; ``whole``: over all perturbations in area, ungated."""
+    """Add boards of a scope; ``whole``: over all use cases in area, ungated."""
     entries = {group_of(board): entries_of(board) for board in tables.headline}
     for board in boards:
         group = group_of(board)
@@ -177,7 +177,7 @@ def make_cells(values: CellValues, facts: TruthFacts, board: Board) -> list[list
     """
     columns = {(cell.network, cell.perturbation): i for i, cell in enumerate(values.cells)}
     wanted = [
-        columns.get((network, perturbation)) for network in board.families for perturbation in facts.perturbation_families
+        columns.get((network, perturbation)) for network in board.families for perturbation in facts.use_cases
     ]
     row_of = {entry: i for i, entry in enumerate(values.entries)}
     rows = [row_of[entry] for entry in entries_of(board)]

@@ -63,7 +63,7 @@ function details(row) {
 // The table as it stands: its choices are columns of their own.
 function tableAsText() {
   const heads = columns(rows()).filter(([key]) => key !== "bar");
-  const scope = { board: board().title, metric: data.metrics[Number(choice("metric"))][0], family: choice("family") || "all",
+  const scope = { board: board().title, metric: data.metrics[Number(choice("metric"))][0], "use case": choice("use-case") || "all",
     perturbation: choice("perturbation") || "all", sensitivity: data.summaries[Number(choice("summary"))], gate: data.gates[Number(choice("gate"))] };
   const exact = (value) => (value === null || value === undefined ? "" : value === "u" ? 0 : value / 1000);
   const text = { mean: (row) => [exact(row.mean)], interval: (row) => [exact(row.low), exact(row.high)], ranks: (row) => [row.ranks, row.worst],

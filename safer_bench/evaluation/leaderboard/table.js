@@ -3,19 +3,19 @@ const choice = (name) => byId(`choose-${name}`).value;
 const board = () => data.boards[Number(choice("board"))];
 
 // Where the chosen perturbations are in data.places.
-function placeOf(family, perturbation) {
-  const exact = data.places.findIndex(([f, p]) => f === (family || null) && p === (perturbation || null));
-  return exact >= 0 ? exact : data.places.findIndex(([f, p]) => f === family && p === null); // a family of one
+function placeOf(useCase, perturbation) {
+  const exact = data.places.findIndex(([c, p]) => c === (useCase || null) && p === (perturbation || null));
+  return exact >= 0 ? exact : data.places.findIndex(([c, p]) => c === useCase && p === null); // the only one of its use case
 }
 
 const keyOf = (metric, place, summary, gate) => [metric, place, summary, gate].join(".");
-const place = () => placeOf(choice("family"), choice("perturbation"));
+const place = () => placeOf(choice("use-case"), choice("perturbation"));
 const chosenKey = () => keyOf(choice("metric"), place(), choice("summary"), choice("gate"));
 const table = () => board().tables[chosenKey()];
 const ceilingName = () => (table().o ? `ceiling (${table().o})` : "ceiling"); // of which part of the cells, where not of all
 
-const kindOf = (perturbation) => data.kinds[data.perturbations.indexOf(perturbation)];
-const perturbationsOf = (family) => data.perturbations.filter((name) => !family || kindOf(name) === family);
+const useCaseOf = (perturbation) => data.use_cases[data.perturbations.indexOf(perturbation)];
+const perturbationsOf = (useCase) => data.perturbations.filter((name) => !useCase || useCaseOf(name) === useCase);
 const withAll = (names) => [["", "all"], ...names.map((name) => [name, name.replaceAll("_", " ")])];
 
 // The largest board of test networks.
@@ -27,7 +27,7 @@ function firstBoard() {
 function startChoices() {
   fill(byId("choose-board"), data.boards.map((each, i) => [i, each.title]), firstBoard());
   fill(byId("choose-metric"), data.metrics.map(([name], i) => [i, name.replaceAll("_", " ")]));
-  fill(byId("choose-family"), withAll([...new Set(data.kinds)].sort()));
+  fill(byId("choose-use-case"), withAll([...new Set(data.use_cases.filter(Boolean))].sort()));
   fill(byId("choose-summary"), data.summaries.map((name, i) => [i, name]));
   fill(byId("choose-gate"), data.gates.map((gate, i) => [i, gate ? `${gate} or more` : "any"]));
   byId("choices").addEventListener("change", changed);
@@ -39,8 +39,8 @@ function startChoices() {
 
 function changed(event) {
   const source = event.target.id, perturbation = choice("perturbation");
-  if (source === "choose-perturbation" && perturbation) byId("choose-family").value = kindOf(perturbation);
-  fill(byId("choose-perturbation"), withAll(perturbationsOf(choice("family"))), source === "choose-family" ? "" : perturbation);
+  if (source === "choose-perturbation" && perturbation) byId("choose-use-case").value = useCaseOf(perturbation);
+  fill(byId("choose-perturbation"), withAll(perturbationsOf(choice("use-case"))), source === "choose-use-case" ? "" : perturbation);
   if (source === "choose-board") {
     const tracks = [...new Set(board().entries.map(([, track]) => track))];
     fill(byId("choose-track"), [["", "all"], ...tracks.map((track) => [track, trackName(track)])]);
@@ -59,10 +59,10 @@ function greyOptions() {
   for (const name of ["metric", "summary", "gate"]) {
     for (const option of byId(`choose-${name}`).options) option.disabled = !exists({ [name]: option.value });
   }
-  for (const option of byId("choose-family").options) option.disabled = !exists({ place: placeOf(option.value, "") });
+  for (const option of byId("choose-use-case").options) option.disabled = !exists({ place: placeOf(option.value, "") });
   for (const option of byId("choose-perturbation").options) {
-    const family = option.value ? kindOf(option.value) : choice("family");
-    option.disabled = !exists({ place: placeOf(family, option.value) });
+    const useCase = option.value ? useCaseOf(option.value) : choice("use-case");
+    option.disabled = !exists({ place: placeOf(useCase, option.value) });
   }
 }
 
@@ -90,8 +90,8 @@ function placesOf(values) {
 function networkValues(i) {
   const now = table(), here = board();
   if (now.n) return now.n[i];
-  const [family, perturbation] = data.places[place()];
-  const alone = perturbation ?? (perturbationsOf(family).length === 1 ? perturbationsOf(family)[0] : null);
+  const [useCase, perturbation] = data.places[place()];
+  const alone = perturbation ?? (perturbationsOf(useCase).length === 1 ? perturbationsOf(useCase)[0] : null);
   if (choice("metric") !== "0" || choice("summary") !== "0" || choice("gate") !== "0" || alone === null) return null;
   const at = data.perturbations.indexOf(alone), width = data.perturbations.length;
   return here.networks.map((_, n) => here.cells[i][n * width + at]);

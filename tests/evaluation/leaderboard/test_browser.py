@@ -123,7 +123,7 @@ def test_names_and_tracks_filter(visit):
 
 def test_a_choice_without_numbers_is_greyed_and_a_new_board_falls_back(visit):
     page = visit()
-    choose(page, "family", "noise")
+    choose(page, "use-case", "noise")
     assert page.locator("#choose-gate option").evaluate_all("all => all.map((each) => each.disabled)") == [False, True, True]
     choose(page, "summary", "level 2")
     assert page.locator("#choose-metric option:not([disabled])").all_inner_texts() == ["spearman"]
@@ -138,8 +138,8 @@ def test_metric_perturbation_and_level_change_the_numbers_to_those_of_python(vis
     truth, results, _ = everything()
     scopes = [
         ({"metric": "partial_spearman"}, {"metric": "partial spearman"}),
-        ({"perturbation_family": "rot"}, {"family": "rot"}),
-        ({"perturbation_family": "rot", "perturbation": "rot_linf"}, {"perturbation": "rot linf"}),
+        ({"use_case": "rot"}, {"use-case": "rot"}),
+        ({"use_case": "rot", "perturbation": "rot_linf"}, {"perturbation": "rot linf"}),
         ({"level_rank": 1}, {"summary": "level 1"}),
         ({"gate": 0.5}, {"gate": "0.5 or more"}),
     ]
@@ -173,7 +173,7 @@ def test_a_ceiling_of_a_part_of_the_cells_says_so_and_one_of_few_is_not_drawn(vi
     assert caption.inner_text().startswith("Rings are controls; the dotted line is the ceiling (over 6 of 9 cells). ")
     assert page.locator("#board .ceiling").first.get_attribute("title") == "ceiling (over 6 of 9 cells) 0.90"
     assert page.locator("#cost-plot .ceiling").count() == 1
-    choose(page, "family", "noise")
+    choose(page, "use-case", "noise")
     assert name.inner_text() == "ceiling (none: 0 of 3 cells have one)"
     assert caption.inner_text().startswith("Rings are controls. ")
     assert page.locator("#board .ceiling, #cost-plot .ceiling").count() == 0

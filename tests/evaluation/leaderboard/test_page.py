@@ -27,9 +27,9 @@ def board_of(data, title="made, test"):
     return next(board for board in data["boards"] if board["title"] == title)
 
 
-def table_of(data, metric="spearman", family=None, perturbation=None, summary=0, gate=0.0):
+def table_of(data, metric="spearman", case=None, perturbation=None, summary=0, gate=0.0):
     m = [name for name, _ in data["metrics"]].index(metric)
-    place = data["places"].index((family, perturbation))
+    place = data["places"].index((case, perturbation))
     return board_of(data)["tables"].get(f"{m}.{place}.{summary}.{data['gates'].index(gate)}")
 
 
@@ -39,9 +39,9 @@ def table_of(data, metric="spearman", family=None, perturbation=None, summary=0,
         {},
         {"metric": "kendall_tau_b"},
         {"metric": "ndcg_gain", "gate": 0.5},
-        {"perturbation_family": "rot"},
-        {"perturbation_family": "rot", "gate": 0.8},
-        {"perturbation_family": "rot", "perturbation": "rot_linf"},
+        {"use_case": "rot"},
+        {"use_case": "rot", "gate": 0.8},
+        {"use_case": "rot", "perturbation": "rot_linf"},
         {"level_rank": 2},
         {"level_rank": 2, "gate": 0.8},
     ],
@@ -52,7 +52,7 @@ def test_a_table_is_the_board_of_its_scope(data, scope):
     table = table_of(
         data,
         scope.get("metric", "spearman"),
-        scope.get("perturbation_family"),
+        scope.get("use_case"),
         scope.get("perturbation"),
         scope.get("level_rank", 0),
         scope.get("gate", 0.0),
@@ -72,13 +72,13 @@ def test_a_table_is_the_board_of_its_scope(data, scope):
 
 
 def test_values_alone_where_no_interval_was_declared(data):
-    for table in (table_of(data, "kendall_tau_b", "noise"), table_of(data, family="rot", summary=1)):
+    for table in (table_of(data, "kendall_tau_b", "noise"), table_of(data, case="rot", summary=1)):
         assert sorted(table) in (["c", "t", "u", "v"], ["o", "t", "u", "v"])
 
 
 def test_a_scope_without_any_cell_has_no_table(data):
     """All cells under noise, and all at the first level, have reliability 0.3."""
-    assert table_of(data, family="noise", gate=0.5) is None
+    assert table_of(data, case="noise", gate=0.5) is None
     assert table_of(data, summary=1, gate=0.5) is None
 
 
