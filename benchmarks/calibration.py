@@ -3,9 +3,10 @@
 The share of (clean - chance) that the median layer loses is measured on all validation networks of the zoo, each by
 itself: networks can be measured one by one, and a run goes on where it was stopped: ``docs/calibration/NETWORK.json``.
 A level is where the median over families of the share lost reaches the aim; a family's share is the median of its
-networks'. Levels have two significant digits (near 1, those of what is left), or as many as keep them apart; bits and counts are the nearest whole numbers,
-equal ones once. Where most families never lose as much as aimed at, one level that costs nearly the most takes the place of
-the aims that are left; what costs nothing gets its most severe level, and half a decade below.
+networks'. Levels have two significant digits (near 1, those of what is left), or as many as keep them apart; bits and
+counts are the nearest whole numbers, equal ones once. Where most families never lose as much as aimed at, one level that
+costs nearly the most takes the place of the aims that are left; what costs nothing gets its most severe level, and half a
+decade below.
 The seed is not the truth's: levels are not chosen on the draws that are published.
 """
 
@@ -22,6 +23,7 @@ from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.run_log import processor
+from safer_bench.networks.examples import largest_class
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import perturbations
@@ -62,7 +64,9 @@ def grid(entry: Perturbation) -> list[float]:
 def size(dataset: str, entry: Perturbation) -> tuple[int, int, int]:
     """Return examples a draw, draws, and examples where draws are all the same."""
     n_examples, draws, deterministic = SIZES[dataset]
-    return (max(n_examples // FAULTY, 2), draws * FAULTY, deterministic) if entry.faulty else (n_examples, draws, deterministic)
+    if entry.faulty:
+        n_examples, draws = max(n_examples // FAULTY, 2), draws * FAULTY
+    return n_examples, draws, deterministic
 
 
 def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
@@ -74,7 +78,8 @@ def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
     for row in rows:
         drops.setdefault(row["layer"], []).append(row["accuracy_drop"])
     clean = np.mean([row["correct_clean"] / row["n_answers"] for row in rows])
-    return float(np.median([np.mean(of_layer) for of_layer in drops.values()]) / (clean - 1 / engine.network.n_classes))
+    median = np.median([np.mean(of_layer) for of_layer in drops.values()])
+    return float(median / (clean - largest_class(engine.network.labels)))
 
 
 def curve(engine: Engine, entry: Perturbation) -> Curve:

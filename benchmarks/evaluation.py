@@ -49,7 +49,8 @@ def made_up_truth(n_networks: int, n_perturbations: int, rng: np.random.Generato
         for layer, value, half_a, half_b in zip(layers, *of_cell, strict=True)
     ]
     perturbations = [
-        {"perturbation": kind, "perturbation_family": kind, "use_case": kind, "levels": list(LEVELS), "scale": "log10"} for kind in kinds
+        {"perturbation": kind, "perturbation_family": kind, "use_case": kind, "levels": list(LEVELS), "scale": "log10"}
+        for kind in kinds
     ]
     reliabilities = [
         {**identity[name], "perturbation": kind, "summary": summary, "level": level, "reliability": 0.9}

@@ -105,8 +105,6 @@ def measure(
     seen = examples_asked(examples, deterministic_examples)
     protocol = make_protocol(perturbation or [], draws, seen[0], seed, first_draw, seen[1])
     networks = load_networks(network, Choice(data, examples_from, calibration, data_seed, name), device)
-    for note in filter(None, (each.class_note for each in networks)):
-        typer.echo(note, err=True)
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:
         if options.planned:
             protocol = _planned(networks, protocol, out, options, report, dry_run=dry_run, how=how)

@@ -37,9 +37,7 @@ class Cells:
         return replace(self, network=self.network[wanted], perturbation=self.perturbation[wanted])
 
 
-def number_cells(
-    cells: Sequence[tuple[str, str]], families: Mapping[str, str], use_cases: Mapping[str, str]
-) -> Cells:
+def number_cells(cells: Sequence[tuple[str, str]], families: Mapping[str, str], use_cases: Mapping[str, str]) -> Cells:
     """Return cells by number.
 
     Args:
@@ -71,9 +69,7 @@ def averaged(weights: Array, values: Array) -> Array:
     return np.sum(np.ascontiguousarray(values)[..., None, :] * weights, axis=-1)
 
 
-def family_weights(
-    cells: Sequence[tuple[str, str]], families: Mapping[str, str], use_cases: Mapping[str, str]
-) -> Array:
+def family_weights(cells: Sequence[tuple[str, str]], families: Mapping[str, str], use_cases: Mapping[str, str]) -> Array:
     """Return what each cell weighs in the mean of each family ``(n_families, n_cells)``, families sorted; rows sum to 1.
 
     Args:

@@ -9,11 +9,12 @@ import pyarrow as pa
 from safer_bench.measurement.design import Design, Draws, Protocol, Shard
 from safer_bench.measurement.engine import Engine
 from safer_bench.measurement.identity import clean_answers, files_of_network, files_of_perturbation, source_of
-from safer_bench.networks.examples import counted
+from safer_bench.networks.examples import counted, largest_class
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import schema
 from safer_bench.truth.answers import begins, told
+from safer_bench.truth.cells import check_accuracy
 
 Array = np.ndarray
 
@@ -71,18 +72,27 @@ def _examples(protocol: Protocol) -> dict[str, int | None]:
     return {"examples": random, "deterministic_examples": deterministic}
 
 
-def tables(networks: Sequence[Network], protocol: Protocol, clean: Callable[[Network], Array]) -> dict[str, pa.Table]:
+def tables(
+    networks: Sequence[Network], protocol: Protocol, clean: Callable[[Network], Array], *, whole: bool = True
+) -> dict[str, pa.Table]:
     """Return the tables networks, layers and perturbations of a run.
 
     Args:
         networks: to describe.
         protocol: whose perturbations are described.
         clean: gives which answers of a network are right, ``(n_answers,)``; ``correct`` does.
+        whole: of all examples, not of a shard's share alone.
+
+    Raises:
+        BadInput: a network has no accuracy to lose, which is known of all examples only.
     """
+    rows = [network_row(network, clean(network)) for network in networks]
+    for row in rows if whole else ():
+        check_accuracy(row, f"network {row['network']!r}")
     layers = [row for network in networks for row in layer_rows(network)]
     perturbations = [perturbation_row(entry, levels) for entry, levels in protocol.perturbations]
     return {
-        "networks": schema.build("networks", [network_row(network, clean(network)) for network in networks]),
+        "networks": schema.build("networks", rows),
         "layers": schema.build("layers", layers),
         "perturbations": schema.build("perturbations", perturbations),
     }
@@ -115,7 +125,7 @@ def network_row(network: Network, right: Array) -> dict[str, Any]:
         "n_examples": len(network.labels),
         **told(network.n_answers.numpy()),
         "clean_correct": int(np.count_nonzero(right)),
-        "chance_accuracy": 1.0 / network.n_classes,
+        "chance_accuracy": largest_class(network.labels),
         "clean_outcomes": np.packbits(right).tobytes(),
         "weights_sha256": network.weights_sha256,
         "inputs_sha256": network.inputs_sha256,

@@ -1,6 +1,5 @@
 """``measure``: the rows of one network, with no run folder."""
 
-import logging
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -12,8 +11,6 @@ from safer_bench.networks.network import Network, require_network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import files, schema
 from safer_bench.truth.run_folder import Unit
-
-logger = logging.getLogger(__name__)
 
 
 def measure(
@@ -29,8 +26,6 @@ def measure(
     executor: str = "process",
 ) -> pa.Table:
     """Measure the accuracy that a network loses when one of its layers is perturbed.
-
-    Logs a warning where the classes of the evaluation examples are very unequal.
 
     Args:
         network: a zoo network or your own.
@@ -58,8 +53,6 @@ def measure(
     random, deterministic = examples_asked(examples, deterministic_examples)
     protocol = make_protocol(specs, draws, random, seed, deterministic_examples=deterministic)
     check_measurable(network, protocol)
-    if network.class_note:
-        logger.warning("%s", network.class_note)
     job = job_of([network], protocol, fast=fast)
     units = [Unit(network.name, *where, layer.index) for where, layer in Design(network, protocol).places()]
     finished = execute(job, units, Worker(job, [network]), workers, executor)

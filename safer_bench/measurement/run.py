@@ -69,7 +69,7 @@ def measure_into(
         stack.enter_context(run.locked())
         run.open(
             describe.request(networks, protocol, designs) | share_of(designs, shard),
-            lambda: describe.tables(networks, protocol, clean),
+            lambda: describe.tables(networks, protocol, clean, whole=shard is None),
         )
         log = stack.enter_context(logging_to(folder / "log.txt"))
         log.info("%d networks, %d workers (%s); %s", len(networks), workers, executor, where)

@@ -20,7 +20,6 @@ from safer_bench.networks.examples import (
     Examples,
     checked_calibration,
     checked_examples,
-    unequal_classes,
 )
 from safer_bench.networks.first_answers import count_classes, returns_a_tensor, width_of_logits
 from safer_bench.networks.inputs import Inputs, named_parts
@@ -212,12 +211,6 @@ class Network:
                 )
                 digest.update(kind.encode() + tensor.numpy().tobytes())
         return digest.hexdigest()
-
-    @property
-    def class_note(self) -> str:
-        """What to say of very unequal classes of evaluation examples; empty where they are not."""
-        note = unequal_classes(self.labels, self.n_classes)
-        return f"network {self.name!r}: {note}" if note else ""
 
     def _all_examples(self) -> list[Examples]:
         return [self.evaluation] + ([self._calibration] if self._calibration else [])

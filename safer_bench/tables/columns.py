@@ -137,7 +137,12 @@ TABLES: dict[str, pa.Schema] = {
         _column("n_examples", I32, "evaluation examples", "examples"),
         _column("n_answers", I32, "their counted labels", "answers"),
         _column("clean_correct", I32, "answers right in canonical arithmetic", "answers"),
-        _column("chance_accuracy", F64, "1 / number of classes", "share of answers"),
+        _column(
+            "chance_accuracy",
+            F64,
+            "the largest class's share of the answers; before version 1.0: 1 / classes",
+            "share of answers",
+        ),
         _column("clean_outcomes", pa.binary(), "bit i (most significant first): answer i, example by example, is right"),
         _column("answers_of_example", I32_LIST, "counted labels of each evaluation example; null: one each", "answers"),
         _column("weights_sha256", STRING, "over names, shapes and bytes of the state"),

@@ -115,33 +115,6 @@ def test_a_file_alone_lists_its_functions(cli, tmp_path, text, found):
         assert (ran.code, ran.out, ran.err) == (2, "", told)
 
 
-UNEQUAL = """model = torch.nn.Linear(4, 2).eval()
-    generator = torch.Generator().manual_seed(0)
-    return sb.Network(model, torch.randn(60, 4, generator=generator), (torch.arange(60) % 20 == 7).long(), name="unequal")"""
-
-
-@pytest.mark.parametrize("more", [(), ("--dry-run",)])
-def test_very_unequal_classes_are_said_at_once(cli, tmp_path, more):
-    words = (
-        "measure",
-        "--network",
-        network_file(tmp_path, UNEQUAL),
-        "--network",
-        "digits_mlp",
-        "--perturbation",
-        "quantize:2",
-    )
-    found = cli(*words, *more, "--examples", 20, "--out", tmp_path / "run")
-    line = next(line for line in found.err.splitlines() if line)
-    assert line == (
-        "network 'unequal': class 0 holds 95% of the 60 evaluation examples: answering it always is right on 95%, while "
-        "chance counts as 50% (1 / classes), so that a network which can no longer tell the classes apart loses little; choose "
-        "examples of more equal classes to see it"
-    )
-    assert found.code == 0
-    assert "digits_mlp': class" not in found.err
-
-
 def test_a_network_file_may_import_those_beside_it_at_once_and_later(cli, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.path", [*sys.path])
     (tmp_path / "beside_at_once.py").write_text("import torch\nmodel = torch.nn.Linear(4, 3).eval()\n")

@@ -131,7 +131,10 @@ def test_a_network_no_better_than_chance_is_refused(tmp_path):
     with torch.no_grad():
         labels = (network.model(network.inputs).argmax(1) + 1) % 3
     wrong = Network(network.model, network.inputs, labels, name="wrong")
-    with pytest.raises(BadInput, match="right in 0 of 60 answers, no better than chance: it has no accuracy to lose"):
+    with pytest.raises(
+        BadInput,
+        match="right in 0 of 60 answers, no better than always answering the largest class: it has no accuracy to lose",
+    ):
         pack([measured(tmp_path / "run", network=wrong)], [], tmp_path / "tree")
 
 

@@ -276,7 +276,16 @@ def test_a_network_of_a_hundred_thousand_layers_is_ranked():
         ),
         "cells": schema.build("cells", [cell]),
         "perturbations": schema.build(
-            "perturbations", [{"perturbation": "noise", "perturbation_family": "noise", "use_case": "noise", "levels": [1.0], "scale": "linear"}]
+            "perturbations",
+            [
+                {
+                    "perturbation": "noise",
+                    "perturbation_family": "noise",
+                    "use_case": "noise",
+                    "levels": [1.0],
+                    "scale": "linear",
+                }
+            ],
         ),
     }
     results = sb.evaluate(truth, {"good": {("large", str(i)): float(i // 2) for i in range(n)}})

@@ -91,7 +91,14 @@ def tables_of(answers, clean):
         for i, layer in enumerate(LAYERS)
     ]
     kinds = [
-        {"perturbation": name, "perturbation_family": name, "use_case": name, "levels": levels, "scale": "linear", "direction": "increasing"}
+        {
+            "perturbation": name,
+            "perturbation_family": name,
+            "use_case": name,
+            "levels": levels,
+            "scale": "linear",
+            "direction": "increasing",
+        }
         | {"unit": "", "deterministic": name == "cut", "formula": "", "source": ""}
         for name, levels in LEVELS.items()
     ]

@@ -176,9 +176,7 @@ def make_cells(values: CellValues, facts: TruthFacts, board: Board) -> list[list
         board: names the criteria and the networks.
     """
     columns = {(cell.network, cell.perturbation): i for i, cell in enumerate(values.cells)}
-    wanted = [
-        columns.get((network, perturbation)) for network in board.families for perturbation in facts.use_cases
-    ]
+    wanted = [columns.get((network, perturbation)) for network in board.families for perturbation in facts.use_cases]
     row_of = {entry: i for i, entry in enumerate(values.entries)}
     rows = [row_of[entry] for entry in entries_of(board)]
     return [[None if column is None else _shown(values, row, column) for column in wanted] for row in rows]
