@@ -68,6 +68,12 @@ def digests(path: Path) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def loaded() -> list[ModuleType]:
+    """Return the modules that were loaded from people's files and that Python knows by their names."""
+    modules = [module for folder in _folders.values() for module in folder.modules.values()]
+    return [module for module in modules if sys.modules.get(module.__name__) is module]
+
+
 def functions_of(path: Path) -> list[str]:
     """Return the public names that a file defines at its top by def or class, not executed; none of a damaged one."""
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import Truth, perturbation_specs, told_refused
+from safer_bench.cli.options import Minutes, Truth, UnprotectedCode, perturbation_specs, told_refused
 from safer_bench.errors import BadInput, needs_torch
 
 if TYPE_CHECKING:
@@ -24,11 +24,8 @@ def check(
         bool, typer.Option("--recompute", help="Score again, by the submitted code, which this runs; note it for the board.")
     ] = False,
     network: Annotated[list[str] | None, typer.Option(help="Networks to score again; by default all.")] = None,
-    minutes: Annotated[int, typer.Option(min=1, help="Most time that the code of one submission may take.")] = 60,
-    unprotected: Annotated[
-        bool,
-        typer.Option("--unprotected", help="Run code also where the system cannot keep it from files and network."),
-    ] = False,
+    minutes: Minutes = 60,
+    unprotected: UnprotectedCode = False,
 ) -> None:
     """Check submissions against the truth's networks and layers, and their scores against their code.
 

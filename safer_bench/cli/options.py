@@ -41,6 +41,10 @@ Device = Annotated[
         help="cpu; cuda: any card, and each worker takes the next one; cuda:1: this card. A FILE.py may choose itself."
     ),
 ]
+Minutes = Annotated[int, typer.Option(min=1, help="Most time that the code of one submission may take.")]
+UnprotectedCode = Annotated[
+    bool, typer.Option("--unprotected", help="Run code also where the system cannot keep it from files and network.")
+]
 
 
 def load_networks(specs: Sequence[str], choice: Choice, device: str | None) -> "list[Network]":
