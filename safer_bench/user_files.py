@@ -70,8 +70,7 @@ def digests(path: Path) -> dict[str, str]:
 
 def loaded() -> list[ModuleType]:
     """Return the modules that were loaded from people's files and that Python knows by their names."""
-    modules = [module for folder in _folders.values() for module in folder.modules.values()]
-    return [module for module in modules if sys.modules.get(module.__name__) is module]
+    return [module for module in list(sys.modules.values()) if isinstance(getattr(module, "__loader__", None), _Loader)]
 
 
 def functions_of(path: Path) -> list[str]:
