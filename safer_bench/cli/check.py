@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import Minutes, Truth, UnprotectedCode, perturbation_specs, told_refused
+from safer_bench.cli.options import Minutes, Truth, perturbation_specs, told_refused
 from safer_bench.errors import BadInput, needs_torch
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ def check(
     ] = False,
     network: Annotated[list[str] | None, typer.Option(help="Networks to score again; by default all.")] = None,
     minutes: Minutes = 60,
-    unprotected: UnprotectedCode = False,
+    unprotected: Annotated[
+        bool,
+        typer.Option("--unprotected", help="Run code also where the system cannot keep it from files and network."),
+    ] = False,
 ) -> None:
     """Check submissions against the truth's networks and layers, and their scores against their code.
 
@@ -110,8 +113,8 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
     with progress() as report:
         try:
             again = recompute(folder, submission, networks, levels, report, guard)
-        except Unprotected:
-            raise
+        except Unprotected as error:
+            raise Unprotected(f"{error}; --unprotected runs it all the same, with all that you may do") from error
         except BadInput as error:
             unmarked = f"; no longer noted in {folder.resolve().parent / RECORD}" if forget(folder) else ""
             raise BadSubmission(f"{error}{unmarked}") from error

@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from safer_bench.cli.console import aggregates_text, board_text, progress
-from safer_bench.cli.options import Minutes, Truth, UnprotectedCode, perturbation_specs, submissions_in, told_refused
+from safer_bench.cli.options import Minutes, Truth, perturbation_specs, submissions_in, told_refused
 from safer_bench.errors import BadInput, needs_torch
-
-if TYPE_CHECKING:
-    from safer_bench.scoring.by_code import Guard
 
 
 def evaluate(
@@ -29,7 +26,6 @@ def evaluate(
         list[str] | None, typer.Option(help="FILE.py:FUNC of a network of that tree that is not of the zoo; repeatable.")
     ] = None,
     minutes: Minutes = 60,
-    unprotected: UnprotectedCode = False,
 ) -> None:
     """Rank submissions and the truth's own criteria against the truth.
 
@@ -37,8 +33,6 @@ def evaluate(
 
     With a truth that stays secret: safer-bench evaluate submissions --held-out TREE --network nets.py:deep --out board
     """
-    from safer_bench.dataset.submissions.sandbox import Limits
-
     if held_out is None:
         if network:
             raise BadInput("--network names what builds a network of a held-out tree; give --held-out TREE too")
@@ -46,9 +40,7 @@ def evaluate(
         return
     if truth is not None or budget is not None:
         raise BadInput("--held-out names the truth, and budgets are of a published one; leave out --truth and --budget")
-    with needs_torch():
-        from safer_bench.scoring.by_code import Guard
-    _evaluate_held_out(out, submissions, held_out, network or (), Guard((), Limits(60 * minutes), unprotected))
+    _evaluate_held_out(out, submissions, held_out, network or (), minutes)
 
 
 def _evaluate(out: Path, submissions: Path | None, truth: Path | None, budget: Path | None) -> None:
@@ -79,11 +71,13 @@ def _read(folders: Sequence[Path]) -> str:
     return f"Submissions: {taken}"
 
 
-def _evaluate_held_out(out: Path, submissions: Path | None, held_out: Path, networks: Sequence[str], guard: "Guard") -> None:
+def _evaluate_held_out(out: Path, submissions: Path | None, held_out: Path, networks: Sequence[str], minutes: int) -> None:
     with needs_torch():
         from safer_bench.measurement.answers.tuning import tune_allocator
         from safer_bench.perturbations.loading import parse_perturbation
+        from safer_bench.scoring.by_code import Guard
         from safer_bench.scoring.held_out import judge_held_out
+    from safer_bench.dataset.submissions.sandbox import Limits
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation.aggregates import MIN_NETWORKS, csv_text
     from safer_bench.tables import files
@@ -94,14 +88,13 @@ def _evaluate_held_out(out: Path, submissions: Path | None, held_out: Path, netw
     levels = [parse_perturbation(spec) for spec in perturbation_specs(tree)]
     folders = submissions_in(submissions)
     with progress() as report:
-        found = judge_held_out(tree, networks, folders, levels, guard, report)
-    told_refused(found.refused, all_of_them=len(found.refused) == len(folders) > 0)
-    path = out / "held_out.csv"
-    files.write_text(path, csv_text(found.rows, tree.revision))
-    typer.echo(_read(found.judged))
+        found = judge_held_out(tree, networks, folders, levels, Guard(limits=Limits(60 * minutes)), report)
     for folder in found.without:
         typer.echo(f"{folder}: left out, as it brings no code")
-    typer.echo(f"\n{aggregates_text(found.rows)}\n")
+    told_refused(found.refused, all_of_them=len(folders) > len(found.judged) == 0)
+    path = out / "held_out.csv"
+    files.write_text(path, csv_text(found.rows, tree.revision))
+    typer.echo(f"{_read(found.judged)}\n\n{aggregates_text(found.rows)}\n")
     if found.n_left_out:
         typer.echo(f"Boards of fewer than {MIN_NETWORKS} networks, left out: {found.n_left_out}")
     typer.echo(f"Means: {path}")

@@ -42,9 +42,6 @@ Device = Annotated[
     ),
 ]
 Minutes = Annotated[int, typer.Option(min=1, help="Most time that the code of one submission may take.")]
-UnprotectedCode = Annotated[
-    bool, typer.Option("--unprotected", help="Run code also where the system cannot keep it from files and network.")
-]
 
 
 def load_networks(specs: Sequence[str], choice: Choice, device: str | None) -> "list[Network]":

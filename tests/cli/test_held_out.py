@@ -150,8 +150,8 @@ def test_code_that_fails_is_named_and_not_quoted(judged):
 def test_what_was_judged_and_what_brings_no_code_is_named_and_small_boards_are_counted(judged):
     lines = judged.ran.stdout.splitlines()
     assert lines[:2] == [
-        f"Submissions: 1 read: {judged.root / 'largest'}",
         f"{judged.root / 'codeless'}: left out, as it brings no code",
+        f"Submissions: 1 read: {judged.root / 'largest'}",
     ]
     assert lines[3].startswith(
         "own, test, fewer than ten layers: Spearman correlation with the true area, mean of 3 networks"
@@ -179,15 +179,46 @@ def test_a_tree_of_two_networks_tells_nothing(cli, small_tree, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_submissions_that_all_fail_leave_no_file(cli, judged, tmp_path):
-    submission(tmp_path / "submissions", "snip", SIZE)
-    specs = [word for spec in judged.specs for word in ("--network", spec)]
-    found = cli("evaluate", tmp_path / "submissions", "--held-out", judged.tree.path, *specs, "--out", tmp_path / "out")
+@pytest.fixture
+def judging(cli, judged, tmp_path):
+    """Judge one submission on the tree."""
+
+    def judge(*submitted):
+        folder = submission(tmp_path / "submissions", *submitted)
+        specs = [word for spec in judged.specs for word in ("--network", spec)]
+        found = cli("evaluate", folder, "--held-out", judged.tree.path, *specs, "--out", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        return folder, found
+
+    return judge
+
+
+def test_where_no_submission_is_judged_no_file_is_written(judging):
+    folder, found = judging("snip", SIZE)
     assert (found.code, found.out) == (1, "")
-    assert found.err.startswith(
-        f"Refused: {tmp_path / 'submissions' / 'snip' / 'submission.yaml'}: 'snip' is taken by 'snip'"
-    )
-    assert not (tmp_path / "out").exists()
+    assert found.err.startswith(f"Refused: {folder / 'submission.yaml'}: 'snip' is taken by 'snip'")
+    folder, found = judging("codeless")
+    assert (found.code, found.out, found.err) == (1, f"{folder}: left out, as it brings no code\n", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            b'{"unprotected": "Landlock: none"}\n',
+            "this system cannot keep the code of submissions from files and network (Landlock: none): it needs Linux with Landlock and user namespaces",
+        ),
+        (b"", "these networks cannot be scored in a process of their own: "),
+    ],
+)  # fmt: skip
+def test_what_stops_a_criterion_of_ours_is_told_in_full_and_is_no_submissions_fault(
+    judging, tmp_path, monkeypatch, line, message
+):
+    (tmp_path / "entry.py").write_text(f"import sys\nsys.stdout.buffer.write({line!r})")
+    monkeypatch.setattr(by_code.child, "__file__", str(tmp_path / "entry.py"))
+    _, found = judging("largest", SIZE)
+    assert (found.code, found.out) == (2, "")
+    assert found.err.startswith(f"Error: {message}")
 
 
 @pytest.mark.parametrize(
