@@ -72,7 +72,8 @@ def judge_held_out(
         Unprotected: the system cannot keep the code apart.
     """
     networks = networks_of_truth(tree, specs)
-    own = tree["scores"] if "scores" in tree else schema.build("scores", [])
+    own = (tree["scores"] if "scores" in tree else schema.build("scores", [])).cast(schema.TABLES["scores"])
+    _told(tree, own, {})  # before any code runs
     found = read_code(folders, {*controls.CONTROLS, *criteria(), *own["criterion"].unique().to_pylist()})
     guard = replace(guard, hidden=(*guard.hidden, tree.path))
     if found.cards:
@@ -85,13 +86,22 @@ def judge_held_out(
             tables[folder] = _scored(folder, card, networks, levels, guard)
         except BadInput:
             refused[folder] = f"{folder}: its code failed"  # what it said may hold layers' names, or whole images
-    results = evaluate(tree, schema.in_order(pa.concat_tables([own.cast(schema.TABLES["scores"]), *tables.values()])))
-    made = boards(results, tree)
-    rows = aggregates(made, {item.name: card.name for card in found.cards.values() for item in card.criteria})
+    brought = {item.name: card.name for card in found.cards.values() for item in card.criteria}
+    rows, n_left_out = _told(tree, schema.in_order(pa.concat_tables([own, *tables.values()])), brought)
+    return HeldOut(rows, n_left_out, list(tables), found.without, refused)
+
+
+def _told(tree: Tree, scores: pa.Table, submissions: Mapping[str, str]) -> tuple[list[Aggregate], int]:
+    """Return what may be told of scores, and how many boards it leaves out.
+
+    Raises:
+        BadInput: it leaves out all of them.
+    """
+    made = boards(evaluate(tree, scores), tree)
+    rows = aggregates(made, submissions)
     if not rows:
         raise BadInput(f"{tree.path}: no board has {MIN_NETWORKS} networks or more, and what fewer reach is not told")
-    n_left_out = sum(len(board.families) < MIN_NETWORKS for board in made)
-    return HeldOut(rows, n_left_out, list(tables), found.without, refused)
+    return rows, sum(len(board.families) < MIN_NETWORKS for board in made)
 
 
 def _rehearse(networks: Sequence[Network], guard: Guard) -> None:

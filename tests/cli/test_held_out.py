@@ -169,8 +169,10 @@ def test_other_networks_than_the_trees_are_refused_before_any_code_runs(cli, jud
     assert not (tmp_path / "out").exists()
 
 
-def test_a_tree_of_two_networks_tells_nothing(cli, small_tree, tmp_path):
-    found = cli("evaluate", "--held-out", small_tree.path, "--out", tmp_path / "out")
+def test_a_tree_of_two_networks_tells_nothing_and_runs_no_code(cli, small_tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(by_code, "run_apart", None)
+    folder = submission(tmp_path / "submissions", "largest", SIZE)
+    found = cli("evaluate", folder, "--held-out", small_tree.path, "--out", tmp_path / "out")
     assert (found.code, found.out, found.err) == (
         2,
         "",
