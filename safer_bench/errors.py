@@ -59,12 +59,12 @@ def needs_torch() -> Iterator[None]:
     """Turn a missing torch within the block into a message that names the extra.
 
     Raises:
-        MissingExtra: torch, safetensors, scikit-learn or matplotlib is not installed.
+        MissingExtra: torch, safetensors, scikit-learn, matplotlib or cloudpickle is not installed.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in {"torch", "safetensors", "sklearn", "matplotlib"}:
+        if (error.name or "").split(".")[0] not in {"torch", "safetensors", "sklearn", "matplotlib", "cloudpickle"}:
             raise
         raise MissingExtra(
             f'{error.name} is not installed: this needs the torch half; pip install "safer-bench[measure]"'

@@ -68,6 +68,11 @@ def digests(path: Path) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def loaded() -> list[ModuleType]:
+    """Return the modules that were loaded from people's files and that Python knows by their names."""
+    return [module for module in list(sys.modules.values()) if isinstance(getattr(module, "__loader__", None), _Loader)]
+
+
 def functions_of(path: Path) -> list[str]:
     """Return the public names that a file defines at its top by def or class, not executed; none of a damaged one."""
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import Truth, perturbation_specs, told_refused
+from safer_bench.cli.options import Minutes, Truth, perturbation_specs, told_refused
 from safer_bench.errors import BadInput, needs_torch
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def check(
         bool, typer.Option("--recompute", help="Score again, by the submitted code, which this runs; note it for the board.")
     ] = False,
     network: Annotated[list[str] | None, typer.Option(help="Networks to score again; by default all.")] = None,
-    minutes: Annotated[int, typer.Option(min=1, help="Most time that the code of one submission may take.")] = 60,
+    minutes: Minutes = 60,
     unprotected: Annotated[
         bool,
         typer.Option("--unprotected", help="Run code also where the system cannot keep it from files and network."),
@@ -113,8 +113,8 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
     with progress() as report:
         try:
             again = recompute(folder, submission, networks, levels, report, guard)
-        except Unprotected:
-            raise
+        except Unprotected as error:
+            raise Unprotected(f"{error}; --unprotected runs it all the same, with all that you may do") from error
         except BadInput as error:
             unmarked = f"; no longer noted in {folder.resolve().parent / RECORD}" if forget(folder) else ""
             raise BadSubmission(f"{error}{unmarked}") from error

@@ -8,9 +8,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from safer_bench.tables.grouping import grouped
 from safer_bench.tables.text import visible
 
 if TYPE_CHECKING:
+    from safer_bench.evaluation.aggregates import Aggregate
     from safer_bench.evaluation.board import Board, BoardRow
 
 INTERRUPTED = 130
@@ -90,6 +92,29 @@ def board_text(board: "Board") -> str:
     size = "" if board.headline else ", fewer than ten layers"
     title = f"{board.dataset}, {board.split}{size}: Spearman correlation with the true area\n{board.note}"
     return "\n\n".join([title, *parts]) + starred
+
+
+def aggregates_text(rows: "Sequence[Aggregate]") -> str:
+    """Return means over networks as text, a table for each board."""
+    parts = []
+    for of_board in grouped(rows, key=lambda row: row.board).values():
+        first = of_board[0]
+        size = "" if first.layers == "10 or more" else ", fewer than ten layers"
+        title = (
+            f"{first.dataset}, {first.split}{size}: Spearman correlation with the true area, mean of {first.networks} "
+            f"networks of {first.families} famil{'ies' if first.families > 1 else 'y'}"
+        )
+        header = ["criterion", "submission", "track", "mean", "95 % interval"]
+        cells = [
+            [row.criterion, row.submission or "-", row.track, f"{row.mean:.2f}", _ends(row.low, row.high)]
+            for row in of_board
+        ]
+        parts.append(f"{title}\n\n{table(header, cells)}")
+    return "\n\n".join(parts)
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:.2f} to {high:.2f}"
 
 
 def _cells(row: "BoardRow", board: "Board") -> list[str]:

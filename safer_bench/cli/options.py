@@ -41,6 +41,7 @@ Device = Annotated[
         help="cpu; cuda: any card, and each worker takes the next one; cuda:1: this card. A FILE.py may choose itself."
     ),
 ]
+Minutes = Annotated[int, typer.Option(min=1, help="Most time that the code of one submission may take.")]
 
 
 def load_networks(specs: Sequence[str], choice: Choice, device: str | None) -> "list[Network]":

@@ -1,10 +1,12 @@
 """Scores by a submission's code, in the process that is kept for it; what comes back is names and numbers alone."""
 
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import torch
 
 from safer_bench.criteria.criterion import Criterion
@@ -15,6 +17,7 @@ from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.scoring.sets import calibration_sweeps, over_sets
 from safer_bench.scoring.sweep import Sweep
+from safer_bench.user_files import loaded
 
 
 class ScoredNetwork(Network):
@@ -33,14 +36,22 @@ class ScoredNetwork(Network):
 def hand_over(networks: list[Network], path: Path) -> None:
     """Write networks for ``score_all``, tensors that they share once.
 
+    Classes of people's own files go with them, and the files do not: what else these build or hold may judge the networks.
+
     Raises:
         BadInput: a model cannot be pickled.
     """
+    own = loaded()
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
     try:
-        torch.save([ScoredNetwork(network) for network in networks], path)
+        torch.save([ScoredNetwork(network) for network in networks], path, cloudpickle, pickle.DEFAULT_PROTOCOL)
     except Exception as error:
         raise BadInput(f"networks {', '.join(network.name for network in networks)}: cannot be handed to another process "
                        f"({error!r:.200}); define their models in files") from error  # fmt: skip
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def score_all(job: dict[str, Any], write: Callable[[dict[str, Any]], None]) -> None:

@@ -151,7 +151,7 @@ def _answer(line: bytes, folder: Path, where: str) -> _Scored:
     if isinstance(answer, _Unprotected):
         raise Unprotected(
             f"this system cannot keep the code of submissions from files and network ({_plain(answer.unprotected)}): "
-            "it needs Linux with Landlock and user namespaces; --unprotected runs it all the same, with all that you may do"
+            "it needs Linux with Landlock and user namespaces"
         )
     return answer
 

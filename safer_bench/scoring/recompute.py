@@ -57,7 +57,7 @@ def recompute(
             again = next(ours if done < n_own else theirs)
             where = f"{folder}: criterion {task.criterion!r} on network {task.network.name!r}"
             check_same(again, submitted[task.criterion, task.network.name], where)
-            rows += [_row(task, key, *found) for key, found in again.items()]
+            rows += [row_of(task, key, *found) for key, found in again.items()]
     tracks = {item.name: item.track for item in submission.card.criteria}
     return schema.build("scores", [row | {"track": tracks[row["criterion"]]} for row in rows])
 
@@ -108,7 +108,8 @@ def _by_ourselves(tasks: Sequence[Task], n_sets: int) -> Generator[Scores, None,
         yield {(row["perturbation"], row["level"], row["layer"]): (row["score"], row["spread"]) for row in rows}
 
 
-def _row(task: Task, key: Key, score: float, spread: float | None) -> dict[str, Any]:
+def row_of(task: Task, key: Key, score: float, spread: float | None) -> dict[str, Any]:
+    """Return a row of schema ``scores`` without its track."""
     perturbation, level, layer = key
     facts = {"criterion": task.criterion, "dataset": task.network.dataset, "split": task.network.split}
     return facts | {

@@ -55,14 +55,7 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
         BadInput: there is no such folder.
         BadSubmission: what is wrong with it, to the row.
     """
-    odd = odd_character(folder.name.replace("\n", "\r"))
-    if odd:  # every message names the folder, on a terminal too
-        raise BadSubmission(f"{visible(str(folder))}: the folder's name holds the control character {odd}; rename it")
-    if folder.is_symlink():
-        raise BadSubmission(f"{folder}: a symbolic link; expected the folder itself: links are not followed")
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder; expected submissions/NAME with submission.yaml and scores")
-    _settle(folder)
+    check_folder(folder)
     card = read_card(folder / "submission.yaml")
     _check_names(card, truth, folder)
     _check_weights(card, truth["networks"], folder)
@@ -80,7 +73,20 @@ def read_submission(folder: Path, truth: Mapping[str, pa.Table]) -> Submission:
     return Submission(card, complete, _read_costs(folder / "costs.parquet", card, facts))
 
 
-def _settle(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Refuse what is no folder of a submission, by its name and kind; finish what `score` was writing there.
+
+    Raises:
+        BadInput: there is no such folder.
+        BadSubmission: it is a link, has an odd name, or holds half of what was written.
+    """
+    odd = odd_character(folder.name.replace("\n", "\r"))
+    if odd:  # every message names the folder, on a terminal too
+        raise BadSubmission(f"{visible(str(folder))}: the folder's name holds the control character {odd}; rename it")
+    if folder.is_symlink():
+        raise BadSubmission(f"{folder}: a symbolic link; expected the folder itself: links are not followed")
+    if not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder; expected submissions/NAME with submission.yaml and scores")
     try:
         settle(folder)  # our own `score` may have been cut short
     except BadInput as error:
