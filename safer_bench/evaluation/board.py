@@ -7,6 +7,7 @@ from math import isnan
 import numpy as np
 
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES
+from safer_bench.evaluation.kinds import numbered_kinds
 
 Array = np.ndarray
 Entry = tuple[str, str]  # (criterion, track)
@@ -116,11 +117,13 @@ class Board:
         headline: its networks have ten layers or more.
         families: family of each network.
         standings: by track, within it by falling value, those without a value last; then reported ones likewise.
-        ceiling: what the noise-free truth would reach, averaged like a criterion over the ``ceiling.n_cells`` cells
-            that have one; without a value where these are less than half of the board's.
+        ceilings: what each track could reach, averaged like a criterion over the ``n_cells`` cells that have one; without
+            a value where these are less than half of the board's. Of aware criteria: the noise-free truth. Of blind ones,
+            by Spearman's correlation, the best single ranking of each network's layers.
         gate: reliability that its cells reach; 0: all.
         n_cells: networks under perturbations that it averages.
         n_left_out: those whose reliability is under the gate.
+        kinds: of each family.
     """
 
     dataset: str
@@ -129,15 +132,21 @@ class Board:
     headline: bool
     families: dict[str, str]
     standings: Standings
-    ceiling: BoardRow
+    ceilings: dict[str, BoardRow]
     gate: float = 0.0
     n_cells: int = 0
     n_left_out: int = 0
+    kinds: dict[str, str] = field(default_factory=dict)
 
     @property
     def rows(self) -> tuple[BoardRow, ...]:
         """The standings, one by one."""
         return tuple(self.standings.row(i) for i in range(len(self.standings.entries)))
+
+    @property
+    def tracks(self) -> set[str]:
+        """Those of its rows."""
+        return {track for _, track in self.standings.entries}
 
     @property
     def has_intervals(self) -> bool:
@@ -151,7 +160,7 @@ class Board:
         if self.has_intervals:
             return (
                 f"{n_networks} networks of {n_families} families. Intervals: 95 %, each by itself. Ranks within a track and "
-                f"differences: 95 % for all at once.{self._gated}"
+                f"differences: 95 % for all at once.{self._resembling}{self._gated}"
             )
         return (
             f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "
@@ -159,13 +168,20 @@ class Board:
             f"criteria.{self._gated}"
         )
 
-    @property
-    def ceiling_note(self) -> str:
-        """Which part of the cells the ceiling is of, or why there is none; empty where it is of all."""
-        part = f"{self.ceiling.n_cells} of {self.n_cells} cells"
-        if self.ceiling.value is None:
+    def ceiling_note(self, track: str) -> str:
+        """Which part of the cells a track's ceiling is of, or why there is none; empty where it is of all."""
+        ceiling = self.ceilings[track]
+        part = f"{ceiling.n_cells} of {self.n_cells} cells"
+        if ceiling.value is None:
             return f"none: {part} have one"
-        return "" if self.ceiling.n_cells == self.n_cells else f"over {part}"
+        return "" if ceiling.n_cells == self.n_cells else f"over {part}"
+
+    @property
+    def _resembling(self) -> str:
+        n_kinds = len(set(numbered_kinds([self.kinds.get(family, "") for family in self.standings.families]).tolist()))
+        if n_kinds == len(self.standings.families):
+            return ""
+        return f" The families are of {n_kinds} kinds, within which they resemble each other: intervals are wider for that."
 
     @property
     def _gated(self) -> str:

@@ -1,8 +1,8 @@
 """Results -> boards: one number a criterion, averaged over perturbations, use cases, networks and families; no I/O.
 
 With six families or more a board also has intervals, rank intervals, and the comparisons that were declared before any
-result was seen: every criterion that is no control against ``parameters``, and on test networks also against the winner
-among them on the validation networks of the same dataset, all corrected together.
+result was seen: every criterion that is no control against the best trivial control of the validation networks of the same
+dataset, and on test networks also against the winner of its own track there, all corrected together.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,14 +12,20 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench.errors import BadInput
-from safer_bench.evaluation.aggregation import MIN_LAYERS
-from safer_bench.evaluation.board import Board
+from safer_bench.evaluation.aggregation import MIN_LAYERS, Cells
+from safer_bench.evaluation.board import Board, BoardRow, Standings
 from safer_bench.evaluation.cell_values import CellValues, read_values
+from safer_bench.evaluation.kinds import kinds_of
 from safer_bench.evaluation.scope import Scope, at_rank, in_scope, reliable
-from safer_bench.evaluation.standings import averages, winner, with_intervals
+from safer_bench.evaluation.single_ranking import ceilings as single_rankings
+from safer_bench.evaluation.single_ranking import read_halves
+from safer_bench.evaluation.standings import BASELINE, averages, best_trivial, winners, with_intervals
 from safer_bench.registry import TRACKS, look_up, suggestion
-from safer_bench.tables.facts import TruthFacts, read_facts
+from safer_bench.tables.facts import Cell, TruthFacts, read_facts
 from safer_bench.tables.schema import METRIC_NAMES
+
+Array = np.ndarray
+SPEARMAN = METRIC_NAMES[0]
 
 
 def boards(
@@ -37,7 +43,8 @@ def boards(
 
     Args:
         results: what ``evaluate`` returns.
-        truth: tables ``networks``, ``perturbations`` and, for a gate, ``cells``.
+        truth: tables ``networks``, ``perturbations``, for a gate ``cells``, and for the ceiling of blind criteria
+            ``layer_sensitivity`` too.
         metric: name of a metric.
         use_case: only its perturbations; by default those of all use cases.
         perturbation: only this perturbation; by default all.
@@ -61,16 +68,19 @@ def boards(
             f"no perturbation is of use case {use_case!r}.{suggestion(use_case, known)} The use cases: {', '.join(known)}"
         )
     scope = Scope(metric, use_case, perturbation, level_rank, gate, reported=frozenset(reported))
-    return boards_of(at_rank(read_values(results)[metric], facts, level_rank), facts, scope)
+    return boards_of(at_rank(read_values(results)[metric], facts, level_rank), facts, scope, read_halves(truth))
 
 
-def boards_of(values: CellValues, facts: TruthFacts, scope: Scope) -> tuple[Board, ...]:
+def boards_of(
+    values: CellValues, facts: TruthFacts, scope: Scope, halves: Mapping[Cell, Array] | None = None
+) -> tuple[Board, ...]:
     """Return the boards of a scope from values that were read before.
 
     Args:
         values: what ``at_rank`` returns for the scope's metric and level rank.
         facts: of the truth.
         scope: which of them.
+        halves: what ``read_halves`` returns; without them there is no ceiling of a single ranking.
     """
     inside = in_scope(facts, scope, values.cells)
     passed = inside & reliable(facts, scope.gate, values.cells)
@@ -79,26 +89,56 @@ def boards_of(values: CellValues, facts: TruthFacts, scope: Scope) -> tuple[Boar
     for key in sorted(set(groups), key=lambda key: (key[0], key[1], not key[2])):
         mine = np.array([group == key for group in groups])
         if (mine & passed).any():
-            made.append(_board(key, values.part(mine & passed), facts, scope, int((mine & inside).sum())))
+            made.append(_board(key, values.part(mine & passed), facts, scope, int((mine & inside).sum()), halves or {}))
     if not scope.statistics:
         return tuple(made)
-    winners = {board.dataset: winner(board.standings) for board in made if board.split == "validation" and board.headline}
-    rivals = [winners.get(board.dataset) if board.split == "test" else None for board in made]
-    return tuple(
-        replace(board, standings=with_intervals(board.standings, rival)) if board.has_intervals else board
-        for board, rival in zip(made, rivals, strict=True)
-    )
+    validation = {board.dataset: board.standings for board in made if board.split == "validation" and board.headline}
+    return tuple(_with_intervals(board, validation.get(board.dataset), facts) for board in made)
 
 
-def _board(key: tuple[str, str, bool], values: CellValues, facts: TruthFacts, scope: Scope, n_ungated: int) -> Board:
+def _with_intervals(board: Board, validation: Standings | None, facts: TruthFacts) -> Board:
+    if not board.has_intervals:
+        return board
+    trivial = best_trivial(validation) if validation else BASELINE
+    rivals = winners(validation) if validation and board.split == "test" else {}
+    kinds = kinds_of(board.standings.families, facts)
+    return replace(board, standings=with_intervals(board.standings, kinds, rivals, trivial))
+
+
+def _board(
+    key: tuple[str, str, bool],
+    values: CellValues,
+    facts: TruthFacts,
+    scope: Scope,
+    n_ungated: int,
+    halves: Mapping[Cell, Array],
+) -> Board:
     dataset, split, headline = key
     cells, n_cells = values.numbers(facts), len(values.cells)
     families = {name: cells.families[family] for name, family in zip(cells.networks, cells.family.tolist(), strict=True)}
     standings = averages(values.entries, values.values, values.known, values.limits, cells, scope.reported)
-    stated = np.isfinite(values.ceilings)
+    ceiling = _ceiling(values.ceilings, cells)
+    of_one = single_rankings(values.cells, cells, halves, facts) if scope.metric == SPEARMAN else np.full(n_cells, np.nan)
+    return Board(
+        dataset,
+        split,
+        scope.metric,
+        headline,
+        families,
+        standings,
+        {track: _ceiling(of_one, cells) if track == "blind" and np.isfinite(of_one).any() else ceiling for track in TRACKS},
+        scope.gate,
+        n_cells,
+        n_ungated - n_cells,
+        {facts.families[network]: facts.kinds.get(network, "") for network in families},
+    )
+
+
+def _ceiling(values: Array, cells: Cells) -> BoardRow:
+    """Average the ceilings of cells, nan where there is none."""
+    stated = np.isfinite(values)
     no_limits, every = np.zeros((2, 1, int(stated.sum()))), stated[None, stated]
-    ceiling = averages([("ceiling", TRACKS[0])], values.ceilings[None, stated], every, no_limits, cells.part(stated)).row(0)
-    if 2 * ceiling.n_cells < n_cells:  # of other cells than the criteria's means, it would bound none of them
-        ceiling = replace(ceiling, value=None, by_network={}, by_family={})
-    n_left_out = n_ungated - n_cells
-    return Board(dataset, split, scope.metric, headline, families, standings, ceiling, scope.gate, n_cells, n_left_out)
+    ceiling = averages([("ceiling", TRACKS[0])], values[None, stated], every, no_limits, cells.part(stated)).row(0)
+    if 2 * ceiling.n_cells < len(values):  # of other cells than the criteria's means, it would bound none of them
+        return replace(ceiling, value=None, by_network={}, by_family={})
+    return ceiling

@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from safer_bench.evaluation.kinds import widening as widening_of
 from safer_bench.metrics import ROUNDING
 from safer_bench.stream import Stream
 
@@ -36,7 +37,12 @@ _AT_ONCE = 256  # rows, those that reach farthest first, after which the others 
 
 
 def intervals(
-    values: Array, ranges: tuple[Array, Array] | None = None, *, seed: int = 0, n_resamples: int = RESAMPLES
+    values: Array,
+    ranges: tuple[Array, Array] | None = None,
+    *,
+    widening: Array | float = 1.0,
+    seed: int = 0,
+    n_resamples: int = RESAMPLES,
 ) -> tuple[Array, Array]:
     """Return the ends ``(n_rows,)`` of each row's 95 % interval for its mean, rows taken one by one.
 
@@ -49,6 +55,7 @@ def intervals(
     Args:
         values: ``(n_rows, n_families)``, of order 1: what differs by less than 10^-12 is equal.
         ranges: least and greatest possible values, each as ``values``; by default there are none.
+        widening: how many times wider intervals are than of independent families ``(n_rows,)``.
         seed: of the resamples.
         n_resamples: how many.
 
@@ -63,7 +70,7 @@ def intervals(
     n_threads = os.cpu_count() or 1
     with ThreadPoolExecutor(n_threads) as threads:
         quantiles = list(threads.map(lambda part: _squared_t(part, counts), np.array_split(units, n_threads)))
-    low, high = _ends(mean, np.sqrt(np.concatenate(quantiles))[again.ravel()], error)
+    low, high = _ends(mean, np.sqrt(np.concatenate(quantiles))[again.ravel()], error * widening)
     return (low, high) if ranges is None else _within(values, ranges, low, high)
 
 
@@ -129,7 +136,12 @@ def _within(values: Array, ranges: tuple[Array, Array], low: Array, high: Array)
 
 
 def simultaneous_intervals(
-    differences: Array, ranges: tuple[Array, Array] | None = None, *, seed: int = 0, n_resamples: int = RESAMPLES
+    differences: Array,
+    ranges: tuple[Array, Array] | None = None,
+    *,
+    widening: Array | float = 1.0,
+    seed: int = 0,
+    n_resamples: int = RESAMPLES,
 ) -> tuple[Array, Array]:
     """Return the ends ``(n_rows,)`` of intervals that hold for all rows at once with 95 % confidence (max-|T|).
 
@@ -138,7 +150,7 @@ def simultaneous_intervals(
 
     Args:
         differences: paired differences ``(n_rows, n_families)``.
-        ranges: as for ``intervals``.
+        ranges, widening: as for ``intervals``.
         seed: of the resamples.
         n_resamples: how many.
 
@@ -148,11 +160,13 @@ def simultaneous_intervals(
     Source: Westfall and Young 1993; wild cluster bootstrap with random signs of Cameron, Gelbach, Miller 2008.
     """
     mean, error, centred = _moments(differences)
-    low, high = _ends(mean, _max_t(_on_grid(centred), seed, n_resamples), error)
+    low, high = _ends(mean, _max_t(_on_grid(centred), seed, n_resamples), error * widening)
     return (low, high) if ranges is None else _within(differences, ranges, low, high)
 
 
-def rank_intervals(values: Array, *, seed: int = 0, n_resamples: int = RESAMPLES) -> tuple[Array, Array]:
+def rank_intervals(
+    values: Array, *, kinds: Array | None = None, seed: int = 0, n_resamples: int = RESAMPLES
+) -> tuple[Array, Array]:
     """Return the best and the worst rank ``(n_rows,)``, 1 for the highest mean, that the data allow to each row.
 
     With 95 % confidence all true ranks are within at once: a row is above another where their difference, corrected for
@@ -160,6 +174,7 @@ def rank_intervals(values: Array, *, seed: int = 0, n_resamples: int = RESAMPLES
 
     Args:
         values: ``(n_rows, n_families)``.
+        kinds: number of each family's kind ``(n_families,)``, by which differences are widened.
         seed: of the resamples.
         n_resamples: how many.
 
@@ -170,7 +185,9 @@ def rank_intervals(values: Array, *, seed: int = 0, n_resamples: int = RESAMPLES
     """
     first, second = np.triu_indices(len(values), 1)
     best, worst = np.ones(len(values), dtype=np.int64), np.full(len(values), len(values), dtype=np.int64)
-    low, high = simultaneous_intervals(values[first] - values[second], seed=seed, n_resamples=n_resamples)
+    differences = values[first] - values[second]
+    wider = 1.0 if kinds is None else widening_of(differences, kinds)
+    low, high = simultaneous_intervals(differences, widening=wider, seed=seed, n_resamples=n_resamples)
     for better, worse, certain in ((first, second, low > 0), (second, first, high < 0)):
         np.add.at(best, worse[certain], 1)
         np.subtract.at(worst, better[certain], 1)

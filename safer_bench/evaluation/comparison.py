@@ -13,10 +13,11 @@ import pyarrow.compute as pc
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
+from safer_bench.evaluation.kinds import kinds_of, widening
 from safer_bench.registry import look_up, suggestion
 from safer_bench.tables import files
 from safer_bench.tables.controls import ADDED, FROM_TABLES
-from safer_bench.tables.facts import read_facts
+from safer_bench.tables.facts import TruthFacts, read_facts
 from safer_bench.tables.grouping import grouped
 from safer_bench.tables.pictures import encoded, new_figure
 from safer_bench.tables.schema import METRIC_NAMES
@@ -121,7 +122,7 @@ def compare(
             pairs = [(network, perturbation) for _, _, perturbation, network in cells]
             weights = family_weights(pairs, facts.families, facts.use_cases)
             families = {network: facts.families[network] for network, _ in pairs}
-            comparisons.append(_comparison((dataset, split, name), families, averaged(weights, np.array(values))))
+            comparisons.append(_comparison((dataset, split, name), families, averaged(weights, np.array(values)), facts))
     return comparisons
 
 
@@ -134,12 +135,13 @@ def _side(rows: Sequence[Mapping[str, Any]], name: str) -> dict[tuple[str, str, 
     return {(row["dataset"], row["split"], row["perturbation"], row["network"]): row for row in own}
 
 
-def _comparison(about: tuple[str, str, str], networks: Mapping[str, str], means: Array) -> Comparison:
+def _comparison(about: tuple[str, str, str], networks: Mapping[str, str], means: Array, facts: TruthFacts) -> Comparison:
     """Return a comparison from the family of each network and means ``(n_columns, 2, n_families)``, families sorted."""
     (first, second), (lowest, least), (highest, most) = means
     differences, interval = first - second, None
     if len(differences) >= MIN_FAMILIES:
-        low, high = intervals(differences[None], ((lowest - most)[None], (highest - least)[None]))
+        wider = widening(differences[None], kinds_of(sorted(set(networks.values())), facts))
+        low, high = intervals(differences[None], ((lowest - most)[None], (highest - least)[None]), widening=wider)
         interval = None if np.isnan(low[0]) or not differences.any() else (float(low[0]), float(high[0]))
     by_name = dict(zip(sorted(set(networks.values())), differences.tolist(), strict=True))
     return Comparison(*about, len(networks), float(first.mean()), float(second.mean()), by_name, interval)

@@ -18,6 +18,7 @@ from safer_bench.tables.facts import TruthFacts, read_facts
 
 Array = np.ndarray
 EXACT_EXPECTATION = "random"  # this criterion enters with its expectation, 0 for every chance-corrected metric
+SPEARMAN = schema.METRIC_NAMES.index("spearman")
 HALF_IS_KNOWN = np.array([name.startswith("protected_gain") for name in schema.METRIC_NAMES])  # nothing is left to guess
 
 
@@ -126,18 +127,26 @@ def _judge(network: NetworkTruth, scores: ScoreArrays, n_entries: int) -> _Value
             values = metric(wide, judged).T if blind else metric(network.truth, judged)
             reached.values[members, :, i] = np.where(random[:, None], 0.0 * values, values)
         reached.known[members] = True if blind else known
-    _judge_replicates(network.truth, reached)
+    _judge_replicates(network, reached)
     reached.values[~reached.known] = np.nan
     return reached
 
 
-def _judge_replicates(truth: CellTruth, reached: _Values) -> None:
-    """Judge one half of the truth by the other, the last entries, wherever it can be halved."""
+def _judge_replicates(network: NetworkTruth, reached: _Values) -> None:
+    """Judge half a measurement, the last entries: by the other half, wherever the truth can be halved.
+
+    By Spearman's correlation, where the truth's reliability is known, by the whole truth, as everything beside it is: the
+    root of the half's reliability times the whole's (attenuation, Spearman 1904; the half's follows from the whole's).
+    """
+    truth = network.truth
     halved = _halved(truth)
+    known = halved & np.isfinite(network.reliability)
+    against_whole = network.reliability[known] / np.sqrt(2.0 - network.reliability[known])
     half = replace(_each(truth, halved), values=truth.half_a[halved])
     for entry, sign in enumerate(controls.REPLICATES.values(), start=-len(controls.REPLICATES)):
         for i, metric in enumerate(METRICS):
             reached.values[entry, halved, i] = metric(half, sign * truth.half_b[halved])
+        reached.values[entry, known, SPEARMAN] = sign * against_whole
         reached.known[entry] = halved[:, None] & ~HALF_IS_KNOWN
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
 from safer_bench.evaluation.bootstrap import LIMIT_DIGITS, MIN_FAMILIES, intervals
+from safer_bench.evaluation.kinds import kinds_of, widening
 from safer_bench.evaluation.truths import NetworkTruth
 from safer_bench.registry import TRACKS
 from safer_bench.tables import controls, schema
@@ -81,7 +82,7 @@ def results_table(judged: Judged, facts: TruthFacts) -> pa.Table:
         judged: what every criterion reached.
         facts: of the truth.
     """
-    means = family_means(judged, facts.use_cases)
+    means = family_means(judged, facts)
     cells: list[Place] = [
         (each.network, each.dataset, each.split, *cell, len(each.layers)) for each in judged.networks for cell in each.cells
     ]
@@ -137,28 +138,31 @@ def _taken(values: Sequence[Any], index: Array, kind: pa.DataType) -> pa.Array:
     return dictionary(sorted(set(values), key=lambda value: (value is None, value)), number[index])
 
 
-def family_means(judged: Judged, use_cases: Mapping[str, str]) -> FamilyMeans:
+def family_means(judged: Judged, facts: TruthFacts) -> FamilyMeans:
     """Return means over families with 95 % intervals.
 
-    There is one for each criterion, metric and perturbation at each level and in area, and one over all use cases
+    Intervals are widened by how families of one kind resemble each other (``kinds``). There is a mean for each criterion,
+    metric and perturbation at each level and in area, and one over all use cases
     (``perturbation`` null, in area), of the networks of one dataset and split with ten layers or more. Where a criterion
     did not score them all, or their families are fewer than six, there is none; where values or resamples do not spread,
     there is a mean without an interval (``bootstrap``).
 
     Args:
         judged: what every criterion reached.
-        use_cases: of each perturbation; empty where it stands for none.
+        facts: of the truth: use cases of perturbations, kinds of networks.
     """
     families = {network.network: network.family for network in judged.networks}
     places: list[Place] = []
     averages: list[tuple[Array, Array, Array]] = []  # values (n_entries, n_metrics, n_families), known, limits
-    for place, cells, pairs in _places(judged.networks, use_cases):
-        weights = family_weights(pairs, families, use_cases)
+    kinds: list[Array] = []
+    for place, cells, pairs in _places(judged.networks, facts.use_cases):
+        weights = family_weights(pairs, families, facts.use_cases)
         if len(weights) >= MIN_FAMILIES:
             values = averaged(weights, np.swapaxes(np.nan_to_num(judged.values[:, cells]), 1, 2))
             limits = averaged(weights, np.swapaxes(judged.limits[:, :, cells], 2, 3))
             averages.append((values, np.asarray(judged.known[:, cells].all(1)), limits))
             places.append(place)
+            kinds.append(kinds_of(sorted({families[network] for network, _ in pairs}), facts))
     shape = (len(judged.entries), len(places), len(schema.METRIC_NAMES))
     value, low, high = (np.full(shape, np.nan) for _ in range(3))
     means = FamilyMeans(places, value, low, high, np.zeros(shape, dtype=bool), np.zeros((2, 2, *shape[1:])))
@@ -168,7 +172,10 @@ def family_means(judged: Judged, use_cases: Mapping[str, str]) -> FamilyMeans:
         values = np.stack([averages[i][0] for i in alike], axis=1)[known]
         limits = np.stack([averages[i][2] for i in alike], axis=2)  # (judge, end, place, metric, family)
         ranges = limits[judged.judges].swapaxes(0, 1)  # (end, entry, place, metric, family)
-        ends = intervals(values, (ranges[0][known], ranges[1][known]))
+        place, wider = np.nonzero(known)[1], np.ones(len(values))
+        for number, i in enumerate(alike):
+            wider[place == number] = widening(values[place == number], kinds[i])
+        ends = intervals(values, (ranges[0][known], ranges[1][known]), widening=wider)
         for array, numbers in zip((value, low, high), (values.mean(-1), *ends), strict=True):
             filled = np.full(known.shape, np.nan)
             filled[known] = numbers

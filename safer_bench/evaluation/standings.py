@@ -1,6 +1,6 @@
 """Values of cells -> standings: what criteria reach on average, and what the families can tell of it; no I/O."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from safer_bench.evaluation.aggregation import Cells, averaged, group_weights
 from safer_bench.evaluation.board import Difference, Entry, Standings
 from safer_bench.evaluation.bootstrap import intervals, rank_intervals, simultaneous_intervals
+from safer_bench.evaluation.kinds import widening
 from safer_bench.registry import TRACKS
 from safer_bench.tables import controls
 from safer_bench.tables.grouping import grouped
@@ -72,33 +73,46 @@ def _in_order(standings: Standings) -> Standings:
     )
 
 
-def winner(standings: Standings) -> Entry | None:
-    """Return the highest criterion that is no control; the first by name among equals."""
+def winners(standings: Standings) -> dict[str, Entry]:
+    """Return the highest criterion of each track that is no control; the first by name among equals."""
     ranked = [i for i in _ranked(standings) if standings.entries[i][0] not in controls.CONTROLS]
-    falling = -np.round(standings.values, DIGITS)
-    best = min(ranked, key=lambda i: (falling[i], standings.entries[i][0]), default=None)
-    return None if best is None else standings.entries[best]
+    of_track = grouped(ranked, key=lambda i: standings.entries[i][1])
+    return {track: _highest(standings, rows) for track, rows in of_track.items()}
 
 
-def with_intervals(standings: Standings, rival: Entry | None) -> Standings:
+def best_trivial(standings: Standings) -> Entry:
+    """Return the highest control that knows sizes and positions alone; the first by name among equals."""
+    trivial = (*controls.TRIVIAL, controls.SIZE_DEPTH)
+    rows = [i for i in _ranked(standings) if standings.entries[i][0] in trivial]
+    return _highest(standings, rows) if rows else BASELINE
+
+
+def _highest(standings: Standings, rows: Sequence[int]) -> Entry:
+    return standings.entries[min(rows, key=lambda i: (-np.round(standings.values[i], DIGITS), standings.entries[i][0]))]
+
+
+def with_intervals(standings: Standings, kinds: Array, rivals: Mapping[str, Entry], trivial: Entry = BASELINE) -> Standings:
     """Return standings of enough families with all that these support.
 
     Args:
         standings: without intervals.
-        rival: a criterion that all others are compared with, beside the baseline.
+        kinds: number of each family's kind ``(n_families,)``: those of one kind resemble each other.
+        rivals: of each track, the criterion that all others of the track are compared with.
+        trivial: the control that every criterion is compared with.
     """
     ranked = _ranked(standings)
     if not ranked:
         return standings
-    ends, ranks = standings.intervals.copy(), standings.ranks.copy()
-    ends[ranked] = np.transpose(intervals(standings.by_family[ranked], _limits(standings, ranked)))
+    ends, ranks, values = standings.intervals.copy(), standings.ranks.copy(), standings.by_family[ranked]
+    ends[ranked] = np.transpose(intervals(values, _limits(standings, ranked), widening=widening(values, kinds)))
     for track in TRACKS:
-        rivals = [
+        others = [
             i for i in ranked if standings.entries[i][1] == track and standings.entries[i][0] not in controls.REPLICATES
         ]
-        if rivals:
-            ranks[rivals] = np.transpose(rank_intervals(standings.by_family[rivals]))
-    return replace(standings, intervals=ends, ranks=ranks, against=_declared_comparisons(standings, ranked, rival))
+        if others:
+            ranks[others] = np.transpose(rank_intervals(standings.by_family[others], kinds=kinds))
+    against = _declared_comparisons(standings, ranked, kinds, rivals, trivial)
+    return replace(standings, intervals=ends, ranks=ranks, against=against)
 
 
 def _ranked(standings: Standings) -> list[int]:
@@ -111,13 +125,13 @@ def _limits(standings: Standings, rows: Sequence[int]) -> tuple[Array, Array]:
 
 
 def _declared_comparisons(
-    standings: Standings, ranked: Sequence[int], rival: Entry | None
+    standings: Standings, ranked: Sequence[int], kinds: Array, rivals: Mapping[str, Entry], trivial: Entry
 ) -> dict[Entry, dict[str, Difference]]:
     place = {standings.entries[i]: i for i in ranked}
     pairs = [
         (entry, other)
         for entry in place
-        for other in dict.fromkeys((BASELINE, rival))
+        for other in dict.fromkeys((trivial, rivals.get(entry[1])))
         if other and entry[0] not in controls.CONTROLS and other in place and other != entry
     ]
     if not pairs:
@@ -125,7 +139,8 @@ def _declared_comparisons(
     first, second = ([place[pair[side]] for pair in pairs] for side in (0, 1))
     differences = standings.by_family[first] - standings.by_family[second]
     (lowest, highest), (least, most) = _limits(standings, first), _limits(standings, second)
-    ends = np.transpose(simultaneous_intervals(differences, (lowest - most, highest - least)))
+    wider = widening(differences, kinds)
+    ends = np.transpose(simultaneous_intervals(differences, (lowest - most, highest - least), widening=wider))
     declared: dict[Entry, dict[str, Difference]] = {}
     for (entry, other), mean, (low, high) in zip(pairs, differences.mean(1).tolist(), ends.tolist(), strict=True):
         declared.setdefault(entry, {})[other[0]] = Difference(mean, None if np.isnan(low) else (low, high))

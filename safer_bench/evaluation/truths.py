@@ -30,6 +30,7 @@ class NetworkTruth:
         cells: (perturbation, summary, level) of each row, sorted.
         truth: arrays ``(n_cells, n_layers)``.
         ceilings: of each metric ``(n_cells, n_metrics)``; nan where there is none.
+        reliability: ``(n_cells,)``; nan where it is unknown.
     """
 
     network: str
@@ -41,6 +42,7 @@ class NetworkTruth:
     cells: list[CellKey]
     truth: CellTruth
     ceilings: Array
+    reliability: Array
 
 
 def network_truths(truth: Mapping[str, pa.Table], facts: TruthFacts) -> list[NetworkTruth]:
@@ -94,6 +96,7 @@ def _network(
         cells=cells,
         truth=CellTruth(values, half_a, half_b, errors, sizes[:2]),
         ceilings=np.array([[row.get(f"ceiling_{metric}") for metric in METRIC_NAMES] for row in known], dtype=np.float64),
+        reliability=np.array([row.get("reliability") for row in known], dtype=np.float64),
     )
 
 

@@ -4,7 +4,7 @@ REPLICATES = {"replicate": 1.0, "reversed_replicate": -1.0}  # with the sign of 
 SIZE_DEPTH = "size_depth"
 ADDED = {  # with what is known of them
     "replicate": {
-        "what": "One half of the truth, judged on the other: what measuring again with half of the draws would reach.",
+        "what": "Half of the measurement, judged on the other half, by Spearman's correlation on the whole truth.",
         "formula": "the measured value of the layer in half of the draws and examples",
         "track": "level_aware",
         "source": "control",

@@ -19,7 +19,7 @@ class TruthFacts:
 
     Attributes:
         layers: of each network, in order of first use.
-        families, datasets, splits: of each network.
+        families, kinds, datasets, splits: of each network; a kind that is not known is empty.
         use_cases: of each perturbation; empty where it stands for none.
         levels: of each perturbation, from mild to severe.
         scales: of each perturbation, ``linear`` or ``log10``: the axis along which the area is taken.
@@ -29,6 +29,7 @@ class TruthFacts:
 
     layers: Mapping[str, tuple[str, ...]]
     families: Mapping[str, str]
+    kinds: Mapping[str, str]
     datasets: Mapping[str, str]
     splits: Mapping[str, str]
     use_cases: Mapping[str, str]
@@ -52,12 +53,13 @@ def read_facts(truth: Mapping[str, pa.Table]) -> TruthFacts:
             ``truth.revision`` where there is one; what ``load_tree`` returns.
     """
     layers = _rows(truth, "layers", "network", "dataset", "split", "layer", "layer_index")
-    networks = _rows(truth, "networks", "network", "dataset", "split", "family")
+    networks = _rows(truth, "networks", "network", "dataset", "split", "family", "kind")
     perturbations = _rows(truth, "perturbations", "perturbation", "use_case", "levels", "scale")
     cells = _rows(truth, "cells", "network", "perturbation", "summary", "level", "reliability")
     return TruthFacts(
         layers={network: tuple(row["layer"] for row in rows) for network, rows in by_first_use(layers).items()},
         families=_by("network", networks, "family"),
+        kinds={row["network"]: row["kind"] or "" for row in networks},
         datasets=_by("network", [*layers, *networks], "dataset"),
         splits=_by("network", [*layers, *networks], "split"),
         use_cases={row["perturbation"]: row["use_case"] or "" for row in perturbations},

@@ -49,8 +49,8 @@ def _rows(board: Board, headline: Board, criteria: Mapping[str, Json]) -> Iterat
             "track": track,
             "kind": "control" if "control" in criteria[criterion] else "criterion",
             "scores": criteria[criterion].get("mark"),
-            "ceiling": _rounded(board.ceiling.value),
-            "ceiling_note": board.ceiling_note or None,
+            "ceiling": _rounded(board.ceilings[track].value),
+            "ceiling_note": board.ceiling_note(track) or None,
             **_reached(by_entry.get((criterion, track))),
         }
 

@@ -4,8 +4,9 @@ Values are integers in thousandths, null where there is none: a page of 300 crit
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite, isnan
 from typing import Any
 
@@ -16,10 +17,12 @@ from safer_bench.evaluation.board import Board, Entry
 from safer_bench.evaluation.boards import boards_of
 from safer_bench.evaluation.cell_values import CellValues, read_values
 from safer_bench.evaluation.scope import GATES, Scope, at_rank
+from safer_bench.registry import TRACKS
 from safer_bench.tables import schema
-from safer_bench.tables.facts import TruthFacts
+from safer_bench.tables.facts import Cell, TruthFacts
 
 Json = dict[str, Any]
+BoardsOf = Callable[..., tuple[Board, ...]]  # of values and a scope
 Group = tuple[str, str, bool]  # (dataset, split, ten layers or more)
 UNDEFINED = "u"  # a cell without a value, which counts as 0; null is a cell that was not scored
 
@@ -71,7 +74,12 @@ def make_places(facts: TruthFacts) -> list[tuple[str | None, str | None]]:
     return [(None, None), *((case, None) for case in sorted(members)), *single]
 
 
-def make_tables(results: pa.Table, facts: TruthFacts, reported: frozenset[str] = frozenset()) -> Tables:
+def make_tables(
+    results: pa.Table,
+    facts: TruthFacts,
+    halves: Mapping[Cell, np.ndarray] | None = None,
+    reported: frozenset[str] = frozenset(),
+) -> Tables:
     """Return the numbers of the declared boards, and plain values of many others; the rest is in results.parquet.
 
     Declared, with intervals and ranks: Spearman in area over all use cases or one at the three gates, and of single
@@ -82,34 +90,36 @@ def make_tables(results: pa.Table, facts: TruthFacts, reported: frozenset[str] =
     everything = Scope(spearman, reported=reported)
     by_metric = read_values(results)
     values = at_rank(by_metric[spearman], facts)
-    tables = Tables(boards_of(values, facts, everything), {}, {}, [], make_places(facts), values)
+    of_scope = partial(boards_of, facts=facts, halves=halves)
+    tables = Tables(of_scope(values, scope=everything), {}, {}, [], make_places(facts), values)
     for p, (case, perturbation) in enumerate(tables.places):
         gates = len(GATES) if perturbation is None else 1
         scope = replace(everything, use_case=case, perturbation=perturbation)
-        _add_gates(tables, values, facts, f"0.{p}.0", scope, gates)
+        _add_gates(tables, values, of_scope, f"0.{p}.0", scope, gates)
     for m, metric in enumerate(others, start=1):
-        _add_summary(tables, at_rank(by_metric[metric], facts), facts, f"{m}.{{}}.0", replace(everything, metric=metric))
+        of_metric = at_rank(by_metric[metric], facts)
+        _add_summary(tables, of_metric, of_scope, f"{m}.{{}}.0", replace(everything, metric=metric))
     for rank in range(1, 1 + facts.deepest):
         of_rank = at_rank(by_metric[spearman], facts, rank)
-        _add_summary(tables, of_rank, facts, f"0.{{}}.{rank}", replace(everything, level_rank=rank))
+        _add_summary(tables, of_rank, of_scope, f"0.{{}}.{rank}", replace(everything, level_rank=rank))
     return tables
 
 
-def _add_summary(tables: Tables, values: CellValues, facts: TruthFacts, key: str, scope: Scope) -> None:
+def _add_summary(tables: Tables, values: CellValues, of_scope: BoardsOf, key: str, scope: Scope) -> None:
     """Add all use cases with everything, and single ones with values alone; ``key`` has a gap for the place."""
     for p, (case, perturbation) in enumerate(tables.places):
         if case is None and perturbation is None:
-            _add_gates(tables, values, facts, key.format(p), scope, len(GATES))
+            _add_gates(tables, values, of_scope, key.format(p), scope, len(GATES))
         elif perturbation is None:
             only = replace(scope, use_case=case, statistics=False)
-            _add_gates(tables, values, facts, key.format(p), only, 1)
+            _add_gates(tables, values, of_scope, key.format(p), only, 1)
 
 
-def _add_gates(tables: Tables, values: CellValues, facts: TruthFacts, key: str, scope: Scope, n_gates: int) -> None:
+def _add_gates(tables: Tables, values: CellValues, of_scope: BoardsOf, key: str, scope: Scope, n_gates: int) -> None:
     everything = Scope(reported=scope.reported)
     for g, gate in enumerate(GATES[:n_gates]):
         gated = replace(scope, gate=gate)
-        boards = tables.headline if gated == everything else boards_of(values, facts, gated)
+        boards = tables.headline if gated == everything else of_scope(values, scope=gated)
         _add(tables, f"{key}.{g}", boards, whole=gated == replace(everything, metric=scope.metric))
 
 
@@ -140,10 +150,12 @@ def _table(board: Board, entries: Sequence[Entry], note: int) -> Json:
     undefined = {i: int(found.n_undefined[j]) for i, j in enumerate(at) if j is not None and found.n_undefined[j]}
     if undefined:
         table["u"] = undefined
-    if board.ceiling.value is not None:
-        table["c"] = thousandths(board.ceiling.value)
-    if board.ceiling_note:
-        table["o"] = board.ceiling_note
+    tracks = board.tracks
+    ceilings = {track: thousandths(board.ceilings[track].value) for track in TRACKS if track in tracks}
+    notes = {track: board.ceiling_note(track) for track in ceilings}
+    for key, of_tracks in (("c", ceilings), ("o", notes)):
+        if there := {track: each for track, each in of_tracks.items() if each not in (None, "")}:
+            table[key] = there
     if np.isfinite(found.intervals).any():
         table["l"], table["h"] = (_shown_at(found.intervals[:, side], at) for side in (0, 1))
         ranks = found.ranks.tolist()

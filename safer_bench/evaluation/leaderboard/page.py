@@ -21,6 +21,7 @@ from safer_bench.evaluation.leaderboard.numbers import (
     thousandths,
 )
 from safer_bench.evaluation.scope import GATES, LEVEL_RANKS
+from safer_bench.evaluation.single_ranking import read_halves
 from safer_bench.judging import METRICS
 from safer_bench.tables import controls
 from safer_bench.tables.facts import TruthFacts, read_facts
@@ -76,7 +77,8 @@ def make_page(results: pa.Table, truth: Mapping[str, pa.Table], extras: Extras) 
         extras: what else there is.
     """
     facts = read_facts(truth)
-    tables = make_tables(results, facts, frozenset(name for name, mark in extras.marks.items() if mark == REPORTED))
+    reported = frozenset(name for name, mark in extras.marks.items() if mark == REPORTED)
+    tables = make_tables(results, facts, read_halves(truth), reported)
     data: Json = {
         "revision": facts.revision or "",
         "metrics": [[metric.name, metric.description] for metric in METRICS],

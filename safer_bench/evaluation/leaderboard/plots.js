@@ -72,9 +72,9 @@ function showCost() {
   const y = { name: `mean ${metric}`, low: Math.min(0, Math.floor(Math.min(...values) * 5) / 5), high: Math.max(1, ...values) };
   const { svg, across, up } = frame(byId("cost-plot"), `Mean ${metric} against forward passes, ${found.length} criteria`, x, y);
   const places = found.map((row, i) => [across(costs[i]), up(values[i]), row.name]);
-  const ceiling = table().c;
-  if (ceiling !== undefined) svg.append(draw("line", { class: "ceiling", x1: FRAME.left, x2: FRAME.width - FRAME.right, y1: up(ceiling / 1000), y2: up(ceiling / 1000) }));
-  const dotted = ceiling === undefined ? "" : `; the dotted line is the ${ceilingName()}`;
+  const ceilings = [...new Set(Object.values(table().c ?? {}))];
+  for (const each of ceilings) svg.append(draw("line", { class: "ceiling", x1: FRAME.left, x2: FRAME.width - FRAME.right, y1: up(each / 1000), y2: up(each / 1000) }));
+  const dotted = !ceilings.length ? "" : ceilings.length === 1 ? `; the dotted line is the ${ceilingName()}` : "; the dotted lines are the ceilings, the lower one of blind criteria";
   found.forEach((row, i) => svg.append(dot(places[i], `${row.name}: ${number(row.mean)} for ${count(row.cost)} forward passes`, row.control ? "control" : "")));
   label(svg, [...places].sort((a, b) => a[1] - b[1]), places);
   byId("cost-plot").append(make("figcaption", {}, `Rings are controls${dotted}. The numbers are in the leaderboard's column of forward passes.`));

@@ -43,7 +43,8 @@ function bar(row) {
   if (row.mean === null) return "";
   const now = table(), parts = [make("i", { class: "fill", style: span(Math.min(0, row.mean), Math.max(0, row.mean)) })];
   if (row.low !== null) parts.push(make("i", { class: "whisker", style: span(row.low, row.high) }));
-  if (now.c !== undefined) parts.push(make("i", { class: "ceiling", title: `${ceilingName()} ${number(now.c)}`, style: { left: share(now.c) } }));
+  const ceiling = now.c?.[row.track];
+  if (ceiling !== undefined) parts.push(make("i", { class: "ceiling", title: `${ceilingName(row.track)} ${number(ceiling)}`, style: { left: share(ceiling) } }));
   return make("span", { class: "bar", "aria-hidden": "true" }, ...parts);
 }
 

@@ -12,7 +12,9 @@ const keyOf = (metric, place, summary, gate) => [metric, place, summary, gate].j
 const place = () => placeOf(choice("use-case"), choice("perturbation"));
 const chosenKey = () => keyOf(choice("metric"), place(), choice("summary"), choice("gate"));
 const table = () => board().tables[chosenKey()];
-const ceilingName = () => (table().o ? `ceiling (${table().o})` : "ceiling"); // of which part of the cells, where not of all
+// Of which part of the cells it is, where not of all; where no track is named, each note of the tracks.
+const ceilingNotes = (track) => [...new Set(track ? [table().o?.[track]] : Object.values(table().o ?? {}))].filter(Boolean);
+const ceilingName = (track) => ["ceiling", ...ceilingNotes(track).map((note) => `(${note})`)].join(" ");
 
 const useCaseOf = (perturbation) => data.use_cases[data.perturbations.indexOf(perturbation)];
 const perturbationsOf = (useCase) => data.perturbations.filter((name) => !useCase || useCaseOf(name) === useCase);
