@@ -118,7 +118,9 @@ def _board(
     families = {name: cells.families[family] for name, family in zip(cells.networks, cells.family.tolist(), strict=True)}
     standings = averages(values.entries, values.values, values.known, values.limits, cells, scope.reported)
     ceiling = _ceiling(values.ceilings, cells)
-    of_one = single_rankings(values.cells, cells, halves, facts) if scope.metric == SPEARMAN else np.full(n_cells, np.nan)
+    of_one = np.full(n_cells, np.nan)
+    if scope.metric == SPEARMAN:
+        of_one = np.minimum(single_rankings(values.cells, cells, halves, facts), values.ceilings)
     return Board(
         dataset,
         split,

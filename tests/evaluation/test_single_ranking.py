@@ -24,8 +24,15 @@ def tables_of(halves, reliability):
         for i, (a, b) in enumerate(np.transpose(both).tolist())
     ]
     cells = [{**identity, "perturbation": name, "summary": "area", "reliability": reliability[name]} for name in halves]
-    perturbations = [{"perturbation": name, "use_case": USE_CASES[name], "levels": [1.0], "scale": "linear"} for name in halves]
-    made = {"layer_sensitivity": rows, "cells": cells, "perturbations": perturbations, "networks": [identity | {"family": "f"}]}
+    perturbations = [
+        {"perturbation": name, "use_case": USE_CASES[name], "levels": [1.0], "scale": "linear"} for name in halves
+    ]
+    made = {
+        "layer_sensitivity": rows,
+        "cells": cells,
+        "perturbations": perturbations,
+        "networks": [identity | {"family": "f"}],
+    }
     return {name: schema.build(name, of_table) for name, of_table in made.items()}
 
 
@@ -69,7 +76,9 @@ def test_with_noise_it_is_what_the_best_ranking_of_the_noise_free_truth_reaches_
         halves = true[:, None] + np.sqrt(2) * noise * rng.normal(size=(3, 2, 20))
         again = true[:, None, None] + np.sqrt(2) * noise * rng.normal(size=(3, 2, 40, 20))
         half = np.nanmean(spearman(truth=again[:, 0], scores=again[:, 1]), axis=-1)
-        reached = found(dict(zip(names, halves, strict=True)), dict(zip(names, (2 * half / (1 + half)).tolist(), strict=True)))
+        reached = found(
+            dict(zip(names, halves, strict=True)), dict(zip(names, (2 * half / (1 + half)).tolist(), strict=True))
+        )
         told.append(sum(weights * [reached[name] for name in names]))
         ranks = np.argsort(np.argsort(true, axis=-1), axis=-1)
         best = (weights[:, None] * ranks).sum(0)

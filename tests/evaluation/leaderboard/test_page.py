@@ -66,8 +66,9 @@ def test_a_table_is_the_board_of_its_scope(data, scope):
         )
         assert (table["a"][i], table["b"][i]) == (row.ranks if row and row.ranks else (None, None))
         assert table.get("u", {}).get(i, 0) == (row.n_undefined if row else 0)
-    assert table.get("c") == thousandths(board.ceiling.value)
-    assert table.get("o", "") == board.ceiling_note
+    for track in board.tracks:
+        assert table.get("c", {}).get(track) == thousandths(board.ceilings[track].value)
+        assert table.get("o", {}).get(track, "") == board.ceiling_note(track)
     assert data["notes"][table["t"]] == board.note
 
 
@@ -84,9 +85,12 @@ def test_a_scope_without_any_cell_has_no_table(data):
 
 def test_a_ceiling_tells_which_part_of_the_cells_it_is_of(data):
     tables = board_of(data, "other, test")["tables"]
-    assert (tables["0.0.0.0"]["c"], tables["0.0.0.0"]["o"]) == (900, "over 6 of 9 cells")
+    tracks = {track for _, track in board_of(data, "other, test")["entries"]}
+    assert tables["0.0.0.0"]["c"]["level_aware"] == 900
+    assert tables["0.0.0.0"]["c"]["blind"] <= 900
+    assert tables["0.0.0.0"]["o"] == dict.fromkeys(tracks, "over 6 of 9 cells")
     place = data["places"].index(("noise", None))
-    assert tables[f"0.{place}.0.0"]["o"] == "none: 0 of 3 cells have one"
+    assert tables[f"0.{place}.0.0"]["o"] == dict.fromkeys(tracks, "none: 0 of 3 cells have one")
     assert "c" not in tables[f"0.{place}.0.0"]
     assert "o" not in table_of(data)
 
