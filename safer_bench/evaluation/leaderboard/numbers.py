@@ -33,6 +33,7 @@ class Tables:
 
     Attributes:
         headline: the boards over all use cases in area by Spearman, with everything.
+        by_case: those of each use case; None: ``headline``.
         areas: ``{(metric, group): board}``, the boards over all use cases in area, ungated, by every metric.
         numbers: ``{group: {key: table}}``; a key is "metric.place.summary.gate", each a position in its list.
         notes: what boards can tell, named by number in the tables.
@@ -41,6 +42,7 @@ class Tables:
     """
 
     headline: tuple[Board, ...]
+    by_case: dict[str | None, tuple[Board, ...]]
     areas: dict[tuple[str, Group], Board]
     numbers: dict[Group, Json]
     notes: list[str]
@@ -91,7 +93,8 @@ def make_tables(
     by_metric = read_values(results)
     values = at_rank(by_metric[spearman], facts)
     of_scope = partial(boards_of, facts=facts, halves=halves)
-    tables = Tables(of_scope(values, scope=everything), {}, {}, [], make_places(facts), values)
+    headline = of_scope(values, scope=everything)
+    tables = Tables(headline, {None: headline}, {}, {}, [], make_places(facts), values)
     for p, (case, perturbation) in enumerate(tables.places):
         gates = len(GATES) if perturbation is None else 1
         scope = replace(everything, use_case=case, perturbation=perturbation)
@@ -120,6 +123,8 @@ def _add_gates(tables: Tables, values: CellValues, of_scope: BoardsOf, key: str,
     for g, gate in enumerate(GATES[:n_gates]):
         gated = replace(scope, gate=gate)
         boards = tables.headline if gated == everything else of_scope(values, scope=gated)
+        if gated == replace(everything, use_case=scope.use_case):
+            tables.by_case[scope.use_case] = boards
         _add(tables, f"{key}.{g}", boards, whole=gated == replace(everything, metric=scope.metric))
 
 

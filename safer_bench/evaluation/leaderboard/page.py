@@ -20,6 +20,7 @@ from safer_bench.evaluation.leaderboard.numbers import (
     make_tables,
     thousandths,
 )
+from safer_bench.evaluation.leaderboard.overview import Overview, overviews
 from safer_bench.evaluation.scope import GATES, LEVEL_RANKS
 from safer_bench.evaluation.single_ranking import read_halves
 from safer_bench.judging import METRICS
@@ -61,8 +62,9 @@ class Extras:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page before it is rendered: boards for the template, those by every metric for the list, data for the script."""
+    """A page before it is rendered: what the template shows, boards by every metric for the list, data for the script."""
 
+    overviews: Sequence[Overview]
     boards: tuple[Board, ...]
     areas: Mapping[tuple[str, Group], Board]
     data: Json
@@ -98,7 +100,7 @@ def make_page(results: pa.Table, truth: Mapping[str, pa.Table], extras: Extras) 
         data["scores"], data["unshown"] = panels.score_ranks(extras.scores, facts, ranked)
     if extras.budget is not None and extras.budget.num_rows:
         data["budget"] = panels.budget_rows(extras.budget.select(BUDGET_COLUMNS))
-    return Page(tables.headline, tables.areas, data)
+    return Page(overviews(tables.by_case), tables.headline, tables.areas, data)
 
 
 def _level_names(facts: TruthFacts) -> list[str]:

@@ -90,7 +90,9 @@ def _order(results: pa.Table) -> np.ndarray:
 def render_markdown(page: Page) -> str:
     """Return the boards as Markdown tables."""
     environment = _environment(html=False)
-    return environment.get_template("leaderboard.md.j2").render(boards=page.boards, revision=page.data["revision"])
+    return environment.get_template("leaderboard.md.j2").render(
+        overviews=page.overviews, boards=page.boards, revision=page.data["revision"]
+    )
 
 
 def render_html(page: Page) -> str:
@@ -100,6 +102,7 @@ def render_html(page: Page) -> str:
         _environment(html=True)
         .get_template("leaderboard.html.j2")
         .render(
+            overviews=page.overviews,
             boards=page.boards,
             marks={name: of["mark"] for name, of in page.data["criteria"].items() if "mark" in of},
             revision=page.data["revision"],

@@ -1,0 +1,99 @@
+"""What each use case is best served by: the table that the page opens with; no I/O."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from safer_bench.evaluation.board import Board, BoardRow
+from safer_bench.tables.controls import CONTROLS, MEASURING, SIZE_DEPTH, TRIVIAL
+
+MEAN = "mean over use cases"
+
+
+@dataclass(frozen=True, slots=True)
+class UseCase:
+    """One line: the best of each sort on a board, by Spearman's correlation in area; None where there is none.
+
+    Attributes:
+        name: of the use case, or ``MEAN``.
+        blind, aware: criteria that see nothing of the perturbation, and those that do.
+        trivial: a control that knows sizes and positions alone.
+        measuring: a short measurement.
+        ceilings: of a blind and of an aware criterion.
+        certain: whether some blind criterion is above the trivial control that all are compared with, after correction for
+            all comparisons of the board.
+    """
+
+    name: str
+    blind: BoardRow | None
+    aware: BoardRow | None
+    trivial: BoardRow | None
+    measuring: BoardRow | None
+    ceilings: tuple[float | None, float | None]
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The use cases of a dataset's networks.
+
+    Attributes:
+        board: over all use cases.
+        lines: one a use case, by name, and the mean over them last.
+    """
+
+    board: Board
+    lines: tuple[UseCase, ...]
+
+    @property
+    def told(self) -> str:
+        """One sentence of what can be told."""
+        cases = self.lines[:-1]
+        certain = [line.name.replace("_", " ") for line in cases if line.certain]
+        better = "surely better than the best trivial control of the validation networks"
+        if not certain:
+            return f"In no use case is a blind criterion {better}."
+        rest = "" if len(certain) == len(cases) else " In the others none can be told from it."
+        return f"In {len(certain)} of {len(cases)} use cases ({', '.join(certain)}) a blind criterion is {better}.{rest}"
+
+
+def overviews(boards: Mapping[str | None, Iterable[Board]]) -> list[Overview]:
+    """Return the use cases of each dataset and split with intervals, test networks first.
+
+    Args:
+        boards: by Spearman's correlation in area, ungated, of each use case; None: over all of them.
+    """
+    by_place = {(case, _about(board)): board for case, of_case in boards.items() for board in of_case}
+    whole = [board for (case, _), board in by_place.items() if case is None and board.has_intervals]
+    cases = sorted(case for case in boards if case is not None)
+    made = []
+    for board in sorted(whole, key=lambda board: (board.split != "test", board.dataset)):
+        there = [(case, by_place[case, _about(board)]) for case in cases if (case, _about(board)) in by_place]
+        made.append(Overview(board, tuple(_line(name, each) for name, each in [*there, (MEAN, board)])))
+    return made
+
+
+def _about(board: Board) -> tuple[str, str, bool]:
+    return board.dataset, board.split, board.headline
+
+
+def _line(name: str, board: Board) -> UseCase:
+    ranked = [row for row in board.rows if row.value is not None and not row.reported]
+    criteria = [row for row in ranked if row.criterion not in CONTROLS]
+    return UseCase(
+        name,
+        blind=_best(row for row in criteria if row.track == "blind"),
+        aware=_best(row for row in criteria if row.track != "blind"),
+        trivial=_best(row for row in ranked if row.criterion in (*TRIVIAL, SIZE_DEPTH)),
+        measuring=_best(row for row in ranked if row.criterion in MEASURING),
+        ceilings=(board.ceilings["blind"].value, board.ceilings["level_aware"].value),
+        certain=any(_surely_above_trivial(row) for row in criteria if row.track == "blind"),
+    )
+
+
+def _best(rows: Iterable[BoardRow]) -> BoardRow | None:
+    return max(rows, key=lambda row: row.value or 0.0, default=None)
+
+
+def _surely_above_trivial(row: BoardRow) -> bool:
+    ends = [each.interval for name, each in row.against.items() if name in (*TRIVIAL, SIZE_DEPTH)]
+    return any(interval is not None and interval[0] > 0 for interval in ends)

@@ -1,0 +1,67 @@
+"""The table that the page opens with: the best of each sort in each use case, and what can be told of them."""
+
+from dataclasses import replace
+
+import pytest
+
+from safer_bench.evaluation.boards import boards
+from safer_bench.evaluation.evaluate import evaluate
+from safer_bench.evaluation.leaderboard.overview import MEAN, overviews
+from safer_bench.evaluation.leaderboard.page import Extras, make_page
+from safer_bench.evaluation.leaderboard.write import render_html, render_markdown
+from tests.evaluation.test_boards import two_splits
+from tests.made_up.truth import made_up_scores, made_up_truth
+
+
+@pytest.fixture(scope="module")
+def judged():
+    truth, results = two_splits(7)
+    return truth, results, overviews({case: boards(results, truth, use_case=case) for case in (None, "noise", "rot")})
+
+
+def test_each_use_case_names_the_best_of_its_board(judged):
+    truth, results, (test, validation) = judged
+    assert [(each.board.split, [line.name for line in each.lines]) for each in (test, validation)] == [
+        ("test", ["noise", "rot", MEAN]),
+        ("validation", ["noise", "rot", MEAN]),
+    ]
+    for line in test.lines:
+        [board] = [b for b in boards(results, truth, use_case=None if line.name == MEAN else line.name) if b.split == "test"]
+        rows = {row.criterion: row for row in board.rows}
+        assert line.blind == max((rows[name] for name in "abc"), key=lambda row: row.value)
+        assert line.trivial.value == max(rows[name].value for name in ("parameters", "depth", "macs", "first_last", "size_depth"))
+        assert (line.aware, line.measuring) == (None, None)
+        assert line.ceilings == (board.ceilings["blind"].value, board.ceilings["level_aware"].value)
+
+
+def test_the_sentence_counts_use_cases_in_which_the_corrected_interval_leaves_out_equality(judged):
+    overview = judged[2][0]
+    sure, unsure = (replace(line, certain=certain) for line, certain in zip(overview.lines, (True, False), strict=False))
+    better = "surely better than the best trivial control of the validation networks."
+    told = lambda *lines: replace(overview, lines=(*lines, overview.lines[-1])).told  # noqa: E731
+    assert told(sure, unsure) == (
+        f"In 1 of 2 use cases (noise) a blind criterion is {better} In the others none can be told from it."
+    )
+    assert told(sure, sure) == f"In 2 of 2 use cases (noise, noise) a blind criterion is {better}"
+    assert told(unsure, unsure) == f"In no use case is a blind criterion {better}"
+    noise = next(board for board in boards(judged[1], judged[0], use_case="noise") if board.split == "test")
+    ends = [each.interval[0] for row in noise.rows if row.criterion in "abc" for name, each in row.against.items() if name != "a"]
+    assert overview.lines[0].certain == any(end > 0 for end in ends)
+
+
+def test_the_page_and_the_markdown_open_with_it(judged):
+    page = make_page(judged[1], judged[0], Extras())
+    html, markdown = render_html(page), render_markdown(page)
+    assert page.overviews[0].told in html
+    assert html.index("Use cases</h2>") < html.index("Leaderboard</h2>")
+    blind = page.overviews[0].lines[0].blind
+    low, high = blind.interval
+    assert f"{blind.criterion} {blind.value:.2f} ({low:.2f} to {high:.2f})" in markdown
+
+
+def test_of_few_families_there_is_none():
+    truth = made_up_truth(3)
+    results = evaluate(truth, {"a": made_up_scores(truth, 1.0, 0)})
+    page = make_page(results, truth, Extras())
+    assert page.overviews == []
+    assert "Use cases</h2>" not in render_html(page)
