@@ -33,7 +33,8 @@ from safer_bench.truth.area import axis, tolerated_level
 AIMS = (0.01, 0.05, 0.2, 0.5, 0.8)  # shares of (clean - chance)
 SIZE = ("examples", "draws", "deterministic_examples")  # of each dataset:
 SIZES = {"digits": (150, 4, 300), "fashion_mnist": (60, 4, 250), "text": (12, 4, 24), "imagenet": (12, 2, 24)}
-FAULTY = 16  # times as many draws of as many times fewer examples, where one flipped bit of many costs nearly all
+# Where one flipped bit of many costs nearly all, draws count; ImageNet's passes are too dear for more of them
+FAULTY = {"digits": (9, 64, 300), "fashion_mnist": (3, 64, 250), "text": (2, 64, 24), "imagenet": (12, 2, 24)}
 SEED = 1
 OUT = Path(__file__).parents[1] / "docs" / "calibration"
 NEARLY, APART = 0.95, 1.2  # of the most that is lost, where an aim is not reached; of the last aim that is
@@ -63,10 +64,7 @@ def grid(entry: Perturbation) -> list[float]:
 
 def size(dataset: str, entry: Perturbation) -> tuple[int, int, int]:
     """Return examples a draw, draws, and examples where draws are all the same."""
-    n_examples, draws, deterministic = SIZES[dataset]
-    if entry.faulty:
-        n_examples, draws = max(n_examples // FAULTY, 2), draws * FAULTY
-    return n_examples, draws, deterministic
+    return (FAULTY if entry.faulty else SIZES)[dataset]
 
 
 def share_lost(engine: Engine, entry: Perturbation, level: float) -> float:
@@ -183,15 +181,13 @@ def by_family(found: Mapping[str, Any], perturbation: str) -> dict[str, list[Cur
 
 
 def report(found: Mapping[str, Any]) -> list[str]:
-    """Return the rows of a Markdown table: levels that follow, levels in use, and what each costs the median family."""
+    """Return the rows of a Markdown table: the levels that follow, and what each costs the median family."""
     rows = []
     for name, entry in sorted(perturbations().items()):
         if families := by_family(found, name):
-            cells = [name]
-            for levels in (choose(families, entry), entry.levels):
-                met = [f"{share:.1%}" for share in typical_share(families, entry, levels)]
-                cells += [", ".join(f"{level:g}" for level in levels), ", ".join(met)]
-            rows.append(f"| {' | '.join(cells)} |")
+            levels = choose(families, entry)
+            met = [f"{share:.1%}" for share in typical_share(families, entry, levels)]
+            rows.append(f"| {name} | {', '.join(f'{level:g}' for level in levels)} | {', '.join(met)} |")
     return rows
 
 

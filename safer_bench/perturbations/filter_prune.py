@@ -7,7 +7,7 @@ from safer_bench.stream import Array, Stream, exact_sum
 
 
 @perturbation(
-    levels=(0.18, 0.35, 0.73, 0.908),
+    levels=(0.17, 0.35, 0.65, 0.88, 0.953),
     scale="linear",
     unit="share of filters",
     formula="the round(level*filters) output filters of smallest L1 norm set to 0; bias and norm layers untouched",

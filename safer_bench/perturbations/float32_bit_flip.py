@@ -11,7 +11,7 @@ SIGNLESS, INFINITE, NAN = 0x7FFFFFFF, 0x7F800000, 0x7FC00000
 
 
 @perturbation(
-    levels=(2.9e-05, 3.2e-05, 7.6e-05, 0.00016, 0.00042),
+    levels=(3.9e-06, 1.4e-05, 5.3e-05, 0.00018, 0.00043),
     scale="log10",
     unit="bit-error rate",
     formula="float32 bits of W XOR Bernoulli(level) bits",
@@ -27,7 +27,7 @@ def float32_bit_flip(weight: Array, level: float, rng: Stream) -> Array:
 
 
 @perturbation(
-    levels=(2.9e-05, 3.2e-05, 8.1e-05, 0.00017, 0.0004),
+    levels=(3.9e-06, 1.3e-05, 5.7e-05, 0.00018, 0.0004),
     scale="log10",
     unit="bit-error rate of the exponent",
     formula="bits 23 to 30 of W XOR Bernoulli(level) bits",

@@ -5,7 +5,7 @@ from safer_bench.stream import Array, Stream, rms
 
 
 @perturbation(
-    levels=(0.76, 1.2, 2.2, 4.3, 9.6),
+    levels=(0.76, 1.2, 2.1, 3.4, 6.4),
     scale="log10",
     unit="rms(W)",
     formula="W + level*rms(W)*z",

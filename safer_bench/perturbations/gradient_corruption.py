@@ -18,7 +18,7 @@ def n_corrupted(n: int) -> int:
 
 
 @perturbation(
-    levels=(0.056, 0.1, 0.33, 0.82, 2.0),
+    levels=(0.05, 0.095, 0.2, 0.56, 1.4),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*g/norm2(g)",
@@ -37,7 +37,7 @@ def gradient_corruption_l2(weight: Array, level: float, rng: Stream, *, gradient
 
 
 @perturbation(
-    levels=(0.022, 0.04, 0.11, 0.2, 0.6),
+    levels=(0.016, 0.032, 0.065, 0.15, 0.41),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*sgn(g)",
@@ -52,7 +52,7 @@ def gradient_corruption_linf(weight: Array, level: float, rng: Stream, *, gradie
 
 
 @perturbation(
-    levels=(0.12, 0.21, 0.7, 2.6, 8.5),
+    levels=(0.1, 0.21, 0.6, 1.6, 5.1),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*h/norm2(h), h = the max(1, round(n/100)) entries of g of largest abs(g), else 0",
@@ -67,7 +67,7 @@ def gradient_corruption_l2_topk(weight: Array, level: float, rng: Stream, *, gra
 
 
 @perturbation(
-    levels=(0.24, 0.46, 1.7, 4.9, 17.0),
+    levels=(0.22, 0.45, 1.3, 3.0, 9.6),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*sgn(h), h = the max(1, round(n/100)) entries of g of largest abs(g), else 0",

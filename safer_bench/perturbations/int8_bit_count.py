@@ -8,7 +8,7 @@ from safer_bench.stream import Array, Stream
 
 
 @perturbation(
-    levels=(1400.0, 5200.0, 12000.0, 27000.0, 67000.0),
+    levels=(1200.0, 3900.0, 11000.0, 25000.0, 55000.0),
     scale="log10",
     unit="flips a layer",
     formula="s*(int8 codes with min(level, 8n) distinct bits inverted)",

@@ -10,7 +10,7 @@ SOURCE = "Rakin et al. 2019, arXiv 1903.12269 (flips at random instead of search
 
 
 @perturbation(
-    levels=(0.016, 0.055, 0.17, 0.31, 0.46),
+    levels=(0.016, 0.054, 0.13, 0.27, 0.43),
     scale="log10",
     unit="bit-error rate",
     formula="s*(int8 codes XOR Bernoulli(level) bits)",

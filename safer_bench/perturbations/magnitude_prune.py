@@ -7,7 +7,7 @@ from safer_bench.stream import Array, Stream, smallest
 
 
 @perturbation(
-    levels=(0.77, 0.87, 0.974, 0.9966),
+    levels=(0.73, 0.87, 0.936, 0.981, 0.9937),
     scale="linear",
     unit="sparsity",
     formula="the round(level*n) entries of smallest abs(W) set to 0",

@@ -5,7 +5,7 @@ from safer_bench.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.67, 1.2, 2.3, 4.7, 11.0),
+    levels=(0.64, 1.2, 2.0, 3.5, 6.2),
     scale="log10",
     unit="relative deviation",
     formula="W*(1 + level*z)",

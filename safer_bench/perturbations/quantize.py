@@ -37,7 +37,7 @@ def quantize(weight: Array, level: float, rng: Stream) -> Array:  # noqa: ARG001
 
 
 @perturbation(
-    levels=(3.0, 2.0),
+    levels=(4.0, 3.0, 2.0),
     scale="linear",
     unit="bits",
     formula="s*clip(round_half_even(W/s)), s = max abs(W)/(2^(bits-1) - 1) in each output channel",

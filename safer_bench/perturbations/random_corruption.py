@@ -10,7 +10,7 @@ SOURCE = "Sun et al. 2021, arXiv 2006.05620, section 3 (random baseline)"
 
 
 @perturbation(
-    levels=(0.77, 1.3, 2.3, 4.3, 9.3),
+    levels=(0.71, 1.2, 2.2, 3.7, 6.4),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*z/norm2(z)",
@@ -25,7 +25,7 @@ def random_corruption_l2(weight: Array, level: float, rng: Stream) -> Array:
 
 
 @perturbation(
-    levels=(0.18, 0.3, 0.51, 0.83, 2.4),
+    levels=(0.18, 0.26, 0.46, 0.75, 1.3),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*random signs",
@@ -39,7 +39,7 @@ def random_corruption_linf(weight: Array, level: float, rng: Stream) -> Array:
 
 
 @perturbation(
-    levels=(0.78, 1.3, 2.9, 4.6, 13.0),
+    levels=(0.77, 1.2, 2.3, 4.1, 7.4),
     scale="log10",
     unit="norm2(W)",
     formula="W + level*norm2(W)*h/norm2(h), h = z in max(1, round(n/100)) random entries, else 0",
@@ -55,7 +55,7 @@ def random_corruption_l2_randk(weight: Array, level: float, rng: Stream) -> Arra
 
 
 @perturbation(
-    levels=(1.8, 2.7, 4.8, 7.9, 22.0),
+    levels=(1.8, 2.7, 4.4, 7.6, 14.0),
     scale="log10",
     unit="max abs(W)",
     formula="W + level*max abs(W)*random signs in max(1, round(n/100)) random entries",

@@ -7,7 +7,7 @@ from safer_bench.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.27, 0.53, 0.88, 0.987),
+    levels=(0.18, 0.51, 0.69, 0.89, 0.965),
     scale="linear",
     unit="probability",
     formula="W*(1 - Bernoulli(level))",

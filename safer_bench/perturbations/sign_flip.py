@@ -7,7 +7,7 @@ from safer_bench.stream import Array, Stream
 
 
 @perturbation(
-    levels=(0.096, 0.19, 0.35, 0.48),
+    levels=(0.091, 0.17, 0.3, 0.41, 0.48),
     scale="log10",
     unit="probability",
     formula="W*(1 - 2 Bernoulli(level))",

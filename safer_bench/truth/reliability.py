@@ -18,6 +18,7 @@ from safer_bench.truth.answers import one_each
 
 Array = np.ndarray
 MIN_DRAWS = 4
+N_MATCHED, STEPS, SCALES = 100, 10, (1 / 8, 8.0)  # simulated halves, bisections and range of the noise's scale
 DIGITS = 12  # of a reliability: the last are rounding errors, which decide nothing at a gate
 
 
@@ -123,23 +124,26 @@ def shrunken(values: Array, errors: Array) -> Array:
     return values.mean() + np.sqrt(keep if keep > ROUNDING else 0.0) * (values - values.mean())
 
 
-def ceilings(truth: CellTruth, stream: Stream, n_draws: int = 200) -> dict[str, float]:
+def ceilings(truth: CellTruth, reliability: float, stream: Stream, n_draws: int = 200) -> dict[str, float]:
     """Return, for each metric, what scores equal to the noise-free truth would reach against a truth measured again.
 
     The noise-free truth is simulated by the shrunken means, the measured one by adding normal noise of the given
-    standard errors, in two independent halves. Undefined values count as 0; a metric that is undefined for so few layers
-    has no ceiling: nan.
+    standard errors, in two independent halves. The noise is scaled until simulated halves agree as the measured ones do: of
+    skewed layers, few of which make up the variance, the shrunken means of all others still hold noise. Undefined values
+    count as 0; a metric that is undefined for so few layers has no ceiling: nan.
 
     Args:
         truth: of one cell, arrays ``(n_layers,)``; standard errors of nan give nan for every metric, halves of nan for
             those that need halves.
+        reliability: of the cell; nan: the noise is taken as it is.
         stream: of the simulation.
         n_draws: simulated truths.
     """
     if not np.all(np.isfinite(truth.errors)):
         return {metric.name: float("nan") for metric in METRICS}
     means = shrunken(truth.values, truth.errors)
-    halves = means + np.sqrt(2.0) * truth.errors * stream.normal((2, n_draws, len(means)))
+    errors = truth.errors * _noise_scale(means, truth.errors, reliability, stream)
+    halves = means + np.sqrt(2.0) * errors * stream.normal((2, n_draws, len(means)))
     halved = np.where(np.isfinite(truth.half_a + truth.half_b), halves, np.nan)
     again = replace(truth, values=halves.mean(0), half_a=halved[0], half_b=halved[1])
     clear = Stream("clear ranking", len(means)).normal((len(means),))
@@ -150,3 +154,18 @@ def ceilings(truth: CellTruth, stream: Stream, n_draws: int = 200) -> dict[str, 
         else float("nan")
         for metric in METRICS
     }
+
+
+def _noise_scale(means: Array, errors: Array, reliability: float, stream: Stream) -> float:
+    """Return by what to multiply errors ``(n_layers,)`` for simulated halves to have the reliability that was measured."""
+    if not np.isfinite(reliability) or not errors.any():
+        return 1.0
+    noise = np.sqrt(2.0) * errors * stream.normal((2, N_MATCHED, len(means)))
+    low, high = np.log2(SCALES)
+    for _ in range(STEPS):
+        middle = (low + high) / 2.0
+        if split_half_reliability(*(means + 2.0**middle * noise)) > reliability:
+            low = middle
+        else:
+            high = middle
+    return float(2.0 ** ((low + high) / 2.0))

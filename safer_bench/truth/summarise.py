@@ -94,7 +94,7 @@ def _weighted(weights: Array, values: Array) -> Array:
 
 def _cell_facts(common: Row, truth: CellTruth, reliability: float) -> Row:
     stream = Stream("ceiling", common["network"], common["perturbation"], common["summary"], common["level"])
-    found = ceilings(truth, stream)
+    found = ceilings(truth, reliability, stream)
     return {
         "n_layers": len(truth.values),
         "reliability": _finite(reliability),

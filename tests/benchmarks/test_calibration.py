@@ -87,6 +87,25 @@ def test_validation_networks_alone_were_measured_each_under_all_perturbations():
         assert (content["family"], content["dataset"]) == (zoo_networks()[name].family, zoo_networks()[name].dataset)
 
 
+@pytest.mark.parametrize("name", LEVELLED)
+def test_the_levels_in_use_follow_from_the_committed_curves(name):
+    assert list(P[name].levels) == calibration.choose(calibration.by_family(COMMITTED, name), P[name])
+
+
+def test_all_validation_networks_were_measured():
+    assert set(COMMITTED) == set(calibration.networks())
+
+
+def test_where_flips_may_be_infinite_draws_are_many():
+    for content in COMMITTED.values():
+        for name, curve in content["perturbations"].items():
+            assert (curve["examples"], curve["draws"]) == calibration.size(content["dataset"], P[name])[:2]
+
+
+def test_a_share_near_one_is_rounded_by_what_it_leaves():
+    assert calibration.choose(of_one([0.99, 1.0], [0.0, 1.0]), SHARE) == [0.9901, 0.9905, 0.992, 0.995, 0.998]
+
+
 def test_the_page_shows_the_committed_table():
     table = "\n".join(calibration.report(COMMITTED))
     assert table in (ROOT / "docs" / "levels.md").read_text()

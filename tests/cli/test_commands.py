@@ -90,7 +90,7 @@ def test_every_command_has_help_with_an_example(cli, name):
         (("measure", "--network", "digits_mlp", "--perturbation", "quantize:x", "--out", "{tmp}/r"), "perturbation 'quantize:x': level 'x' is no number; expected a whole number from 2 to 16, such as quantize:4,3"),
         (("measure", "--network", "digits_mlp", "--examples", "0", "--out", "{tmp}/r"), "0 examples a draw; expected at least one"),
         (("measure", "--network", "absent.py:build", "--out", "{tmp}/r"), "absent.py:build: there is no file 'absent.py'; expected FILE.py:FUNC"),
-        (("measure", "--network", "digits_mlp", "--perturbation", "random_zero:2", "--out", "{tmp}/r"), "perturbation 'random_zero': level 2; expected a number from 0 to 1, such as random_zero:0.27,0.53"),
+        (("measure", "--network", "digits_mlp", "--perturbation", "random_zero:2", "--out", "{tmp}/r"), "perturbation 'random_zero': level 2; expected a number from 0 to 1, such as random_zero:0.18,0.51"),
         (("measure", "--network", "digits_mlp", "--perturbation", "quantize:2.5", "--out", "{tmp}/r"), "perturbation 'quantize': level 2.5; expected a whole number from 2 to 16, such as quantize:4,3"),
         (("measure", "--network", "digits_mlp", "--perturbation", "quantize", "--first-draw", "1", "--out", "{tmp}/r"), "nothing to measure: further draws of deterministic perturbations would repeat the first, those of gradient perturbations from 20 on too"),
         (("measure", "--network", "digits_mlp", "--perturbation", "gradient_corruption_l2", "--draws", "21", "--out", "{tmp}/r"), "gradient perturbations have 20 different draws, one for each part of the calibration examples: give 20 at most"),

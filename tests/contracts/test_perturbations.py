@@ -62,7 +62,9 @@ def test_equal_streams_give_equal_weights_and_only_random_ones_differ_between_dr
 
 @each
 def test_every_level_changes_something(entry):
-    assert all(apply(entry, level, shape=LARGE).changed_entries > 0 for level in entry.levels)
+    """Of the rarest faults one of forty draws may be the first to hit any of these bits."""
+    for level in entry.levels:
+        assert any(apply(entry, level, draw, shape=LARGE).changed_entries > 0 for draw in range(40)), level
 
 
 @each

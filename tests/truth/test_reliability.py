@@ -121,7 +121,7 @@ def measured(values, error, halves=True):
 
 def test_ceilings_are_one_without_noise_and_fall_with_it():
     values = np.arange(12.0)
-    exact, noisy = (ceilings(measured(values, error), Stream("t")) for error in (0.0, 2.0))
+    exact, noisy = (ceilings(measured(values, error), np.nan, Stream("t")) for error in (0.0, 2.0))
     assert exact == pytest.approx(dict.fromkeys(exact, 1.0) | {"ndcg_gain": exact["ndcg_gain"]})
     assert 0.4 < noisy["spearman"] < 0.95
     assert all(noisy[name] < exact[name] for name in exact if name != "protected_gain_at_3")  # 1 is a noisy choice there
@@ -129,24 +129,37 @@ def test_ceilings_are_one_without_noise_and_fall_with_it():
 
 def test_what_cannot_be_told_has_no_ceiling():
     values = np.arange(12.0)
-    assert np.isnan(list(ceilings(measured(values, np.nan), Stream("t")).values())).all()
-    unhalved = ceilings(measured(values, 1.0, halves=False), Stream("t"))
+    assert np.isnan(list(ceilings(measured(values, np.nan), 0.5, Stream("t")).values())).all()
+    unhalved = ceilings(measured(values, 1.0, halves=False), np.nan, Stream("t"))
     assert [name for name, value in unhalved.items() if np.isnan(value)] == ["protected_gain_at_1", "protected_gain_at_3"]
-    few = ceilings(measured(values[:8], 1.0), Stream("t"))
+    few = ceilings(measured(values[:8], 1.0), np.nan, Stream("t"))
     assert [name for name, value in few.items() if np.isnan(value)] == ["top_5_overlap"]
 
 
-def simulated_ceilings(reliability, metric="spearman", n_layers=30, n=60):
-    """Return the mean ceiling and what the noise-free truth really reaches, of truths of known reliability."""
+def normal_layers(rng, reliability):
+    """Return 30 noise-free layers and their standard errors; by the spread of layers the reliability is the given one."""
+    return np.sqrt(reliability) * rng.normal(size=30), np.full(30, np.sqrt(1.0 - reliability))
+
+
+def skewed_layers(rng, noise):
+    """Return 30 layers of which a few make up the variance, and errors as large as a share of the median one."""
+    true = np.exp(1.7 * rng.normal(size=30))
+    return true, np.full(30, noise * np.median(true))
+
+
+def simulated_ceilings(layers, amount, metric="spearman", n=60):
+    """Return the mean ceiling and what the noise-free truth really reaches, of truths measured again and again."""
     rng, found, real = np.random.default_rng(1), [], []
-    error, judge = np.sqrt(1.0 - reliability), next(each for each in METRICS if each.name == metric)
+    judge = next(each for each in METRICS if each.name == metric)
     for i in range(n):
-        true = np.sqrt(reliability) * rng.normal(size=n_layers)
-        halves = true + np.sqrt(2.0) * error * rng.normal(size=(2, 10, n_layers))
-        truth = replace(measured(true, error), values=halves.mean(0), half_a=halves[0], half_b=halves[1])
+        true, errors = layers(rng, amount)
+        halves = true + np.sqrt(2.0) * errors * rng.normal(size=(2, 10, len(true)))
+        truth = replace(measured(true, 0.0), values=halves.mean(0), half_a=halves[0], half_b=halves[1], errors=errors)
         first = replace(truth, values=truth.values[0], half_a=halves[0, 0], half_b=halves[1, 0])
-        found.append(ceilings(first, Stream(i), 20)[metric])
-        real += [*np.nan_to_num(judge(truth, true))] if reliability else [0.0]
+        apart = errors * rng.normal(size=(50, len(true)))  # other random halves of the same measurement
+        reliability = split_half_reliability(first.values + apart, first.values - apart)
+        found.append(ceilings(first, reliability, Stream(i), 20)[metric])
+        real += [*np.nan_to_num(judge(truth, true))] if np.ptp(true) else [0.0]
     return np.mean(found), np.mean(real)
 
 
@@ -154,12 +167,19 @@ def simulated_ceilings(reliability, metric="spearman", n_layers=30, n=60):
 @pytest.mark.parametrize("reliability", [0.3, 0.5, 0.7, 0.9, 0.98])
 def test_ceilings_are_right_for_truths_of_known_reliability(reliability, metric):
     """Where nearly all is noise, some truths seem to hold none, and their ceiling of 0 lowers the mean."""
-    found, real = simulated_ceilings(reliability, metric)
-    assert found == pytest.approx(real, abs=0.08 if reliability < 0.5 else 0.03)
+    found, real = simulated_ceilings(normal_layers, reliability, metric)
+    assert found == pytest.approx(real, abs=0.1 if reliability < 0.5 else 0.04)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.3, 0.6])
+def test_ceilings_are_right_for_skewed_layers(noise):
+    """With noise as it is they came out 0.01 to 0.04 too high."""
+    found, real = simulated_ceilings(skewed_layers, noise)
+    assert found == pytest.approx(real, abs=0.02)
 
 
 def test_a_truth_that_is_noise_alone_has_a_low_ceiling():
-    assert simulated_ceilings(0.0)[0] < 0.3
+    assert simulated_ceilings(normal_layers, 0.0)[0] < 0.3
 
 
 def test_halves_that_contradict_each_other_have_no_reliability_rather_than_a_negative_one():
@@ -178,7 +198,7 @@ def test_values_that_differ_by_rounding_alone_are_one_value():
     assert len(set(equal)) > 2
     assert len(set(shrunken(equal, np.zeros(12)))) == 1
     for values in (equal, np.full(12, 0.3), np.zeros(12)):
-        assert set(ceilings(measured(values, 0.0), Stream("test")).values()) == {0.0}
+        assert set(ceilings(measured(values, 0.0), 1.0, Stream("test")).values()) == {0.0}
         assert split_half_reliability(values[None], values[None]) in (0.0, 1.0)
 
 

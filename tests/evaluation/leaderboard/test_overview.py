@@ -29,7 +29,9 @@ def test_each_use_case_names_the_best_of_its_board(judged):
         [board] = [b for b in boards(results, truth, use_case=None if line.name == MEAN else line.name) if b.split == "test"]
         rows = {row.criterion: row for row in board.rows}
         assert line.blind == max((rows[name] for name in "abc"), key=lambda row: row.value)
-        assert line.trivial.value == max(rows[name].value for name in ("parameters", "depth", "macs", "first_last", "size_depth"))
+        assert line.trivial.value == max(
+            rows[name].value for name in ("parameters", "depth", "macs", "first_last", "size_depth")
+        )
         assert (line.aware, line.measuring) == (None, None)
         assert line.ceilings == (board.ceilings["blind"].value, board.ceilings["level_aware"].value)
 
@@ -45,7 +47,9 @@ def test_the_sentence_counts_use_cases_in_which_the_corrected_interval_leaves_ou
     assert told(sure, sure) == f"In 2 of 2 use cases (noise, noise) a blind criterion is {better}"
     assert told(unsure, unsure) == f"In no use case is a blind criterion {better}"
     noise = next(board for board in boards(judged[1], judged[0], use_case="noise") if board.split == "test")
-    ends = [each.interval[0] for row in noise.rows if row.criterion in "abc" for name, each in row.against.items() if name != "a"]
+    ends = [
+        each.interval[0] for row in noise.rows if row.criterion in "abc" for name, each in row.against.items() if name != "a"
+    ]
     assert overview.lines[0].certain == any(end > 0 for end in ends)
 
 
