@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from safer_bench.criteria.criterion import Criterion, Scores, criterion
 from safer_bench.criteria.passes.gradients import NODES, empirical_fisher_diagonal, integrated_gradients, mean_gradients
-from safer_bench.criteria.passes.hessian import BY_SIGNS, DIAGONAL_COST, hessian_diagonal
+from safer_bench.criteria.passes.hessian import DIAGONAL_COST, hessian_diagonal
 from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 Attribute = Callable[[nn.Module, Batches], dict[str, Tensor]]
@@ -49,7 +49,7 @@ ATTRIBUTIONS: dict[str, tuple[Attribute, str, str, str]] = {  # function, formul
     "fisher": (empirical_fisher_diagonal, "(1/N) sum_i g_i^2", "labels, gradients", "3*N"),
     "hessian": (
         hessian_diagonal,
-        f"diag(H) {BY_SIGNS}",
+        "diag(H) by random signs",
         "labels, gradients, hessian",
         DIAGONAL_COST,
     ),

@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 from safer_bench.criteria.criterion import Scores, criterion
 from safer_bench.criteria.passes.gradients import empirical_fisher_diagonal, true_fisher_diagonal
-from safer_bench.criteria.passes.hessian import BY_SIGNS, DIAGONAL_COST, hessian_diagonal
+from safer_bench.criteria.passes.hessian import DIAGONAL_COST, hessian_diagonal
 from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 
 @criterion(
     needs="labels, gradients, hessian",
-    formula=f"1/2 sum(diag(H) * W^2), the diagonal {BY_SIGNS}",
+    formula="1/2 sum(diag(H) * W^2), the diagonal by random signs",
     source="LeCun et al. 1989, Optimal Brain Damage (NIPS 2), with the exact Hessian's diagonal",
     cost=DIAGONAL_COST,
 )

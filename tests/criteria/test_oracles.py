@@ -151,7 +151,7 @@ def exact_parts(problem):
     """Return each example's Jacobian of the logits, p - y, p, and the Hessian of the logits weighed by p - y."""
     logits, flat, _ = of_layers(problem)
     for image, label in zip(*everything(problem[1]), strict=True):
-        p = logits(flat, image).softmax(0)
+        p = logits(flat, image).softmax(0).detach()
         off = p - F.one_hot(label, len(p))
         weighed = torch.autograd.functional.hessian(lambda w, x=image, off=off: (logits(w, x) * off).sum(), flat)
         yield torch.autograd.functional.jacobian(lambda w, x=image: logits(w, x), flat), off, p, weighed

@@ -27,7 +27,6 @@ ANSWER_DRAWS = 2  # random signs of an example's answers in each half
 FIRST, MOST = 2, 16  # random sign vectors an example in each half, on average: at first and, by doubling, at most
 AGREED = 0.98  # Spearman's correlation over layers with which the halves agree
 PROBED = 8  # examples that tell in which weights the logits bend
-BY_SIGNS = "by random signs until two halves agree"
 DIAGONAL_COST = (
     f"at most N*(1 + {2 * HALVES * ANSWER_DRAWS}"
     f" + {3 * (MOST // FIRST).bit_length()} + {PRODUCT * HALVES}*{MOST + (MOST // FIRST).bit_length()})"
