@@ -18,6 +18,12 @@ Made from the registry by `make docs`; `safer-bench info NAME` shows one entry.
 W is a layer's weight of n entries, W' the perturbed one, z standard normal; g the gradient of the mean loss L over N
 calibration examples, g_i that of example i, H the Hessian; x and y the layer's input and output, p the softmax answers.
 Higher scores mean more sensitive.
+
+diag(H) is estimated: the Gauss-Newton matrix's (the curvature with the logits taken as linear in all weights) by random
+signs of the answers. What is left is zero in weights in which the logits are piecewise linear, as between ReLUs. Elsewhere
+it is estimated by random sign vectors, four an example on average, most of them for examples that are answered wrongly;
+then twice as many, until two halves rank the layers alike (Spearman's correlation 0.98 of trace, mean curvature and
+diag(H) * W^2), or 32. So `obd` is `ggn_diagonal` but for noise where activations are ReLUs.
 """
 TITLES = {
     "blind": ("Blind criteria", "They do not see the perturbation: one score a layer."),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from safer_bench.criteria.criterion import Criterion, Scores, criterion
 from safer_bench.criteria.passes.gradients import NODES, empirical_fisher_diagonal, integrated_gradients, mean_gradients
-from safer_bench.criteria.passes.hessian import DRAWS, hessian_diagonal
+from safer_bench.criteria.passes.hessian import DIAGONAL_COST, hessian_diagonal
 from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 Attribute = Callable[[nn.Module, Batches], dict[str, Tensor]]
@@ -49,9 +49,9 @@ ATTRIBUTIONS: dict[str, tuple[Attribute, str, str, str]] = {  # function, formul
     "fisher": (empirical_fisher_diagonal, "(1/N) sum_i g_i^2", "labels, gradients", "3*N"),
     "hessian": (
         hessian_diagonal,
-        f"diag(H) by {DRAWS} random sign vectors",
+        "diag(H) by random signs",
         "labels, gradients, hessian",
-        f"N*(3 + {6 * DRAWS})",
+        DIAGONAL_COST,
     ),
 }
 REDUCTIONS: dict[str, tuple[Callable[[np.ndarray], float], str]] = {  # of a flat float64 array, what it is called

@@ -3,7 +3,7 @@
 from torch import nn
 
 from safer_bench.criteria.criterion import Scores, criterion
-from safer_bench.criteria.passes.hessian import DRAWS, MOST_STEPS, hessian_diagonal, largest_eigenvalues
+from safer_bench.criteria.passes.hessian import DIAGONAL_COST, MOST_STEPS, hessian_diagonal, largest_eigenvalues
 from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 EXAMPLES = 128  # an eigenvalue takes some ten products for every layer
@@ -36,10 +36,10 @@ def hessian_eigenvalue_per_weight(model: nn.Module, batches: Batches) -> Scores:
 
 @criterion(
     needs="labels, gradients, hessian",
-    formula=f"tr(H) / n of the layer's block, by {DRAWS} random sign vectors",
+    formula="tr(H) / n of the layer's block, by random signs",
     source="Dong et al. 2020, arXiv 1911.03852 (HAWQ-V2)",
-    cost=f"N*(3 + {6 * DRAWS})",
+    cost=DIAGONAL_COST,
 )
 def hessian_mean_trace(model: nn.Module, batches: Batches) -> Scores:
-    """Mean curvature of the loss over the layer's weights, by Hutchinson's estimator."""
+    """Mean curvature of the loss over the layer's weights."""
     return {name: float(diagonal.mean()) for name, diagonal in hessian_diagonal(model, batches).items()}

@@ -6,15 +6,15 @@ from torch import Tensor, nn
 
 from safer_bench.criteria.criterion import Scores, criterion
 from safer_bench.criteria.passes.gradients import empirical_fisher_diagonal, true_fisher_diagonal
-from safer_bench.criteria.passes.hessian import DRAWS, hessian_diagonal
+from safer_bench.criteria.passes.hessian import DIAGONAL_COST, hessian_diagonal
 from safer_bench.criteria.passes.layers import Batches, layer_weights
 
 
 @criterion(
     needs="labels, gradients, hessian",
-    formula=f"1/2 sum(diag(H) * W^2), the diagonal by {DRAWS} random sign vectors",
+    formula="1/2 sum(diag(H) * W^2), the diagonal by random signs",
     source="LeCun et al. 1989, Optimal Brain Damage (NIPS 2), with the exact Hessian's diagonal",
-    cost=f"N*(3 + {6 * DRAWS})",
+    cost=DIAGONAL_COST,
 )
 def obd(model: nn.Module, batches: Batches) -> Scores:
     """Loss increase to second order when each weight is removed alone, summed."""

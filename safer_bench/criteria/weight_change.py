@@ -5,7 +5,7 @@ from torch import nn
 from safer_bench.criteria.criterion import Scores, criterion
 from safer_bench.criteria.passes.changes import squared_changes
 from safer_bench.criteria.passes.gradients import empirical_fisher_diagonal
-from safer_bench.criteria.passes.hessian import DRAWS, hessian_diagonal
+from safer_bench.criteria.passes.hessian import DIAGONAL_COST, hessian_diagonal
 from safer_bench.criteria.passes.layers import Batches, Perturb, layer_weights
 
 
@@ -50,7 +50,7 @@ def fit(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> S
     formula="tr(H)/n * norm2(W' - W)^2",
     source="Dong et al. 2020, arXiv 1911.03852 (HAWQ-V2)",
     aware=True,
-    cost=f"N*(3 + {6 * DRAWS})",
+    cost=DIAGONAL_COST,
 )
 def trace_squared_change(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Scores:
     """Mean curvature of the loss times the squared change of the weights."""

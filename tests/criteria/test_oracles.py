@@ -8,6 +8,7 @@ import pytest
 import torch
 from captum.attr import IntegratedGradients, LayerConductance
 from scipy import stats
+from scipy.linalg import hadamard
 from torch import nn
 from torch.func import functional_call, hessian
 from torch.nn import functional as F
@@ -23,6 +24,7 @@ from safer_bench.criteria.passes.gradients import (
 from safer_bench.criteria.path import STEPS
 from safer_bench.networks.network import Network
 from safer_bench.scoring.score import score
+from safer_bench.stream import Stream
 
 LAYERS = ("conv", "hidden", "head")
 RELATIVE = 1e-4
@@ -123,19 +125,84 @@ def test_hessian_products_are_those_of_the_exact_hessian(problem, exact):
             )
 
 
-def test_hutchinsons_estimates_lie_within_three_standard_errors(problem, exact):
-    """Traces over many more draws than a criterion takes; what it does take, draw by draw, by the exact Hessian."""
-    matrix, _, flat, places = exact
-    weights = {name: problem[0].get_submodule(name).weight for name in LAYERS}
-    signs = torch.stack(
-        [torch.cat([products.sign_vectors(weights, draw)[n].double().flatten() for n in LAYERS]) for draw in range(600)]
-    )
-    samples = signs * (signs @ matrix)
-    for seeds in samples.split(200):
-        for place in places.values():
-            traces = seeds[:, place].sum(1)
-            assert abs(float(traces.mean() - matrix[place, place].trace())) <= 3 * float(traces.std()) / 200**0.5
-    few = samples[: products.DRAWS].mean(0)
+@pytest.fixture(params=[nn.ReLU, nn.Tanh], ids=lambda kind: kind.__name__)
+def curved(request, problem):
+    """The same problem in float64, with another activation before its head, too."""
+    model, batches = in_float64(problem)
+    model.relu = request.param()
+    return model, batches
+
+
+def of_layers(problem):
+    """Return a function of all layers' weights, flat, to an example's logits; the weights; where each layer lies."""
+    model = problem[0]
+    shapes = {name: model.get_submodule(name).weight.shape for name in LAYERS}
+    ends = np.cumsum([0, *(shape.numel() for shape in shapes.values())])
+    places = {name: slice(int(a), int(b)) for name, a, b in zip(LAYERS, ends[:-1], ends[1:], strict=True)}
+
+    def logits(flat, image):
+        weights = {f"{name}.weight": flat[place].view(shapes[name]) for name, place in places.items()}
+        return functional_call(model, weights, (image[None],))[0]
+
+    return logits, torch.cat([model.get_submodule(name).weight.detach().flatten() for name in LAYERS]), places
+
+
+def exact_parts(problem):
+    """Return each example's Jacobian of the logits, p - y, p, and the Hessian of the logits weighed by p - y."""
+    logits, flat, _ = of_layers(problem)
+    for image, label in zip(*everything(problem[1]), strict=True):
+        p = logits(flat, image).softmax(0).detach()
+        off = p - F.one_hot(label, len(p))
+        weighed = torch.autograd.functional.hessian(lambda w, x=image, off=off: (logits(w, x) * off).sum(), flat)
+        yield torch.autograd.functional.jacobian(lambda w, x=image: logits(w, x), flat), off, p, weighed
+
+
+def test_the_diagonal_is_the_exact_one_where_signs_are_orthogonal(curved, monkeypatch):
+    """As many orthogonal sign vectors as there are numbers leave no noise."""
+    logits, flat, places = of_layers(curved)
+    n_vectors = 2 ** int(np.ceil(np.log2(len(flat))))
+    answers, vectors = (torch.from_numpy(hadamard(n)).double() for n in (4, n_vectors))
+
+    def signs(shape, *key):
+        if key[0] in places and key[1] != "bending":
+            return vectors[key[-1], : len(flat)][places[key[0]]].view(shape)
+        return answers[key[-1] if isinstance(key[-1], int) else 0, :3] if len(shape) == 1 else torch.ones(shape)
+
+    monkeypatch.setattr(products, "_signs", signs)
+    monkeypatch.setattr(products, "ANSWER_DRAWS", 4)
+    monkeypatch.setattr(products, "_shares", lambda distances, _: [n_vectors] * len(distances))
+    images, labels = everything(curved[1])
+
+    def loss(w):
+        return F.cross_entropy(torch.stack([logits(w, image) for image in images]), labels)
+
+    expected = torch.autograd.functional.hessian(loss, flat).diag()
+    assert float(expected.abs().max()) > 1e-2
+    for name, found in products.hessian_diagonal(*curved).items():
+        assert torch.allclose(found.flatten(), expected[places[name]], rtol=1e-9, atol=1e-12)
+
+
+def test_the_diagonal_is_its_definition_draw_by_draw(curved, monkeypatch):
+    """One round of vectors, from each example's exact matrices; what all criteria make of it."""
+    monkeypatch.setattr(products, "MOST", products.FIRST)
+    _, flat, places = of_layers(curved)
+    weights = {name: curved[0].get_submodule(name).weight for name in LAYERS}
+    parts = list(exact_parts(curved))
+    shares = products._shares([float(off.norm()) for _, off, _, _ in parts], products.FIRST)
+    assert len(set(shares)) > 1
+    bending = LAYERS[:1] if isinstance(curved[0].relu, nn.ReLU) else LAYERS[:2]
+    bends = torch.cat([torch.full((place.stop - place.start,), float(name in bending)) for name, place in places.items()])
+    few = torch.zeros_like(flat)
+    for (jacobian, _, p, weighed), share in zip(parts, shares, strict=True):
+        for half in range(products.HALVES):
+            for draw in range(products.ANSWER_DRAWS):
+                signs = torch.from_numpy(Stream("hutchinson", half, draw).signs((3,)))
+                few += (jacobian.T @ ((torch.eye(3) - p[:, None]) @ (signs * p.sqrt()))).square() / products.ANSWER_DRAWS
+            for draw in range(share):
+                vector = products.sign_vectors(weights, half, 0, share, draw)
+                v = torch.cat([vector[name].flatten() for name in LAYERS]) * bends
+                few += v * (weighed @ v) / share
+    few /= products.HALVES * len(parts)
     expected = {
         "hessian_mean_trace": torch.mean,
         "hessian_sum": torch.sum,
@@ -145,10 +212,39 @@ def test_hutchinsons_estimates_lie_within_three_standard_errors(problem, exact):
         "hessian_top": lambda each: each.sort(descending=True).values[: -(-len(each) // 100)].mean(),
     }
     for criterion, reduce in expected.items():
-        found = run(criterion, in_float64(problem))
+        found = run(criterion, curved)
         assert found == pytest.approx({name: float(reduce(few[place])) for name, place in places.items()}, rel=RELATIVE)
     removed = {name: float((few * flat.square())[place].sum()) / 2 for name, place in places.items()}
-    assert run("obd", in_float64(problem)) == pytest.approx(removed, rel=RELATIVE)
+    assert run("obd", curved) == pytest.approx(removed, rel=RELATIVE)
+
+
+def test_the_diagonal_depends_on_neither_batches_nor_the_order_of_examples(curved):
+    model, batches = curved
+    images, labels = everything(batches)
+    found = products.hessian_diagonal(model, batches)
+    others = {
+        "one by one": list(zip(images.split(1), labels.split(1), strict=True)),
+        "backwards": [(images.flip(0), labels.flip(0))],
+    }
+    for other in others.values():
+        for name, diagonal in products.hessian_diagonal(model, other).items():
+            assert torch.allclose(diagonal, found[name], rtol=1e-9, atol=1e-12)
+
+
+def test_vectors_are_doubled_until_the_halves_agree(curved, monkeypatch):
+    taken = []
+    remainder = products._remainder
+
+    def noted(*args):
+        taken.append(args[-1])
+        return remainder(*args)
+
+    monkeypatch.setattr(products, "_remainder", noted)
+    for agreed, expected in ((-1.0, [0]), (2.0, [0, 2, 4, 8])):
+        taken.clear()
+        monkeypatch.setattr(products, "AGREED", agreed)
+        products.hessian_diagonal(*curved)
+        assert taken == expected
 
 
 def test_eigenvalues_are_those_of_the_exact_blocks(problem, exact):

@@ -10,13 +10,14 @@ import yaml
 
 from safer_bench.criteria.criterion import criterion
 from safer_bench.criteria.loading import criteria, parse_criterion
+from safer_bench.criteria.passes import hessian
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.scoring.score import score
 from safer_bench.scoring.sweep import Sweep
 from safer_bench.scoring.write import write_scores
-from tests.made_up.networks import WholePasses
+from tests.made_up.networks import Encoder, WholePasses, own_network
 
 LEVELS = [parse_perturbation("sign_flip:0.1,0.5"), parse_perturbation("gradient_corruption_l2:1")]
 
@@ -239,6 +240,29 @@ def test_stated_costs_are_the_counted_ones(tiny, entry):
     stated = eval(entry.cost, {"N": min(40, entry.examples or 40), "L": 3, "C": 3})
     counted = cost(entry.name, tiny, [parse_perturbation("sign_flip:0.1")])["forward_equivalents"]
     assert counted == stated + (4 if entry.name in PER_EXAMPLE else 1)
+
+
+BOUNDED = [entry for entry in criteria().values() if "at most" in entry.cost]
+
+
+@pytest.mark.parametrize("entry", BOUNDED, ids=lambda entry: entry.name)
+def test_bounded_costs_are_not_exceeded(entry, monkeypatch):
+    """On a network whose logits bend in most weights, by halves that never agree. An example finds the layers."""
+    monkeypatch.setattr(hessian, "AGREED", 2.0)
+    network = own_network(Encoder, (5, 8), 3)
+    bound = eval(entry.cost.removeprefix("at most "), {"N": len(network.calibration[1]), "L": len(network.layers)})
+    counted = cost(entry.name, network, [parse_perturbation("sign_flip:0.1")])["forward_equivalents"]
+    assert counted <= bound + 1
+    if entry.cost == hessian.DIAGONAL_COST:
+        assert counted > bound / 2
+
+
+def test_curvature_of_a_piecewise_linear_network_costs_its_gauss_newton_part(tiny):
+    """Four backward passes an example, beside the eight that tell in which of three layers the logits bend."""
+    for entry in BOUNDED:
+        if entry.cost == hessian.DIAGONAL_COST:
+            counted = cost(entry.name, tiny, [parse_perturbation("sign_flip:0.1")])["forward_equivalents"]
+            assert counted == 1 + 40 * (1 + 4 * 2) + 8 * (3 + 6 * 3)
 
 
 def test_an_estimate_takes_no_more_examples_than_the_sweep_and_measuring_as_many_as_it_says(tiny):
