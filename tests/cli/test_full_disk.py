@@ -25,7 +25,7 @@ def refused(cli, n_bytes, *words):
     ("n_bytes", "name"),
     [
         (100, "networks.parquet"),
-        (9_060, r"parts/digits_mlp/000000-000060-0000\.[0-9a-f]{16}\.parquet"),
+        (9_650, r"parts/digits_mlp/000000-000060-0000\.[0-9a-f]{16}\.parquet"),
         (24_000, r"fragile-digits_mlp\.png"),
     ],
 )
@@ -36,6 +36,10 @@ def test_measure_names_the_file_and_repeating_it_finishes(cli, tmp_path, n_bytes
         "digits_mlp",
         "--perturbation",
         "quantize:6,5,4,3,2",
+        "--perturbation",
+        "quantize_per_channel:6,5,4,3,2",
+        "--perturbation",
+        "magnitude_prune:0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9",
         "--deterministic-examples",
         60,
         "--out",
