@@ -14,7 +14,6 @@ from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import Perturbation
 from safer_bench.tables import schema
 from safer_bench.truth.answers import begins, told
-from safer_bench.truth.cells import check_accuracy
 
 Array = np.ndarray
 
@@ -72,27 +71,18 @@ def _examples(protocol: Protocol) -> dict[str, int | None]:
     return {"examples": random, "deterministic_examples": deterministic}
 
 
-def tables(
-    networks: Sequence[Network], protocol: Protocol, clean: Callable[[Network], Array], *, whole: bool = True
-) -> dict[str, pa.Table]:
+def tables(networks: Sequence[Network], protocol: Protocol, clean: Callable[[Network], Array]) -> dict[str, pa.Table]:
     """Return the tables networks, layers and perturbations of a run.
 
     Args:
         networks: to describe.
         protocol: whose perturbations are described.
         clean: gives which answers of a network are right, ``(n_answers,)``; ``correct`` does.
-        whole: of all examples, not of a shard's share alone.
-
-    Raises:
-        BadInput: a network has no accuracy to lose, which is known of all examples only.
     """
-    rows = [network_row(network, clean(network)) for network in networks]
-    for row in rows if whole else ():
-        check_accuracy(row, f"network {row['network']!r}")
     layers = [row for network in networks for row in layer_rows(network)]
     perturbations = [perturbation_row(entry, levels) for entry, levels in protocol.perturbations]
     return {
-        "networks": schema.build("networks", rows),
+        "networks": schema.build("networks", [network_row(network, clean(network)) for network in networks]),
         "layers": schema.build("layers", layers),
         "perturbations": schema.build("perturbations", perturbations),
     }

@@ -17,6 +17,7 @@ from safer_bench.measurement.work import Measured, Worker, job_of
 from safer_bench.networks.layers import Layer
 from safer_bench.networks.network import Network
 from safer_bench.tables import files
+from safer_bench.truth.cells import no_accuracy
 from safer_bench.truth.parts import Expected, Unit, expected_of
 from safer_bench.truth.run_folder import TABLES, RunFolder
 
@@ -69,7 +70,7 @@ def measure_into(
         stack.enter_context(run.locked())
         run.open(
             describe.request(networks, protocol, designs) | share_of(designs, shard),
-            lambda: describe.tables(networks, protocol, clean, whole=shard is None),
+            lambda: describe.tables(networks, protocol, clean),
         )
         log = stack.enter_context(logging_to(folder / "log.txt"))
         log.info("%d networks, %d workers (%s); %s", len(networks), workers, executor, where)
@@ -80,6 +81,9 @@ def measure_into(
         total, done = sum(work.values()), sum(work[unit] for unit in finished)
         report("going on" if finished else "starting", done, total)
         waiting = [unit for unit in work if unit not in finished]
+        for row in run.table("networks").to_pylist() if shard is None else ():  # a share of the answers tells nothing
+            if missing := no_accuracy(row):
+                tell(f"network {row['network']!r}: {missing}: drops are measured, areas and what follows from them are not")
         if set(job.devices.values()) != {"cpu"}:
             tell(where)
         for line in _first_arithmetics(here, [designs[name] for name in dict.fromkeys(unit.network for unit in waiting)]):

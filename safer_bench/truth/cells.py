@@ -133,21 +133,19 @@ def _n_examples(rows: pa.Table, network: Row, identity: Row) -> int:
     sizes, where = np.unique(rows["n_examples"].to_numpy()), _where(identity)
     if len(sizes) > 1:
         raise BadInput(f"{where}: probes of {sizes[0]} and of {sizes[-1]} examples; measure all with the same --examples")
-    check_accuracy(network, where)
+    if missing := no_accuracy(network):
+        raise BadInput(f"{where}: {missing}")
     return int(sizes[0])
 
 
-def check_accuracy(network: Row, where: str) -> None:
-    """Refuse a network, a row of the table ``networks``, that has no accuracy to lose.
-
-    Raises:
-        BadInput: it is right no more often than the largest class is.
-    """
-    if network["clean_correct"] <= network["chance_accuracy"] * network["n_answers"]:
-        raise BadInput(
-            f"{where}: right in {network['clean_correct']} of {network['n_answers']} answers, no better than always "
-            "answering the largest class: it has no accuracy to lose"
-        )
+def no_accuracy(network: Row) -> str:
+    """Return what to say of a network, a row of the table ``networks``, that has no accuracy to lose; empty of others."""
+    if network["clean_correct"] > network["chance_accuracy"] * network["n_answers"]:
+        return ""
+    return (
+        f"right in {network['clean_correct']} of {network['n_answers']} answers, no better than always answering the "
+        "largest class: it has no accuracy to lose"
+    )
 
 
 def _changes(rows: pa.Table, n_examples: int, network: Row) -> Array:

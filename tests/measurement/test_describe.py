@@ -43,7 +43,7 @@ def test_shards_tell_each_answer_once(n_shards):
 
 def test_a_network_row_counts_answers_and_lists_them_where_they_are_not_one_each():
     tiny = tiny_network()
-    facts = {name: getattr(tiny, name) for name in ("name", "dataset", "family", "split", "layers", "model", "n_classes")}
+    facts = {name: getattr(tiny, name) for name in ("name", "dataset", "family", "kind", "split", "layers", "model")}
     facts |= {name: getattr(tiny, name) for name in ("weights_sha256", "inputs_sha256", "licence", "source")}
     row = network_row(SimpleNamespace(**facts, labels=LABELS, n_answers=torch.tensor([2, 0, 2, 3])), np.array(RIGHT))
     assert (row["n_examples"], row["n_answers"], row["clean_correct"]) == (4, 7, 5)
