@@ -172,9 +172,9 @@ def family_means(judged: Judged, facts: TruthFacts) -> FamilyMeans:
         values = np.stack([averages[i][0] for i in alike], axis=1)[known]
         limits = np.stack([averages[i][2] for i in alike], axis=2)  # (judge, end, place, metric, family)
         ranges = limits[judged.judges].swapaxes(0, 1)  # (end, entry, place, metric, family)
-        place, wider = np.nonzero(known)[1], np.ones(len(values))
+        of_place, wider = np.nonzero(known)[1], np.ones(len(values))
         for number, i in enumerate(alike):
-            wider[place == number] = widening(values[place == number], kinds[i])
+            wider[of_place == number] = widening(values[of_place == number], kinds[i])
         ends = intervals(values, (ranges[0][known], ranges[1][known]), widening=wider)
         for array, numbers in zip((value, low, high), (values.mean(-1), *ends), strict=True):
             filled = np.full(known.shape, np.nan)
