@@ -1,5 +1,6 @@
 """The documents say what is so: commands exist, snippets run, the demo's output is the demo's."""
 
+import csv
 import re
 import runpy
 import shlex
@@ -24,6 +25,26 @@ COMMANDS = get_command(app).commands
 
 def test_the_readme_stays_short():
     assert len(README.splitlines()) < 150
+
+
+def test_what_the_readme_says_of_the_board_is_what_the_board_says():
+    with open(ROOT / "docs" / "board" / "leaderboard.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if (row["board"], row["metric"]) == ("fashion_mnist, test", "spearman")]
+    told = {row["criterion"]: [f"{float(row[key]):.2f}" for key in ("value", "low", "high") if row[key]] for row in rows}
+    ceiling = next(f"{float(row['ceiling']):.2f}" for row in rows if row["track"] == "blind")
+    blind = [row for row in rows if row["track"] == "blind" and row["kind"] == "criterion" and row["value"]]
+    assert max(blind, key=lambda row: float(row["value"]))["criterion"] == "hessian_eigenvalue"
+    mean, low, high = told["hessian_eigenvalue"]
+    one, least, most = told["output_jsd"]
+    assert f"(`output_jsd` {one}, {least} to {most}; `replicate` {told['replicate'][0]})" in README
+    assert (
+        f"`hessian_eigenvalue`, has {mean} ({low} to {high}), where\none ranking for all perturbations could have {ceiling}."
+        in README
+    )
+    board = (ROOT / "docs" / "board" / "leaderboard.md").read_text()
+    sentence = "In no use case is a blind criterion surely better than the best trivial control"
+    assert sentence in README
+    assert sentence in board
 
 
 def test_every_command_in_the_readme_exists_with_its_options():
