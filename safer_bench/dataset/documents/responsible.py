@@ -66,7 +66,7 @@ BIASES_OF_TEXT = (
     "models of words, no large ones.",
 )
 BIASES = (
-    "Built-in levels were chosen on three small validation networks, to cost from a hundredth to most of the accuracy. "
+    "Built-in levels were chosen on validation networks, to cost from a hundredth to most of the accuracy. "
     "Elsewhere they cost more or less, and few bits or a mantissa never cost most of it; the card says what they did cost.",
 )
 SOCIAL_IMPACT = (
