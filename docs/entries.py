@@ -55,6 +55,7 @@ def _perturbation_table(entries: Iterable[Perturbation]) -> str:
         (
             f"`{entry.name}`",
             entry.description,
+            entry.use_case.replace("_", " ") or "-",
             f"`{entry.formula}`",
             ", ".join(f"{level:g}" for level in entry.levels),
             f"{entry.unit}, {entry.scale}",
@@ -64,7 +65,7 @@ def _perturbation_table(entries: Iterable[Perturbation]) -> str:
         )
         for entry in entries
     ]
-    header = ("name", "what", "W'", "levels, mild to severe", "unit, scale", "needs", "draws", "source")
+    header = ("name", "what", "use case", "W'", "levels, mild to severe", "unit, scale", "needs", "draws", "source")
     return f"## Perturbations: {len(rows)}\n\n{_table(header, rows)}"
 
 

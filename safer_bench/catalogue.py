@@ -70,7 +70,7 @@ def _published(kind: str) -> dict[str, Any]:
         return {}
     long = [name for name in ("clean_outcomes", "answers_of_example") if name in tree[kind].schema.names]
     rows = tree[kind].drop_columns(long).to_pylist()
-    found = {row[column]: row for row in rows}
+    found = {row[column]: {("architecture" if key == "kind" else key): value for key, value in row.items()} for row in rows}
     for layer in tree["layers"].to_pylist() if kind == "networks" else ():
         found[layer["network"]][f"layer {layer['layer']}"] = layer["weight_shape"]
     return found
@@ -115,6 +115,7 @@ def _offered_facts(offer: Offer) -> dict[str, Any]:
 def _perturbation_facts(entry: Any) -> dict[str, Any]:
     return {
         "what": entry.description,
+        "use_case": entry.use_case.replace("_", " ") or "none: it is only compared with another",
         "formula": entry.formula,
         "levels": ", ".join(f"{level:g}" for level in entry.levels),
         "unit": entry.unit,
