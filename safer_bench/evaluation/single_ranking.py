@@ -31,6 +31,8 @@ def read_halves(truth: Mapping[str, pa.Table]) -> dict[Cell, Array]:
     if "layer_sensitivity" not in truth:
         return {}
     table = truth["layer_sensitivity"].filter((pc.field("summary") != "tolerated_level") & pc.field("half_a").is_valid())
+    if not table.num_rows:
+        return {}
     names, where = _cells(table)
     order = np.argsort(where, kind="stable")  # layers of a cell stay in the order of the table, by name
     halves = np.stack([table[half].to_numpy() for half in HALVES])[:, order]

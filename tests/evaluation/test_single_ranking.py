@@ -87,6 +87,13 @@ def test_with_noise_it_is_what_the_best_ranking_of_the_noise_free_truth_reaches_
     assert np.mean(told) == pytest.approx(np.mean(real), abs=0.02)
 
 
+def test_a_truth_that_cannot_be_halved_has_none():
+    none = tables_of({"one": (np.full(6, np.nan), np.full(6, np.nan))}, {"one": None})
+    none["layer_sensitivity"] = none["layer_sensitivity"].slice(0, 0)
+    assert read_halves(none) == {}
+    assert read_halves({}) == {}
+
+
 def test_halves_that_contradict_each_other_and_cells_of_unknown_reliability_have_none():
     values = np.arange(6.0)
     assert np.isnan(found({"one": (values, -values)})["one"])
