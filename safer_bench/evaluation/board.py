@@ -7,7 +7,8 @@ from math import isnan
 import numpy as np
 
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES
-from safer_bench.evaluation.kinds import numbered_kinds
+from safer_bench.evaluation.kinds import numbered_kinds, resemblance
+from safer_bench.tables.controls import CONTROLS
 
 Array = np.ndarray
 Entry = tuple[str, str]  # (criterion, track)
@@ -178,10 +179,16 @@ class Board:
 
     @property
     def _resembling(self) -> str:
-        n_kinds = len(set(numbered_kinds([self.kinds.get(family, "") for family in self.standings.families]).tolist()))
-        if n_kinds == len(self.standings.families):
+        kinds = numbered_kinds([self.kinds.get(family, "") for family in self.standings.families])
+        blind = [i for i, (name, track) in enumerate(self.standings.entries) if track == "blind" and name not in CONTROLS]
+        values = self.standings.by_family[[i for i in blind if not isnan(self.standings.values[i])]]
+        n_kinds = len(set(kinds.tolist()))
+        if n_kinds == len(kinds) or not len(values):
             return ""
-        return f" The families are of {n_kinds} kinds, within which they resemble each other: intervals are wider for that."
+        return (
+            f" The families are of {n_kinds} kinds; those of one kind resemble each other (intraclass correlation "
+            f"{np.median(resemblance(values, kinds)):.2f} in the median over blind criteria), which widens intervals."
+        )
 
     @property
     def _gated(self) -> str:

@@ -118,9 +118,9 @@ def _board(
     families = {name: cells.families[family] for name, family in zip(cells.networks, cells.family.tolist(), strict=True)}
     standings = averages(values.entries, values.values, values.known, values.limits, cells, scope.reported)
     ceiling = _ceiling(values.ceilings, cells)
-    of_one = np.full(n_cells, np.nan)
-    if scope.metric == SPEARMAN:
-        of_one = np.minimum(single_rankings(values.cells, cells, halves, facts), values.ceilings)
+    of_track = dict.fromkeys(TRACKS, ceiling)
+    if scope.metric == SPEARMAN:  # by others what one ranking could reach is not known: at most what the true one does
+        of_track["blind"] = _ceiling(single_rankings(values.cells, cells, halves, values.ceilings, facts), cells)
     return Board(
         dataset,
         split,
@@ -128,7 +128,7 @@ def _board(
         headline,
         families,
         standings,
-        {track: _ceiling(of_one, cells) if track == "blind" and np.isfinite(of_one).any() else ceiling for track in TRACKS},
+        of_track,
         scope.gate,
         n_cells,
         n_ungated - n_cells,

@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from safer_bench.evaluation.kinds import LEAST_OF_DIFFERENCES
 from safer_bench.evaluation.kinds import widening as widening_of
 from safer_bench.metrics import ROUNDING
 from safer_bench.stream import Stream
@@ -186,7 +187,7 @@ def rank_intervals(
     first, second = np.triu_indices(len(values), 1)
     best, worst = np.ones(len(values), dtype=np.int64), np.full(len(values), len(values), dtype=np.int64)
     differences = values[first] - values[second]
-    wider = 1.0 if kinds is None else widening_of(differences, kinds)
+    wider = 1.0 if kinds is None else widening_of(differences, kinds, LEAST_OF_DIFFERENCES)
     low, high = simultaneous_intervals(differences, widening=wider, seed=seed, n_resamples=n_resamples)
     for better, worse, certain in ((first, second, low > 0), (second, first, high < 0)):
         np.add.at(best, worse[certain], 1)

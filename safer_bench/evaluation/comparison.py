@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.evaluation.aggregation import MIN_LAYERS, averaged, family_weights
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
-from safer_bench.evaluation.kinds import kinds_of, widening
+from safer_bench.evaluation.kinds import LEAST_OF_DIFFERENCES, kinds_of, widening
 from safer_bench.registry import look_up, suggestion
 from safer_bench.tables import files
 from safer_bench.tables.controls import ADDED, FROM_TABLES
@@ -118,6 +118,8 @@ def compare(
     for (dataset, split), board in grouped(shared, key=itemgetter(slice(2))).items():
         for name in (ALL, *sorted({cell[2] for cell in board})):
             cells = [cell for cell in board if name == cell[2] or (name == ALL and facts.use_cases[cell[2]])]
+            if not cells:  # none of them is of a use case
+                continue
             values = [[[side[cell][column] or 0.0 for cell in cells] for side in sides] for column in COLUMNS]
             pairs = [(network, perturbation) for _, _, perturbation, network in cells]
             weights = family_weights(pairs, facts.families, facts.use_cases)
@@ -140,7 +142,7 @@ def _comparison(about: tuple[str, str, str], networks: Mapping[str, str], means:
     (first, second), (lowest, least), (highest, most) = means
     differences, interval = first - second, None
     if len(differences) >= MIN_FAMILIES:
-        wider = widening(differences[None], kinds_of(sorted(set(networks.values())), facts))
+        wider = widening(differences[None], kinds_of(sorted(set(networks.values())), facts), LEAST_OF_DIFFERENCES)
         low, high = intervals(differences[None], ((lowest - most)[None], (highest - least)[None]), widening=wider)
         interval = None if np.isnan(low[0]) or not differences.any() else (float(low[0]), float(high[0]))
     by_name = dict(zip(sorted(set(networks.values())), differences.tolist(), strict=True))

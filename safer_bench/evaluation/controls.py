@@ -1,8 +1,8 @@
 """Controls that are added when criteria are evaluated, from the truth's tables; no I/O.
 
 ``constant``, ``depth``, ``first_last``, ``macs``, ``parameters`` and ``random`` need the table of layers alone.
-``replicate`` scores layers by one half of the truth and is judged on the other: what measuring again, with half of the
-draws and examples, would reach. It is no upper bound: a criterion may be less noisy than half a measurement.
+``replicate`` is half of the measurement: by Spearman's correlation judged by the whole truth, by other metrics on the other
+half. It is no upper bound: a criterion may be less noisy than half a measurement.
 ``reversed_replicate`` is its opposite. ``size_depth`` predicts the ranking from sizes and positions alone.
 """
 

@@ -140,7 +140,7 @@ def _judge_replicates(network: NetworkTruth, reached: _Values) -> None:
     """
     truth = network.truth
     halved = _halved(truth)
-    known = halved & np.isfinite(network.reliability)
+    known = halved & np.isfinite(network.reliability) & (np.ptp(truth.values, axis=-1) > 0.0)
     against_whole = network.reliability[known] / np.sqrt(2.0 - network.reliability[known])
     half = replace(_each(truth, halved), values=truth.half_a[halved])
     for entry, sign in enumerate(controls.REPLICATES.values(), start=-len(controls.REPLICATES)):

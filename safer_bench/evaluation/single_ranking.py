@@ -57,23 +57,27 @@ def _of_length_1(values: Array) -> Array:
     return np.divide(ranks, length, out=np.zeros(ranks.shape), where=length > 0)
 
 
-def ceilings(cells: Sequence[BoardCell], numbers: Cells, halves: Mapping[Cell, Array], facts: TruthFacts) -> Array:
+def ceilings(
+    cells: Sequence[BoardCell], numbers: Cells, halves: Mapping[Cell, Array], limits: Array, facts: TruthFacts
+) -> Array:
     """Return what the best single ranking of each network reaches in each cell, Spearman's correlation ``(n_cells,)``.
 
     The ranking of a mean of centred ranks has the highest mean correlation with them. It is found on one half of draws and
     examples and judged on the other, each way; what the noise of the judging half and that of the half that it is found on
-    take off is given back, and what the noise of the whole truth takes off is taken.
+    take off is given back, and what the noise of the whole truth takes off is taken. In the mean over a network's cells it
+    is no more than the true ranking of each would reach, and of one cell that is it.
 
-    nan of a network where a cell cannot be halved, or where the halves' rankings contradict each other.
+    nan of a network where a cell cannot be halved, or where the halves' rankings contradict each other, and of a cell that
+    has no limit.
 
     Args:
         cells: of a board.
         numbers: the same by number.
         halves: what ``read_halves`` returns.
+        limits: what the noise-free truth would reach in each cell ``(n_cells,)``; nan where that is not known.
         facts: of the truth, with reliabilities.
 
-    Source: Spearman 1904, "The proof and measurement of association between two things" (attenuation); for one cell it
-    comes to the root of its reliability.
+    Source: Spearman 1904, "The proof and measurement of association between two things" (attenuation).
     """
     found = np.full(len(cells), np.nan)
     weights = group_weights(numbers, np.arange(len(numbers.networks)))
@@ -83,15 +87,20 @@ def ceilings(cells: Sequence[BoardCell], numbers: Cells, halves: Mapping[Cell, A
         if all(keys[i] in halves and keys[i] in facts.reliability for i in mine):
             rankings = np.stack([halves[keys[i]] for i in mine])  # (n_cells, 2, n_layers)
             reliabilities = np.array([facts.reliability[keys[i]] for i in mine])
-            found[mine] = _of_network(rankings, of_network[mine], reliabilities)
+            found[mine] = _of_network(rankings, of_network[mine], reliabilities, limits[mine])
     return found
 
 
-def _of_network(rankings: Array, weights: Array, reliabilities: Array) -> Array:
+def _of_network(rankings: Array, weights: Array, reliabilities: Array, limits: Array) -> Array:
     best = _of_length_1(np.sum(weights[:, None, None] * rankings, axis=0))
     agreement = float(np.sum(best[0] * best[1]))
     if agreement <= 0.0:
         return np.full(len(rankings), np.nan)
+    if len(rankings) == 1:
+        return limits
     crossed = (np.sum(rankings[:, 1] * best[0], axis=-1) + np.sum(rankings[:, 0] * best[1], axis=-1)) / 2.0
     of_half = reliabilities / (2.0 - reliabilities)
-    return np.asarray(np.minimum(crossed / np.sqrt(agreement) * np.sqrt(2.0 / (1.0 + of_half)), 1.0))
+    found = crossed / np.sqrt(agreement) * np.sqrt(2.0 / (1.0 + of_half))
+    found = np.where(np.isfinite(limits), found, np.nan)
+    mean, most = float(np.nansum(weights * found)), float(np.nansum(weights * limits))
+    return found * (most / mean) if mean > most else found

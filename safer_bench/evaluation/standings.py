@@ -8,7 +8,7 @@ import numpy as np
 from safer_bench.evaluation.aggregation import Cells, averaged, group_weights
 from safer_bench.evaluation.board import Difference, Entry, Standings
 from safer_bench.evaluation.bootstrap import intervals, rank_intervals, simultaneous_intervals
-from safer_bench.evaluation.kinds import widening
+from safer_bench.evaluation.kinds import LEAST_OF_DIFFERENCES, widening
 from safer_bench.registry import TRACKS
 from safer_bench.tables import controls
 from safer_bench.tables.grouping import grouped
@@ -139,7 +139,7 @@ def _declared_comparisons(
     first, second = ([place[pair[side]] for pair in pairs] for side in (0, 1))
     differences = standings.by_family[first] - standings.by_family[second]
     (lowest, highest), (least, most) = _limits(standings, first), _limits(standings, second)
-    wider = widening(differences, kinds)
+    wider = widening(differences, kinds, LEAST_OF_DIFFERENCES)
     ends = np.transpose(simultaneous_intervals(differences, (lowest - most, highest - least), widening=wider))
     declared: dict[Entry, dict[str, Difference]] = {}
     for (entry, other), mean, (low, high) in zip(pairs, differences.mean(1).tolist(), ends.tolist(), strict=True):

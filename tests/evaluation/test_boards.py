@@ -174,16 +174,19 @@ def test_a_ceiling_of_half_of_the_cells_says_so_and_one_of_fewer_is_none():
     """It would be of other cells than the criteria's means: easy ones alone would put it under a criterion."""
     values = everywhere(0.7, ["a1", "b1"])
     [board] = boards(with_ceilings(values, everywhere(0.9)), TRUTH)
-    assert (board.ceilings["blind"].value, board.ceiling_note("blind")) == (pytest.approx(0.9), "")
+    assert (board.ceilings["level_aware"].value, board.ceiling_note("level_aware")) == (pytest.approx(0.9), "")
     half = {("a1", "noise"): 0.6, ("b1", "noise"): 0.8, ("a1", "rot_l2"): 1.0}
     [board] = boards(with_ceilings(values, half), TRUTH)
-    assert (board.ceilings["blind"].value, board.ceiling_note("blind")) == (pytest.approx(0.8), "over 3 of 6 cells")
-    assert board.ceilings["blind"].by_network == pytest.approx({"a1": 0.8, "b1": 0.8})
+    assert (board.ceilings["level_aware"].value, board.ceiling_note("level_aware")) == (
+        pytest.approx(0.8),
+        "over 3 of 6 cells",
+    )
+    assert board.ceilings["level_aware"].by_network == pytest.approx({"a1": 0.8, "b1": 0.8})
     del half["a1", "noise"]
     [board] = boards(with_ceilings(values, half), TRUTH)
-    assert (board.ceilings["blind"].value, board.ceilings["blind"].by_network) == (None, {})
-    assert board.ceiling_note("blind") == "none: 2 of 6 cells have one"
-    assert boards(results(values), TRUTH)[0].ceiling_note("blind") == "none: 0 of 6 cells have one"
+    assert (board.ceilings["level_aware"].value, board.ceilings["level_aware"].by_network) == (None, {})
+    assert board.ceiling_note("level_aware") == "none: 2 of 6 cells have one"
+    assert boards(results(values), TRUTH)[0].ceiling_note("level_aware") == "none: 0 of 6 cells have one"
 
 
 LEVELS = {"noise": [1.0, 2.0], "rot_l2": [9.0, 1.0], "rot_linf": [2.0]}

@@ -7,6 +7,7 @@ from safer_bench.evaluation.board import Board, BoardRow
 from safer_bench.tables.controls import CONTROLS, MEASURING, SIZE_DEPTH, TRIVIAL
 
 MEAN = "mean over use cases"
+SIMPLE = (*TRIVIAL, SIZE_DEPTH)  # controls that know sizes and positions alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,8 @@ class UseCase:
         trivial: a control that knows sizes and positions alone.
         measuring: a short measurement.
         ceilings: of a blind and of an aware criterion.
-        certain: whether some blind criterion is above the trivial control that all are compared with, after correction for
-            all comparisons of the board.
+        control: the trivial control that all are compared with; None where there is no comparison.
+        certain: whether some blind criterion is above it, after correction for all comparisons of the board.
     """
 
     name: str
@@ -29,6 +30,7 @@ class UseCase:
     trivial: BoardRow | None
     measuring: BoardRow | None
     ceilings: tuple[float | None, float | None]
+    control: str | None
     certain: bool
 
 
@@ -47,12 +49,14 @@ class Overview:
     @property
     def told(self) -> str:
         """One sentence of what can be told."""
-        cases = self.lines[:-1]
+        cases = [line for line in self.lines[:-1] if line.control is not None]
         certain = [line.name.replace("_", " ") for line in cases if line.certain]
-        better = "surely better than the best trivial control of the validation networks"
+        if not cases:
+            return "No blind criterion is compared with a trivial control."
+        better = "surely better than the trivial control that it is compared with"
         if not certain:
             return f"In no use case is a blind criterion {better}."
-        rest = "" if len(certain) == len(cases) else " In the others none can be told from it."
+        rest = "" if len(certain) == len(cases) else " In the others none is."
         return f"In {len(certain)} of {len(cases)} use cases ({', '.join(certain)}) a blind criterion is {better}.{rest}"
 
 
@@ -83,10 +87,11 @@ def _line(name: str, board: Board) -> UseCase:
         name,
         blind=_best(row for row in criteria if row.track == "blind"),
         aware=_best(row for row in criteria if row.track != "blind"),
-        trivial=_best(row for row in ranked if row.criterion in (*TRIVIAL, SIZE_DEPTH)),
+        trivial=_best(row for row in ranked if row.criterion in SIMPLE),
         measuring=_best(row for row in ranked if row.criterion in MEASURING),
         ceilings=(board.ceilings["blind"].value, board.ceilings["level_aware"].value),
-        certain=any(_surely_above_trivial(row) for row in criteria if row.track == "blind"),
+        control=next((name for row in criteria if row.track == "blind" for name in row.against if name in SIMPLE), None),
+        certain=any(_surely_above(row) for row in criteria if row.track == "blind"),
     )
 
 
@@ -94,6 +99,6 @@ def _best(rows: Iterable[BoardRow]) -> BoardRow | None:
     return max(rows, key=lambda row: row.value or 0.0, default=None)
 
 
-def _surely_above_trivial(row: BoardRow) -> bool:
-    ends = [each.interval for name, each in row.against.items() if name in (*TRIVIAL, SIZE_DEPTH)]
+def _surely_above(row: BoardRow) -> bool:
+    ends = [each.interval for name, each in row.against.items() if name in SIMPLE]
     return any(interval is not None and interval[0] > 0 for interval in ends)

@@ -167,14 +167,12 @@ def test_a_ceiling_of_a_part_of_the_cells_says_so_and_one_of_few_is_not_drawn(vi
     page = visit()
     name, caption = page.locator("#ceiling-name"), page.locator("#cost-plot figcaption").last
     assert name.inner_text() == "ceiling"
-    of_both = "Rings are controls; the dotted lines are the ceilings, the lower one of blind criteria. "
-    assert caption.inner_text().startswith(of_both)
+    assert caption.inner_text().startswith("Rings are controls; the dotted line is the ceiling. ")
     choose(page, "board", "other, test")
     assert name.inner_text() == "ceiling (over 6 of 9 cells)"
     titles = {each.get_attribute("title") for each in page.locator("#board .ceiling").all()}
-    assert len(titles) == 2
     assert all(re.fullmatch(r"ceiling \(over 6 of 9 cells\) 0\.\d\d", title) for title in titles)
-    assert page.locator("#cost-plot .ceiling").count() == 2
+    assert page.locator("#cost-plot .ceiling").count() == len(titles) > 0
     choose(page, "use-case", "noise")
     assert name.inner_text() == "ceiling (none: 0 of 3 cells have one)"
     assert caption.inner_text().startswith("Rings are controls. ")

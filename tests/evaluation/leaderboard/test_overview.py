@@ -39,18 +39,19 @@ def test_each_use_case_names_the_best_of_its_board(judged):
 def test_the_sentence_counts_use_cases_in_which_the_corrected_interval_leaves_out_equality(judged):
     overview = judged[2][0]
     sure, unsure = (replace(line, certain=certain) for line, certain in zip(overview.lines, (True, False), strict=False))
-    better = "surely better than the best trivial control of the validation networks."
+    better = "surely better than the trivial control that it is compared with."
     told = lambda *lines: replace(overview, lines=(*lines, overview.lines[-1])).told  # noqa: E731
-    assert told(sure, unsure) == (
-        f"In 1 of 2 use cases (noise) a blind criterion is {better} In the others none can be told from it."
-    )
+    assert told(sure, unsure) == (f"In 1 of 2 use cases (noise) a blind criterion is {better} In the others none is.")
     assert told(sure, sure) == f"In 2 of 2 use cases (noise, noise) a blind criterion is {better}"
     assert told(unsure, unsure) == f"In no use case is a blind criterion {better}"
+    assert told(unsure, replace(sure, control=None)) == f"In no use case is a blind criterion {better}"
+    assert told(replace(sure, control=None)) == "No blind criterion is compared with a trivial control."
     noise = next(board for board in boards(judged[1], judged[0], use_case="noise") if board.split == "test")
     ends = [
         each.interval[0] for row in noise.rows if row.criterion in "abc" for name, each in row.against.items() if name != "a"
     ]
     assert overview.lines[0].certain == any(end > 0 for end in ends)
+    assert overview.lines[0].control == next(name for row in noise.rows if row.criterion == "a" for name in row.against)
 
 
 def test_the_page_and_the_markdown_open_with_it(judged):
