@@ -118,7 +118,7 @@ def _board(
     families = {name: cells.families[family] for name, family in zip(cells.networks, cells.family.tolist(), strict=True)}
     standings = averages(values.entries, values.values, values.known, values.limits, cells, scope.reported)
     ceiling = _ceiling(values.ceilings, cells)
-    of_track = dict.fromkeys(TRACKS, ceiling)
+    of_track: dict[str, BoardRow] = dict.fromkeys(TRACKS, ceiling)
     if scope.metric == SPEARMAN:  # by others what one ranking could reach is not known: at most what the true one does
         of_track["blind"] = _ceiling(single_rankings(values.cells, cells, halves, values.ceilings, facts), cells)
     return Board(

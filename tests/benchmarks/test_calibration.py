@@ -106,6 +106,7 @@ def test_a_share_near_one_is_rounded_by_what_it_leaves():
     assert calibration.choose(of_one([0.99, 1.0], [0.0, 1.0]), SHARE) == [0.9901, 0.9905, 0.992, 0.995, 0.998]
 
 
+@pytest.mark.long
 def test_the_page_shows_the_committed_table():
     table = "\n".join(calibration.report(COMMITTED))
     assert table in (ROOT / "docs" / "levels.md").read_text()

@@ -38,7 +38,7 @@ def scores_of(network, batch_size):
     "name",
     [
         "causal",
-        "masked",
+        pytest.param("masked", marks=pytest.mark.long),
         "segmenter",
         pytest.param("tagger", marks=pytest.mark.long),
         pytest.param("two_inputs", marks=pytest.mark.long),
