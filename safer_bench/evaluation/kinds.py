@@ -1,7 +1,7 @@
 """How far families of one kind of architecture resemble each other, and how much wider that makes intervals; no I/O.
 
 The bootstrap takes families for independent. Of those of one kind it has less to learn than of as many kinds, by the design
-effect. Kinds were declared with the families, before any result.
+effect. Kinds go by the architecture alone.
 """
 
 from collections.abc import Sequence

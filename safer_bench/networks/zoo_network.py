@@ -15,7 +15,7 @@ from safer_bench.networks.network import Network
 # Every network of a family lies in one split, in all datasets: levels, signs and hyper-parameters are chosen on
 # `validation`; `test` is scored once. Of the language models each split has one with attention and one without, so that what
 # is chosen on `validation` has seen both; the design of today's models and the only recurrent one are what is judged.
-# Families of one kind of architecture resemble each other. Both were declared before any result was seen.
+# Families of one kind of architecture resemble each other. Kinds go by the architecture alone.
 KINDS = {
     "plain_convolution": {"allconv": "validation", "lenet": "validation", "squeezenet": "validation", "vgg": "validation"},
     "residual": {"densenet": "validation", "resnet": "test", "senet": "test", "wide_resnet": "test"},
