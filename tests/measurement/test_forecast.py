@@ -3,6 +3,7 @@
 import time
 
 import pytest
+import torch
 
 from safer_bench.measurement import forecast as module
 from safer_bench.measurement import sample
@@ -77,6 +78,21 @@ def test_fewer_examples_and_levels_are_sampled_where_time_is_short_and_the_forec
         assert found == pytest.approx(taken(network, protocol), rel=0.02)
 
 
+def test_what_a_slice_takes_once_in_its_second_draw_is_not_multiplied(timed, monkeypatch):
+    """The first probe of a slice that float64 decides once made every further draw five times as long as the first."""
+
+    class Recomputing(TimedEngine):
+        def measure(self, probes):
+            for probe in probes:
+                if probe.draw == 1:
+                    self._once(("float64", probe.example_start, probe.n_examples), 0.2)
+                yield from super().measure([probe])
+
+    monkeypatch.setattr(module, "Engine", Recomputing)
+    network, protocol = load_network("digits_resnet"), make_protocol(SPECS, 8, None)
+    assert forecast(network, protocol).seconds == pytest.approx(taken(network, protocol), rel=0.05)
+
+
 def test_other_numbers_of_draws_take_what_they_take(timed):
     network = load_network("digits_resnet")
     found = forecast(network, make_protocol(SPECS))
@@ -92,10 +108,19 @@ def test_workers_share_the_probes_and_trace_each(timed):
     assert by_each + (one - by_each) / 4 < four < 1.2 * (by_each + (one - by_each) / 4)
 
 
+@pytest.fixture
+def one_thread():
+    """Compute by one thread: two that wait for each other on a busy machine take up to six times as much of the processor."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("asked", [{}, {"draws": 4, "n_examples": None}])
-def test_the_time_is_foretold(tmp_path, monkeypatch, asked):
-    """Of the processor, both: other work on the machine disturbs it less; docs/runs.md has undisturbed figures."""
+def test_the_time_is_foretold(tmp_path, monkeypatch, one_thread, asked):
+    """Of the processor by one thread, both: other work disturbs it less; docs/runs.md has undisturbed figures."""
     monkeypatch.setattr(module, "SAMPLED_SECONDS", 5.0)
     network, protocol = (
         load_network("digits_resnet"),
