@@ -1,7 +1,9 @@
 """What each use case is best served by: the table that the page opens with; no I/O."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import mean
 
 from safer_bench.evaluation.board import Board, BoardRow
 from safer_bench.tables.controls import CONTROLS, MEASURING, SIZE_DEPTH, TRIVIAL
@@ -58,6 +60,20 @@ class Overview:
             return f"In no use case is a blind criterion {better}."
         rest = "" if len(certain) == len(cases) else " In the others none is."
         return f"In {len(certain)} of {len(cases)} use cases ({', '.join(certain)}) a blind criterion is {better}.{rest}"
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many of the board's families each kind has, most first; those of no kind are left out."""
+        counts = Counter(kind for kind in self.board.kinds.values() if kind)
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    @property
+    def by_kind(self) -> list[tuple[BoardRow, list[float]]]:
+        """What the best of each sort reach over all use cases with each kind of network: means over its families."""
+        last = self.lines[-1]
+        rows = [row for row in (last.blind, last.aware, last.trivial, last.measuring) if row is not None]
+        members = [[name for name, of in self.board.kinds.items() if of == kind] for kind in self.kinds]
+        return [(row, [mean(row.by_family[name] for name in names) for names in members]) for row in rows]
 
 
 def overviews(boards: Mapping[str | None, Iterable[Board]]) -> list[Overview]:
