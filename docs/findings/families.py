@@ -1,0 +1,67 @@
+"""The one way from values of networks to a number with an interval: over families, as on the boards."""
+
+from collections.abc import Collection, Mapping
+from math import isfinite, isnan
+
+import numpy as np
+
+from docs.findings.finding import Value
+from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
+from safer_bench.evaluation.kinds import LEAST, LEAST_OF_DIFFERENCES, kinds_of, widening
+from safer_bench.tables.facts import TruthFacts
+
+
+def over_families(
+    values: Mapping[str, float],
+    facts: TruthFacts,
+    *,
+    unit: str = "",
+    digits: int = 2,
+    ends: tuple[float, float] | None = None,
+    difference: bool = False,
+) -> Value:
+    """Return the mean over families of the mean over their networks, with its 95 % interval.
+
+    Families of one kind resemble each other, which widens the interval. Of fewer than six families there is none: the range
+    of the networks is given in its place.
+
+    Args:
+        values: of each network.
+        facts: of the truth: families and kinds.
+        unit, digits: as of ``Value``.
+        ends: the least and the greatest value that there can be, where the interval ends; by default there are none.
+        difference: the values are paired differences, in which much of what families of a kind share is gone.
+
+    Raises:
+        ValueError: there are no values, or one is not finite.
+    """
+    if not values or not all(isfinite(value) for value in values.values()):
+        raise ValueError(f"values {dict(values)}; expected a finite one of each network")
+    by_family: dict[str, list[float]] = {}
+    for network, value in sorted(values.items()):
+        by_family.setdefault(facts.families[network], []).append(value)
+    families = sorted(by_family)
+    means = np.array([[float(np.mean(by_family[family])) for family in families]])
+    mean, shown = float(means.mean()), {"unit": unit, "digits": digits}
+    if len(families) < MIN_FAMILIES:
+        return Value(mean, **shown, reason=_range(values, Value(mean, mean, mean, **shown)))
+    least = LEAST_OF_DIFFERENCES if difference else LEAST
+    ranges = None if ends is None else (np.array(ends[0]), np.array(ends[1]))
+    low, high = (
+        float(end[0]) for end in intervals(means, ranges, widening=widening(means, kinds_of(families, facts), least))
+    )
+    if isnan(low):
+        return Value(mean, **shown, reason="no interval: families hardly differ")
+    return Value(mean, low, high, **shown)
+
+
+def _range(values: Mapping[str, float], form: Value) -> str:
+    if len(values) == 1:
+        return "1 network"
+    return f"{len(values)} networks: {form.number(min(values.values()))} to {form.number(max(values.values()))}"
+
+
+def told_of(networks: Collection[str], facts: TruthFacts) -> str:
+    """Return how many networks of how many families these are."""
+    n_families = len({facts.families[network] for network in networks})
+    return f"{len(networks)} networks of {n_families} {'families' if n_families > 1 else 'family'}"
