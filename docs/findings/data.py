@@ -104,8 +104,15 @@ class Data:
         self, use_case: str | None = None, dataset: str = HEADLINE[0], split: str = HEADLINE[1], metric: str = "spearman"
     ) -> Board | None:
         """Return a board in area; None where the truth has no such networks."""
-        made = boards(self.results, self._in_area, metric, use_case=use_case)
-        return next((board for board in made if (board.dataset, board.split) == (dataset, split) and board.headline), None)
+        key = use_case, metric
+        if key not in self._boards:
+            self._boards[key] = boards(self.results, self._in_area, metric, use_case=use_case)
+        made = (board for board in self._boards[key] if board.headline)
+        return next((board for board in made if (board.dataset, board.split) == (dataset, split)), None)
+
+    @cached_property
+    def _boards(self) -> dict[tuple[str | None, str], tuple[Board, ...]]:
+        return {}  # by use case and metric: several findings ask for the same
 
     @cached_property
     def use_cases(self) -> dict[str, tuple[str, ...]]:
