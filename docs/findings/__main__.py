@@ -5,7 +5,6 @@ from pathlib import Path
 from types import ModuleType
 
 from docs.findings.data import Data
-from docs.findings.families import told_of
 from docs.findings.finding import Finding
 from docs.findings.page import page, values_json
 from safer_bench.dataset.tree import DEFAULT, load_tree
@@ -23,8 +22,7 @@ def found_in(data: Data) -> dict[str, Finding | None]:
 def documents(data: Data, findings: Mapping[str, Finding | None]) -> dict[str, str]:
     """Return the texts that the findings make, by path under ``docs``."""
     titles = {module.__name__.rpartition(".")[2]: module.TITLE for module in FINDINGS}
-    population = f"test networks of Fashion-MNIST of ten layers or more ({told_of(data.population(), data.facts)})"
-    text = page(findings, titles, population, data.facts.revision)
+    text = page(findings, titles, data.headline, data.facts.revision)
     return {"findings.md": text, "findings/values.json": values_json(findings)}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from docs.findings.families import told_of
 from safer_bench.evaluation.aggregation import MIN_LAYERS
 from safer_bench.evaluation.board import Board
 from safer_bench.evaluation.boards import boards
@@ -48,6 +49,11 @@ class Data:
         """Return the networks of ten layers or more of a dataset and split; by default those of the headline."""
         found = (truth for truth in self.networks.values() if (truth.dataset, truth.split) == (dataset, split))
         return tuple(sorted(truth.network for truth in found if len(truth.layers) >= MIN_LAYERS))
+
+    @property
+    def headline(self) -> str:
+        """The population of the headline, in words."""
+        return f"test networks of Fashion-MNIST of ten layers or more ({told_of(self.population(), self.facts)})"
 
     @cached_property
     def _places(self) -> dict[tuple[str, str, float | None], int]:

@@ -1,11 +1,12 @@
 """The one way from values of networks to a number with an interval: over families, as on the boards."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from math import isfinite, isnan
 
 import numpy as np
 
-from docs.findings.finding import Value
+from docs.findings.finding import Value, written
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
 from safer_bench.evaluation.kinds import LEAST, LEAST_OF_DIFFERENCES, kinds_of, widening
 from safer_bench.tables.facts import TruthFacts
@@ -42,23 +43,22 @@ def over_families(
         by_family.setdefault(facts.families[network], []).append(value)
     families = sorted(by_family)
     means = np.array([[float(np.mean(by_family[family])) for family in families]])
-    mean, shown = float(means.mean()), {"unit": unit, "digits": digits}
+    value = partial(Value, float(means.mean()), unit=unit, digits=digits)
     if len(families) < MIN_FAMILIES:
-        return Value(mean, **shown, reason=_range(values, Value(mean, mean, mean, **shown)))
+        return value(reason=_range(values, digits))
     least = LEAST_OF_DIFFERENCES if difference else LEAST
     ranges = None if ends is None else (np.array(ends[0]), np.array(ends[1]))
     low, high = (
         float(end[0]) for end in intervals(means, ranges, widening=widening(means, kinds_of(families, facts), least))
     )
-    if isnan(low):
-        return Value(mean, **shown, reason="no interval: families hardly differ")
-    return Value(mean, low, high, **shown)
+    return value(reason="no interval: families hardly differ") if isnan(low) else value(low, high)
 
 
-def _range(values: Mapping[str, float], form: Value) -> str:
+def _range(values: Mapping[str, float], digits: int) -> str:
     if len(values) == 1:
         return "1 network"
-    return f"{len(values)} networks: {form.number(min(values.values()))} to {form.number(max(values.values()))}"
+    least, most = (written(end, digits) for end in (min(values.values()), max(values.values())))
+    return f"{len(values)} networks: {least} to {most}"
 
 
 def told_of(networks: Collection[str], facts: TruthFacts) -> str:

@@ -37,14 +37,10 @@ class Value:
         >>> str(Value(12.0, unit="points", digits=0, reason="2 networks: 10 to 14"))
         '12 points (2 networks: 10 to 14)'
         """
-        number = f"{self.number(self.value)} {self.unit}".strip()
+        number = f"{written(self.value, self.digits)} {self.unit}".strip()
         if self.low is None or self.high is None:
             return f"{number} ({self.reason})"
-        return f"{number} ({self.number(self.low)} to {self.number(self.high)})"
-
-    def number(self, value: float) -> str:
-        """Return a number as this one is written, without its unit."""
-        return f"{round(value, self.digits) + 0.0:.{self.digits}f}"  # no negative zero
+        return f"{number} ({written(self.low, self.digits)} to {written(self.high, self.digits)})"
 
     def mapped(self, function: Callable[[float], float], unit: str | None = None, digits: int | None = None) -> "Value":
         """Return what a rising function makes of the number and of its ends, in another unit.
@@ -63,6 +59,15 @@ class Value:
         numbers = {name: getattr(self, name) for name in ("value", "low", "high")}
         rounded = {name: None if number is None else round(number, JSON_DIGITS) + 0.0 for name, number in numbers.items()}
         return {**rounded, "unit": self.unit, "reason": self.reason}
+
+
+def written(value: float, digits: int) -> str:
+    """Return a number with so many digits after the point.
+
+    >>> written(-0.001, 2)
+    '0.00'
+    """
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # no negative zero
 
 
 def told(value: Value, above: str, below: str, neither: str, than: float = 0.0) -> str:
