@@ -43,15 +43,15 @@ def over_families(
         by_family.setdefault(facts.families[network], []).append(value)
     families = sorted(by_family)
     means = np.array([[float(np.mean(by_family[family])) for family in families]])
-    value = partial(Value, float(means.mean()), unit=unit, digits=digits)
+    known = partial(Value, float(means.mean()), unit=unit, digits=digits)
     if len(families) < MIN_FAMILIES:
-        return value(reason=_range(values, digits))
+        return known(reason=_range(values, digits))
     least = LEAST_OF_DIFFERENCES if difference else LEAST
     ranges = None if ends is None else (np.array(ends[0]), np.array(ends[1]))
     low, high = (
         float(end[0]) for end in intervals(means, ranges, widening=widening(means, kinds_of(families, facts), least))
     )
-    return value(reason="no interval: families hardly differ") if isnan(low) else value(low, high)
+    return known(reason="no interval: families hardly differ") if isnan(low) else known(low, high)
 
 
 def _range(values: Mapping[str, float], digits: int) -> str:

@@ -44,7 +44,7 @@ def _anchor(title: str) -> str:
 
 def _section(name: str, finding: Finding) -> str:
     answer = "".join(f"- {sentence}\n" for sentence in finding.sentences)
-    figure = f"![{finding.figure.caption}](findings/figures/{name}.png)\n\n*{finding.figure.caption}*\n"
+    figure = f"![{finding.title}](findings/figures/{name}.png)\n\n*{finding.figure.caption}*\n"
     tables = [_table(table) for table in finding.tables]
     return "\n".join([f"## {finding.title}\n\n*{finding.question}*\n", answer, figure, *tables])
 
