@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from docs.findings import one_ranking, size
+from docs.findings import concentration, one_ranking, size, worst_case
 from docs.findings.data import Data
 from docs.findings.finding import Finding
 from docs.findings.page import page, values_json
@@ -12,7 +12,12 @@ from safer_bench.dataset.tree import DEFAULT, load_tree
 
 DOCS = Path(__file__).parent.parent
 BUDGETS = DOCS / "budgets"
-FINDINGS: tuple[ModuleType, ...] = (one_ranking, size)  # each has TITLE and find(data); the page's order
+FINDINGS: tuple[ModuleType, ...] = (
+    one_ranking,
+    size,
+    worst_case,
+    concentration,
+)  # each has TITLE and find(data); the page's order
 
 
 def found_in(data: Data) -> dict[str, Finding | None]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from functools import partial
-from math import isfinite, isnan
+from math import exp, isfinite, isnan, log
 
 import numpy as np
 
@@ -20,6 +20,7 @@ def over_families(
     digits: int = 2,
     ends: tuple[float, float] | None = None,
     difference: bool = False,
+    geometric: bool = False,
 ) -> Value:
     """Return the mean over families of the mean over their networks, with its 95 % interval.
 
@@ -32,18 +33,18 @@ def over_families(
         unit, digits: as of ``Value``.
         ends: the least and the greatest value that there can be, where the interval ends; by default there are none.
         difference: the values are paired differences, in which much of what families of a kind share is gone.
+        geometric: means are geometric: of ratios, which are positive.
 
     Raises:
         ValueError: there are no values, or one is not finite.
     """
     if not values or not all(isfinite(value) for value in values.values()):
         raise ValueError(f"values {dict(values)}; expected a finite one of each network")
-    by_family: dict[str, list[float]] = {}
-    for network, value in sorted(values.items()):
-        by_family.setdefault(facts.families[network], []).append(value)
-    families = sorted(by_family)
-    means = np.array([[float(np.mean(by_family[family])) for family in families]])
-    known = partial(Value, float(means.mean()), unit=unit, digits=digits)
+    logs = {network: log(value) for network, value in values.items()} if geometric else values
+    by_family = family_means(logs, facts)
+    families, means = sorted(by_family), np.array([[by_family[family] for family in sorted(by_family)]])
+    told = exp if geometric else float
+    known = partial(Value, told(means.mean()), unit=unit, digits=digits)
     if len(families) < MIN_FAMILIES:
         return known(reason=_range(values, digits))
     least = LEAST_OF_DIFFERENCES if difference else LEAST
@@ -51,7 +52,15 @@ def over_families(
     low, high = (
         float(end[0]) for end in intervals(means, ranges, widening=widening(means, kinds_of(families, facts), least))
     )
-    return known(reason="no interval: families hardly differ") if isnan(low) else known(low, high)
+    return known(reason="no interval: families hardly differ") if isnan(low) else known(told(low), told(high))
+
+
+def family_means(values: Mapping[str, float], facts: TruthFacts) -> dict[str, float]:
+    """Return the mean over the networks of each family."""
+    found: dict[str, list[float]] = {}
+    for network, value in sorted(values.items()):
+        found.setdefault(facts.families[network], []).append(value)
+    return {family: float(np.mean(of_networks)) for family, of_networks in found.items()}
 
 
 def _range(values: Mapping[str, float], digits: int) -> str:

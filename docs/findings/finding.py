@@ -42,18 +42,6 @@ class Value:
             return f"{number} ({self.reason})"
         return f"{number} ({written(self.low, self.digits)} to {written(self.high, self.digits)})"
 
-    def mapped(self, function: Callable[[float], float], unit: str | None = None, digits: int | None = None) -> "Value":
-        """Return what a rising function makes of the number and of its ends, in another unit.
-
-        Raises:
-            ValueError: there is no interval, so that the reason would speak of other numbers.
-        """
-        if self.low is None or self.high is None:
-            raise ValueError(f"{self}: has no ends to map")
-        ends = function(self.low), function(self.high)
-        shown = self.unit if unit is None else unit, self.digits if digits is None else digits
-        return Value(function(self.value), *ends, *shown)
-
     def as_json(self) -> dict[str, float | str | None]:
         """Return value, low, high, unit and reason, numbers rounded."""
         numbers = {name: getattr(self, name) for name in ("value", "low", "high")}
