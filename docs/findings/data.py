@@ -81,6 +81,10 @@ class Data:
         """Return the reliability of a network's areas; nan where it is unknown."""
         return self.facts.reliability.get((network, perturbation, None), np.nan)
 
+    def kept(self, network: str, perturbation: str) -> float:
+        """Return what noise leaves of the areas' correlation with anything: the root of their reliability, or nan."""
+        return float(np.sqrt(self.reliability(network, perturbation)))
+
     def drops(self, network: str, perturbation: str) -> Array:
         """Return the mean accuracy drop of each layer at each level, mild to severe, as a share ``(n_levels, n_layers)``."""
         places = [self._places[network, perturbation, level] for level in self.facts.levels[perturbation]]
