@@ -133,7 +133,8 @@ class Data:
                 found.setdefault(use_case, []).append(perturbation)
         return {use_case: tuple(found[use_case]) for use_case in sorted(found)}
 
-    def budget(self, name: str) -> pa.Table | None:
-        """Return a table of budgets, ``budget_results-NAME.parquet``; None where there is none."""
-        path = self.budgets / f"budget_results-{name}.parquet"
-        return files.read_parquet(path.read_bytes()) if path.is_file() else None
+    @cached_property
+    def budget_results(self) -> dict[str, pa.Table]:
+        """The tables of budgets by their label, ``budget_results-LABEL.parquet``."""
+        paths = {path.stem.partition("-")[2]: path for path in sorted(self.budgets.glob("budget_results-*.parquet"))}
+        return {label: files.read_parquet(path.read_bytes()) for label, path in paths.items()}

@@ -75,7 +75,9 @@ def _elsewhere(data: Data, criterion: str) -> dict[str, dict[str, dict[str, Valu
     for dataset, split in sorted({(truth.dataset, truth.split) for truth in data.networks.values()} - {HEADLINE}):
         board = data.board(None, dataset, split)
         case = _of_board(board, criterion) if board else None
-        for kind, networks in _kinds(data, dataset, split).items() if case else ():
+        if case is None:
+            continue
+        for kind, networks in _kinds(data, dataset, split).items():
             both = {f"best blind, {criterion}": case.reached, "median blind": case.typical}
             means = {
                 what: over_families({network: numbers[network] for network in networks}, data.facts, ends=(-1.0, 1.0))
@@ -213,7 +215,7 @@ def _tables(
     chosen = "best blind criterion chosen on validation networks"
     tables = [Table(f"Spearman's correlation by kind, mean over use cases; {chosen}: {data.headline}", header, rows)]
     for what, best_one in ((f"the {chosen}", True), ("the median blind criterion", False)):
-        by_case = [
+        by_case: list[list[str | Value]] = [
             [
                 readable(name),
                 *([f"`{case.criterion}`"] if best_one else []),
@@ -229,7 +231,9 @@ def _tables(
 
 
 def _others(elsewhere: Mapping[str, Mapping[str, Mapping[str, Value]]], criterion: str) -> list[Table]:
-    rows = [[where, readable(kind), *means.values()] for where, kinds in elsewhere.items() for kind, means in kinds.items()]
+    rows: list[list[str | Value]] = [
+        [where, readable(kind), *means.values()] for where, kinds in elsewhere.items() for kind, means in kinds.items()
+    ]
     caption = (
         f"The same of other networks, mean over use cases; `{criterion}` was chosen on Fashion-MNIST's validation networks"
     )

@@ -97,12 +97,12 @@ def _case(data: Data, use_case: str | None, costs: Costs) -> Case | None:
     measured = {n: row.by_network for n, row in rows.items() if row is not None and row.criterion in costs}
     if test is None or aware is None or aware not in costs or len(measured) < len(EXAMPLES):
         return None
-    against = {}
+    against: dict[tuple[int, str], Comparison | None] = {}
     for n in EXAMPLES:
         limit = _passes(costs, f"measured_drop_{n}")
         for track, of_track in TRACKS.items():
             name = best(validation, lambda entry: of_track(entry) and _passes(costs, entry[0]) <= limit, test)  # noqa: B023
-            against[n, track] = name and Comparison(name, _difference(data, measured[n], _by_network(test, name)))
+            against[n, track] = Comparison(name, _difference(data, measured[n], _by_network(test, name))) if name else None
     return Case(
         {n: over_families(values, data.facts, ends=ENDS) for n, values in measured.items()},
         against,
@@ -187,7 +187,7 @@ def _shares(data: Data) -> str:
 
 def _tables(cases: Mapping[str, Case], population: str) -> list[Table]:
     names = [f"{n} examples" for n in EXAMPLES]
-    reached = [
+    reached: list[list[str | Value]] = [
         [readable(name), *(case.measured[n] for n in EXAMPLES), case.reached, f"`{case.aware}`"]
         for name, case in cases.items()
     ]
@@ -207,7 +207,7 @@ def _tables(cases: Mapping[str, Case], population: str) -> list[Table]:
 
 
 def _price_table(prices: Mapping[str, tuple[Value, Value]]) -> Table:
-    rows = [[f"`{name}`", *of_one] for name, of_one in prices.items()]
+    rows: list[list[str | Value]] = [[f"`{name}`", *of_one] for name, of_one in prices.items()]
     return Table(
         "What scores of one network cost, median over Fashion-MNIST test networks", ["criterion", "passes", "time"], rows
     )

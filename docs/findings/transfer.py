@@ -159,7 +159,7 @@ def _beside_blind(way: str, values: Mapping[str, Value]) -> str:
     neither = "too few families to tell which is better" if gain.reason else "not told apart from 0"
     word = told(gain, "so the relative's measurement is better", "so the criterion is better", neither)
     return (
-        f"The best blind criterion reaches {values[f'{way}/best blind']} on these networks; the measurement minus the criterion "
+        f"The best blind criterion reaches {values[f'{way}/best blind']} on these networks; the measurement minus that "
         f"is {gain}, {word}."
     )
 
