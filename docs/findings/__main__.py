@@ -4,7 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
-from docs.findings import concentration, one_ranking, size, worst_case
+from docs.findings import (
+    concentration,
+    kinds_of_network,
+    measuring,
+    one_ranking,
+    resistant,
+    size,
+    spending,
+    transfer,
+    worst_case,
+)
 from docs.findings.data import Data
 from docs.findings.finding import Finding
 from docs.findings.page import page, values_json
@@ -16,7 +26,12 @@ FINDINGS: tuple[ModuleType, ...] = (
     one_ranking,
     size,
     worst_case,
+    measuring,
     concentration,
+    kinds_of_network,
+    transfer,
+    spending,
+    resistant,
 )  # each has TITLE and find(data); the page's order
 
 

@@ -117,8 +117,8 @@ def _sentences(task: Task, values: Mapping[str, Value]) -> list[str]:
     ]  # a mean of few rows says little of the others
     never = [f"`{name}`" for name, found in sides.items() if -1 not in found and 1 in found]
     made = [
-        f"**{task.title}**: {sum(-1 in found for found in sides.values())} of {len(sides)} criteria and baselines harm, that "
-        f"is, keep surely less than `uniform` in at least one row. Surely better somewhere and surely worse nowhere: "
+        f"**{task.title}**: {sum(-1 in found for found in sides.values())} of {len(sides)} criteria and baselines harm, "
+        f"that is, keep surely less than `uniform` in at least one row. Surely better somewhere and surely worse nowhere: "
         f"{listed(never)}. Of those that are compared in at least half of the {n_rows} rows, the mean gain is highest for "
         f"{_mean(task, often[0], values)} and lowest for {_mean(task, often[-1], values)}."
     ]
