@@ -31,7 +31,7 @@ def over_families(
         values: of each network.
         facts: of the truth: families and kinds.
         unit, digits: as of ``Value``.
-        ends: the least and the greatest value that there can be, where the interval ends; by default there are none.
+        ends: the least and the greatest mean that there can be, which noise can bring estimates beyond; by default none.
         difference: the values are paired differences, in which much of what families of a kind share is gone.
         geometric: means are geometric: of ratios, which are positive.
 
@@ -44,7 +44,8 @@ def over_families(
     by_family = family_means(logs, facts)
     families, means = sorted(by_family), np.array([[by_family[family] for family in sorted(by_family)]])
     told = exp if geometric else float
-    known = partial(Value, told(means.mean()), unit=unit, digits=digits)
+    mean = float(means.mean() if ends is None else np.clip(means.mean(), *ends))
+    known = partial(Value, told(mean), unit=unit, digits=digits)
     if len(families) < MIN_FAMILIES:
         return known(reason=_range(values, digits))
     least = LEAST_OF_DIFFERENCES if difference else LEAST

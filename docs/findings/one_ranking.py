@@ -13,7 +13,6 @@ from docs.findings.finding import Figure, Finding, Table, Value, told
 
 TITLE = "Does one ranking of layers serve all?"
 QUESTION = "Are the layers that break under one use case those that break under another?"
-NOT_TOLD = "which cannot be told from 0"
 Pair = tuple[str, str]
 
 
@@ -75,15 +74,18 @@ def _overall(
 
 def _sentences(values: Mapping[str, Value], pairs: Mapping[Pair, Value]) -> list[str]:
     gap = values["within less between"]
-    most, least = max(pairs, key=lambda pair: pairs[pair].value), min(pairs, key=lambda pair: pairs[pair].value)
-    opposite = told(pairs[least], "which is above 0", "below 0: what breaks under one holds under the other", NOT_TOLD)
     sentences = [
         f"Corrected for noise, the rankings of layers by two perturbations of different use cases correlate at "
         f"{values['between use cases']}, those of one use case at {values['within a use case']}. The difference, {gap}, "
         f"{told(gap, 'is above 0', 'is below 0', 'cannot be told from 0')}.",
-        f"Of {len(pairs)} pairs of use cases, {_names(most)} agree most, {pairs[most]}, and {_names(least)} least, "
-        f"{pairs[least]}, {opposite}.",
     ]
+    if len(pairs) > 1:
+        most, least = max(pairs, key=lambda pair: pairs[pair].value), min(pairs, key=lambda pair: pairs[pair].value)
+        answer = told(pairs[least], "above 0", "below 0: what breaks under one holds under the other", "not told from 0")
+        sentences.append(
+            f"Of {len(pairs)} pairs of use cases, {_names(most)} agree most, {pairs[most]}, and {_names(least)} least, "
+            f"{pairs[least]}, {answer}."
+        )
     if "single ranking reaches" in values and "every ranking reaches" in values:
         sentences.append(
             "The best single ranking of each network's layers reaches a mean correlation of "
