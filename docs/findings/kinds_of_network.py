@@ -42,10 +42,12 @@ class Case:
 
 def find(data: Data) -> Finding | None:
     """Return the finding; None without validation networks, or where all test networks are of one kind."""
+    kinds = _kinds(data)
+    if len(kinds) < 2:
+        return None
     made = {use_case or ALL: _case(data, use_case) for use_case in (None, *data.use_cases)}
     cases = {name: case for name, case in made.items() if case is not None}
-    kinds = _kinds(data)
-    if ALL not in cases or len(kinds) < 2:
+    if ALL not in cases:
         return None
     values = _values(data, cases, kinds)
     elsewhere = _elsewhere(data, cases[ALL].criterion)

@@ -52,6 +52,8 @@ class Case:
 def find(data: Data) -> Finding | None:
     """Return the finding; None without the controls that measure, costs, or a criterion chosen on validation networks."""
     costs = _costs(data)
+    if not costs:
+        return None
     made = {use_case or ALL: _case(data, use_case, costs) for use_case in (None, *data.use_cases)}
     cases = {name: case for name, case in made.items() if case is not None}
     if ALL not in cases:
