@@ -132,6 +132,8 @@ def test_size_is_told_as_it_is(area, words):
 @pytest.mark.parametrize(("first", "second", "words"), [(rising, falling, "higher"), (falling, rising, "lower")])
 def test_a_difference_of_correlations_is_told_as_it_is(first, second, words):
     finding = size.find(made_up(dict(zip(FAULTS, (first, second, second), strict=True)), FAULTS))
+    fragile = [sentence for sentence in finding.sentences[:3] if "larger layers are the more fragile" in sentence]
+    assert len(fragile) == (1 if first is rising else 2)
     assert f"is {words} than where int8 bits flip at a given rate" in finding.sentences[-2]
     assert "cannot be told from that where a given number" in finding.sentences[-1]
 
