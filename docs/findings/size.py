@@ -19,7 +19,10 @@ FAULTS = {
     RATE: "int8 bits flip at a given rate",
     COUNT: "a given number of int8 bits flip",
 }
-VARIANTS = {f"{FLOAT32}_exponent": "float32's exponent bits alone flip", f"{FLOAT32}_mantissa": "its mantissa bits alone flip"}
+VARIANTS = {
+    f"{FLOAT32}_exponent": "float32's exponent bits alone flip",
+    f"{FLOAT32}_mantissa": "float32's mantissa bits alone flip",
+}
 DIFFERENCES = ((FLOAT32, RATE), (RATE, COUNT))
 
 

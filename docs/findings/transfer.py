@@ -56,7 +56,9 @@ def find(data: Data) -> Finding | None:
     values: dict[str, Value] = {}
     for way, of_way in ways.items():
         values |= _values(data, way, of_way)
-    values |= {f"{pair.source} to {pair.target}": _one(pair.measured) for of_way in ways.values() for pair in of_way}
+    for pair in (pair for of_way in ways.values() for pair in of_way):
+        single = {"": pair.measured, ", without noise": pair.corrected}
+        values |= {f"{pair.source} to {pair.target}{key}": _one(of) for key, of in single.items() if not np.isnan(of)}
     return Finding(
         title=TITLE,
         question=QUESTION,
