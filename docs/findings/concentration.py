@@ -166,7 +166,8 @@ def _table(data: Data, cases: Mapping[str, Mapping[str, Value]]) -> Table:
 
 def _figure(curves: Mapping[str, np.ndarray], cases: Mapping[str, Mapping[str, Value]]) -> Figure:
     caption = (
-        "Left: share of the summed area in the most fragile layers. Right: layers that lose under a point at middle level."
+        "Left: share of the summed area in the most fragile layers. Right: share of the layers that lose under one point at "
+        "the middle level, with 95 % intervals."
     )
     return Figure(caption, lambda: _drawn(curves, cases))
 
