@@ -2,7 +2,7 @@
 
 import pytest
 
-from docs.findings import kinds_of_network, measuring
+from docs.findings import kinds_of_network, measuring, other_data
 from docs.findings.__main__ import BUDGETS
 from docs.findings.data import Data
 from tests.made_up.zoo_truth import families, network, noisy, own_order, zoo_truth
@@ -105,3 +105,28 @@ def test_one_kind_is_no_finding():
     scores = {("snip", "blind"): scoring(0.1)}
     tables = zoo_truth(families(8, kind="attention"), areas, CASES, scores=scores)
     assert kinds_of_network.find(Data(tables, BUDGETS)) is None
+
+
+def elsewhere_told(turned):
+    """Return the finding of six criteria, each noisier than the one before, or the other way round on digits."""
+    digits = [network(f"digits{i}", dataset="digits") for i in range(3)]
+
+    def scores(i):
+        return lambda name, _: noisy(name, 5 - i if turned and name.startswith("digits") else i, f"of {i}")
+
+    scored = {(f"noise{i}", "blind"): scores(i) for i in range(6)}
+    return other_data.find(Data(zoo_truth([*families(8), *digits], areas, CASES, scores=scored), BUDGETS))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_criteria_on_other_data_are_told_as_they_are(turned):
+    finding = elsewhere_told(turned)
+    alike = finding.values["digits, test: 3 networks of 3 families/blind criteria rank alike"]
+    assert alike.value < -0.7 if turned else alike.value > 0.7
+    assert ("is number 1 of 6 blind ones" in finding.sentences[0]) == (not turned)
+    assert "is number" not in finding.sentences[1], "the validation networks are those that it was chosen on"
+
+
+def test_no_other_networks_are_no_finding():
+    scores = {("snip", "blind"): scoring(0.1)}
+    assert other_data.find(Data(zoo_truth(families(8)[:8], areas, CASES, scores=scores), BUDGETS)) is None

@@ -9,6 +9,7 @@ from docs.findings import (
     kinds_of_network,
     measuring,
     one_ranking,
+    other_data,
     resistant,
     size,
     spending,
@@ -30,6 +31,7 @@ FINDINGS: tuple[ModuleType, ...] = (
     concentration,
     kinds_of_network,
     transfer,
+    other_data,
     spending,
     resistant,
 )  # each has TITLE and find(data); the page's order
