@@ -72,6 +72,13 @@ def test_six_families_have_an_interval_and_three_do_not(tmp_path):
     assert many.low < 100 * (0.1 + 0.03) < many.high
 
 
+def test_runs_in_folders_of_their_own_are_one_task_and_the_best_known_is_no_criterion(tmp_path):
+    (tmp_path / "second").mkdir()
+    found(tmp_path / "second", rows_of("best_known", 4.0, 0.3, networks=NETWORKS[:2]) + rows_of("snip", 4.0, 0.1))
+    (row,) = found(tmp_path, rows_of("snip", 5.0, 0.1)).tables[0].rows
+    assert row[:4] == ["`snip`", "14", "0", "14"]
+
+
 def test_networks_of_another_truth_and_no_budgets_are_no_finding(tmp_path):
     assert found(tmp_path, rows_of("snip", 4.0, 0.1, networks=["unknown"])) is None
 

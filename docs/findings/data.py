@@ -17,6 +17,7 @@ from safer_bench.evaluation.evaluate import evaluate
 from safer_bench.evaluation.truths import CellKey, NetworkTruth, network_truths
 from safer_bench.tables import files
 from safer_bench.tables.facts import TruthFacts, read_facts
+from safer_bench.tables.grouping import grouped
 
 Array = np.ndarray
 HEADLINE = ("fashion_mnist", "test")
@@ -135,6 +136,6 @@ class Data:
 
     @cached_property
     def budget_results(self) -> dict[str, pa.Table]:
-        """The tables of budgets by their label, ``budget_results-LABEL.parquet``."""
-        paths = {path.stem.partition("-")[2]: path for path in sorted(self.budgets.glob("budget_results-*.parquet"))}
-        return {label: files.read_parquet(path.read_bytes()) for label, path in paths.items()}
+        """The tables of budgets by their label, ``budget_results-LABEL.parquet``, of runs in any folder."""
+        paths = grouped(sorted(self.budgets.rglob("budget_results-*.parquet")), key=lambda path: path.stem.partition("-")[2])
+        return {label: pa.concat_tables(map(files.read_parquet, paths[label])) for label in sorted(paths)}

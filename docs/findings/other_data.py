@@ -44,15 +44,13 @@ class Elsewhere:
 
 
 def find(data: Data) -> Finding | None:
-    """Return the finding; None where the truth has no other networks, or no criterion chosen on validation networks."""
+    """Return the finding; None without a criterion chosen on validation networks."""
     headline = data.board()
     criterion = best(data.board(None, *VALIDATION), is_blind, headline) if headline else None
     if headline is None or criterion is None:
         return None
     keys = sorted({(truth.dataset, truth.split) for truth in data.networks.values()} - {HEADLINE})
     found = [each for key in keys if (each := _elsewhere(data, key, headline, criterion))]
-    if not found:
-        return None
     values: dict[str, Value] = {}
     for each in found:
         values |= {f"{each.where}/{track} criteria rank alike": value for track, value in each.alike.items()}

@@ -18,6 +18,7 @@ QUESTION = (
     "Does spending a budget by a criterion's ranking keep more accuracy than spending it evenly, and where does it harm?"
 )
 UNIFORM, TRUTH = "uniform", ("truth_guided", "truth_per_weight")
+ASIDE = (UNIFORM, "best_known")  # what others are compared with
 EQUAL = 0.05  # spendings that differ by no more are compared, where gains are against the same allowance
 TIGHT = ("quantize", 3.0)  # the budget whose rows stand in a sentence of their own
 Row = Mapping[str, Any]
@@ -76,7 +77,7 @@ def _tasks(data: Data, label: str, rows: Sequence[Row]) -> list[Task]:
     even = {tuple(row[name] for name in key): row for row in rows if row["criterion"] == UNIFORM}
     tasks = []
     for dataset, of_dataset in sorted(grouped(rows, key=lambda row: row["dataset"]).items()):
-        beside = [(row, even.get(tuple(row[name] for name in key))) for row in of_dataset if row["criterion"] != UNIFORM]
+        beside = [(row, even.get(tuple(row[name] for name in key))) for row in of_dataset if row["criterion"] not in ASIDE]
         pairs = [(row, other) for row, other in beside if other and row["network"] in data.facts.families]
         equal = [row for row, other in pairs if row["gain"] is not None and _equal(row, other)]
         if equal:
