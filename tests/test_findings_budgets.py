@@ -55,6 +55,16 @@ def test_what_does_not_spend_alike_is_left_out_and_counted(tmp_path):
     assert any(sentence.startswith("7 of 21 rows are left out") for sentence in finding.sentences)
 
 
+def test_of_two_networks_that_guess_neither_is_better(tmp_path):
+    """At 95 % pruned, differences of a point between collapsed networks once made half of the criteria harmful."""
+    rows = [row for gain in (-0.41, 0.1) for row in rows_of(f"by {gain}", 3.0, gain)]
+    for row in rows:
+        row["accuracy"] -= 0.39 if row["criterion"] == "by -0.41" or row["criterion"] == "uniform" else 0.2
+    finding = found(tmp_path, rows)
+    assert [row[:4] for row in finding.tables[0].rows] == [["`by 0.1`", "7", "0", "7"], ["`by -0.41`", "0", "0", "7"]]
+    assert any(sentence.startswith("7 of the 14 rows left count as neither") for sentence in finding.sentences)
+
+
 def test_three_bits_are_told_apart_from_the_mean(tmp_path):
     rows = rows_of("snip", 3.0, -0.2) + rows_of("snip", 4.0, 0.5) + rows_of("fit", 3.0, 0.1) + rows_of("fit", 4.0, 0.1)
     finding = found(tmp_path, rows)

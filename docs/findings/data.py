@@ -102,6 +102,12 @@ class Data:
         return {row["network"]: row["clean_correct"] / row["n_answers"] - row["chance_accuracy"] for row in rows}
 
     @cached_property
+    def chance(self) -> dict[str, float]:
+        """The accuracy of each network that always gives one answer, as a share."""
+        rows = self.tables["networks"].select(("network", "chance_accuracy")).to_pylist()
+        return {row["network"]: row["chance_accuracy"] for row in rows}
+
+    @cached_property
     def results(self) -> pa.Table:
         """What every criterion of the tree reached, in area: the table ``results``."""
         return evaluate(self._in_area, self.tables["scores"])

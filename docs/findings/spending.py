@@ -20,6 +20,7 @@ QUESTION = (
 UNIFORM, TRUTH = "uniform", ("truth_guided", "truth_per_weight")
 ASIDE = (UNIFORM, "best_known")  # what others are compared with
 EQUAL = 0.05  # spendings that differ by no more are compared, where gains are against the same allowance
+LEFT, GUESSING = 0.05, "guessing"  # of two networks that both keep less above chance neither is better
 TIGHT = ("quantize", 3.0)  # the budget whose rows stand in a sentence of their own
 Row = Mapping[str, Any]
 
@@ -30,7 +31,7 @@ class Task:
 
     Attributes:
         label, dataset: which.
-        rows: gains over ``uniform`` at equal spending.
+        rows: gains over ``uniform`` at equal spending, and whether both networks guess.
         n_left_out: rows that spend more or less than ``uniform``.
     """
 
@@ -79,7 +80,11 @@ def _tasks(data: Data, label: str, rows: Sequence[Row]) -> list[Task]:
     for dataset, of_dataset in sorted(grouped(rows, key=lambda row: row["dataset"]).items()):
         beside = [(row, even.get(tuple(row[name] for name in key))) for row in of_dataset if row["criterion"] not in ASIDE]
         pairs = [(row, other) for row, other in beside if other and row["network"] in data.facts.families]
-        equal = [row for row, other in pairs if row["gain"] is not None and _equal(row, other)]
+        equal = [
+            {**row, GUESSING: not _keeps(data, row, other)}
+            for row, other in pairs
+            if row["gain"] is not None and _equal(row, other)
+        ]
         if equal:
             tasks.append(Task(label, dataset, equal, len(pairs) - len(equal)))
     return tasks
@@ -90,8 +95,15 @@ def _equal(row: Row, even: Row) -> bool:
     return "verdict" in row or abs(row["spent"] - even["spent"]) <= EQUAL * even["spent"]
 
 
+def _keeps(data: Data, row: Row, even: Row) -> bool:
+    """Tell whether one of the two allocations keeps the network from guessing."""
+    return max(row["accuracy"], even["accuracy"]) >= data.chance[row["network"]] + LEFT
+
+
 def verdict(row: Row) -> int:
-    """Return 1 where a row is surely better than ``uniform``, -1 where surely worse, else 0."""
+    """Return 1 where a row is surely better than ``uniform``, -1 where surely worse, else 0, as where both guess."""
+    if row.get(GUESSING):
+        return 0
     if row.get("verdict") is not None:
         return {"beats uniform": 1, "harms": -1}.get(row["verdict"], 0)
     if row["gain_low"] is None:
@@ -152,16 +164,22 @@ def _tight(task: Task, tight: Mapping[str, Sequence[Row]], values: Mapping[str, 
 
 
 def _compared(data: Data, tasks: Sequence[Task]) -> list[str]:
-    left_out, rows = sum(task.n_left_out for task in tasks), [row for task in tasks for row in task.rows]
+    rows = [row for task in tasks for row in task.rows]
     together = "that holds for all rows of a task at once" if any(row.get("verdict") for row in rows) else "of its own"
     made = [
         "Gains are in points of accuracy, on images that the truth did not use; a row is surely better or worse by an "
         f"interval over examples and draws {together}. The highest of many is flattered by its luck."
     ]
+    left_out, guessing = sum(task.n_left_out for task in tasks), sum(row[GUESSING] for row in rows)
     if left_out:
         made.append(
             f"{left_out} of {left_out + len(rows)} rows are left out: they spend over {100 * EQUAL:g} % more or less than "
             "`uniform` does with the same budget."
+        )
+    if guessing:
+        made.append(
+            f"{guessing} of the {len(rows)} rows left count as neither better nor worse: these and `uniform` both keep less "
+            f"than {100 * LEFT:g} points above chance."
         )
     revisions = sorted({row["truth_revision"] for row in rows if row["truth_revision"]} - {data.facts.revision})
     if revisions:
