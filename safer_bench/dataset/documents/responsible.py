@@ -45,8 +45,8 @@ PREPROCESSING_OF_PHOTOGRAPHS = (
 )
 NOT_PUBLISHED = (
     "The tables hold counts, bits of right and wrong, digests and names: no example, no logit, no weight. Networks' weights "
-    "and inputs are pinned by SHA-256 in `networks`, perturbed weights by digests in `layer_drops`: whoever has networks and "
-    "examples measures rows again by `safer-bench verify`."
+    "and inputs are pinned by SHA-256 in `networks`, perturbed weights by digests in `layer_drops`: whoever has networks "
+    "and examples measures rows again by `safer-bench verify`."
 )
 SPLIT_RULES = (
     "All networks of a family are in one split. On `validation` levels, signs, reductions and hyper-parameters are chosen; "
@@ -177,7 +177,7 @@ def _of_photographs(photographs: list[str]) -> _Known:
     called = ", ".join(photographs)
     return _Known(
         called,
-        f"No human annotated anything here. Right and wrong follow from the labels of {called}, whose errors are in the counts.",
+        f"No human annotated anything. Right and wrong follow from the labels of {called}, whose errors are in the counts.",
         PREPROCESSING_OF_PHOTOGRAPHS,
         "Photographs of the web, which may show people; the tables hold no pixel, only counts, digests and names of layers.",
         BIASES_OF_PHOTOGRAPHS,
