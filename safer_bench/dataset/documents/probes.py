@@ -7,7 +7,6 @@ from typing import Any
 import pyarrow as pa
 
 from safer_bench.dataset.documents.responsible import ABSTRACT_ALONE
-from safer_bench.tables import files
 
 
 def designs(drops: pa.Table, networks: pa.Table) -> list[dict[str, Any]]:
@@ -22,7 +21,7 @@ def designs(drops: pa.Table, networks: pa.Table) -> list[dict[str, Any]]:
         draws of a network together, ``evaluation`` (examples there are); numbers as text, ``4 to 8`` where networks differ.
     """
     of_network = ["dataset", "perturbation", "network"]
-    drops = files.plain(drops.select([*of_network, "layer", "level", "draw", "example_start", "n_examples"]))
+    drops = drops.unify_dictionaries()  # of chunks whose dictionaries differ no group is made
     draws, examples, seen, there = (defaultdict[Any, set[int]](set) for _ in range(4))
     for *key, _, _, n in _rows(drops.group_by([*of_network, "layer", "level"]).aggregate([("draw", "count")])):
         draws[*key[:2],].add(n)
