@@ -33,7 +33,41 @@ TITLES = {
     ),
     "level_aware": ("Level-aware criteria", "As before, with a score for each level."),
 }
+NUMBERS = """\
+## Which random number meets which weight
+
+A probe has a stream of its own: numpy's `Philox`, keyed by the first 16 bytes of a SHA-256, read as two little-endian
+words of 64 bits. Hashed are the texts (`repr`) of seed, network, layer, perturbation, level (a float) and draw, with a byte
+1f between them. Each number takes the next 64-bit word. A *uniform* is (its upper 52 bits + 1/2) / 2^52, a *normal* the
+standard normal quantile of that (AS 241). *Bernoulli(p)* is true where the uniform is below p; a *sign* is -1 where it is
+below 1/2, else +1. Numbers and entries are counted from 0, entries in C order (the last axis fastest).
+"""
+ZEROS = """\
+An entry that is set to zero becomes +0, whatever its sign was, and so does one whose int8 code is 0 after faults; one that
+quantization rounds to zero keeps its sign. A float32 NaN becomes 7fc00000, whichever it is.
+"""
+STREAM = {
+    ("gaussian_noise", "multiplicative_noise", "random_corruption_l2", "rerandomize"): "normal i meets entry i",
+    ("random_corruption_linf",): "sign i meets entry i",
+    ("random_zero", "sign_flip"): "Bernoulli number i meets entry i",
+    ("float32_bit_flip",): (
+        "Bernoulli number 32 i + b meets bit b of entry i, lowest first: mantissa 0 to 22, exponent 23 to 30, sign 31"
+    ),
+    ("float32_bit_flip_exponent",): "Bernoulli number 8 i + b meets bit 23 + b of entry i",
+    ("float32_bit_flip_mantissa",): "Bernoulli number 23 i + b meets bit b of entry i",
+    ("int8_bit_flip",): "Bernoulli number 8 i + b meets bit 7 - b of entry i's code: highest first, the sign",
+    ("int8_bit_count",): "word 8 i + b belongs to bit 7 - b of entry i's code; the bits of the smallest words are inverted",
+    ("random_corruption_l2_randk", "random_corruption_linf_randk"): (
+        "word i belongs to entry i; the k entries of the smallest words, in their order, meet the next k normals or signs"
+    ),
+    (
+        *("filter_prune", "magnitude_prune", "quantize", "quantize_per_channel", "gradient_corruption_l2"),
+        *("gradient_corruption_l2_topk", "gradient_corruption_linf", "gradient_corruption_linf_topk"),
+    ): "none",
+}  # of each built-in perturbation
 COSTS = """\
+## What criteria cost
+
 Cost is in forward passes of one example, for N examples, L layers and C classes, of an aware criterion for one level: a
 backward pass counts as two, the backward pass through that one as four. The one pass that finds the layers is left out. A
 sweep over several criteria makes shared passes once; the table `costs` says what each takes by itself.
@@ -42,7 +76,7 @@ sweep over several criteria makes shared passes once; the table `costs` says wha
 
 def render() -> str:
     """Return the page, Markdown."""
-    parts = [INTRODUCTION, _perturbation_table(perturbations().values()), COSTS]
+    parts = [INTRODUCTION, _perturbation_table(perturbations().values()), _stream_table(), COSTS]
     for track in TRACKS:
         title, what = TITLES[track]
         entries = [entry for entry in criteria().values() if entry.track == track]
@@ -67,6 +101,11 @@ def _perturbation_table(entries: Iterable[Perturbation]) -> str:
     ]
     header = ("name", "what", "use case", "W'", "levels, mild to severe", "unit, scale", "needs", "draws", "source")
     return f"## Perturbations: {len(rows)}\n\n{_table(header, rows)}"
+
+
+def _stream_table() -> str:
+    rows = [(", ".join(f"`{name}`" for name in names), numbers) for names, numbers in STREAM.items()]
+    return f"{NUMBERS}\n{_table(('perturbation', 'random numbers'), rows)}\n{ZEROS}"
 
 
 def _criterion_table(entries: Iterable[Criterion]) -> str:

@@ -13,6 +13,7 @@ from typer.main import get_command
 import safer_bench
 from safer_bench.cli import app
 from safer_bench.dataset.documents.render import render_documents
+from safer_bench.dataset.pinned import VERSION
 from safer_bench.dataset.tree import load_tree
 from safer_bench.measurement.describe import perturbation_row
 from safer_bench.networks.loading import zoo_networks
@@ -135,6 +136,7 @@ def test_versions_agree():
     assert project["version"] == safer_bench.__version__
     assert f"version: {safer_bench.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"## {safer_bench.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"tree is version {VERSION}." in (ROOT / "docs" / "data.md").read_text()
 
 
 def test_the_committed_documents_are_those_that_its_tables_render():

@@ -26,7 +26,8 @@ class Manifest(BaseModel):
     """What a manifest holds.
 
     Attributes:
-        version: of the schema of tables.
+        schema_version: of the schema of tables.
+        version: of the data; none where they are not the package's own, nor in manifests of before.
         protocol: of the measurement.
         seed: of all random streams.
         contents: of each table the hash of its rows.
@@ -35,7 +36,8 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
-    version: str = Field(alias="schema")
+    schema_version: str = Field(alias="schema")
+    version: str | None = Field(default=None, pattern=r"^\d+\.\d+\.\d+$")
     protocol: int = Field(ge=0, lt=2**31)
     seed: int = Field(ge=-(2**63), lt=2**63)
     contents: dict[str, Digest]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench.dataset.documents.render import render_documents
+from safer_bench.dataset.documents.responsible import statements
 from safer_bench.dataset.submissions.submission import Submission, read_submission
 from safer_bench.dataset.tree import write_tree
 from safer_bench.errors import BadInput
@@ -52,7 +53,9 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     tables |= probe_tables(folders, tables)
     submissions = [read_submission(path, tables) for path in score_folders]
     tables |= {name: table for name, table in _scores(submissions).items() if table.num_rows}
-    write_tree(out, tables, {"protocol": PROTOCOL, "seed": seeds.pop()}, render_documents)
+    version = statements(tables["networks"]["dataset"].to_pylist()).version
+    facts = {"protocol": PROTOCOL, "seed": seeds.pop(), **({"version": version} if version else {})}
+    write_tree(out, tables, facts, render_documents)
 
 
 def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:

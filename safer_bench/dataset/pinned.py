@@ -3,7 +3,8 @@
 from pathlib import Path
 
 REPO_ID = "safer-bench/safer-bench"
-REVISION = "v0.1.0"
+VERSION = "0.1.0"  # of the published data, declared here alone; where a published number changes, so does this one
+REVISION = f"v{VERSION}"
 NOT_OF_THE_TREE = (".gitattributes", "submissions/*")  # what a published repository may hold besides the tree
 
 

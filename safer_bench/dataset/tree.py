@@ -237,7 +237,7 @@ def _check_replaceable(out: Path) -> None:
 def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], render: Documents) -> None:
     contents, digests = {}, {}
     for name, table in tables.items():
-        ordered = schema.in_order(table)
+        ordered = schema.in_order(schema.with_descriptions(table, name))
         contents[name] = content_hash(ordered)
         for path, part in split_files(name, ordered).items():
             data = files.parquet_bytes(part)

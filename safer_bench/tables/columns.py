@@ -129,7 +129,9 @@ TABLES: dict[str, pa.Schema] = {
         NETWORK,
         DATASET,
         _column("family", STRING, "network family; families, not networks, are split"),
-        _column("kind", STRING, "kind of architecture, of which families resemble each other; declared before any result"),
+        _column(
+            "kind", STRING, "kind of architecture, of which families resemble each other; declared after results were seen"
+        ),
         SPLIT,
         _column("n_layers", I32, "number of measured layers"),
         _column("parameters", I64, "trainable entries, biases and norms included"),

@@ -22,6 +22,13 @@ def described(item: pa.Field | pa.Schema) -> tuple[str, str]:
     return metadata.get(b"description", b"").decode(), metadata.get(b"unit", b"").decode()
 
 
+def with_descriptions(table: pa.Table, name: str) -> pa.Table:
+    """Return the columns of table ``name`` under today's descriptions: a run folder has those of when it was measured."""
+    columns = TABLES[name]
+    fields = [columns.field(field.name).with_type(field.type) for field in table.schema]
+    return pa.Table.from_arrays(table.columns, schema=pa.schema(fields, columns.metadata))
+
+
 def check_schema(table: pa.Table, name: str, where: str) -> None:
     """Refuse a table that is not of the current schema.
 

@@ -43,6 +43,8 @@ LAYERS = "layers/test-00000-of-00001.parquet"
         (lambda m: m.update(seed="0"), "seed: found '0'; expected a whole number"),
         (lambda m: m.update(seed=True), "seed: found True; expected a whole number"),
         (lambda m: m.update(seed=2**70), "seed: found 1180591620717411303424; expected less than 9223372036854775808"),
+        (lambda m: m.update(version="1.0"), "version: found '1.0'; expected text of the pattern"),
+        (lambda m: m.update(version=1), "version: found 1; expected text"),
         (lambda m: m.update(newer=1), "newer is no field that is known (found 1)"),
         (lambda m: m.pop("protocol"), "protocol is missing"),
         (lambda m: m.update(files={f"f{i}": "0" * 64 for i in range(10_001)}), "files: found "),

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from safer_bench.dataset.pack import pack
+from safer_bench.dataset.pinned import VERSION
 from safer_bench.dataset.tree import content_hash, load_tree
 from safer_bench.errors import BadInput
 from safer_bench.measurement.design import make_protocol
@@ -229,9 +230,10 @@ def test_reliability_of_two_draws_is_not_stated(tmp_path):
     assert {cell["reliability"] for cell in load_tree(tmp_path / "tree")["cells"].to_pylist()} == {None}
 
 
-def test_the_manifest_names_protocol_and_seed(small_tree):
+def test_the_manifest_names_protocol_seed_and_version(small_tree):
     manifest = json.loads((small_tree.path / "manifest.json").read_text())
     assert (manifest["protocol"], manifest["seed"], manifest["schema"]) == (1, 0, "1")
+    assert manifest["version"] == VERSION
 
 
 def test_the_card_says_what_every_level_costs_the_median_layer_of_each_split(small_tree):

@@ -1,24 +1,23 @@
-"""The dataset tree: what loads, what is refused, and the caches that would give old rows."""
+"""The dataset tree: what loads, and what is refused."""
 
-import inspect
 import json
 import shutil
 from pathlib import Path
 
 import datasets
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from safer_bench.dataset.documents.render import render_documents
 from safer_bench.dataset.pack import pack
+from safer_bench.dataset.pinned import VERSION
 from safer_bench.dataset.tree import content_hash, load_tree, load_truth, write_tree
 from safer_bench.dataset.verify import problems
 from safer_bench.errors import BadInput, MissingData
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.tables import files, folders, schema
 from tests.conftest import COMMITTED
+from tests.made_up.trees import rewrite
 
 
 @pytest.fixture
@@ -30,45 +29,6 @@ def nothing(tables, contents, digests):
     return {}
 
 
-def rewrite(path, change):
-    """Change a Parquet file, keeping its schema."""
-    table = pq.read_table(path)
-    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), schema=table.schema), path)
-
-
-@pytest.mark.parametrize("name", list(schema.TABLES))
-def test_load_dataset_loads_every_table_with_its_features(small_tree, name, tmp_path):
-    if name == "results" or name.startswith("budget_"):
-        assert name not in small_tree
-        return
-    found = datasets.load_dataset(str(small_tree.path), name, cache_dir=str(tmp_path))
-    assert set(found) == ({"validation", "test"} if "split" in schema.TABLES[name].names else {"full"})
-    for split in found.values():
-        assert split.features == datasets.Features.from_arrow_schema(schema.TABLES[name])
-        assert split.column_names == schema.TABLES[name].names
-    assert sum(split.num_rows for split in found.values()) == small_tree[name].num_rows
-
-
-def test_both_readers_give_the_same_rows(small_tree, tmp_path):
-    theirs = datasets.load_dataset(str(small_tree.path), "layer_drops", split="test", cache_dir=str(tmp_path))
-    assert load_truth(small_tree.path, split="test").to_pylist() == theirs.to_list()
-    stream = datasets.load_dataset(str(small_tree.path), "layer_drops", split="test", streaming=True)
-    assert list(stream) == theirs.to_list()
-
-
-def test_load_dataset_takes_columns_and_filters(small_tree, tmp_path):
-    """It refuses filters where the card gives numbers of rows."""
-    wanted = {"columns": ["network", "broken"], "filters": [("broken", ">", 5)]}
-    expected = [row for row in load_truth(small_tree.path, split="test").to_pylist() if row["broken"] > 5]
-    for streaming in (False, True):
-        place = {} if streaming else {"cache_dir": str(tmp_path)}
-        found = datasets.load_dataset(
-            str(small_tree.path), "layer_drops", split="test", streaming=streaming, **wanted, **place
-        )
-        assert list(found) == [{name: row[name] for name in wanted["columns"]} for row in expected]
-    assert expected
-
-
 def test_every_column_has_a_description(small_tree):
     for name in small_tree:
         for path in (small_tree.path / name).glob("*.parquet"):
@@ -78,34 +38,17 @@ def test_every_column_has_a_description(small_tree):
         assert ours == {field.name: schema.described(field) for field in schema.TABLES[name]}
 
 
-def test_load_dataset_ignores_the_revision_of_a_folder_and_we_ask_for_none(small_tree, tmp_path):
-    """So a pinned truth is pulled whole first (`pull`), and its folder is read."""
-    found = datasets.load_dataset(str(small_tree.path), "cells", split="test", revision="v9.9.9", cache_dir=str(tmp_path))
-    assert found.num_rows == small_tree["cells"].filter(pc.field("split") == "test").num_rows
-    assert "revision" not in inspect.signature(load_tree).parameters
-
-
-def test_load_dataset_gives_stale_rows_and_our_reader_does_not(copy, tmp_path):
-    """The cache key of load_dataset hashes file names, not contents."""
-    path = copy / "layer_drops" / "test-00000-of-00001.parquet"
-    cache = str(tmp_path / "cache")
-    before = datasets.load_dataset(str(copy), "layer_drops", split="test", cache_dir=cache).to_list()
-    rewrite(path, lambda rows: [row | {"broken": 59} for row in rows])
-    assert datasets.load_dataset(str(copy), "layer_drops", split="test", cache_dir=cache).to_list() == before
-    with pytest.raises(BadInput, match="the manifest says"):
-        load_truth(copy)
-
-
-def test_a_tree_that_is_packed_anew_is_read_anew_by_load_dataset(copy, small_tree, tmp_path):
-    """Also another folder of its name: each table's version in the card follows from its rows."""
-    cache = str(tmp_path / "cache")
-    load = lambda at: datasets.load_dataset(str(at), "layers", split="test", cache_dir=cache).num_rows  # noqa: E731
-    before, other = load(copy), tmp_path / "elsewhere" / "tree"
-    other.parent.mkdir()
-    for rows_fewer, out in enumerate((copy, other), start=1):
-        tables = dict(small_tree) | {"layers": small_tree["layers"].slice(0, small_tree["layers"].num_rows - rows_fewer)}
-        write_tree(out, tables, {"protocol": 1, "seed": 0}, render_documents)
-        assert load(out) == load_truth(out, "layers", "test").num_rows == before - rows_fewer
+def test_a_tree_has_the_descriptions_of_today_whenever_it_was_measured(small_tree, tmp_path):
+    """Bytes and hashes do not tell when the runs that a tree is packed from were measured."""
+    old = small_tree["networks"]
+    old = old.cast(pa.schema([(field.name, field.type) for field in old.schema]))
+    assert old.schema.field("kind").metadata is None
+    write_tree(tmp_path / "tree", dict(small_tree) | {"networks": old}, {"protocol": 1, "seed": 0}, nothing)
+    same = [name for name in small_tree.manifest["files"] if name.startswith("networks/")]
+    assert len(same) == 2
+    found = load_tree(tmp_path / "tree")
+    assert [found.manifest["files"][name] for name in same] == [small_tree.manifest["files"][name] for name in same]
+    assert found.manifest["contents"]["networks"] == small_tree.manifest["contents"]["networks"]
 
 
 def test_a_changed_file_is_refused(copy):
@@ -287,6 +230,9 @@ def test_the_committed_truth_loads_in_both_splits_and_holds_the_zoos_images(tmp_
 def test_the_committed_tree_is_what_its_manifest_says():
     """A formatter that touched one generated file would already make it another tree."""
     assert list(problems(load_tree(COMMITTED))) == []
+    assert load_tree(COMMITTED).manifest["version"] == VERSION
+    for name, table in load_tree(COMMITTED).items():
+        assert [field.metadata for field in table.schema] == [field.metadata for field in schema.TABLES[name]], name
 
 
 def test_a_tree_that_cannot_be_put_in_its_place_leaves_the_older_one_there(small_run, tmp_path, monkeypatch):

@@ -1,6 +1,9 @@
-"""What a folder holds, and a tree that is another one."""
+"""What a folder holds, a tree that is another one, a file that was changed."""
 
 import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from safer_bench.tables import files
 
@@ -16,3 +19,9 @@ def other_card(copy):
     manifest["files"]["README.md"] = files.sha256_of(b"another card\n")
     (copy / "manifest.json").write_text(json.dumps(manifest))
     return copy
+
+
+def rewrite(path, change):
+    """Change a Parquet file, keeping its schema."""
+    table = pq.read_table(path)
+    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), schema=table.schema), path)

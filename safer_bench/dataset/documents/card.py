@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from safer_bench.dataset.documents import responsible
 from safer_bench.dataset.documents.front_matter import front_matter
+from safer_bench.dataset.documents.probes import after_abstracts, designs, splits
 from safer_bench.dataset.documents.responsible import Statements
 from safer_bench.dataset.tree import DEFAULT
 from safer_bench.tables import schema
@@ -36,12 +37,15 @@ def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], sta
     environment.filters |= {"plain": plain, "code": code}
     tables = {name: tables[name] for name in schema.TABLES if name in tables}
     return environment.get_template("card.md.j2").render(
-        front_matter=front_matter(tables, contents, ours=statements.ours),
+        front_matter=front_matter(tables, contents, statements),
         n_rows=tables["layer_drops"].num_rows,
         tables={name: schema.TABLES[name] for name in tables},
         row_counts={name: table.num_rows for name, table in tables.items()},
         describe=schema.described,
         networks=_networks(tables["networks"]),
+        designs=designs(tables["layer_drops"], tables["networks"]),
+        splits=splits(tables["networks"]),
+        abstracts=after_abstracts(tables),
         cells=[row for row in tables["cells"].to_pylist() if row["summary"] == "area"],
         perturbations=_perturbations(tables["perturbations"], tables["layer_sensitivity"]),
         schema_version=schema.VERSION,

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 
 from safer_bench.dataset.documents import responsible
-from safer_bench.dataset.documents.front_matter import data_version
 from safer_bench.dataset.documents.responsible import Statements
 from safer_bench.tables import schema
 
@@ -63,7 +62,8 @@ def render_croissant(contents: Mapping[str, str], digests: Mapping[str, str], st
         "name": "safer-bench" if statements.ours else "layer-sensitivities",
         "description": responsible.DESCRIPTION,
         **(_origin(revision) if statements.ours else {}),
-        "version": data_version(revision),
+        **({"version": statements.version} if statements.version else {}),
+        "identifier": revision,
         **{f"rai:{name}": text for name, text in _responsible(statements).items()},
         "distribution": [*(_file_object(path, digests[path]) for path in sorted(digests)), *map(_file_set, tables)],
         "recordSet": [_record_set(name) for name in tables],

@@ -1,62 +1,69 @@
 """What the Hub and ``load_dataset`` read at the top of a dataset's card: which files make which table, and its columns."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from safer_bench.dataset.documents.responsible import Statements
 from safer_bench.dataset.tree import split_files
 from safer_bench.tables import schema
 
+TAGS = ("robustness", "layer-sensitivity", "pruning", "quantization", "bit-flips", "benchmark")
+ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def front_matter(tables: Mapping[str, pa.Table], contents: Mapping[str, str], *, ours: bool) -> str:
+def front_matter(tables: Mapping[str, pa.Table], contents: Mapping[str, str], statements: Statements) -> str:
     """Return the YAML block of a dataset's card, in the words of huggingface_hub and datasets.
 
     Args:
         tables: every table of the tree, in the order in which they are to be shown.
         contents: content hash of each table.
-        ours: whether the tree is of the package's own data: of others the licence is not known.
+        statements: what is said of its data: of others than the package's own neither licence nor version is known.
     """
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
     n_rows = tables["layer_drops"].num_rows
     data = DatasetCardData(
-        license="cc-by-4.0" if ours else None,
-        pretty_name=f"{'safer-bench: true' if ours else 'True'} layer sensitivities of trained networks",
+        license="cc-by-4.0" if statements.ours else None,
+        pretty_name=f"{'safer-bench: true' if statements.ours else 'True'} layer sensitivities of trained networks",
         language=["en"],
-        tags=["robustness", "layer-sensitivity", "pruning", "quantization", "bit-flips", "benchmark"],
+        tags=[*TAGS, *(f"arxiv:{number}" for number in arxiv_numbers(tables["perturbations"]["source"].to_pylist()))],
         annotations_creators=["machine-generated"],
         source_datasets=["original"],
         task_categories=["tabular-regression"],
         size_categories=[next((label for limit, label in SIZES if n_rows < limit), "1M<n<10M")],
-        configs=[_config(name, table, contents[name]) for name, table in tables.items()],
+        configs=[_config(name, table, contents[name], statements.version) for name, table in tables.items()],
     )
     DatasetInfosDict({name: _info(name) for name in tables}).to_dataset_card_data(data)
     return str(data.to_yaml())
 
 
-def data_version(content: str) -> str:
-    """Return a version that changes with the content: ``load_dataset`` knows no other way to see that rows are new.
+def arxiv_numbers(sources: Iterable[str]) -> list[str]:
+    """Return the arXiv numbers that sources name, each once, in order: the Hub links a tag ``arxiv:`` to its paper.
 
-    Args:
-        content: content hash.
-
-    >>> data_version("00000010ff")
-    '1.0.16'
+    >>> arxiv_numbers(["Sun et al. 2021, arXiv 2006.05620, section 3", "Lin 1991", "Han et al. 2015, arXiv 1506.02626"])
+    ['1506.02626', '2006.05620']
     """
-    return f"{schema.VERSION}.0.{int(content[:8], 16)}"
+    return sorted({number for source in sources for number in ARXIV.findall(source)})
 
 
-def _config(name: str, table: pa.Table, content: str) -> dict[str, Any]:
+def _config(name: str, table: pa.Table, content: str, version: str | None) -> dict[str, Any]:
+    """Return one table's entry; its description is the content hash, as ``load_dataset`` keeps a copy for each that it met.
+
+    The key of that copy is the folder's name with all that stands here, versions and descriptions included. Files are not
+    in it, so without the hash a tree that was packed anew would give the rows of the former one.
+    """
     splits = [Path(path).name.partition("-")[0] for path in split_files(name, table)]
     return {
         "config_name": name,
         **({"default": True} if name == "layer_drops" else {}),
-        "version": data_version(content),
+        **({"version": version} if version else {}),
+        "description": f"content {content[:16]}",
         "data_files": [{"split": split, "path": f"{name}/{split}-*.parquet"} for split in splits],
     }
 

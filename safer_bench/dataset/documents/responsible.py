@@ -7,11 +7,15 @@ user's own, nothing is claimed: whoever measured them states it.
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from safer_bench.dataset.pinned import VERSION
+
 IMAGES = {
     "digits": ("handwritten digits", "digits"),
     "fashion_mnist": ("Fashion-MNIST", "clothing"),
 }  # its name, what it shows
 TEXTS = {"text": "the King James Version"}
+PHOTOGRAPHS = {"imagenet": "ImageNet-1k"}
+ABSTRACT_ALONE = {"2308.04753": "Yvinec et al. 2023"}  # papers by arXiv number whose full text was not at hand
 
 DESCRIPTION = (
     "Measured sensitivity of every layer of trained networks: one layer at a time was perturbed (noise, pruning, "
@@ -34,6 +38,21 @@ PREPROCESSING_OF_TEXT = (
     "The text is cut into sequences of bytes, none of which spans two chapters; criteria see calibration sequences only, "
     "the truth is of evaluation sequences, and networks were trained on chapters of neither."
 )
+PREPROCESSING_OF_PHOTOGRAPHS = (
+    "Photographs are cut and standardised as each network's authors do; criteria see calibration images only, the truth is "
+    "of evaluation images. Others trained the networks, probably also on images of the public sample of one image a class: "
+    "what is right without perturbation is no validation accuracy."
+)
+NOT_PUBLISHED = (
+    "The tables hold counts, bits of right and wrong, digests and names: no example, no logit, no weight. Networks' weights "
+    "and inputs are pinned by SHA-256 in `networks`, perturbed weights by digests in `layer_drops`: whoever has networks "
+    "and examples measures rows again by `safer-bench verify`."
+)
+SPLIT_RULES = (
+    "All networks of a family are in one split. On `validation` levels, signs, reductions and hyper-parameters are chosen; "
+    "on `test` one score is made."
+)
+SPLIT_BEFORE = "A family's split was fixed before any of its networks was measured."
 MISSING = (
     "A null level belongs to a summary over levels; a null standard error, half or reliability means too few "
     "draws to tell. Nothing is imputed."
@@ -65,6 +84,9 @@ BIASES_OF_TEXT = (
     "Small language models of bytes only (under half a million parameters), of one text in one language and one style; no "
     "models of words, no large ones.",
 )
+BIASES_OF_PHOTOGRAPHS = (
+    "Convolutional image classifiers only (at most seven million parameters, a thousand classes), trained by others.",
+)
 BIASES = (
     "Built-in levels were chosen on validation networks, to cost from a hundredth to most of the accuracy. "
     "Elsewhere they cost more or less, and few bits or a mantissa never cost most of it; the card says what they did cost.",
@@ -90,14 +112,17 @@ class Statements:
 
     Attributes:
         ours: whether all its data are those that the package knows; of others neither licence, authors nor home are claimed.
-        annotation, preprocessing, personal, maintenance: a few sentences each.
+        version: of the data; None where they are not ours.
+        annotation, preprocessing, personal, splits, maintenance: a few sentences each.
         limitations, biases: one item each.
     """
 
     ours: bool
+    version: str | None
     annotation: str
     preprocessing: str
     personal: str
+    splits: str
     maintenance: str
     limitations: tuple[str, ...]
     biases: tuple[str, ...]
@@ -115,10 +140,20 @@ class _Known:
 
 
 def _known(names: Collection[str]) -> list[_Known]:
-    """Return what is said of those datasets that the package knows: of images, of texts."""
-    images, texts = [IMAGES[name] for name in IMAGES if name in names], [TEXTS[name] for name in TEXTS if name in names]
+    """Return what is said of those datasets that the package knows: of images, of texts, of photographs."""
+    images = [IMAGES[name] for name in IMAGES if name in names]
+    texts = [TEXTS[name] for name in TEXTS if name in names]
+    photographs = [PHOTOGRAPHS[name] for name in PHOTOGRAPHS if name in names]
+    return [
+        *([_of_images(images)] if images else []),
+        *([_of_texts(texts)] if texts else []),
+        *([_of_photographs(photographs)] if photographs else []),
+    ]
+
+
+def _of_images(images: list[tuple[str, str]]) -> _Known:
     called, shown = ", ".join(name for name, _ in images), " and of ".join(what for _, what in images)
-    of_images = _Known(
+    return _Known(
         called,
         f"No human annotated anything. Right and wrong follow from the labels of the source datasets ({called}), whose "
         "label errors are in the counts.",
@@ -126,14 +161,27 @@ def _known(names: Collection[str]) -> list[_Known]:
         f"None: images of {shown}, of which the tables hold no pixel; only counts, digests and names of layers.",
         BIASES_OF_IMAGES,
     )
-    of_texts = _Known(
+
+
+def _of_texts(texts: list[str]) -> _Known:
+    return _Known(
         ", ".join(texts),
         f"No human annotated anything. The right answers are the bytes that come next in the text ({', '.join(texts)}).",
         PREPROCESSING_OF_TEXT,
         "None: a published text, of which the tables hold no sentence; only counts, digests and names of layers.",
         BIASES_OF_TEXT,
     )
-    return [of_images] * bool(images) + [of_texts] * bool(texts)
+
+
+def _of_photographs(photographs: list[str]) -> _Known:
+    called = ", ".join(photographs)
+    return _Known(
+        called,
+        f"No human annotated anything. Right and wrong follow from the labels of {called}, whose errors are in the counts.",
+        PREPROCESSING_OF_PHOTOGRAPHS,
+        "Photographs of the web, which may show people; the tables hold no pixel, only counts, digests and names of layers.",
+        BIASES_OF_PHOTOGRAPHS,
+    )
 
 
 def statements(datasets: Iterable[str]) -> Statements:
@@ -143,7 +191,7 @@ def statements(datasets: Iterable[str]) -> Statements:
         datasets: names of the datasets that its networks are judged on.
     """
     names = sorted(set(datasets))
-    known, others = _known(names), [name for name in names if name not in {**IMAGES, **TEXTS}]
+    known, others = _known(names), [name for name in names if name not in {**IMAGES, **TEXTS, **PHOTOGRAPHS}]
 
     def of_each(said: Callable[[_Known], Iterable[str]], unknown: str) -> tuple[str, ...]:
         several = len(known) + bool(others) > 1
@@ -156,9 +204,11 @@ def statements(datasets: Iterable[str]) -> Statements:
     )
     return Statements(
         ours=not others,
+        version=None if others else VERSION,
         annotation=" ".join(of_each(lambda kind: [kind.annotation], "who labelled the examples")),
         preprocessing=" ".join((NOT_FOLDED, *prepared)),
         personal=" ".join(of_each(lambda kind: [kind.personal], "whether they hold personal information")),
+        splits=SPLIT_RULES if others else f"{SPLIT_RULES} {SPLIT_BEFORE}",
         maintenance=MAINTENANCE_BY_OTHERS if others else MAINTENANCE,
         limitations=LIMITATIONS if others else (*LIMITATIONS, PUBLIC),
         biases=(*of_each(lambda kind: kind.biases, "what networks and examples leave out"), *BIASES),

@@ -6,6 +6,7 @@ import logging
 import mlcroissant
 import pytest
 
+from safer_bench.dataset.pinned import VERSION
 from safer_bench.tables import schema
 
 pytestmark = [  # mlcroissant's own
@@ -28,6 +29,7 @@ def test_it_is_valid_and_lacks_only_a_date(described):
     assert [warning.split("]")[1] for warning in issues.warnings] == [
         ' Property "https://schema.org/datePublished" is recommended, but does not exist.'
     ]
+    assert described.metadata.version == VERSION
     assert described.metadata.conforms_to == [
         "http://mlcommons.org/croissant/1.1",
         "http://mlcommons.org/croissant/RAI/1.0",

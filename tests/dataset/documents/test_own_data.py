@@ -55,13 +55,23 @@ def test_nothing_is_claimed_of_data_that_the_package_does_not_know(own_tree, nam
         assert re.search(f"Of data 'own': {unknown}[^.]* not known here; whoever measured them states it", text), unknown
 
 
+def test_it_has_no_version_of_ours_and_still_a_hash_of_each_table(own_tree):
+    card = (own_tree.path / "README.md").read_text()
+    assert "version" not in own_tree.manifest
+    assert "  version: " not in card
+    assert "This is revision `" in card
+    hashes = [content[:16] for content in own_tree.manifest["contents"].values()]
+    assert sorted(re.findall(r"^  description: content (\w{16})$", card, re.MULTILINE)) == sorted(hashes)
+
+
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # mlcroissant's own
 def test_its_description_for_machines_is_valid_without_licence_address_and_citation(own_tree):
     logging.getLogger("absl").setLevel(logging.ERROR)
     issues = mlcroissant.Dataset(own_tree.path / "croissant.json").metadata.ctx.issues
     assert list(issues.errors) == []
     found = json.loads((own_tree.path / "croissant.json").read_text())
-    assert {"license", "url", "citeAs"} & set(found) == set()
+    assert {"license", "url", "citeAs", "version"} & set(found) == set()
+    assert found["identifier"] == own_tree.manifest["contents"]["layer_drops"]
 
 
 def test_its_snippets_load_it(own_tree, monkeypatch, tmp_path):
@@ -93,7 +103,7 @@ def test_what_is_known_is_said_of_the_datasets_that_are_there(small_tree):
     assert mixed.biases[0].startswith("Of Fashion-MNIST: Small image classifiers only")
 
 
-def test_of_text_is_said_what_holds_of_text():
+def test_of_text_and_photographs_is_said_what_holds_of_them():
     alone = statements(["text"])
     assert alone.ours
     assert alone.personal == (
@@ -107,4 +117,8 @@ def test_of_text_is_said_what_holds_of_text():
         "(handwritten digits), whose label errors are in the counts. Of the King James Version: No human annotated anything. "
         "The right answers are the bytes that come next in the text (the King James Version)."
     )
+    photographs = statements(["imagenet"])
+    assert photographs.ours
+    assert "standardised; criteria" not in photographs.preprocessing
+    assert "may show people; the tables hold no pixel" in photographs.personal
     assert [item.split(":")[0] for item in mixed.biases[:3]] == ["Of handwritten digits"] * 2 + ["Of the King James Version"]
