@@ -1,10 +1,10 @@
 """Learns the criterion ``learned_blend`` from the truth of validation networks: ``make blend``.
 
-Ridge regression of true ranks within a network on ranks by cheap blind criteria and layer facts. The target is the mean of the
-ranks by area, over the perturbations of a use case, then over use cases, as boards average; every family weighs the same. The
-features are added one by one from ``CANDIDATES``, as long as the value on the family left out rises, each time with the penalty
-that is best; what this reaches on families left out of the choice too is written beside the coefficients, with what the single
-criterion that is best on the others reaches on them. Test networks are never looked at.
+Ridge regression of true ranks within a network on ranks by cheap blind criteria and layer facts. The target is the mean
+of the ranks by area, over the perturbations of a use case, then over use cases, as boards average; families weigh the same.
+Features are taken from ``CANDIDATES`` one by one, each time with the penalty that is best, as long as what is reached on
+families left out rises. What the whole procedure reaches on families that are left out of the choice too is written beside
+the coefficients, with what a single criterion, the best on the other families, reaches there. No test network is looked at.
 """
 
 import argparse
@@ -148,7 +148,9 @@ def choose(given: Sequence[Lesson]) -> tuple[tuple[int, ...], float]:
     penalty, best = PENALTIES[0], -np.inf
     while len(features) < MOST:
         more = [(*features, each) for each in range(len(CANDIDATES)) if each not in features]
-        trials = {trial: left_out(given, partial(fit, features=trial[0], penalty=trial[1])) for trial in product(more, PENALTIES)}
+        trials = {
+            trial: left_out(given, partial(fit, features=trial[0], penalty=trial[1])) for trial in product(more, PENALTIES)
+        }
         first = max(trials, key=trials.__getitem__)  # of equals
         if trials[first] <= best:
             break

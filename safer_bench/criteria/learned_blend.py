@@ -1,7 +1,7 @@
 """A blend of cheap criteria and layer facts, learnt from the truth of validation networks.
 
-Its coefficients, and what they were learnt from, lie in ``learned_blend.json``, which ``make blend`` writes; here is no way to the
-truth.
+Its coefficients, and what they were learnt from, lie in ``learned_blend.json``, which ``make blend`` writes; here is no way
+to the truth.
 """
 
 import json

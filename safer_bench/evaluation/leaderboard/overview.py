@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from safer_bench.evaluation.board import Board, BoardRow
-from safer_bench.tables.controls import CONTROLS, MEASURING, SIZE_DEPTH, TRIVIAL
+from safer_bench.tables.controls import CONTROLS, LEARNED, MEASURING, SIZE_DEPTH, TRIVIAL
 
 MEAN = "mean over use cases"
 SIMPLE = (*TRIVIAL, SIZE_DEPTH)  # controls that know sizes and positions alone
@@ -59,6 +59,19 @@ class Overview:
         rest = "" if len(certain) == len(cases) else " In the others none is."
         return f"In {len(certain)} of {len(cases)} use cases ({', '.join(certain)}) a blind criterion is {better}.{rest}"
 
+    @property
+    def learnt(self) -> str:
+        """One sentence of what a learned criterion adds to the best other one; empty where none is on test networks."""
+        blind = [row for row in _criteria(self.board) if row.track == "blind"]
+        learned = _best(row for row in blind if row.criterion in LEARNED)
+        other, ceiling = _best(row for row in blind if row.criterion not in LEARNED), self.lines[-1].ceilings[0]
+        if learned is None or other is None or ceiling is None:
+            return ""
+        return (
+            f"{learned.criterion}, learnt on validation networks, reaches {learned.value:.2f} in the mean over use cases, "
+            f"the best other blind criterion ({other.criterion}) {other.value:.2f}; one ranking could reach {ceiling:.2f}."
+        )
+
 
 def overviews(boards: Mapping[str | None, Iterable[Board]]) -> list[Overview]:
     """Return the use cases of each dataset and split with intervals, test networks first.
@@ -81,8 +94,7 @@ def _about(board: Board) -> tuple[str, str, bool]:
 
 
 def _line(name: str, board: Board) -> UseCase:
-    ranked = [row for row in board.rows if row.value is not None and not row.reported]
-    criteria = [row for row in ranked if row.criterion not in CONTROLS]
+    ranked, criteria = _ranked(board), _criteria(board)
     return UseCase(
         name,
         blind=_best(row for row in criteria if row.track == "blind"),
@@ -93,6 +105,16 @@ def _line(name: str, board: Board) -> UseCase:
         control=next((name for row in criteria if row.track == "blind" for name in row.against if name in SIMPLE), None),
         certain=any(_surely_above(row) for row in criteria if row.track == "blind"),
     )
+
+
+def _ranked(board: Board) -> list[BoardRow]:
+    return [row for row in board.rows if row.value is not None and not row.reported]
+
+
+def _criteria(board: Board) -> list[BoardRow]:
+    """Return ranked rows that are no controls and have not learnt from the board's own networks."""
+    without = (*CONTROLS, *LEARNED) if board.split == "validation" else CONTROLS
+    return [row for row in _ranked(board) if row.criterion not in without]
 
 
 def _best(rows: Iterable[BoardRow]) -> BoardRow | None:
