@@ -147,14 +147,12 @@ def choose(given: Sequence[Lesson]) -> tuple[tuple[int, ...], float]:
     features: tuple[int, ...] = ()
     penalty, best = PENALTIES[0], -np.inf
     while len(features) < MOST:
-        more = [(*features, each) for each in range(len(CANDIDATES)) if each not in features]
-        trials = {
-            trial: left_out(given, partial(fit, features=trial[0], penalty=trial[1])) for trial in product(more, PENALTIES)
-        }
-        first = max(trials, key=trials.__getitem__)  # of equals
-        if trials[first] <= best:
+        trials = product([(*features, i) for i in range(len(CANDIDATES)) if i not in features], PENALTIES)
+        values = {trial: left_out(given, partial(fit, features=trial[0], penalty=trial[1])) for trial in trials}
+        first = max(values, key=values.__getitem__)  # of equals
+        if values[first] <= best:
             break
-        (features, penalty), best = first, trials[first]
+        (features, penalty), best = first, values[first]
     return features, penalty
 
 

@@ -61,15 +61,18 @@ class Overview:
 
     @property
     def learnt(self) -> str:
-        """One sentence of what a learned criterion adds to the best other one; empty where none is on test networks."""
-        blind = [row for row in _criteria(self.board) if row.track == "blind"]
-        learned = _best(row for row in blind if row.criterion in LEARNED)
-        other, ceiling = _best(row for row in blind if row.criterion not in LEARNED), self.lines[-1].ceilings[0]
-        if learned is None or other is None or ceiling is None:
+        """One sentence of what a learned criterion reaches; empty where none is compared with what won on other networks."""
+        learned = next((row for row in _criteria(self.board) if row.criterion in LEARNED), None)
+        winner = next((name for name in (learned.against if learned else ()) if name not in SIMPLE), None)
+        ceiling = self.lines[-1].ceilings[0]
+        if learned is None or winner is None or ceiling is None:
             return ""
+        difference = learned.against[winner]
+        ends = " ({:.2f} to {:.2f})".format(*difference.interval) if difference.interval else ""
         return (
             f"{learned.criterion}, learnt on validation networks, reaches {learned.value:.2f} in the mean over use cases, "
-            f"the best other blind criterion ({other.criterion}) {other.value:.2f}; one ranking could reach {ceiling:.2f}."
+            f"where one ranking could reach {ceiling:.2f}; its difference from {winner}, the best other blind criterion on "
+            f"validation networks, is {difference.value:.2f}{ends}."
         )
 
 
