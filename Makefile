@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-long lint bench bench-evaluation board recompute docs zoo calibrate blend clean
+.PHONY: demo test test-long lint bench bench-evaluation board findings recompute docs zoo calibrate blend clean
 
 demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
@@ -32,6 +32,9 @@ bench-evaluation: $(READY)  ## results and page of 220 made-up submissions: a mi
 
 board: $(READY)  ## the leaderboard over the committed truth
 	$(BIN)/safer-bench evaluate submissions --budget docs/budgets --out docs/board
+
+findings: $(READY)  ## what the published tables show: docs/findings.md and its figures
+	$(BIN)/python -m docs.findings
 
 recompute: $(READY) fashion-mnist  ## scores submissions again by their code, which this runs, and notes which follow from it
 	$(BIN)/safer-bench check submissions --recompute

@@ -158,6 +158,8 @@ class Board:
     def note(self) -> str:
         """What the board can and cannot tell."""
         n_families, n_networks = len(set(self.families.values())), len(self.families)
+        if self.has_intervals and not self.standings.ranks.any():
+            return f"{n_networks} networks of {n_families} families. Means alone, without intervals or ranks.{self._gated}"
         if self.has_intervals:
             return (
                 f"{n_networks} networks of {n_families} families. Intervals: 95 %, each by itself. Ranks within a track and "

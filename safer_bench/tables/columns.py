@@ -235,7 +235,11 @@ TABLES: dict[str, pa.Schema] = {
             "nearly alike for resamples of them to spread",
         ),
         _column("high", F64, "upper end of that interval; null likewise"),
-        _column("ceiling", F64, "what the noise-free truth would reach"),
+        _column(
+            "ceiling",
+            F64,
+            "what the noise-free truth of this cell would reach, whatever the criterion sees",
+        ),
         _column("lowest", F64, "the least that any scores reach there, of a mean in any family; 0 where undefined for all"),
         _column("highest", F64, "the most that any scores reach there, of a mean in any family; 0 where undefined for all"),
         _column("n_layers", I32, "number of layers ranked; null for means"),

@@ -1,5 +1,8 @@
 """How results are averaged: variants, perturbations, networks, families; and what is not ranked."""
 
+from dataclasses import replace
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -121,6 +124,8 @@ def test_with_families_enough_rows_have_intervals_ranks_and_declared_comparisons
     assert test.note == (
         "10 networks of 7 families. Intervals: 95 %, each by itself. Ranks within a track and differences: 95 % for all at once."
     )
+    bare = replace(test.standings, intervals=np.full((len(test.rows), 2), np.nan), ranks=np.zeros((len(test.rows), 2), int))
+    assert replace(test, standings=bare).note == "10 networks of 7 families. Means alone, without intervals or ranks."
 
 
 def test_the_winner_is_the_best_on_validation_whatever_its_name_and_families_keep_their_values():

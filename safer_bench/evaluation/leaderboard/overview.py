@@ -1,7 +1,9 @@
 """What each use case is best served by: the table that the page opens with; no I/O."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import mean
 
 from safer_bench.evaluation.board import Board, BoardRow
 from safer_bench.tables.controls import CONTROLS, LEARNED, MEASURING, SIZE_DEPTH, TRIVIAL
@@ -74,6 +76,20 @@ class Overview:
             f"where one ranking could reach {ceiling:.2f}; its difference from {winner}, the best other blind criterion on "
             f"validation networks, is {difference.value:.2f}{ends}."
         )
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many of the board's families each kind has, most first; those of no kind are left out."""
+        counts = Counter(kind for kind in self.board.kinds.values() if kind)
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    @property
+    def by_kind(self) -> list[tuple[BoardRow, list[float]]]:
+        """What the best of each sort reach over all use cases with each kind of network: means over its families."""
+        last = self.lines[-1]
+        rows = [row for row in (last.blind, last.aware, last.trivial, last.measuring) if row is not None]
+        members = [[name for name, of in self.board.kinds.items() if of == kind] for kind in self.kinds]
+        return [(row, [mean(row.by_family[name] for name in names) for names in members]) for row in rows]
 
 
 def overviews(boards: Mapping[str | None, Iterable[Board]]) -> list[Overview]:

@@ -73,6 +73,20 @@ def test_a_learned_criterion_has_a_sentence_on_test_networks_and_is_not_the_best
     assert [each.learnt for each in judged[2]] == ["", ""]
 
 
+def test_means_by_kind_are_of_the_families_of_each(judged):
+    overview = judged[2][0]
+    families = overview.lines[-1].blind.by_family
+    first, second, *others = families
+    kinds = {first: "residual", second: "attention", **dict.fromkeys(others, "residual")}
+    sorted_out = replace(overview, board=replace(overview.board, kinds=kinds))
+    assert sorted_out.kinds == {"residual": len(families) - 1, "attention": 1}
+    row, (residual, attention) = sorted_out.by_kind[0]
+    assert row == overview.lines[-1].blind
+    assert attention == families[second]
+    assert residual == pytest.approx((sum(families.values()) - attention) / (len(families) - 1))
+    assert [each.criterion for each, _ in sorted_out.by_kind] == [row.criterion, overview.lines[-1].trivial.criterion]
+
+
 def test_the_page_and_the_markdown_open_with_it(judged):
     page = make_page(judged[1], judged[0], Extras())
     html, markdown = render_html(page), render_markdown(page)
@@ -81,6 +95,12 @@ def test_the_page_and_the_markdown_open_with_it(judged):
     blind = page.overviews[0].lines[0].blind
     low, high = blind.interval
     assert f"{blind.criterion} {blind.value:.2f} ({low:.2f} to {high:.2f})" in markdown
+    assert "by kind of network" not in html + markdown  # the made-up networks are of no kind
+    board = page.overviews[0].board
+    two = {name: "attention" if i else "recurrent" for i, name in enumerate(sorted(board.kinds))}
+    of_two = replace(page, overviews=[replace(page.overviews[0], board=replace(board, kinds=two))])
+    assert f"| attention ({len(two) - 1} families) | recurrent (1 family) |" in render_markdown(of_two)
+    assert f"{len(two) - 1} families</span>" in render_html(of_two)
 
 
 def test_of_few_families_there_is_none():

@@ -1,0 +1,1 @@
+"""What the published tables show: one finding a file, one page, made anew by ``python -m docs.findings``."""

@@ -1,0 +1,263 @@
+"""Which kinds of network blind criteria fail on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from docs.findings.chosen import best, candidates, is_blind, listed
+from docs.findings.data import HEADLINE, Data
+from docs.findings.drawing import COLOURS, encoded, new_figure, readable
+from docs.findings.families import over_families, told_of
+from docs.findings.finding import Figure, Finding, Table, Value
+from safer_bench.evaluation.board import Board
+from safer_bench.evaluation.bootstrap import MIN_FAMILIES
+from safer_bench.evaluation.kinds import kinds_of
+from safer_bench.stream import Stream
+
+TITLE = "Kinds of network that blind criteria fail on"
+QUESTION = "Are the layers of some kinds of network harder to rank without seeing the perturbation than those of others?"
+ALL = "all use cases"
+SHUFFLES, RARE = 10_000, 5.0  # percent of shuffles
+Numbers = Mapping[str, float]  # of networks
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What one board says, by network.
+
+    Attributes:
+        criterion: the blind one that is best on validation networks.
+        reached: what it reaches.
+        typical: what the median blind criterion reaches.
+        limit: what the best single ranking of the layers reaches; empty where that is not known of every network.
+    """
+
+    criterion: str
+    reached: Numbers
+    typical: Numbers
+    limit: Numbers
+
+
+def find(data: Data) -> Finding | None:
+    """Return the finding; None without validation networks, or where all test networks are of one kind."""
+    kinds = _kinds(data)
+    if len(kinds) < 2:
+        return None
+    made = {use_case or ALL: _case(data, use_case) for use_case in (None, *data.use_cases)}
+    cases = {name: case for name, case in made.items() if case is not None}
+    if ALL not in cases:
+        return None
+    values = _values(data, cases, kinds)
+    elsewhere = _elsewhere(data, cases[ALL].criterion)
+    of_others = {
+        f"{where}/{kind}/{what}": value
+        for where, of_where in elsewhere.items()
+        for kind, means in of_where.items()
+        for what, value in means.items()
+    }
+    return Finding(
+        title=TITLE,
+        question=QUESTION,
+        sentences=_sentences(data, cases, kinds, values),
+        tables=[*_tables(data, cases, kinds, values), *_others(elsewhere, cases[ALL].criterion)],
+        figure=Figure(
+            f"Spearman's correlation by kind of network, mean over use cases: a dot a family, of the best blind criterion "
+            f"({cases[ALL].criterion}) and of the median one; lines are the means of kinds.",
+            lambda: _draw(data, cases[ALL], kinds),
+        ),
+        values=values | of_others,
+    )
+
+
+def _elsewhere(data: Data, criterion: str) -> dict[str, dict[str, dict[str, Value]]]:
+    """Return what that criterion and the median blind one reach, by other dataset and split and by kind of network."""
+    found: dict[str, dict[str, dict[str, Value]]] = {}
+    for dataset, split in sorted({(truth.dataset, truth.split) for truth in data.networks.values()} - {HEADLINE}):
+        board = data.board(None, dataset, split)
+        case = _of_board(board, criterion) if board else None
+        if case is None:
+            continue
+        for kind, networks in _kinds(data, dataset, split).items():
+            both = {f"best blind, {criterion}": case.reached, "median blind": case.typical}
+            means = {
+                what: over_families({network: numbers[network] for network in networks}, data.facts, ends=(-1.0, 1.0))
+                for what, numbers in both.items()
+            }
+            found.setdefault(f"{readable(dataset)}, {split}", {})[kind] = means
+    return found
+
+
+def _case(data: Data, use_case: str | None) -> Case | None:
+    test = data.board(use_case)
+    criterion = best(data.board(use_case, split="validation"), is_blind, test) if test else None
+    return _of_board(test, criterion) if test and criterion else None
+
+
+def _of_board(board: Board, criterion: str) -> Case | None:
+    rows = candidates(board, is_blind)
+    reached = next((row.by_network for row in rows if row.criterion == criterion), None)
+    if reached is None:
+        return None
+    typical = {network: median(row.by_network[network] for row in rows) for network in reached}
+    limit = board.ceilings["blind"].by_network
+    return Case(criterion, reached, typical, limit if set(limit) == set(reached) else {})
+
+
+def _kinds(data: Data, *population: str) -> dict[str, list[str]]:
+    """Return the networks of each kind; by default of the headline, else of a dataset and split."""
+    found: dict[str, list[str]] = {}
+    for network in data.population(*population):
+        found.setdefault(data.facts.kinds.get(network) or "own", []).append(network)
+    return {kind: found[kind] for kind in sorted(found)}
+
+
+def _values(data: Data, cases: Mapping[str, Case], kinds: Mapping[str, Sequence[str]]) -> dict[str, Value]:
+    found = {}
+    for name, case in cases.items():
+        columns = {f"best blind, {case.criterion}": case.reached, "median blind": case.typical, "single ranking": case.limit}
+        for what, numbers in columns.items():
+            if numbers:
+                for kind, networks in kinds.items():
+                    of_kind = {network: numbers[network] for network in networks}
+                    found[f"{name}/{kind}/{what}"] = over_families(of_kind, data.facts, ends=(-1.0, 1.0))
+                found[f"{name}/{what}, shuffled kinds that differ as much"] = _by_chance(data, numbers)
+    return found
+
+
+def _by_chance(data: Data, numbers: Numbers) -> Value:
+    """Return in how many shuffles of the families between kinds their means differ as much as they do, percent.
+
+    How far means differ is the variance between kinds, each weighted by its number of families; a permutation test.
+    """
+    by_family: dict[str, list[float]] = {}
+    for network, number in numbers.items():
+        by_family.setdefault(data.facts.families[network], []).append(number)
+    families = sorted(by_family)
+    means = np.array([np.mean(by_family[family]) for family in families])
+    kinds = kinds_of(families, data.facts)
+    orders = np.argsort(Stream("kinds", 0).uniform((SHUFFLES, len(families))), axis=1)
+    members = (kinds == np.arange(kinds.max() + 1)[:, None]) / np.bincount(kinds)[:, None] ** 0.5  # (n_kinds, n_families)
+    spread = np.sum(((means - means.mean()) @ members.T) ** 2)
+    shuffled = np.sum(((means - means.mean())[orders] @ members.T) ** 2, axis=1)
+    share = (1 + np.sum(shuffled >= spread * (1 - 1e-9))) / (1 + SHUFFLES)
+    return Value(100 * float(share), unit="%", digits=2, reason=f"of {SHUFFLES:,} shuffles of {len(families)} families")
+
+
+def _key(cases: Mapping[str, Case], name: str, kind: str, best_one: bool = True) -> str:
+    return f"{name}/{kind}/best blind, {cases[name].criterion}" if best_one else f"{name}/{kind}/median blind"
+
+
+def _sentences(
+    data: Data, cases: Mapping[str, Case], kinds: Mapping[str, Sequence[str]], values: Mapping[str, Value]
+) -> list[str]:
+    best_blind, typical = ({kind: values[_key(cases, ALL, kind, one)] for kind in kinds} for one in (True, False))
+    made = []
+    for what, of_kind in ((f"The best blind criterion (`{cases[ALL].criterion}`)", best_blind), ("The median one", typical)):
+        least, most = _extremes(of_kind)
+        made.append(
+            f"{what} reaches least on {readable(least)} networks, {of_kind[least]}, and most on {readable(most)} ones, "
+            f"{of_kind[most]}."
+        )
+    return [" ".join(made), _chance(cases, values), _by_use_case(cases, kinds, values), _number(data, kinds)]
+
+
+def _extremes(of_kind: Mapping[str, Value]) -> tuple[str, str]:
+    ordered = sorted(of_kind, key=lambda kind: of_kind[kind].value)
+    return ordered[0], ordered[-1]
+
+
+def _chance(cases: Mapping[str, Case], values: Mapping[str, Value]) -> str:
+    shares = {name: _shuffled(name, cases, values) for name in cases}
+    told = {name: share for name, share in shares.items() if share.value < RARE and name != ALL}
+    word = "more than chance explains" if shares[ALL].value < RARE else "no more than chance may explain"
+    names = listed([readable(name) for name in told], "no use case")
+    return (
+        f"By the best blind criterion, kinds differ by {word}: when families are shuffled between kinds, their means are as "
+        f"far apart in {shares[ALL]}. By use case that is under {RARE:g} % in {names}."
+    )
+
+
+def _shuffled(name: str, cases: Mapping[str, Case], values: Mapping[str, Value]) -> Value:
+    return values[f"{name}/best blind, {cases[name].criterion}, shuffled kinds that differ as much"]
+
+
+def _by_use_case(cases: Mapping[str, Case], kinds: Mapping[str, Sequence[str]], values: Mapping[str, Value]) -> str:
+    least: dict[str, list[str]] = {}
+    for name in cases:
+        if name != ALL:
+            kind, _ = _extremes({kind: values[_key(cases, name, kind)] for kind in kinds})
+            least.setdefault(kind, []).append(readable(name))
+    parts = [
+        f"on {readable(kind)} networks in {listed(least[kind])}" for kind in sorted(least, key=lambda k: -len(least[k]))
+    ]
+    return f"The best blind criterion of each use case reaches least {'; '.join(parts)}."
+
+
+def _number(data: Data, kinds: Mapping[str, Sequence[str]]) -> str:
+    sizes = {kind: len({data.facts.families[network] for network in networks}) for kind, networks in kinds.items()}
+    with_interval = [readable(kind) for kind, n in sizes.items() if n >= MIN_FAMILIES]
+    told_by = f"of {listed(with_interval)} alone" if with_interval else "of no kind"
+    return (
+        f"There are {len(kinds)} kinds of {min(sizes.values())} to {max(sizes.values())} families, so there is an interval "
+        f"{told_by}; what a new family of a kind would show is not told by so few."
+    )
+
+
+def _tables(
+    data: Data, cases: Mapping[str, Case], kinds: Mapping[str, Sequence[str]], values: Mapping[str, Value]
+) -> list[Table]:
+    header = ["kind", "networks", f"best blind, `{cases[ALL].criterion}`", "median blind", "best single ranking"]
+    rows = []
+    for kind, networks in kinds.items():
+        limit = values.get(f"{ALL}/{kind}/single ranking", "-")
+        of_kind = [values[_key(cases, ALL, kind, one)] for one in (True, False)]
+        rows.append([readable(kind), told_of(networks, data.facts), *of_kind, limit])
+    chosen = "best blind criterion chosen on validation networks"
+    tables = [Table(f"Spearman's correlation by kind, mean over use cases; {chosen}: {data.headline}", header, rows)]
+    for what, best_one in ((f"the {chosen}", True), ("the median blind criterion", False)):
+        by_case: list[list[str | Value]] = [
+            [
+                readable(name),
+                *([f"`{case.criterion}`"] if best_one else []),
+                *(values[_key(cases, name, kind, best_one)] for kind in kinds),
+                *([_shuffled(name, cases, values)] if best_one else []),
+            ]
+            for name, case in cases.items()
+        ]
+        names = ["use case", *(["criterion"] if best_one else []), *map(readable, kinds)]
+        header = [*names, *(["shuffles with kinds as far apart"] if best_one else [])]
+        tables.append(Table(f"Spearman's correlation of {what} by use case and kind: {data.headline}", header, by_case))
+    return tables
+
+
+def _others(elsewhere: Mapping[str, Mapping[str, Mapping[str, Value]]], criterion: str) -> list[Table]:
+    rows: list[list[str | Value]] = [
+        [where, readable(kind), *means.values()] for where, kinds in elsewhere.items() for kind, means in kinds.items()
+    ]
+    caption = (
+        f"The same of other networks, mean over use cases; `{criterion}` was chosen on Fashion-MNIST's validation networks"
+    )
+    return [Table(caption, ["networks", "kind", f"`{criterion}`", "median blind"], rows)] if rows else []
+
+
+def _draw(data: Data, case: Case, kinds: Mapping[str, Sequence[str]]) -> bytes:
+    figure, (axis,) = new_figure(3.2)
+    shown = (
+        (case.reached, COLOURS[0], f"best blind ({case.criterion})", -0.15),
+        (case.typical, COLOURS[6], "median blind", 0.15),
+    )
+    for numbers, colour, label, shift in shown:
+        for i, networks in enumerate(kinds.values()):
+            by_family: dict[str, list[float]] = {}
+            for network in networks:
+                by_family.setdefault(data.facts.families[network], []).append(numbers[network])
+            means = [float(np.mean(each)) for each in by_family.values()]
+            axis.scatter(means, [i + shift] * len(means), s=22, color=colour, alpha=0.7, label=label if not i else None)
+            axis.vlines(np.mean(means), i + shift - 0.12, i + shift + 0.12, color=colour, lw=2.5)
+    axis.set_yticks(range(len(kinds)), [readable(kind) for kind in kinds])
+    axis.set_ylim(len(kinds) - 0.5, -0.5)
+    axis.set_xlabel("Spearman's correlation, mean over use cases")
+    axis.legend(fontsize=8, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return encoded(figure)

@@ -1,0 +1,191 @@
+"""The page of findings is what the tables say, and would say the opposite of opposite tables."""
+
+import json
+import re
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from docs.findings import concentration, one_ranking, size, worst_case
+from docs.findings.__main__ import BUDGETS, documents, found_in
+from docs.findings.data import Data
+from docs.findings.families import over_families
+from docs.findings.finding import Value
+from docs.findings.page import page
+from safer_bench.dataset.tree import load_tree
+from tests.conftest import COMMITTED, ROOT
+from tests.made_up.damage import damaged
+
+DOCS = ROOT / "docs"
+LEVEL = re.compile(r"at [\d.]+ times the layer's norm")  # a setting, no finding
+FAULTS = {"float32_bit_flip": "float32_faults", "int8_bit_flip": "int8_faults", "int8_bit_count": "int8_faults"}
+CORRUPTIONS = {"gradient_corruption_l2": "worst_case", "random_corruption_l2": ""}
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return Data(load_tree(COMMITTED), BUDGETS)
+
+
+@pytest.fixture(scope="module")
+def findings(committed):
+    return found_in(committed)
+
+
+def made_up(areas, use_cases, **settings):
+    return Data(damaged(areas, use_cases, **settings), BUDGETS)
+
+
+def rising(sizes):
+    return 0.1 + 0.5 * sizes
+
+
+def falling(sizes):
+    return 0.6 - 0.5 * sizes
+
+
+def unrelated(sizes):
+    return np.random.default_rng(np.rint(100 * sizes).astype(int)).uniform(0.1, 0.6, len(sizes))
+
+
+def test_the_committed_page_and_numbers_are_those_of_the_committed_tables(committed, findings):
+    for name, text in documents(committed, findings).items():
+        assert (DOCS / name).read_text() == text, f"{name}: make findings"
+
+
+def test_every_finding_has_a_small_figure_and_no_other_is_there(findings):
+    paths = {path.stem: path for path in (DOCS / "findings" / "figures").iterdir()}
+    assert set(paths) == {name for name, finding in findings.items() if finding}
+    for path in paths.values():
+        assert path.stat().st_size < 60_000
+        with Image.open(path) as picture:
+            assert picture.width == 800
+
+
+def test_a_figure_is_drawn(findings):
+    assert Image.open(BytesIO(findings["size"].figure.draw())).width == 800
+
+
+def test_every_number_of_a_sentence_is_a_value_with_an_interval_or_a_reason(findings):
+    for name, finding in findings.items():
+        for sentence in finding.sentences if finding else ():
+            rest = LEVEL.sub("", sentence)
+            for value in sorted(map(str, finding.values.values()), key=len, reverse=True):
+                rest = rest.replace(value, "")
+            assert not re.search(r"\d\.\d", rest), f"{name}: {rest}"
+
+
+def test_every_number_of_a_table_is_published(findings):
+    for name, finding in findings.items():
+        for table in finding.tables if finding else ():
+            for row in table.rows:
+                assert len(row) == len(table.header), name
+                numbers = [cell for cell in row if isinstance(cell, Value)]
+                assert all(number in finding.values.values() for number in numbers), f"{name}: {row}"
+
+
+def test_a_value_without_an_interval_has_a_reason():
+    with pytest.raises(ValueError, match="either an interval or the reason why there is none"):
+        Value(0.5)
+    with pytest.raises(ValueError, match="either an interval or the reason why there is none"):
+        Value(0.5, 0.4, 0.6, reason="2 networks: 0.4 to 0.6")
+
+
+def test_the_published_numbers_are_those_of_the_sentences(findings):
+    told = json.loads((DOCS / "findings" / "values.json").read_text())
+    assert list(told) == sorted(name for name, finding in findings.items() if finding)
+    for numbers in told.values():
+        for number in numbers.values():
+            assert (number["low"] is None) == bool(number["reason"])
+            assert number["low"] is None or number["low"] <= number["value"] <= number["high"]
+
+
+def test_fewer_than_six_families_have_no_interval_and_nothing_is_told():
+    data = made_up(dict.fromkeys(FAULTS, rising), FAULTS, n_families=5)
+    finding = size.find(data)
+    assert re.search(r"size tells nothing sure: .* \(5 networks: 0\.\d\d to [01]\.\d\d\)\.", finding.sentences[0])
+
+
+def test_means_are_over_families_first(committed):
+    twice = over_families({"resnet8": 0.0, "resnet20": 0.0, "vit6": 1.0}, committed.facts)
+    assert str(twice) == "0.50 (3 networks: 0.00 to 1.00)"
+
+
+def test_ratios_have_geometric_means(committed):
+    assert (
+        str(over_families({"resnet8": 2.0, "vit6": 8.0}, committed.facts, geometric=True))
+        == "4.00 (2 networks: 2.00 to 8.00)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("area", "words"),
+    [(rising, "the more fragile"), (falling, "the less fragile"), (unrelated, "size tells nothing sure")],
+)
+def test_size_is_told_as_it_is(area, words):
+    finding = size.find(made_up(dict.fromkeys(FAULTS, area), FAULTS))
+    assert all(words in sentence for sentence in finding.sentences[:3])
+
+
+@pytest.mark.parametrize(("first", "second", "words"), [(rising, falling, "higher"), (falling, rising, "lower")])
+def test_a_difference_of_correlations_is_told_as_it_is(first, second, words):
+    finding = size.find(made_up(dict(zip(FAULTS, (first, second, second), strict=True)), FAULTS))
+    fragile = [sentence for sentence in finding.sentences[:3] if "larger layers are the more fragile" in sentence]
+    assert len(fragile) == (1 if first is rising else 2)
+    assert f"is {words} than where int8 bits flip at a given rate" in finding.sentences[-2]
+    assert "cannot be told from that where a given number" in finding.sentences[-1]
+
+
+@pytest.mark.parametrize(("other", "words"), [(rising, "above 0."), (falling, "below 0: what breaks under one holds")])
+def test_agreement_is_told_as_it_is(other, words):
+    cases = {"a1": "a", "a2": "a", "b1": "b", "c1": "c"}
+    finding = one_ranking.find(made_up(dict(zip(cases, (rising, rising, other, rising), strict=True)), cases))
+    assert words in finding.sentences[1]
+    assert ("is above 0" in finding.sentences[0]) == (other is falling)
+    reached, every = (finding.values[f"{which} ranking reaches"].value for which in ("single", "every"))
+    assert reached < every - 0.3 if other is falling else reached > every - 0.05
+
+
+@pytest.mark.parametrize(("stronger", "words"), [("gradient", "costs more than"), ("random", "costs less than")])
+def test_the_worse_corruption_is_told_as_it_is(stronger, words):
+    areas = {name: rising if stronger in name else lambda sizes: 0.3 * rising(sizes) for name in CORRUPTIONS}
+    finding = worst_case.find(made_up(areas, CORRUPTIONS, noise=0.005))
+    assert words in finding.sentences[0]
+    assert finding.values["L2, all entries: agreement"].value > 0.9
+
+
+def test_the_ratio_of_norms_is_that_of_the_levels():
+    """The same drops at levels four times as large: a random corruption needs four times the norm."""
+    levels = {"random_corruption_l2": (0.4, 1.2, 4.0)}
+    finding = worst_case.find(made_up(dict.fromkeys(CORRUPTIONS, rising), CORRUPTIONS, noise=0.001, levels=levels))
+    assert finding.values["L2, all entries: ratio of norms"].value == pytest.approx(4.0, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("area", "words", "most"),
+    [
+        (lambda sizes: 0.9 * (sizes == 1.0), "is above 0", 101.0),
+        (lambda sizes: 0.4 + 0.0 * sizes, "cannot be told from 0", 25.0),
+    ],
+)
+def test_concentration_is_told_as_it_is(area, words, most):
+    finding = concentration.find(made_up({"a": area, "b": area}, {"a": "a", "b": "b"}))
+    assert re.search(rf"the difference, [^,]*, {words}\.", finding.sentences[0])
+    assert most - 10.0 < finding.values["all use cases: top"].value < most
+
+
+def test_noise_is_no_concentration():
+    """By the half that brought layers to the front, noise alone had a Gini coefficient far above 0."""
+    even = made_up({"a": lambda sizes: 0.2 + 0.0 * sizes}, {"a": "a"}, noise=0.1, n_families=30)
+    assert abs(concentration.find(even).values["a: gini"].value) < 0.05
+
+
+def test_what_a_truth_lacks_is_named():
+    data = made_up({"quantize": rising}, {"quantize": "quantization"})
+    modules = (one_ranking, size, worst_case, concentration)
+    found = {module.TITLE: module.find(data) for module in modules}
+    text = page(found, {title: title for title in found}, data.headline, None)
+    missing = text.partition("## Not in this truth\n\n")[2]
+    assert missing == "".join(f"- {module.TITLE}\n" for module in modules[:3])
