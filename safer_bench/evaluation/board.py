@@ -145,6 +145,12 @@ class Board:
         return tuple(self.standings.row(i) for i in range(len(self.standings.entries)))
 
     @property
+    def criteria(self) -> list[BoardRow]:
+        """The ranked rows that are no controls and have not learnt from the board's own networks."""
+        others = (*CONTROLS, *LEARNED) if self.split == "validation" else CONTROLS
+        return [row for row in self.rows if row.value is not None and not row.reported and row.criterion not in others]
+
+    @property
     def tracks(self) -> set[str]:
         """Those of its rows."""
         return {track for _, track in self.standings.entries}

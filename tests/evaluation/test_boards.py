@@ -163,6 +163,7 @@ def test_a_learned_criterion_never_wins_on_the_networks_that_it_learnt_from():
     assert validation.rows[0].criterion == "learned_blend"
     assert validation.note.endswith(" learned_blend has learnt from validation networks: its value here is no test.")
     assert "learned_blend" not in test.note
+    assert [{row.criterion for row in board.criteria} for board in (test, validation)] == [{*"ab", "learned_blend"}, {*"ab"}]
     assert list(rows["b"].against) == list(rows["learned_blend"].against)
     assert list(rows["b"].against)[1:] == ["a"]
     few = boards(*with_learned(3)[::-1])[1]

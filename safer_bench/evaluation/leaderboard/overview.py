@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from safer_bench.evaluation.board import Board, BoardRow
-from safer_bench.tables.controls import CONTROLS, LEARNED, MEASURING, SIZE_DEPTH, TRIVIAL
+from safer_bench.tables.controls import LEARNED, MEASURING, SIZE_DEPTH, TRIVIAL
 
 MEAN = "mean over use cases"
 SIMPLE = (*TRIVIAL, SIZE_DEPTH)  # controls that know sizes and positions alone
@@ -64,7 +64,7 @@ class Overview:
     @property
     def learnt(self) -> str:
         """One sentence of what a learned criterion reaches; empty where none is compared with what won on other networks."""
-        learned = next((row for row in _criteria(self.board) if row.criterion in LEARNED), None)
+        learned = next((row for row in self.board.criteria if row.criterion in LEARNED), None)
         winner = next((name for name in (learned.against if learned else ()) if name not in SIMPLE), None)
         ceiling = self.lines[-1].ceilings[0]
         if learned is None or winner is None or ceiling is None:
@@ -113,7 +113,8 @@ def _about(board: Board) -> tuple[str, str, bool]:
 
 
 def _line(name: str, board: Board) -> UseCase:
-    ranked, criteria = _ranked(board), _criteria(board)
+    criteria = board.criteria
+    ranked = [row for row in board.rows if row.value is not None and not row.reported]
     return UseCase(
         name,
         blind=_best(row for row in criteria if row.track == "blind"),
@@ -124,16 +125,6 @@ def _line(name: str, board: Board) -> UseCase:
         control=next((name for row in criteria if row.track == "blind" for name in row.against if name in SIMPLE), None),
         certain=any(_surely_above(row) for row in criteria if row.track == "blind"),
     )
-
-
-def _ranked(board: Board) -> list[BoardRow]:
-    return [row for row in board.rows if row.value is not None and not row.reported]
-
-
-def _criteria(board: Board) -> list[BoardRow]:
-    """Return ranked rows that are no controls and have not learnt from the board's own networks."""
-    without = (*CONTROLS, *LEARNED) if board.split == "validation" else CONTROLS
-    return [row for row in _ranked(board) if row.criterion not in without]
 
 
 def _best(rows: Iterable[BoardRow]) -> BoardRow | None:
