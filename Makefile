@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-long lint bench bench-evaluation board findings recompute docs zoo calibrate clean
+.PHONY: demo test test-long lint bench bench-evaluation board findings recompute docs zoo calibrate blend clean
 
 demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
@@ -47,6 +47,9 @@ zoo: $(READY) fashion-mnist text  ## trains the networks whose weights are missi
 
 calibrate: $(READY) fashion-mnist text  ## measures what docs/calibration/ does not hold, and proposes levels of perturbations
 	$(BIN)/python -m benchmarks.calibration
+
+blend: $(READY)  ## learns the criterion learned_blend again from the committed truth's validation networks: seconds
+	$(BIN)/python -m benchmarks.learn_blend
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

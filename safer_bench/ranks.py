@@ -6,6 +6,7 @@ Values are not nan; infinite ones are the greatest and the least.
 import numpy as np
 
 Array = np.ndarray
+DIGITS = 9  # of sums of weighted ranks: the last are the machine's, and would tell layers apart that are alike
 
 
 def places_of_ties(values: Array) -> tuple[Array, Array]:
@@ -40,6 +41,32 @@ def mean_ranks(values: Array) -> Array:
 def centred_ranks(values: Array) -> Array:
     """Return ranks minus their mean: halves of whole numbers, so that sums of them are exact."""
     return np.asarray(mean_ranks(values) - (values.shape[-1] + 1) / 2)
+
+
+def of_length_1(values: Array) -> Array:
+    """Return centred ranks divided by their length: the product of two such is Spearman's correlation; 0 of a constant."""
+    ranks = centred_ranks(values)
+    length = np.sqrt(np.sum(ranks**2, axis=-1, keepdims=True))
+    return np.divide(ranks, length, out=np.zeros(ranks.shape), where=length > 0)
+
+
+def scaled_ranks(values: Array) -> Array:
+    """Return ranks scaled to -1/2 ... 1/2, so that layers of networks of any depth are alike; ties at their mean rank.
+
+    >>> scaled_ranks(np.array([20.0, 10.0, 20.0, 30.0])).tolist()
+    [0.0, -0.375, 0.0, 0.375]
+    """
+    return np.asarray((mean_ranks(values) - 0.5) / values.shape[-1] - 0.5)
+
+
+def weighted_sum(weights: Array, ranks: Array) -> Array:
+    """Return the weighted sum of rankings ``(n_layers,)``; layers that all of them rank alike come out equal.
+
+    Args:
+        weights: of each ranking ``(n_rankings,)``.
+        ranks: what ``scaled_ranks`` returns ``(n_rankings, n_layers)``.
+    """
+    return np.asarray(np.round((weights[:, None] * ranks).sum(0), DIGITS))
 
 
 def signs_of_pairs(values: Array) -> Array:

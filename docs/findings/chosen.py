@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection
 
 from safer_bench.evaluation.board import Board, BoardRow, Entry
 from safer_bench.evaluation.standings import DIGITS
-from safer_bench.tables.controls import CONTROLS
 
 
 def row_of(board: Board, criterion: str) -> BoardRow | None:
@@ -26,11 +25,9 @@ def best(validation: Board | None, wanted: Callable[[Entry], bool], test: Board)
 
 
 def candidates(board: Board, wanted: Callable[[Entry], bool]) -> list[BoardRow]:
-    """Return the rows of the criteria that are wanted and no controls, highest first."""
-    rows = [row for row in board.rows if row.value is not None and not row.reported and row.criterion not in CONTROLS]
-    return sorted(
-        (row for row in rows if wanted((row.criterion, row.track))), key=lambda row: -round(row.value or 0.0, DIGITS)
-    )
+    """Return the rows of a board's criteria that are wanted, highest first."""
+    rows = (row for row in board.criteria if wanted((row.criterion, row.track)))
+    return sorted(rows, key=lambda row: -round(row.value or 0.0, DIGITS))
 
 
 def is_blind(entry: Entry) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES
 from safer_bench.evaluation.kinds import numbered_kinds, resemblance
-from safer_bench.tables.controls import CONTROLS
+from safer_bench.tables.controls import CONTROLS, LEARNED
 
 Array = np.ndarray
 Entry = tuple[str, str]  # (criterion, track)
@@ -145,6 +145,12 @@ class Board:
         return tuple(self.standings.row(i) for i in range(len(self.standings.entries)))
 
     @property
+    def criteria(self) -> list[BoardRow]:
+        """The ranked rows that are no controls and have not learnt from the board's own networks."""
+        others = (*CONTROLS, *LEARNED) if self.split == "validation" else CONTROLS
+        return [row for row in self.rows if row.value is not None and not row.reported and row.criterion not in others]
+
+    @property
     def tracks(self) -> set[str]:
         """Those of its rows."""
         return {track for _, track in self.standings.entries}
@@ -163,12 +169,12 @@ class Board:
         if self.has_intervals:
             return (
                 f"{n_networks} networks of {n_families} families. Intervals: 95 %, each by itself. Ranks within a track and "
-                f"differences: 95 % for all at once.{self._resembling}{self._gated}"
+                f"differences: 95 % for all at once.{self._resembling}{self._gated}{self._taught}"
             )
         return (
             f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "
             f"for an interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of "
-            f"criteria.{self._gated}"
+            f"criteria.{self._gated}{self._taught}"
         )
 
     def ceiling_note(self, track: str) -> str:
@@ -191,6 +197,11 @@ class Board:
             f" The families are of {n_kinds} kinds; those of one kind resemble each other (intraclass correlation "
             f"{np.median(resemblance(values, kinds)):.2f} in the median over blind criteria), which widens intervals."
         )
+
+    @property
+    def _taught(self) -> str:
+        learned = [name for name, _ in self.standings.entries if name in LEARNED and self.split == "validation"]
+        return f" {learned[0]} has learnt from validation networks: its value here is no test." if learned else ""
 
     @property
     def _gated(self) -> str:

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safer_bench.ranks import mean_ranks
+from safer_bench.ranks import DIGITS, scaled_ranks, weighted_sum
 from safer_bench.stream import Stream
 
 Array = np.ndarray
 PENALTY = 1.0
-DIGITS = 9  # of slopes and scores: the last are the machine's, and would tell layers apart that are alike
 
 
 def from_layers(layers: Sequence[str], parameters: Array, macs: Array) -> dict[str, Array]:
@@ -74,18 +73,22 @@ def size_depth(networks: Mapping[str, Lesson]) -> dict[str, Array]:
             if other.dataset == network.dataset and other.split == "validation" and other.family != network.family
         ]
         if teachers:
-            slopes = _ridge(teachers)[:, None]
-            scores[name] = np.round((slopes * _scaled_ranks(network.facts)).sum(0), DIGITS)
+            features = np.concatenate([scaled_ranks(teacher.facts).T for teacher in teachers])
+            target = np.concatenate([scaled_ranks(teacher.areas).mean(0) for teacher in teachers])
+            scores[name] = weighted_sum(ridge(features, target, PENALTY), scaled_ranks(network.facts))
     return scores
 
 
-def _ridge(networks: Sequence[Lesson]) -> Array:
-    features = np.concatenate([_scaled_ranks(network.facts).T for network in networks])
-    target = np.concatenate([_scaled_ranks(network.areas).mean(0) for network in networks])
+def ridge(features: Array, target: Array, penalty: float) -> Array:
+    """Return the slopes ``(n_features,)`` of a ridge regression without intercept, to nine decimals.
+
+    Args:
+        features: ``(n_rows, n_features)``.
+        target: ``(n_rows,)``.
+        penalty: weight of the slopes' sum of squares beside that of the errors.
+
+    Source: Hoerl and Kennard 1970.
+    """
     crossed = np.sum(features[:, :, None] * features[:, None], axis=0)
-    slopes = np.linalg.solve(crossed + PENALTY * np.eye(len(crossed)), np.sum(features * target[:, None], axis=0))
+    slopes = np.linalg.solve(crossed + penalty * np.eye(len(crossed)), np.sum(features * target[:, None], axis=0))
     return np.asarray(np.round(slopes, DIGITS))
-
-
-def _scaled_ranks(values: Array) -> Array:
-    return (mean_ranks(values) - 0.5) / values.shape[-1] - 0.5

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from safer_bench.evaluation.aggregation import Cells, group_weights
 from safer_bench.evaluation.cell_values import BoardCell
-from safer_bench.ranks import centred_ranks
+from safer_bench.ranks import of_length_1
 from safer_bench.tables.coding import numbered
 from safer_bench.tables.facts import Cell, TruthFacts
 
@@ -37,7 +37,7 @@ def read_halves(truth: Mapping[str, pa.Table]) -> dict[Cell, Array]:
     order = np.argsort(where, kind="stable")  # layers of a cell stay in the order of the table, by name
     halves = np.stack([table[half].to_numpy() for half in HALVES])[:, order]
     ends = np.cumsum(np.bincount(where, minlength=len(names)))[:-1]
-    return dict(zip(names, map(_of_length_1, np.split(halves, ends, axis=1)), strict=True))
+    return dict(zip(names, map(of_length_1, np.split(halves, ends, axis=1)), strict=True))
 
 
 def _cells(table: pa.Table) -> tuple[list[Cell], Array]:
@@ -49,12 +49,6 @@ def _cells(table: pa.Table) -> tuple[list[Cell], Array]:
     values = [[*column.dictionary.to_pylist(), None] for column in columns]
     places = np.transpose(np.unravel_index(keys, shape)).tolist()
     return [tuple(of[i] for of, i in zip(values, place, strict=True)) for place in places], where
-
-
-def _of_length_1(values: Array) -> Array:
-    ranks = centred_ranks(values)
-    length = np.sqrt(np.sum(ranks**2, axis=-1, keepdims=True))
-    return np.divide(ranks, length, out=np.zeros(ranks.shape), where=length > 0)
 
 
 def ceilings(
@@ -92,7 +86,7 @@ def ceilings(
 
 
 def _of_network(rankings: Array, weights: Array, reliabilities: Array, limits: Array) -> Array:
-    best = _of_length_1(np.sum(weights[:, None, None] * rankings, axis=0))
+    best = of_length_1(np.sum(weights[:, None, None] * rankings, axis=0))
     agreement = float(np.sum(best[0] * best[1]))
     if agreement <= 0.0:
         return np.full(len(rankings), np.nan)

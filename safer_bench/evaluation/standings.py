@@ -74,8 +74,12 @@ def _in_order(standings: Standings) -> Standings:
 
 
 def winners(standings: Standings) -> dict[str, Entry]:
-    """Return the highest criterion of each track that is no control; the first by name among equals."""
-    ranked = [i for i in _ranked(standings) if standings.entries[i][0] not in controls.CONTROLS]
+    """Return the highest criterion of each track on validation networks, the first by name among equals.
+
+    Controls are none, nor are criteria that learnt from these networks.
+    """
+    others = (*controls.CONTROLS, *controls.LEARNED)
+    ranked = [i for i in _ranked(standings) if standings.entries[i][0] not in others]
     of_track = grouped(ranked, key=lambda i: standings.entries[i][1])
     return {track: _highest(standings, rows) for track, rows in of_track.items()}
 

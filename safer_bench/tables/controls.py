@@ -1,4 +1,4 @@
-"""Names of the controls that boards show, and what is known of those that evaluation adds."""
+"""Names of the controls that boards show, what is known of those that evaluation adds, and which criteria are learnt."""
 
 REPLICATES = {"replicate": 1.0, "reversed_replicate": -1.0}  # with the sign of the half that they score by
 SIZE_DEPTH = "size_depth"
@@ -26,3 +26,4 @@ FROM_TABLES = ("constant", "depth", "first_last", "macs", "parameters", "random"
 TRIVIAL = ("constant", "depth", "depth_backward", "first_last", "macs", "parameters", "random")
 MEASURING = ("measured_drop_32", "measured_drop_128", "measured_drop_128_by_level", "measured_drop_512")
 CONTROLS = (*TRIVIAL, *MEASURING, *ADDED)
+LEARNED = ("learned_blend",)  # from the truth of validation networks: what they reach on these is no test

@@ -145,6 +145,31 @@ def test_the_winner_is_the_best_on_validation_whatever_its_name_and_families_kee
     assert test.rows[0].by_family == pytest.approx({f"family test{i}": -0.1 + 0.01 * i**2 for i in range(7)})
 
 
+def with_learned(n_families=7):
+    """A truth of two splits, three criteria and a learned one, which is far better where it has learnt."""
+    truth, _ = two_splits(n_families)
+    truth["cells"] = schema.build("cells", [row | {"reliability": 0.9} for row in truth["cells"].to_pylist()])
+    seen = {row["network"] for row in truth["networks"].to_pylist() if row["split"] == "validation"}
+    entries = {name: made_up_scores(truth, noise, seed) for seed, (name, noise) in enumerate((("a", 0.3), ("b", 3)))}
+    true, taught = made_up_scores(truth, 0.0, 9), made_up_scores(truth, 1.0, 8)
+    entries["learned_blend"] = {key: (true if key[0] in seen else taught)[key] for key in true}
+    return truth, evaluate(truth, entries)
+
+
+def test_a_learned_criterion_never_wins_on_the_networks_that_it_learnt_from():
+    truth, found = with_learned()
+    test, validation = boards(found, truth)
+    rows = {row.criterion: row for row in test.rows}
+    assert validation.rows[0].criterion == "learned_blend"
+    assert validation.note.endswith(" learned_blend has learnt from validation networks: its value here is no test.")
+    assert "learned_blend" not in test.note
+    assert [{row.criterion for row in board.criteria} for board in (test, validation)] == [{*"ab", "learned_blend"}, {*"ab"}]
+    assert list(rows["b"].against) == list(rows["learned_blend"].against)
+    assert list(rows["b"].against)[1:] == ["a"]
+    few = boards(*with_learned(3)[::-1])[1]
+    assert few.note.endswith(" learned_blend has learnt from validation networks: its value here is no test.")
+
+
 def test_with_five_families_there_is_no_interval_rank_or_comparison():
     truth, found = two_splits(5)
     for board in boards(found, truth):

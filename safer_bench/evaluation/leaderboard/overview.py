@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import mean
 
 from safer_bench.evaluation.board import Board, BoardRow
-from safer_bench.tables.controls import CONTROLS, MEASURING, SIZE_DEPTH, TRIVIAL
+from safer_bench.tables.controls import LEARNED, MEASURING, SIZE_DEPTH, TRIVIAL
 
 MEAN = "mean over use cases"
 SIMPLE = (*TRIVIAL, SIZE_DEPTH)  # controls that know sizes and positions alone
@@ -62,6 +62,22 @@ class Overview:
         return f"In {len(certain)} of {len(cases)} use cases ({', '.join(certain)}) a blind criterion is {better}.{rest}"
 
     @property
+    def learnt(self) -> str:
+        """One sentence of what a learned criterion reaches; empty where none is compared with what won on other networks."""
+        learned = next((row for row in self.board.criteria if row.criterion in LEARNED), None)
+        winner = next((name for name in (learned.against if learned else ()) if name not in SIMPLE), None)
+        ceiling = self.lines[-1].ceilings[0]
+        if learned is None or winner is None or ceiling is None:
+            return ""
+        difference = learned.against[winner]
+        ends = " ({:.2f} to {:.2f})".format(*difference.interval) if difference.interval else ""
+        return (
+            f"{learned.criterion}, learnt on validation networks, reaches {learned.value:.2f} in the mean over use cases, "
+            f"where one ranking could reach {ceiling:.2f}; its difference from {winner}, the best other blind criterion on "
+            f"validation networks, is {difference.value:.2f}{ends}."
+        )
+
+    @property
     def kinds(self) -> dict[str, int]:
         """How many of the board's families each kind has, most first; those of no kind are left out."""
         counts = Counter(kind for kind in self.board.kinds.values() if kind)
@@ -97,8 +113,8 @@ def _about(board: Board) -> tuple[str, str, bool]:
 
 
 def _line(name: str, board: Board) -> UseCase:
+    criteria = board.criteria
     ranked = [row for row in board.rows if row.value is not None and not row.reported]
-    criteria = [row for row in ranked if row.criterion not in CONTROLS]
     return UseCase(
         name,
         blind=_best(row for row in criteria if row.track == "blind"),

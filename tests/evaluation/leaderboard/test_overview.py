@@ -9,7 +9,7 @@ from safer_bench.evaluation.evaluate import evaluate
 from safer_bench.evaluation.leaderboard.overview import MEAN, overviews
 from safer_bench.evaluation.leaderboard.page import Extras, make_page
 from safer_bench.evaluation.leaderboard.write import render_html, render_markdown
-from tests.evaluation.test_boards import two_splits
+from tests.evaluation.test_boards import two_splits, with_learned
 from tests.made_up.truth import made_up_scores, made_up_truth
 
 
@@ -52,6 +52,25 @@ def test_the_sentence_counts_use_cases_in_which_the_corrected_interval_leaves_ou
     ]
     assert overview.lines[0].certain == any(end > 0 for end in ends)
     assert overview.lines[0].control == next(name for row in noise.rows if row.criterion == "a" for name in row.against)
+
+
+def test_a_learned_criterion_has_a_sentence_on_test_networks_and_is_not_the_best_where_it_learnt(judged):
+    truth, results = with_learned()
+    test, validation = overviews({case: boards(results, truth, use_case=case) for case in (None, "noise", "rot")})
+    learned = next(row for row in test.board.rows if row.criterion == "learned_blend")
+    difference = learned.against["a"]
+    low, high = difference.interval
+    assert test.learnt == (
+        f"learned_blend, learnt on validation networks, reaches {learned.value:.2f} in the mean over use cases, where one "
+        f"ranking could reach {test.board.ceilings['blind'].value:.2f}; its difference from a, the best other blind criterion "
+        f"on validation networks, is {difference.value:.2f} ({low:.2f} to {high:.2f})."
+    )
+    page = make_page(results, truth, Extras())
+    assert f"{test.told} {test.learnt}" in render_html(page)
+    assert f"{test.told} {test.learnt}\n" in render_markdown(page)
+    assert (validation.learnt, validation.board.rows[0].criterion) == ("", "learned_blend")
+    assert [line.blind.criterion for line in validation.lines] == ["a"] * 3
+    assert [each.learnt for each in judged[2]] == ["", ""]
 
 
 def test_means_by_kind_are_of_the_families_of_each(judged):
