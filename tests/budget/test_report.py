@@ -10,7 +10,7 @@ from safer_bench.budget.report import write_additivity, write_outcome
 from safer_bench.budget.spend import Outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels, sentence
 from safer_bench.budget.tasks import TASKS
-from safer_bench.dataset.submissions.gather import read_budgets
+from safer_bench.dataset.budgets import read_budgets
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
 

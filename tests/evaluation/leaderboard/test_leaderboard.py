@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import safer_bench as sb
-from safer_bench.dataset.submissions.gather import gather, read_budgets, submission_folders
+from safer_bench.dataset.budgets import read_budgets
+from safer_bench.dataset.submissions.gather import gather, submission_folders
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
 from safer_bench.evaluation.boards import boards
