@@ -34,11 +34,16 @@ def asked(trials: Sequence[Trial], budgets: Sequence[float], examples: Array) ->
     return shown + [best_known(of_cell, examples) for of_cell in cells.values()]
 
 
-def result_rows(trials: Sequence[Trial], budgets: Sequence[float], network: Network) -> list[Row]:
-    """Return a row for each trial that was asked for, without what names the network and the task."""
+def result_rows(trials: Sequence[Trial], shown: Sequence[Trial], network: Network) -> list[Row]:
+    """Return a row for each trial that is shown, without what names the network and the task.
+
+    Args:
+        trials: all of the network, for what ``uniform`` gets right at any spending.
+        shown: what ``asked`` returns.
+        network: that was judged.
+    """
     examples = examples_of(network)
     curves = {level: _curve(trials, level) for level in {trial.level for trial in trials}}
-    shown = asked(trials, budgets, examples)
     best = {(trial.level, trial.budget): trial for trial in shown if trial.name == BEST_KNOWN}
     gains = {
         (trial.name, trial.track, trial.level, trial.budget): gain(
@@ -87,10 +92,10 @@ def _columns(name: str, estimate: IntervalEstimate) -> Row:
     return {name: estimate.mean, f"{name}_low": ends[0], f"{name}_high": ends[1]}
 
 
-def allocation_rows(trials: Sequence[Trial], budgets: Sequence[float], network: Network) -> Iterator[Row]:
-    """Yield the rows of ``budget_allocations``; those of the first level, as allocations do not depend on it."""
-    for trial in trials:
-        if trial.level == trials[0].level and (trial.name in LIMITS or trial.budget in budgets):
+def allocation_rows(shown: Sequence[Trial], network: Network) -> Iterator[Row]:
+    """Yield the rows of ``budget_allocations``; those of the first level: only of the best known they depend on it."""
+    for trial in shown:
+        if trial.level == shown[0].level:
             named = {"criterion": trial.name, "track": trial.track, "budget": trial.budget}
             for layer, amount in zip(network.layers, trial.amounts, strict=True):
                 yield named | {"layer": layer.name, "amount": float(amount)}

@@ -8,7 +8,7 @@ import pyarrow as pa
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT, Entrant, entrants
 from safer_bench.budget.images import budget_network
 from safer_bench.budget.protection import shielded
-from safer_bench.budget.rows import LIMITS, allocation_rows, result_rows
+from safer_bench.budget.rows import LIMITS, allocation_rows, asked, examples_of, result_rows
 from safer_bench.budget.tasks import Task
 from safer_bench.budget.trials import (
     BEST_KNOWN,
@@ -104,10 +104,11 @@ def spend(
         report_network = lambda step, done, total, i=i: report(step, i + done / total, len(networks))  # noqa: E731
         report_network(f"{network.name} unchanged", 0, 1)
         trials = _trials(wanted, WholeNetwork(network), each, report_network)
+        shown = asked(trials, wanted.budgets, examples_of(network))
         identity = {key: getattr(network, key) for key in ("dataset", "split")} | {"network": network.name}
         identity |= {"task": wanted.task.name, "perturbation": wanted.perturbation}
-        results += [identity | row for row in result_rows(trials, wanted.budgets, network)]
-        allocations += [identity | row for row in allocation_rows(trials, wanted.budgets, network)]
+        results += [identity | row for row in result_rows(trials, shown, network)]
+        allocations += [identity | row for row in allocation_rows(shown, network)]
         notes += _notes(wanted, network.name, trials)
     revision = {"truth_revision": facts.revision}
     return Outcome(
