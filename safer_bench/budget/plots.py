@@ -1,4 +1,4 @@
-"""Accuracy against budget, and joint drops against sums, as pictures."""
+"""Accuracy against what was spent, and joint drops against sums, as pictures."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -66,3 +66,22 @@ def test_the_whole_path(cli, folder):
     rows = pq.read_table(next((folder / "budget").glob("budget_results*.parquet"))).to_pylist()
     assert all(0.0 <= row["low"] <= row["accuracy"] <= row["high"] <= 1.0 for row in rows)
     assert json.loads((tree / "manifest.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--task", "prune", "--budget", "0.5"), ("--task", "protect", "--budget", "0.5", "--level", "0.03", "--draws", "4")],
+)
+def test_other_budgets_are_spent_on_texts_too(cli, folder, tmp_path, words):
+    """Several answers an example: halves and intervals are of examples."""
+    network = ("--network", f"{folder}/nets.py:masked")
+    found = cli("budget", *words, *network, "--truth", folder / "tree", "--criterion", "depth", "--out", tmp_path)
+    assert found.code == 0, found.err
+    rows = pq.read_table(next(tmp_path.glob("budget_results*.parquet"))).to_pylist()
+    told = {row["criterion"]: row for row in rows}
+    assert {"depth", "uniform", "best_known"} <= set(told)
+    assert {row["n_examples"] for row in rows} == {160}
+    depth = told["depth"]
+    assert depth["regret"] == pytest.approx(told["best_known"]["accuracy"] - depth["accuracy"], abs=0.03)
+    assert depth["verdict"] in ("beats uniform", "harms", "undecided")
+    assert 0.0 < depth["spent"] <= 0.51

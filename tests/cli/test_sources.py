@@ -1,6 +1,10 @@
 """The commands take networks of timm, torchvision and transformers with their data, from measuring to a budget."""
 
+import pyarrow.parquet as pq
 import pytest
+import timm
+import torch
+from safetensors.torch import save_file
 
 from safer_bench.cli.options import load_networks
 from safer_bench.dataset.tree import load_tree
@@ -57,6 +61,18 @@ def test_an_engineers_whole_path_of_images(cli, given, tmp_path, caplog):
     row = whole_path(cli, given, tmp_path, "l2_norm", "snip", workers=2)
     assert (row["network"], row["n_examples"], row["family"]) == ("transformers-vit-imagefolder-pets", 70, "vit")
     assert [message for message in caplog.messages if "are taken for cat, dog" in message]
+
+
+@pytest.mark.long
+def test_an_engineers_whole_path_of_a_network_of_timm(cli, given, tmp_path):
+    torch.manual_seed(1)
+    save_file(timm.create_model("test_resnet", num_classes=2).state_dict(), tmp_path / "best.safetensors")
+    named = ("--network", f"timm:test_resnet@{tmp_path / 'best.safetensors'}", *given[2:])
+    row = whole_path(cli, named, tmp_path, "l2_norm")
+    assert row["network"] == "timm-test_resnet-best-imagefolder-pets"
+    results = pq.read_table(tmp_path / "b" / "budget_results-quantize.parquet").to_pylist()
+    assert {row["network"] for row in results} == {"timm-test_resnet-best-imagefolder-pets"}
+    assert {row["n_examples"] for row in results} == {50}
 
 
 def test_a_run_goes_on_with_the_same_examples_alone(cli, given, tmp_path):
