@@ -10,7 +10,7 @@ def test_pruning_by_a_submission_of_ones_own(cli, small_tree, small_scores, tmp_
     words = ("--task", "prune", "--network", "digits_mlp", "--truth", small_tree.path, "--submission", small_scores)
     found = cli("budget", *words, "--criterion", "snip", "--budget", "0.5", "--out", tmp_path / "out")
     assert found.code == 0
-    assert found.out.startswith("digits_mlp: with snip, pruning 50 % of the weights keeps ")
+    assert found.out.startswith("digits_mlp: with snip, pruning 50 % of the weights (50 % spent) keeps ")
     assert found.out.splitlines()[-1] == f"Summary: {tmp_path / 'out' / 'budget-prune.md'}"
     rows = pq.read_table(tmp_path / "out" / "budget_results-prune.parquet").to_pylist()
     assert {row["criterion"] for row in rows} >= {"snip", "uniform", "lamp", "erk", "global_magnitude", "truth_guided"}
@@ -31,6 +31,7 @@ def test_protection_of_all_networks_of_the_truth(cli, small_tree, tmp_path):
     assert (tmp_path / "budget_results-protect-int8_bit_flip.parquet").read_bytes() == first
 
 
+@pytest.mark.long
 def test_runs_of_one_network_each_are_put_together(cli, small_tree, tmp_path):
     """Rows are those of one run of both, the verdicts too: they hold for all gains of a task at once."""
     words = ("--task", "prune", "--truth", small_tree.path, "--criterion", "snip", "--budget", "0.5")
