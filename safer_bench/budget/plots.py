@@ -42,7 +42,7 @@ def curves_png(panels: Sequence[Panel], task: Task) -> bytes:
         if panel.budgets[0] > panel.budgets[-1]:
             each.invert_xaxis()
         each.set_title(panel.title, fontsize="medium")
-        each.set_xlabel(f"{task.unit} spent; marks: budgets")
+        each.set_xlabel(f"{task.unit} spent, a mark for each budget")
         each.set_ylabel("accuracy, %")
         each.legend(framealpha=0.8, edgecolor="none", fontsize="x-small")
     return encoded(figure, dpi=DPI)
