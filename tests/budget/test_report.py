@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from safer_bench.budget.additivity import Fit
-from safer_bench.budget.plots import additivity_png, curves_png
+from safer_bench.budget.plots import _curve, additivity_png, curves_png
 from safer_bench.budget.report import write_additivity, write_outcome
 from safer_bench.budget.spend import Outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels, sentence
@@ -13,6 +13,7 @@ from safer_bench.budget.tasks import TASKS
 from safer_bench.dataset.budgets import read_budgets
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
+from safer_bench.tables.pictures import new_figure
 
 PROTECT, PRUNE = TASKS["protect"], TASKS["prune"]
 
@@ -167,6 +168,13 @@ def test_plots_are_drawn(results):
     assert curves_png(panels(results, PROTECT), PROTECT).startswith(b"\x89PNG")
     pruned = [each | {"level": None} for each in ROWS[2:]]
     assert len(curves_png(panels(schema.build("budget_results", pruned), PRUNE), PRUNE)) > 10_000
+
+
+def test_a_curve_is_drawn_at_what_was_spent(results):
+    (panel,) = panels(results, PROTECT)
+    _, (axes,) = new_figure(4.0, 3.0, 1, 1)
+    _curve(axes, panel, "snip", "black", "o")
+    assert axes.lines[0].get_xdata().tolist() == pytest.approx([0.0485, 0.097, 0.194])
 
 
 def test_additivity_is_written_with_its_fits(tmp_path):
