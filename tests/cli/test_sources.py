@@ -12,7 +12,7 @@ from safer_bench.errors import BadInput
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.sources.named import Choice
 from tests.made_up import foreign
-from tests.made_up.foreign import image_classifier, image_folder, learn, sentences
+from tests.made_up.foreign import image_classifier, image_folder, learn, sentences, train
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,12 @@ def test_an_engineers_whole_path_of_images(cli, given, tmp_path, caplog):
 @pytest.mark.long
 def test_an_engineers_whole_path_of_a_network_of_timm(cli, given, tmp_path):
     torch.manual_seed(1)
-    save_file(timm.create_model("test_resnet", num_classes=2).state_dict(), tmp_path / "best.safetensors")
-    named = ("--network", f"timm:test_resnet@{tmp_path / 'best.safetensors'}", *given[2:])
+    checkpoint = tmp_path / "best.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=2).state_dict(), checkpoint)
+    named = ("--network", f"timm:test_resnet@{checkpoint}", *given[2:])
+    network = load_network(named[1], data=given[3], examples_from=70)
+    train(network)
+    save_file(network.model.eval().state_dict(), checkpoint)
     row = whole_path(cli, named, tmp_path, "l2_norm")
     assert row["network"] == "timm-test_resnet-best-imagefolder-pets"
     results = pq.read_table(tmp_path / "b" / "budget_results-quantize.parquet").to_pylist()
