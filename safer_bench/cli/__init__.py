@@ -19,6 +19,7 @@ from safer_bench.cli.info import info
 from safer_bench.cli.list import list_
 from safer_bench.cli.measure import measure
 from safer_bench.cli.pack import pack
+from safer_bench.cli.plan import plan
 from safer_bench.cli.publish import publish
 from safer_bench.cli.pull import pull
 from safer_bench.cli.score import score
@@ -33,7 +34,7 @@ COMMANDS = (
     measure,
     *(pack, verify),
     *(score, check, evaluate, compare),
-    budget,
+    *(budget, plan),
     *(publish, pull, submit),
 )  # in the order of the help
 
