@@ -5,7 +5,8 @@ import numpy as np
 from safer_bench.errors import BadInput
 
 Array = np.ndarray
-THRIFT = 1e-7  # of accuracy, for the whole budget: of choices that lose equally much, those that spend more are safer
+UNIT = 1e-3  # of accuracy, in which the solver counts: its tolerances are absolute
+THRIFT = 1e-6  # of accuracy, for the whole budget: of choices that lose equally much, those that spend more are safer
 
 
 def cheapest(drops: Array, sizes: Array, costs: Array, most: float) -> Array:
@@ -31,7 +32,7 @@ def cheapest(drops: Array, sizes: Array, costs: Array, most: float) -> Array:
     span = max(float(costs[0] - costs[-1]), 1e-12)
     one_each = np.kron(np.eye(n_layers), np.ones(n_choices))
     found = milp(
-        (drops - THRIFT * shares / span).ravel(),
+        ((drops - THRIFT * shares / span) / UNIT).ravel(),
         integrality=np.ones(drops.size),
         bounds=Bounds(0.0, 1.0),
         constraints=[LinearConstraint(one_each, 1.0, 1.0), LinearConstraint(shares.ravel()[None, :], -np.inf, most + 1e-9)],

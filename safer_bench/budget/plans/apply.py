@@ -1,12 +1,13 @@
 """A plan put into a model: the weights that were measured, bit for bit."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from safer_bench.budget.plans.plan import Plan
+from safer_bench.budget.plans.plan import Plan, read_plan
 from safer_bench.errors import BadInput
 from safer_bench.networks.digest import state_sha256
 from safer_bench.perturbations.loading import perturbations
@@ -15,18 +16,19 @@ from safer_bench.registry import look_up
 from safer_bench.stream import Stream
 
 
-def apply_plan(model: nn.Module, plan: Plan) -> nn.Module:
+def apply_plan(model: nn.Module, plan: Plan | str | Path) -> nn.Module:
     """Return a copy of a model with the weights of a plan: quantized (and decoded again) or pruned.
 
     Of task ``protect`` the weights stay as they are; each layer's weight then has the attribute ``protected``, a bool.
 
     Args:
         model: the one that was planned for; it is not changed.
-        plan: of ``read_plan``.
+        plan: the path of a plan.json, or what ``read_plan`` returns.
 
     Raises:
-        BadInput: the model has other weights than the plan's, or lacks one of them.
+        BadInput: there is no plan, it is damaged, or the model has other weights than the plan's.
     """
+    plan = plan if isinstance(plan, Plan) else read_plan(Path(plan))
     found = state_sha256(model.state_dict())
     if found != plan.weights_sha256:
         raise BadInput(

@@ -63,7 +63,9 @@ class Wanted:
             raise BadInput(f"--max-drop {100 * (self.max_drop or 0.0):g}; expected points of accuracy above 0, at most 100")
 
 
-def make_plan(network: Network, wanted: Wanted, truth: Truth | None, tell: Callable[[str], None] = lambda _: None) -> Plan:
+def make_plan(
+    network: Network, wanted: Wanted, truth: Truth | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Plan:
     """Return a plan, measured.
 
     The examples that judge are those of ``budget_network``: the drops saw none of them. Of the others, up to
