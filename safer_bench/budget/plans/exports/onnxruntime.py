@@ -28,9 +28,7 @@ def write(plan: Plan, layers: Sequence[Given]) -> str:
     axis = {} if plan.perturbation == PER_TENSOR else {"axis": 0}
     overrides = {each.layer.parameter: [{"quant_type": TYPES[each.bits], "symmetric": True, **axis}] for each in layers}
     arguments = {
-        "quant_format": "QDQ",
         "op_types_to_quantize": OPERATORS,
-        "nodes_to_exclude": [],
         "per_channel": bool(axis),
         "weight_type": "QInt8",
         "activation_type": "QInt16",
