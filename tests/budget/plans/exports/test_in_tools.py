@@ -1,0 +1,134 @@
+"""The tools themselves quantize by an exported plan: the bits are the plan's, and the weights those that the page on plans says."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import safer_bench as sb
+from safer_bench.budget.plans.exports.exporter import export
+from safer_bench.budget.plans.exports.loading import exporter_called
+from tests.made_up.plans import made_up_plan
+
+pytestmark = pytest.mark.long
+BITS = {"first": 8, "conv": 4, "hidden": 4, "head": 8}
+EXACT = 1e-6  # of a channel's largest weight: float32 roundings of step and product
+
+
+class Folding(nn.Module):
+    """Two convolutions, the first of one channel and with a batch norm that folds, and two linear layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.hidden, self.head = nn.Linear(64, 8), nn.Linear(8, 3)
+
+    def forward(self, images):
+        maps = torch.relu(self.conv(torch.relu(self.norm(self.first(images)))))
+        return self.head(torch.relu(self.hidden(maps.flatten(1))))
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(7)
+    model = Folding().eval()
+    with torch.no_grad():
+        model.norm.weight.copy_(torch.tensor([1.5, -0.5, 0.8, -2.0]))
+        model.norm.running_var.copy_(torch.tensor([0.5, 2.0, 1.0, 0.3]))
+    images = torch.randn(90, 1, 4, 4)
+    labels = model(images).argmax(1).detach()
+    return sb.Network(model, images[:60], labels[:60], name="folding", calibration=(images[60:], labels[60:]))
+
+
+def by_channel(weight):
+    return np.asarray(weight.detach() if isinstance(weight, torch.Tensor) else weight, np.float64).reshape(len(weight), -1)
+
+
+def differences(found, wanted, weight, bits):
+    """Return by channel how far a tool's weight is from the plan's, in steps of the plan's grid ``(n_channels,)``."""
+    step = np.abs(by_channel(weight)).max(axis=1) / (2 ** (bits - 1) - 1)
+    return np.abs(by_channel(found) - by_channel(wanted)).max(axis=1) / step
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_torchao_quantizes_to_the_bits_of_the_plan_on_its_grid_or_a_finer_one(network):
+    from torchao.core.config import config_from_dict
+    from torchao.quantization import IntxUnpackedToInt8Tensor, quantize_
+
+    bits = {"first": 8, "conv": 5, "hidden": 3, "head": 2}
+    plan = made_up_plan(network, bits)
+    planned = sb.apply_plan(network.model, plan)
+    model = copy.deepcopy(network.model)
+    quantize_(model, config_from_dict(json.loads(export(plan, exporter_called("torchao")).text)), filter_fn=None)
+    assert torch.equal(model.first.weight, network.model.first.weight)
+    n_exact = 0
+    for name in ("conv", "hidden", "head"):
+        found, weight = model.get_submodule(name).weight, network.model.get_submodule(name).weight
+        assert isinstance(found, IntxUnpackedToInt8Tensor)
+        assert found.target_dtype == getattr(torch, f"int{bits[name]}")
+        assert found.qdata.unique().numel() <= 2 ** bits[name]
+        off = differences(found.dequantize(), planned.get_submodule(name).weight, weight, bits[name])
+        assert off.max() <= 1.0 + EXACT
+        if name != "conv":  # a scale for each output and place of the kernel
+            largest_is_positive = by_channel(weight).max(axis=1) >= -by_channel(weight).min(axis=1)
+            assert off[largest_is_positive].max() < EXACT * 2 ** bits[name]
+            n_exact += int(largest_is_positive.sum())
+    assert n_exact >= 3
+    by_hand = copy.deepcopy(network.model)
+    for name in ("conv", "hidden", "head"):
+        by_hand.get_submodule(name).weight.data = model.get_submodule(name).weight.dequantize()
+    assert torch.allclose(model(network.inputs), by_hand(network.inputs), atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter warns of its own parts
+def test_onnxruntime_quantizes_to_the_plan_itself_at_8_bits_and_within_a_step_at_4(network, tmp_path):
+    import onnx
+    from onnx.numpy_helper import to_array
+    from onnxruntime import InferenceSession
+
+    inputs = network.inputs
+    torch.onnx.export(network.model, (inputs,), tmp_path / "net.onnx", dynamo=True, external_data=False, verbose=False)
+    plan = made_up_plan(network, BITS)
+    planned = sb.apply_plan(network.model, plan)
+    quantize_with(json.loads(export(plan, exporter_called("onnxruntime")).text), tmp_path, inputs.numpy())
+    before, after = (
+        {each.name: to_array(each) for each in onnx.load(tmp_path / name).graph.initializer}
+        for name in ("net.onnx", "q.onnx")
+    )
+    by_hand = copy.deepcopy(network.model)
+    for name, bits in BITS.items():
+        module, integers = by_hand.get_submodule(name), after[f"{name}.weight_quantized"]
+        assert str(integers.dtype) == f"int{bits}"
+        exported, weight = by_channel(before[f"{name}.weight"]), by_channel(module.weight)
+        folded = (exported * weight).sum(axis=1) / (weight * weight).sum(axis=1)  # what a batch norm multiplies a channel by
+        assert np.allclose(exported, folded[:, None] * weight, atol=1e-6)
+        assert np.allclose(folded, 1.0) == (name != "first")
+        found = by_channel(integers.astype(np.float64)) * by_channel(after[f"{name}.weight_scale"]) / folded[:, None]
+        off = differences(found, planned.get_submodule(name).weight, weight, bits)
+        assert off.max() <= (1.0 if bits == 4 else EXACT * 2**bits)
+        module.weight.data = torch.tensor(found, dtype=torch.float32).reshape(module.weight.shape)
+    (logits,) = InferenceSession(tmp_path / "q.onnx").run(None, {"images": inputs.numpy()})
+    with torch.no_grad():
+        wanted = by_hand(inputs).numpy()
+    assert np.abs(logits - wanted).max() < 1e-3 * np.abs(wanted).max()
+
+
+def quantize_with(arguments, folder, inputs):
+    """Call quantize_static as the page on plans shows it."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.batches = iter([{"images": inputs}])
+
+        def get_next(self):
+            return next(self.batches, None)
+
+    for (tensor,) in arguments["extra_options"]["TensorQuantOverrides"].values():
+        tensor["quant_type"] = QuantType[tensor["quant_type"]]
+    types = {name: QuantType[arguments.pop(name)] for name in ("weight_type", "activation_type")}
+    quantize_static(folder / "net.onnx", folder / "q.onnx", Reader(), **types, **arguments)
