@@ -33,5 +33,5 @@ def test_of_equal_losses_the_one_that_spends_more_is_taken():
 
 
 def test_a_budget_that_cannot_be_met_names_the_least():
-    with pytest.raises(BadInput, match="a weight costs 2 at the tightest choice, not 1.5"):
+    with pytest.raises(BadInput, match=r"a weight costs 2 at the tightest choice, not 1.5"):
         cheapest(np.zeros((2, 3)), np.array([1, 9]), COSTS, 1.5)

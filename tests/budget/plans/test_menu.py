@@ -40,7 +40,7 @@ def test_levels_that_were_not_measured_are_no_choices_but_the_first_counts_as_ha
     assert menu.levels == menu.costs == (8.0, 4.0, 2.0)
     assert np.array_equal(found, [[0.0, 0.25, 0.5], [0.0, 0.0, 0.0]])
     with pytest.raises(
-        BadInput, match="measured at 1.5, planned are 2, 3, 4, 5, 6, 7; measure quantize_per_channel:7,6,5,4,3,2"
+        BadInput, match=r"measured at 1.5, planned are 2, 3, 4, 5, 6, 7; measure quantize_per_channel:7,6,5,4,3,2"
     ):
         predicted(make_menu("quantize"), ["a"], {("a", 1.5): 0.0})
     with pytest.raises(BadInput, match="layer 'b' was not measured at level 2"):

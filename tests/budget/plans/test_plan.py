@@ -157,7 +157,7 @@ def test_what_cannot_be_planned_is_refused(network, truth):
         make_plan(network, Wanted(BITS, max_drop=0.0), truth)
     with pytest.raises(BadInput, match="needs measured drops"):
         make_plan(network, Wanted(BITS, budget=3.0))
-    with pytest.raises(BadInput, match="a weight costs 3 at the tightest choice, not 2.5"):
+    with pytest.raises(BadInput, match=r"a weight costs 3 at the tightest choice, not 2.5"):
         make_plan(network, Wanted(make_menu("quantize", levels=[4, 3]), budget=2.5), truth)
     other = small_network()
     other.name = "other"

@@ -114,7 +114,9 @@ def test_onnxruntime_quantizes_to_the_plan_itself_at_8_bits_and_within_a_step_at
     (logits,) = InferenceSession(tmp_path / "q.onnx").run(None, {"images": inputs.numpy()})
     with torch.no_grad():
         wanted = by_hand(inputs).numpy()
-    assert np.abs(logits - wanted).max() < 1e-3 * np.abs(wanted).max()
+    off = np.abs(logits - wanted).max(axis=1) / np.abs(wanted).max()
+    assert np.median(off) < 1e-4  # 16 bits an activation
+    assert off.max() < 0.05  # calibration saw the float weights: what exceeds its range is clipped
 
 
 def quantize_with(arguments, folder, inputs):
