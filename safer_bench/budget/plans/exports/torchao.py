@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from safer_bench.budget.plans.exports.exporter import Exporter, Given
 from safer_bench.budget.plans.plan import Plan, PlannedLayer
 
-KINDS = ("Conv2d", "Embedding", "Linear")  # whose forward pass takes its integer weights
+KINDS = ("Conv2d", "Linear")  # an embedding would get a scale for each row, not for each output
 
 
 def offers(layer: PlannedLayer) -> Sequence[int]:
