@@ -1,7 +1,6 @@
 """The tools themselves quantize by an exported plan: the bits are the plan's, and the weights those that the page on plans says."""
 
 import copy
-import json
 
 import numpy as np
 import pytest
@@ -11,10 +10,13 @@ from torch import nn
 import safer_bench as sb
 from safer_bench.budget.plans.exports.exporter import export
 from safer_bench.budget.plans.exports.loading import exporter_called
+from tests.conftest import ROOT
+from tests.made_up.documents import blocks
 from tests.made_up.plans import made_up_plan
 
 pytestmark = pytest.mark.long
 BITS = {"first": 8, "conv": 4, "hidden": 4, "head": 8}
+IN_TORCHAO, IN_ONNXRUNTIME = blocks("python", (ROOT / "docs" / "plan.md").read_text())
 EXACT = 1e-6  # of a channel's largest weight: float32 roundings of step and product
 
 
@@ -44,6 +46,15 @@ def network():
     return sb.Network(model, images[:60], labels[:60], name="folding", calibration=(images[60:], labels[60:]))
 
 
+def quantized(plan, tool, run, folder, monkeypatch, **names):
+    """Run what the page on plans shows, in a folder where the export lies; ``names`` are what it takes from its reader."""
+    path = folder / "plans" / "bits" / f"{tool}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(export(plan, exporter_called(tool)).text)
+    monkeypatch.chdir(folder)
+    exec(run, names)
+
+
 def by_channel(weight):
     return np.asarray(weight.detach() if isinstance(weight, torch.Tensor) else weight, np.float64).reshape(len(weight), -1)
 
@@ -55,15 +66,14 @@ def differences(found, wanted, weight, bits):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_torchao_quantizes_to_the_bits_of_the_plan_on_its_grid_or_a_finer_one(network):
-    from torchao.core.config import config_from_dict
-    from torchao.quantization import IntxUnpackedToInt8Tensor, quantize_
+def test_torchao_quantizes_to_the_bits_of_the_plan_on_its_grid_or_a_finer_one(network, tmp_path, monkeypatch):
+    from torchao.quantization import IntxUnpackedToInt8Tensor
 
     bits = {"first": 8, "conv": 5, "hidden": 3, "head": 2}
     plan = made_up_plan(network, bits)
     planned = sb.apply_plan(network.model, plan)
     model = copy.deepcopy(network.model)
-    quantize_(model, config_from_dict(json.loads(export(plan, exporter_called("torchao")).text)), filter_fn=None)
+    quantized(plan, "torchao", IN_TORCHAO, tmp_path, monkeypatch, model=model)
     assert torch.equal(model.first.weight, network.model.first.weight)
     n_exact = 0
     for name in ("conv", "hidden", "head"):
@@ -85,19 +95,26 @@ def test_torchao_quantizes_to_the_bits_of_the_plan_on_its_grid_or_a_finer_one(ne
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporter warns of its own parts
-def test_onnxruntime_quantizes_to_the_plan_itself_at_8_bits_and_within_a_step_at_4(network, tmp_path):
+def test_onnxruntime_quantizes_to_the_plan_itself_at_8_bits_and_within_a_step_at_4(network, tmp_path, monkeypatch):
     import onnx
     from onnx.numpy_helper import to_array
     from onnxruntime import InferenceSession
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):
+        batches = iter([{"images": network.inputs.numpy()}])
+
+        def get_next(self):
+            return next(self.batches, None)
 
     inputs = network.inputs
     torch.onnx.export(network.model, (inputs,), tmp_path / "net.onnx", dynamo=True, external_data=False, verbose=False)
     plan = made_up_plan(network, BITS)
     planned = sb.apply_plan(network.model, plan)
-    quantize_with(json.loads(export(plan, exporter_called("onnxruntime")).text), tmp_path, inputs.numpy())
+    quantized(plan, "onnxruntime", IN_ONNXRUNTIME, tmp_path, monkeypatch, calibration_reader=Reader())
     before, after = (
         {each.name: to_array(each) for each in onnx.load(tmp_path / name).graph.initializer}
-        for name in ("net.onnx", "q.onnx")
+        for name in ("net.onnx", "quantized.onnx")
     )
     by_hand = copy.deepcopy(network.model)
     for name, bits in BITS.items():
@@ -111,26 +128,9 @@ def test_onnxruntime_quantizes_to_the_plan_itself_at_8_bits_and_within_a_step_at
         off = differences(found, planned.get_submodule(name).weight, weight, bits)
         assert off.max() <= (1.0 if bits == 4 else EXACT * 2**bits)
         module.weight.data = torch.tensor(found, dtype=torch.float32).reshape(module.weight.shape)
-    (logits,) = InferenceSession(tmp_path / "q.onnx").run(None, {"images": inputs.numpy()})
+    (logits,) = InferenceSession(tmp_path / "quantized.onnx").run(None, {"images": inputs.numpy()})
     with torch.no_grad():
         wanted = by_hand(inputs).numpy()
     off = np.abs(logits - wanted).max(axis=1) / np.abs(wanted).max()
     assert np.median(off) < 1e-4  # 16 bits an activation
     assert off.max() < 0.05  # calibration saw the float weights: what exceeds its range is clipped
-
-
-def quantize_with(arguments, folder, inputs):
-    """Call quantize_static as the page on plans shows it."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
-
-    class Reader(CalibrationDataReader):
-        def __init__(self):
-            self.batches = iter([{"images": inputs}])
-
-        def get_next(self):
-            return next(self.batches, None)
-
-    for (tensor,) in arguments["extra_options"]["TensorQuantOverrides"].values():
-        tensor["quant_type"] = QuantType[tensor["quant_type"]]
-    types = {name: QuantType[arguments.pop(name)] for name in ("weight_type", "activation_type")}
-    quantize_static(folder / "net.onnx", folder / "q.onnx", Reader(), **types, **arguments)
