@@ -22,6 +22,7 @@ from safer_bench.tables.grouping import grouped
 Array = np.ndarray
 HEADLINE = ("fashion_mnist", "test")
 AREA = "area"
+HARMLESS, UNSURE = 0.005, 0.5  # accuracy drop of the median layer, and reliability, below both of which nothing is ranked
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,36 @@ class Data:
     def has(self, network: str, perturbation: str) -> bool:
         """Return whether a network has areas under a perturbation."""
         return (network, perturbation, None) in self._places
+
+    def informs(self, network: str, perturbation: str) -> bool:
+        """Return whether the areas of a network under a perturbation tell layers apart.
+
+        They do not where the severest level costs the median layer under half a point and the areas' reliability is under 0.5.
+        """
+        if not self.has(network, perturbation):
+            return False
+        return not self._idle(
+            network, perturbation, self.facts.levels[perturbation][-1], self.reliability(network, perturbation)
+        )
+
+    def level_informs(self, network: str, perturbation: str, level: float) -> bool:
+        """Return whether a level tells layers apart, by the same rule for its own drops and reliability."""
+        return not self._idle(
+            network, perturbation, level, self.facts.reliability.get((network, perturbation, level), np.nan)
+        )
+
+    def _idle(self, network: str, perturbation: str, level: float, reliability: float) -> bool:
+        drops = self.networks[network].truth.values[self._places[network, perturbation, level]]
+        return bool(reliability < UNSURE and np.median(drops) < HARMLESS)
+
+    @cached_property
+    def uninformative(self) -> dict[str, list[str]]:
+        """The headline's networks whose areas tell no layers apart, of each perturbation that has such."""
+        found = {
+            name: [network for network in self.population() if self.has(network, name) and not self.informs(network, name)]
+            for name in sorted(self.facts.use_cases)
+        }
+        return {name: networks for name, networks in found.items() if networks}
 
     def area(self, network: str, perturbation: str) -> Array:
         """Return the area of each layer: the share of the accuracy above chance that is lost over all levels."""
