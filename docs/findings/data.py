@@ -73,7 +73,7 @@ class Data:
     def informs(self, network: str, perturbation: str) -> bool:
         """Return whether the areas of a network under a perturbation tell layers apart.
 
-        They do not where the severest level costs the median layer under half a point and the areas' reliability is under 0.5.
+        They do not where the severest level costs the median layer under half a point, and their reliability is under 0.5.
         """
         if not self.has(network, perturbation):
             return False

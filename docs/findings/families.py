@@ -52,7 +52,7 @@ def over_families(
     mean = float(means.mean() if ends is None else np.clip(means.mean(), *ends))
     known = partial(Value, told(mean), unit=unit, digits=digits)
     if len(families) < MIN_FAMILIES:
-        return known(reason=_range(values, digits))
+        return known(reason=range_of(values, digits))
     least = LEAST_OF_DIFFERENCES if difference else LEAST
     ranges = None if ends is None else (np.array(ends[0]), np.array(ends[1]))
     low, high = (
@@ -112,7 +112,8 @@ def family_means(values: Mapping[str, float], facts: TruthFacts) -> dict[str, fl
     return {family: float(np.mean(of_networks)) for family, of_networks in found.items()}
 
 
-def _range(values: Mapping[str, float], digits: int) -> str:
+def range_of(values: Mapping[str, float], digits: int) -> str:
+    """Return the range of networks, as it stands where there is no interval."""
     if len(values) == 1:
         return "1 network"
     least, most = (written(end, digits) for end in (min(values.values()), max(values.values())))

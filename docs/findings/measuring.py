@@ -9,7 +9,7 @@ from docs.findings.data import Data
 from docs.findings.drawing import COLOURS, encoded, new_figure, reach, readable
 from docs.findings.families import at_once, over_families
 from docs.findings.finding import Figure, Finding, Table, Value, told
-from safer_bench.evaluation.board import Board, Entry
+from safer_bench.evaluation.board import Board
 
 TITLE = "What measuring buys"
 QUESTION = "Does a criterion rank layers better than measuring them on 32, 128 or 512 examples does, at equal cost?"
@@ -173,8 +173,8 @@ def _sentences(cases: Mapping[str, Case]) -> list[str]:
 def _corrected(cases: Mapping[str, Case]) -> str:
     n = sum(each is not None for name, case in cases.items() if name != ALL for each in case.against.values())
     return (
-        f"Use cases are named by intervals that hold for all {n} comparisons at once. Where a use case is not named, the two "
-        "are not told apart, which does not mean that they are equal."
+        f"Use cases are named by intervals that hold for all {n} comparisons at once. Where a use case is not named, the "
+        "two are not told apart, which does not mean that they are equal."
     )
 
 
@@ -199,9 +199,9 @@ def _shares(data: Data) -> str:
     of_all = sum(len(of_one) for of_one in data.facts.levels.values())
     return (
         f"Costs as stated are of all perturbations at all {of_all} levels, and count every set of calibration examples that "
-        f"scores are means of. A comparison takes the part that it needs of what is paid level by level: {sum(levels.values())} "
-        f"of {of_all} levels for all use cases, {min(levels.values())} to {max(levels.values())} for one. A blind criterion "
-        "costs the same for one as for all."
+        "scores are means of. Of what is paid level by level, a comparison takes the part that it needs: "
+        f"{sum(levels.values())} of {of_all} levels for all use cases, {min(levels.values())} to {max(levels.values())} for "
+        "one. A blind criterion costs the same for one as for all."
     )
 
 
@@ -221,8 +221,8 @@ def _tables(cases: Mapping[str, Case]) -> list[Table]:
     for track in TRACKS:
         rows = [[readable(name), *(str(case.against[n, track] or "-") for n in EXAMPLES)] for name, case in cases.items()]
         title = (
-            f"Measuring minus the best {track} criterion that costs no more, chosen on validation networks; intervals of use "
-            "cases hold for all of them at once"
+            f"Measuring minus the best {track} criterion that costs no more, chosen on validation networks; intervals of "
+            "use cases hold for all of them at once"
         )
         made.append(Table(title, ["use case", *names], rows))
     return made

@@ -83,8 +83,8 @@ def _sentences(values: Mapping[str, Value], pairs: Mapping[Pair, Value]) -> list
         most, least = max(pairs, key=lambda pair: pairs[pair].value), min(pairs, key=lambda pair: pairs[pair].value)
         answer = told(pairs[least], "above 0", "below 0: what breaks under one holds under the other", "not told from 0")
         sentences.append(
-            f"Of {len(pairs)} pairs of use cases, {_names(most)} have the highest agreement, {pairs[most]}, and {_names(least)} "
-            f"the lowest, {pairs[least]}, {answer}. These intervals hold for all pairs at once."
+            f"Of {len(pairs)} pairs of use cases, {_names(most)} have the highest agreement, {pairs[most]}, and "
+            f"{_names(least)} the lowest, {pairs[least]}, {answer}. These intervals hold for all pairs at once."
         )
     if "single ranking reaches" in values and "every ranking reaches" in values:
         sentences.append(

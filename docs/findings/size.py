@@ -61,14 +61,14 @@ def _difference(data: Data, first: Mapping[str, float], second: Mapping[str, flo
 def _sentences(
     data: Data, by_network: Mapping[str, Mapping[str, float]], values: Mapping[str, Value], gaps: Mapping[str, Value]
 ) -> list[str]:
-    sentences = [_of_fault(fault, what, by_network[fault], values[fault]) for fault, what in FAULTS.items()]
+    sentences = [_of_fault(what, by_network[fault], values[fault]) for fault, what in FAULTS.items()]
     n_networks = len(data.population())
     for variant, what in VARIANTS.items():
         of_variant, idle = by_network.get(variant, {}), len(data.uninformative.get(variant, ()))
         if 2 * idle >= n_networks:
             sentences.append(f"Where {what}, layers lose too little to be ranked in {idle} of {n_networks} networks.")
         elif of_variant:
-            sentences.append(_of_fault(variant, what, of_variant, values[variant]))
+            sentences.append(_of_fault(what, of_variant, values[variant]))
     for first, second in DIFFERENCES:
         gap = gaps[f"{first} less {second}"]
         answer = told(gap, "is higher than", "is lower than", "cannot be told from that")
@@ -76,7 +76,7 @@ def _sentences(
     return sentences
 
 
-def _of_fault(fault: str, what: str, by_network: Mapping[str, float], value: Value) -> str:
+def _of_fault(what: str, by_network: Mapping[str, float], value: Value) -> str:
     answer = told(value, "larger layers are the more fragile", "larger layers are the less fragile", "neither")
     numbers = f"area and number of weights correlate at {value}"
     if answer != "neither":
@@ -84,7 +84,8 @@ def _of_fault(fault: str, what: str, by_network: Mapping[str, float], value: Val
     side, word = (1, "more") if value.value > 0 else (-1, "less")
     n_alike = sum(side * correlation > 0 for correlation in by_network.values())
     why = "there are too few families for an interval" if value.low is None else "the interval does not leave out 0"
-    return f"Where {what}, {numbers}. Larger layers are the {word} fragile in {n_alike} of {len(by_network)} networks, but {why}."
+    where = f"in {n_alike} of {len(by_network)} networks"
+    return f"Where {what}, {numbers}. Larger layers tend to be the {word} fragile, {where}, but {why}."
 
 
 def _ordered(values: Mapping[str, Value]) -> list[str]:
