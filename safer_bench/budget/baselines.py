@@ -1,8 +1,10 @@
 """Allocations that need no scores: what a criterion has to beat; pure."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from safer_bench.budget.rules import MOST_BITS, bits, boundary, pruned_counts
+from safer_bench.budget.rules import MOST_BITS, bits, boundary, protected, pruned_counts
 
 Array = np.ndarray
 
@@ -33,6 +35,15 @@ def bits_between_ends(sizes: Array, n_bits: int) -> Array | None:
         return allocated
     allocated[~kept] = bits(np.full(int((~kept).sum()), 0.5), sizes[~kept], left)
     return allocated
+
+
+def mixed_bits(sizes: Array, n_bits: int, orders: Sequence[Array]) -> Array:
+    """Return the same bits for all layers but one more where they still fit, taken in these orders ``(n_orders, n_layers)``.
+
+    What can be had of a budget between two whole numbers of bits without knowing any layer.
+    """
+    low, left = divmod(n_bits, int(sizes.sum()))
+    return np.array([low + protected(np.zeros(len(sizes)), sizes, left, order) for order in orders])
 
 
 def global_magnitude_counts(weights: list[Array], n_pruned: int) -> Array:

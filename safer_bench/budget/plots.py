@@ -1,4 +1,4 @@
-"""Accuracy against budget, and joint drops against sums, as pictures."""
+"""Accuracy against what was spent, and joint drops against sums, as pictures."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,18 +10,23 @@ from safer_bench.budget.additivity import fits
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT
 from safer_bench.budget.summary import LIMITS, Panel
 from safer_bench.budget.tasks import Task
-from safer_bench.budget.trials import UNIFORM
+from safer_bench.budget.trials import BEST_KNOWN, UNIFORM
 from safer_bench.tables.pictures import encoded, new_figure
 
 # Okabe and Ito 2008: told apart by colour-blind readers, and by markers in print
 BEST = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"))
 BASELINE = ("#CC79A7", "P")
-FIXED = {TRUTH_GUIDED: ("#000000", "^"), TRUTH_PER_WEIGHT: ("#E69F00", "*"), UNIFORM: ("#999999", "v")}
+FIXED = {
+    TRUTH_GUIDED: ("#000000", "^"),
+    TRUTH_PER_WEIGHT: ("#E69F00", "*"),
+    UNIFORM: ("#999999", "v"),
+    BEST_KNOWN: ("#56B4E9", "X"),
+}
 COLUMNS, WIDTH, HEIGHT, DPI = 3, 4.6, 3.4, 120
 
 
 def curves_png(panels: Sequence[Panel], task: Task) -> bytes:
-    """Draw accuracy against budget, one panel a network and level: the best three and what to compare them with."""
+    """Draw accuracy against what was spent, one panel a network and level: the best three and what to compare them with."""
     figure, axes = _grid(len(panels))
     for each, panel in zip(axes, panels, strict=True):
         for name, (colour, marker) in _styles(panel).items():
@@ -37,7 +42,7 @@ def curves_png(panels: Sequence[Panel], task: Task) -> bytes:
         if panel.budgets[0] > panel.budgets[-1]:
             each.invert_xaxis()
         each.set_title(panel.title, fontsize="medium")
-        each.set_xlabel(task.unit)
+        each.set_xlabel(f"{task.unit} spent, a mark for each budget")
         each.set_ylabel("accuracy, %")
         each.legend(framealpha=0.8, edgecolor="none", fontsize="x-small")
     return encoded(figure, dpi=DPI)
@@ -52,9 +57,10 @@ def _styles(panel: Panel) -> dict[str, tuple[str, str]]:
 def _curve(axes: Any, panel: Panel, name: str, colour: str, marker: str) -> None:
     curve = panel.curves[name]
     budgets = [budget for budget in panel.budgets if budget in curve]
+    spent = [curve[budget]["spent"] for budget in budgets]
     middle, low, high = ([100 * curve[budget][key] for budget in budgets] for key in ("accuracy", "low", "high"))
-    axes.fill_between(budgets, low, high, color=colour, alpha=0.1, lw=0)
-    axes.plot(budgets, middle, marker + "-", color=colour, markersize=4, lw=1.4, label=name)
+    axes.fill_between(spent, low, high, color=colour, alpha=0.1, lw=0)
+    axes.plot(spent, middle, marker + "-", color=colour, markersize=4, lw=1.4, label=name)
 
 
 def additivity_png(table: pa.Table) -> bytes:

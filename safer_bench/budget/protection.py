@@ -8,15 +8,13 @@ import numpy as np
 from safer_bench.budget.baselines import ends
 from safer_bench.budget.entrants import Entrant
 from safer_bench.budget.rules import at_most, protected
-from safer_bench.budget.trials import FIRST_AND_LAST, UNIFORM, Trial
+from safer_bench.budget.trials import FIRST_AND_LAST, UNIFORM, Trial, orders_of_ties
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.measurement.progress import OnProgress
-from safer_bench.stream import Stream
 from safer_bench.truth.answers import begins
 
 Array = np.ndarray
 NOTHING, EVERYTHING = "nothing_protected", "everything_protected"
-N_ORDERS = 4  # in which ties fall, in every draw
 N_SLICES = 5  # of the examples; draw d sees slice d modulo 5
 
 
@@ -71,16 +69,20 @@ def shielded(
 def _chosen(whole: WholeNetwork, who: Entrant, sizes: Array, budget: float, draw: int) -> Array:
     """Return which layers are protected in each order of ties, bool ``(n_orders, n_layers)``."""
     n = at_most(budget, int(sizes.sum()))
-    orders = [Stream("budget", whole.network.name, "order", draw, i).permutation(len(sizes)) for i in range(N_ORDERS)]
-    return np.array([protected(who.scores, sizes, n, order) for order in orders])
+    return np.array([protected(who.scores, sizes, n, order) for order in orders_of_ties(whole.network, draw)])
 
 
 def slice_of(draw: int, draws: int, n_examples: int) -> tuple[int, int]:
     """Return first example and number of examples that a draw sees."""
-    n_slices = min(N_SLICES, draws)
-    first = [n_examples * i // n_slices for i in range(n_slices + 1)]
-    i = draw % n_slices
+    n = n_slices(draws)
+    first = [n_examples * i // n for i in range(n + 1)]
+    i = draw % n
     return first[i], first[i + 1] - first[i]
+
+
+def n_slices(draws: int) -> int:
+    """Return into how many slices the examples fall; draw d sees slice d modulo their number."""
+    return min(N_SLICES, draws)
 
 
 def _right(

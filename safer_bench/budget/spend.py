@@ -1,37 +1,34 @@
 """Spends budgets on networks by criteria and baselines, and measures what accuracy is left."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT, Entrant, entrants
 from safer_bench.budget.images import budget_network
-from safer_bench.budget.intervals import IntervalEstimate, accuracy, gain
-from safer_bench.budget.protection import EVERYTHING, NOTHING, shielded
+from safer_bench.budget.protection import shielded
+from safer_bench.budget.rows import LIMITS, allocation_rows, asked, examples_of, result_rows
 from safer_bench.budget.tasks import Task
-from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM, Trial, compressed
+from safer_bench.budget.trials import (
+    BEST_KNOWN,
+    FIRST_AND_LAST,
+    MIXED,
+    PRUNE_BASELINES,
+    UNIFORM,
+    Trial,
+    compressed,
+)
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.networks.network import Network
 from safer_bench.tables import schema
 from safer_bench.tables.facts import read_facts
+from safer_bench.tables.verdicts import with_verdicts
 
-DECIDED = 5.0  # standard errors by which the truth's gain has to exceed 0 before shares of it are told
-NAMES = (
-    UNIFORM,
-    FIRST_AND_LAST,
-    UNCHANGED,
-    *PRUNE_BASELINES,
-    NOTHING,
-    EVERYTHING,
-    TRUTH_GUIDED,
-    TRUTH_PER_WEIGHT,
-)  # no criterion's
+# no criterion's
+NAMES = {UNIFORM, FIRST_AND_LAST, MIXED, BEST_KNOWN, TRUTH_GUIDED, TRUTH_PER_WEIGHT, *PRUNE_BASELINES, *LIMITS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ def check_names(scores: pa.Table) -> None:
     Raises:
         BadInput: there is one.
     """
-    taken = sorted(set(scores["criterion"].to_pylist()) & set(NAMES))
+    taken = sorted(set(scores["criterion"].to_pylist()) & NAMES)
     if taken:
         raise BadInput(f"scores: {taken[0]!r} is the name of a baseline that budgets add; give the criterion another name")
 
@@ -107,14 +104,15 @@ def spend(
         report_network = lambda step, done, total, i=i: report(step, i + done / total, len(networks))  # noqa: E731
         report_network(f"{network.name} unchanged", 0, 1)
         trials = _trials(wanted, WholeNetwork(network), each, report_network)
+        shown = asked(trials, wanted.budgets, examples_of(network))
         identity = {key: getattr(network, key) for key in ("dataset", "split")} | {"network": network.name}
         identity |= {"task": wanted.task.name, "perturbation": wanted.perturbation}
-        results += [identity | row for row in _results(trials, network)]
-        allocations += [identity | row for row in _allocations(trials, network)]
+        results += [identity | row for row in result_rows(trials, shown, network)]
+        allocations += [identity | row for row in allocation_rows(shown, network)]
         notes += _notes(wanted, network.name, trials)
     revision = {"truth_revision": facts.revision}
     return Outcome(
-        schema.build("budget_results", [row | revision for row in results]),
+        with_verdicts(schema.build("budget_results", [row | revision for row in results])),
         schema.build("budget_allocations", allocations),
         tuple(notes),
     )
@@ -125,49 +123,6 @@ def _trials(wanted: Wanted, whole: WholeNetwork, who: Sequence[Entrant], report:
         return list(compressed(whole, wanted.task.name, who, wanted.budgets, report))
     levels = [level for level in wanted.levels if level is not None]
     return list(shielded(whole, wanted.perturbation, who, wanted.budgets, levels, wanted.draws, report))
-
-
-def _results(trials: Sequence[Trial], network: Network) -> list[dict[str, Any]]:
-    """Return the rows of trials of one network, without what names the network and the task."""
-    gains, examples = {}, np.repeat(np.arange(len(network.labels)), network.n_answers.numpy())
-    for trial in trials:
-        if baseline := _find(trials, trial, UNIFORM):
-            gains[id(trial)] = gain(trial.correct, baseline.correct, examples)
-    rows = []
-    for trial in trials:
-        estimate = accuracy(trial.correct, examples)
-        row: dict[str, Any] = {"criterion": trial.name, "track": trial.track, "level": trial.level, "budget": trial.budget}
-        row |= {"spent": trial.spent, "accuracy": estimate.mean, "low": estimate.low, "high": estimate.high}
-        row |= {"n_examples": len(network.labels), "draws": trial.correct.shape[0]}
-        guided = _find(trials, trial, TRUTH_GUIDED)
-        rows.append(row | gain_columns(gains.get(id(trial)), gains[id(guided)] if guided else None))
-    return rows
-
-
-def _find(trials: Sequence[Trial], like: Trial, name: str) -> Trial | None:
-    """Return the trial of that name at the same budget and level."""
-    return next((t for t in trials if (t.name, t.budget, t.level) == (name, like.budget, like.level)), None)
-
-
-def gain_columns(own: IntervalEstimate | None, guided: IntervalEstimate | None) -> dict[str, float | None]:
-    """Return the columns of a gain over uniform, and its share of the truth's gain where that is decided."""
-    if own is None:
-        return {}
-    share = None
-    if guided is not None and guided.mean > DECIDED * guided.standard_error:
-        share = own.mean / guided.mean
-    ends = (None, None) if math.isnan(own.low) else (own.low, own.high)
-    return {"gain": own.mean, "gain_low": ends[0], "gain_high": ends[1], "truth_guided_share": share}
-
-
-def _allocations(trials: Sequence[Trial], network: Network) -> list[dict[str, Any]]:
-    """Return rows of ``budget_allocations``; those of the first level, as allocations do not depend on it."""
-    return [
-        {"criterion": trial.name, "track": trial.track, "budget": trial.budget, "layer": layer.name, "amount": float(amount)}
-        for trial in trials
-        if trial.level == trials[0].level
-        for layer, amount in zip(network.layers, trial.amounts, strict=True)
-    ]
 
 
 def _notes(wanted: Wanted, network: str, trials: Sequence[Trial]) -> list[str]:

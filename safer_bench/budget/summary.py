@@ -1,6 +1,6 @@
 """Budget results as words and tables: what an engineer reads first."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +11,15 @@ from safer_bench.budget.additivity import Fit
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT
 from safer_bench.budget.protection import EVERYTHING, NOTHING
 from safer_bench.budget.tasks import Task
-from safer_bench.budget.trials import FIRST_AND_LAST, PRUNE_BASELINES, UNCHANGED, UNIFORM
+from safer_bench.budget.trials import BEST_KNOWN, FIRST_AND_LAST, MIXED, PRUNE_BASELINES, UNCHANGED, UNIFORM
 from safer_bench.tables.controls import CONTROLS
+from safer_bench.tables.verdicts import BEATS, HARMS
 
 Row = Mapping[str, Any]
 LIMITS = {NOTHING: "unprotected", EVERYTHING: "everything protected", UNCHANGED: "unchanged"}
-REFERENCES = (UNIFORM, TRUTH_GUIDED, TRUTH_PER_WEIGHT, *LIMITS)
-BASELINES = (*REFERENCES, FIRST_AND_LAST, *PRUNE_BASELINES)
+COMPARED = (UNIFORM, MIXED, TRUTH_GUIDED, TRUTH_PER_WEIGHT, BEST_KNOWN)
+REFERENCES = (UNIFORM, TRUTH_GUIDED, TRUTH_PER_WEIGHT, BEST_KNOWN, *LIMITS)
+BASELINES = (*REFERENCES, FIRST_AND_LAST, MIXED, *PRUNE_BASELINES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,38 +98,35 @@ def sentence(panel: Panel, task: Task) -> str:
     at = {name: curve[panel.middle] for name, curve in panel.curves.items() if panel.middle in curve}
     name = max(panel.best(len(at)), key=lambda name: at[name]["accuracy"])
     others = [f"{LIMITS[key]} {_percent(*panel.curves[key].values())}" for key in LIMITS if key in panel.curves]
-    others += [
-        f"{key.replace('_', '-')} {_percent(at[key])}" for key in (UNIFORM, TRUTH_GUIDED, TRUTH_PER_WEIGHT) if key in at
-    ]
-    kept = f"{_percent(at[name])} {_interval(at[name])}"
-    return f"{panel.title}: with {name}, {task.spending(panel.middle)} keeps {kept} accuracy; {', '.join(others)}."
+    others += [f"{key.replace('_', '-')} {_percent(at[key])}" for key in COMPARED if key in at]
+    done = f"{task.spending(panel.middle)} ({task.amount(at[name]['spent'])} spent)"
+    kept = f"{_percent(at[name])} {_interval(at[name])} accuracy{_against_uniform(at[name])}"
+    return f"{panel.title}: with {name}, {done} keeps {kept}; {', '.join(others)}."
+
+
+def _against_uniform(row: Row) -> str:
+    points, side = f"{abs(100 * row['gain']):.1f}", "below" if row["gain"] < 0 else "above"
+    return f", {points} points {side} uniform at equal spending ({row['verdict']})"
 
 
 def _percent(row: Row) -> str:
     return f"{100 * row['accuracy']:.1f} %"
 
 
-def _interval(row: Row) -> str:
-    return f"({100 * row['low']:.1f} to {100 * row['high']:.1f})"
-
-
-def _with_interval(row: Row) -> str:
-    return f"{100 * row['accuracy']:.1f} {_interval(row)}"
+def _interval(row: Row, names: tuple[str, str] = ("low", "high")) -> str:
+    """Return two ends in percent, or a dash."""
+    low, high = (row[name] for name in names)
+    return "(-)" if low is None else f"({100 * low:.1f} to {100 * high:.1f})"
 
 
 def markdown(results: pa.Table, task: Task, notes: Sequence[str]) -> str:
-    """Return the summary of one task: a sentence and a table for each network and level."""
-    all_panels = panels(results, task)
+    """Return the summary of one task: a sentence and three tables for each network and level."""
     lines = [f"# Budget: {task.label(results['perturbation'][0].as_py())}", "", *_introduction(results, task), ""]
-    for panel in all_panels:
-        lines += [
-            f"## {panel.title} ({panel.dataset}, {panel.split})",
-            "",
-            sentence(panel, task),
-            "",
-            *_table(panel),
-            "",
-        ]
+    for panel in panels(results, task):
+        lines += [f"## {panel.title} ({panel.dataset}, {panel.split})", "", sentence(panel, task), ""]
+        lines += [*_accuracies(panel, task), ""]
+        lines += ["Gain over `uniform` at equal spending, points:", "", *_table(panel, _gain), ""]
+        lines += ["Regret against the best known allocation of the same budget, points:", "", *_table(panel, _regret), ""]
     if notes:
         lines += ["## Not measured", "", *(f"- {note}" for note in notes), ""]
     return "\n".join(lines)
@@ -138,23 +137,45 @@ def _introduction(results: pa.Table, task: Task) -> Iterator[str]:
     n = sorted({row["n_examples"] for row in rows})
     examples = f"{n[0]:,}" if len(n) == 1 else f"{n[0]:,} to {n[-1]:,}"
     draws = f" and {rows[0]['draws']} draws" if task.name == "protect" else ""
+    n_compared = sum(row["verdict"] is not None for row in rows)
     yield f"Accuracy in percent with its 95 % interval over {examples} examples{draws}, none of which the truth of this"
-    yield f"perturbation saw. Layers get {rows[0]['perturbation']}; columns are budgets ({task.unit}). The last column is"
-    yield f"the share of the gain of `{TRUTH_GUIDED}` over `{UNIFORM}`, at the budget of the sentence, where that gain"
-    yield "exceeds 5 standard errors. The best of many criteria by one measurement is flattered by it."
+    yield f"perturbation saw, and what was spent. Layers get {rows[0]['perturbation']}; columns are budgets ({task.unit})."
+    yield f"`share` is that of the gain of `{TRUTH_GUIDED}`, at the budget of the sentence, where that exceeds 5 standard"
+    yield f"errors. Each interval holds by itself; `{BEATS}` and `{HARMS}` are said where all {n_compared} gains hold at"
+    yield f"once with 95 %. `{BEST_KNOWN}` is the best allocation of a budget, chosen by one half of the images and"
+    yield "judged by the other; whatever else is picked because it is the best here is flattered."
     yield f"Truth: {rows[0]['truth_revision'] or 'without a revision'}."
 
 
-def _table(panel: Panel) -> Iterator[str]:
-    yield f"| criterion | {' | '.join(f'{budget:g}' for budget in panel.budgets)} | share |"
-    yield "| --- " * (len(panel.budgets) + 2) + "|"
-    for name, curve in panel.curves.items():
-        if name in LIMITS:
-            cells = [_with_interval(*curve.values())] * len(panel.budgets)
-        else:
-            cells = [_with_interval(curve[budget]) if budget in curve else "-" for budget in panel.budgets]
-        share = curve.get(panel.middle, {}).get("truth_guided_share")
-        yield f"| {name} | {' | '.join(cells)} | {'-' if share is None else f'{share:.2f}'} |"
+def _accuracies(panel: Panel, task: Task) -> Iterator[str]:
+    def cell(row: Row) -> str:
+        return f"{100 * row['accuracy']:.1f} {_interval(row)} at {task.amount(row['spent'])}"
+
+    head, line, *rows = _table(panel, cell, tuple(panel.curves))
+    yield from (f"{head} share |", f"{line} --- |")
+    for (name, curve), row in zip(panel.curves.items(), rows, strict=True):
+        share = None if name in LIMITS else curve.get(panel.middle, {}).get("truth_guided_share")
+        yield f"{row} {'-' if share is None else f'{share:.2f}'} |"
+
+
+def _gain(row: Row) -> str:
+    if row["gain"] is None:
+        return "-"
+    return f"{100 * row['gain']:+.1f} {_interval(row, ('gain_low', 'gain_high'))} {row['verdict'] or ''}".rstrip()
+
+
+def _regret(row: Row) -> str:
+    return "-" if row["regret"] is None else f"{100 * row['regret']:.1f} {_interval(row, ('regret_low', 'regret_high'))}"
+
+
+def _table(panel: Panel, cell: Callable[[Row], str], names: Sequence[str] = ()) -> Iterator[str]:
+    """Yield a table of one row a criterion and one column a budget; without names, of all that have budgets."""
+    yield f"| criterion | {' | '.join(f'{budget:g}' for budget in panel.budgets)} |"
+    yield "| --- " * (len(panel.budgets) + 1) + "|"
+    for name in names or [name for name in panel.curves if name not in LIMITS]:
+        curve = panel.curves[name]
+        rows = [*curve.values()] * len(panel.budgets) if name in LIMITS else [curve.get(budget) for budget in panel.budgets]
+        yield f"| {name} | {' | '.join('-' if row is None else cell(row) for row in rows)} |"
 
 
 def additivity_markdown(fits: Sequence[Fit]) -> str:

@@ -36,6 +36,10 @@ class Task:
         """Say what is done with a budget."""
         return self.phrase.format(budget=budget, percent=100 * budget)
 
+    def amount(self, spent: float) -> str:
+        """Say how much was spent."""
+        return f"{spent:.3g} bits" if self.name == "quantize" else f"{100 * spent:.3g} %"
+
     def chosen_budgets(self, given: Sequence[float]) -> tuple[float, ...]:
         """Return the budgets to measure: those given, sorted, or the default ones.
 

@@ -7,14 +7,20 @@ import numpy as np
 
 from safer_bench.budget import baselines
 from safer_bench.budget.entrants import Entrant
-from safer_bench.budget.rules import at_least, at_most, bits, priorities, pruned_counts
+from safer_bench.budget.rules import FEWEST_BITS, MOST_BITS, at_least, at_most, bits, priorities, pruned_counts
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.measurement.progress import OnProgress
+from safer_bench.networks.network import Network
+from safer_bench.stream import Stream
+from safer_bench.tables.controls import UNIFORM as UNIFORM
 
 Array = np.ndarray
-UNIFORM, FIRST_AND_LAST, UNCHANGED = "uniform", "first_and_last", "unchanged"
+FIRST_AND_LAST, MIXED, UNCHANGED, BEST_KNOWN = "first_and_last", "mixed", "unchanged", "best_known"
 FLOAT_BITS = 32
 PRUNE_BASELINES = ("global_magnitude", "lamp", "erk")
+N_ORDERS = 4  # in which ties fall, in every draw
+# where uniform is measured beside the budgets: from end to end, so that it can be told at any spending
+ENDS = {"prune": (1.0,), "quantize": tuple(float(n) for n in range(FEWEST_BITS, MOST_BITS + 1))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +45,21 @@ class Trial:
     correct: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be tried: allocations ``(n_orders, n_layers)``, their answers averaged; None where none can be had."""
+
+    name: str
+    track: str
+    allocations: Array | None
+
+
 def compressed(
     whole: WholeNetwork, task: str, who: Sequence[Entrant], budgets: Sequence[float], report: OnProgress
 ) -> Iterator[Trial]:
     """Yield the trials of pruning or quantization, budget by budget, what is not changed and the baselines first.
 
-    A baseline that cannot keep to a budget is left out of it.
+    A baseline that cannot keep to a budget is left out of it. Last comes ``uniform`` at the budgets of ``ENDS``.
 
     Args:
         whole: the network.
@@ -53,53 +68,71 @@ def compressed(
         budgets: global sparsities, or mean bits.
         report: called with (step, done, total).
     """
-    known: dict[bytes, Array] = {}
     spared = 0.0 if task == "prune" else float(FLOAT_BITS)
     right = whole.correct({})[None].astype(np.float64)
     yield Trial(UNCHANGED, "blind", None, spared, np.full(len(whole.network.layers), spared), spared, right)
-    for i, budget in enumerate(budgets):
-        planned = _pruning(whole, who, budget) if task == "prune" else _quantization(whole, who, budget)
-        for j, (name, track, amounts) in enumerate(planned):
-            report(f"{whole.network.name} {budget:g} {name}", i * len(planned) + j, len(budgets) * len(planned))
-            if amounts is not None:
-                key = amounts.tobytes()
-                if key not in known:
-                    known[key] = whole.correct(_compressed_weights(whole, task, amounts))[None].astype(np.float64)
-                sizes = _sizes(whole)
-                spent = float((amounts * sizes).sum() / sizes.sum())
-                yield Trial(name, track, None, budget, amounts, spent, known[key])
+    planned = _pruning if task == "prune" else _quantization
+    plans = [(budget, plan) for budget in budgets for plan in planned(whole, who, budget)]
+    sizes, known = _sizes(whole.network), dict[bytes, Array]()
+    plans += [(budget, _uniform(task, sizes, budget)) for budget in ENDS[task] if budget not in budgets]
+    for i, (budget, plan) in enumerate(plans):
+        report(f"{whole.network.name} {budget:g} {plan.name}", i, len(plans))
+        if plan.allocations is not None:
+            correct = np.mean([_right(whole, task, each, known) for each in plan.allocations], axis=0)
+            amounts = plan.allocations.mean(axis=0)
+            spent = float((amounts * sizes).sum() / sizes.sum())
+            yield Trial(plan.name, plan.track, None, budget, amounts, spent, correct)
 
 
-Planned = list[tuple[str, str, Array | None]]  # name, track, amounts
+def orders_of_ties(network: Network, draw: int = 0) -> list[Array]:
+    """Return the orders of a network's layers in which ties fall in a draw, each a permutation ``(n_layers,)``."""
+    return [Stream("budget", network.name, "order", draw, i).permutation(len(network.layers)) for i in range(N_ORDERS)]
 
 
-def _sizes(whole: WholeNetwork) -> Array:
-    return np.array([layer.parameters for layer in whole.network.layers], dtype=np.int64)
+def _right(whole: WholeNetwork, task: str, amounts: Array, known: dict[bytes, Array]) -> Array:
+    """Return which answers are right under an allocation, float64 ``(1, n_answers)``; each is measured once."""
+    key = amounts.tobytes()
+    if key not in known:
+        known[key] = whole.correct(_compressed_weights(whole, task, amounts))[None].astype(np.float64)
+    return known[key]
 
 
-def _pruning(whole: WholeNetwork, who: Sequence[Entrant], budget: float) -> Planned:
-    layers, sizes = whole.network.layers, _sizes(whole)
+def _sizes(network: Network) -> Array:
+    return np.array([layer.parameters for layer in network.layers], dtype=np.int64)
+
+
+def _uniform(task: str, sizes: Array, budget: float) -> Plan:
+    w, whole = np.full(len(sizes), 0.5), int(sizes.sum())
+    if task == "prune":
+        return Plan(UNIFORM, "blind", (pruned_counts(w, sizes, at_least(budget, whole)) / sizes)[None])
+    return Plan(UNIFORM, "blind", bits(w, sizes, at_most(budget, whole))[None])
+
+
+def _pruning(whole: WholeNetwork, who: Sequence[Entrant], budget: float) -> list[Plan]:
+    layers, sizes = whole.network.layers, _sizes(whole.network)
     n = at_least(budget, int(sizes.sum()))
     weights = [whole.network.weight(layer) for layer in layers]
     counts: dict[tuple[str, str], Array | None] = {
-        (UNIFORM, "blind"): pruned_counts(np.full(len(sizes), 0.5), sizes, n),
         (FIRST_AND_LAST, "blind"): baselines.prune_between_ends(sizes, n),
         ("global_magnitude", "blind"): baselines.global_magnitude_counts(weights, n),
         ("lamp", "blind"): baselines.lamp_counts(weights, n),
         ("erk", "blind"): baselines.erk_counts([layer.shape for layer in layers], n),
     }
     counts |= {(each.name, each.track): pruned_counts(priorities(each.scores), sizes, n) for each in who}
-    return [(*key, None if pruned is None else pruned / sizes) for key, pruned in counts.items()]
+    others = [Plan(*key, None if pruned is None else (pruned / sizes)[None]) for key, pruned in counts.items()]
+    return [_uniform("prune", sizes, budget), *others]
 
 
-def _quantization(whole: WholeNetwork, who: Sequence[Entrant], budget: float) -> Planned:
-    sizes = _sizes(whole)
+def _quantization(whole: WholeNetwork, who: Sequence[Entrant], budget: float) -> list[Plan]:
+    sizes = _sizes(whole.network)
     n = at_most(budget, int(sizes.sum()))
-    baseline_bits: Planned = [
-        (UNIFORM, "blind", bits(np.full(len(sizes), 0.5), sizes, n)),
-        (FIRST_AND_LAST, "blind", baselines.bits_between_ends(sizes, n)),
+    between = baselines.bits_between_ends(sizes, n)
+    return [
+        _uniform("quantize", sizes, budget),
+        Plan(FIRST_AND_LAST, "blind", None if between is None else between[None]),
+        Plan(MIXED, "blind", baselines.mixed_bits(sizes, n, orders_of_ties(whole.network))),
+        *(Plan(each.name, each.track, bits(priorities(each.scores), sizes, n)[None]) for each in who),
     ]
-    return baseline_bits + [(each.name, each.track, bits(priorities(each.scores), sizes, n)) for each in who]
 
 
 def _compressed_weights(whole: WholeNetwork, task: str, amounts: Array) -> dict[str, Array]:

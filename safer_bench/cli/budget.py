@@ -61,32 +61,51 @@ def budget(
 
     Example: safer-bench budget --task protect --network resnet20 --submission submissions/snip --out budgets
     """
-    with needs_torch():
-        from safer_bench.budget.tasks import ADDITIVITY, look_up_task
-        from safer_bench.measurement.answers.tuning import tune_allocator
-        from safer_bench.networks.devices import device_named
-    tune_allocator()
-    device_named(device or "cpu")  # said once, not of each network that it leaves out
-    if task != ADDITIVITY:
-        look_up_task(task)
-    elif submission or criterion or budget or level:
-        raise BadInput(
-            "task 'additivity' compares drops, not scores: --submission, --criterion, --budget and --level are not its"
-        )
-    from safer_bench.dataset.submissions.gather import gather, submission_folders
+    _prepare(device)
+    is_additivity = _is_additivity(task, uses_scores=any((submission, criterion, budget, level)))
     from safer_bench.dataset.tree import load_tree
     from safer_bench.tables.files import check_writable
 
     options = Choice(data, examples_from, calibration, data_seed, name)
     tree = load_tree(truth)
     check_writable(out)
-    if task == ADDITIVITY:
+    if is_additivity:
         _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out, options, device)
         return
     wanted = _wanted(task, perturbation or [], criterion or [], budget or [], level or [], draws)
-    with refusal():
-        scores = gather(tree, [folder for root in submission or [] for folder in submission_folders(root)]).scores
+    scores = _scores(tree, submission or [])
     _spend(wanted, tree, _networks(tree, network or [], wanted.perturbation, options, device), scores, out)
+
+
+def _prepare(device: str | None) -> None:
+    """Say once, and not of each network that it leaves out, that torch or a device is missing.
+
+    Raises:
+        MissingExtra: torch is not installed.
+        BadInput: there is no such device.
+    """
+    with needs_torch():
+        from safer_bench.measurement.answers.tuning import tune_allocator
+        from safer_bench.networks.devices import device_named
+    tune_allocator()
+    device_named(device or "cpu")
+
+
+def _is_additivity(task: str, *, uses_scores: bool) -> bool:
+    """Tell whether the task compares drops, where all others spend a budget by scores.
+
+    Raises:
+        BadInput: there is no such task, or it compares drops and was given options of the others.
+    """
+    from safer_bench.budget.tasks import ADDITIVITY, look_up_task
+
+    if task != ADDITIVITY:
+        look_up_task(task)
+    elif uses_scores:
+        raise BadInput(
+            "task 'additivity' compares drops, not scores: --submission, --criterion, --budget and --level are not its"
+        )
+    return task == ADDITIVITY
 
 
 def _wanted(
@@ -106,6 +125,13 @@ def _wanted(
     perturbation = look_up_perturbation(task, perturbations[0] if perturbations else None)
     shares, rates = task.chosen_budgets(budgets), task.chosen_levels(perturbation, levels)
     return Wanted(task, perturbation, shares, rates, draws, tuple(criteria))
+
+
+def _scores(tree: Mapping[str, Any], submissions: list[Path]) -> "pa.Table":
+    from safer_bench.dataset.submissions.gather import gather, submission_folders
+
+    with refusal():
+        return gather(tree, [folder for root in submissions for folder in submission_folders(root)]).scores
 
 
 def _spend(wanted: "Wanted", tree: Mapping[str, Any], networks: "list[Network]", scores: "pa.Table", out: Path) -> None:

@@ -44,7 +44,8 @@ def evaluate(
 
 
 def _evaluate(out: Path, submissions: Path | None, truth: Path | None, budget: Path | None) -> None:
-    from safer_bench.dataset.submissions.gather import gather, read_budgets
+    from safer_bench.dataset.budgets import read_budgets
+    from safer_bench.dataset.submissions.gather import gather
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation.evaluate import evaluate as evaluate_scores
     from safer_bench.evaluation.leaderboard.page import Extras, make_page

@@ -37,6 +37,7 @@ METRIC_NAMES = tuple(metric.name for metric in METRICS)
 TASK = _column("task", STRING, "prune, quantize or protect")
 GIVEN = _column("perturbation", STRING, "what layers get: all of them, or those that are not protected")
 BUDGET = _column("budget", F64, "global sparsity, mean bits, or share of the weights protected", "the task's own")
+ACCURACY = "share of examples"  # the unit of accuracies
 BIT_ERROR_RATE = _column("level", F64, "bit-error rate of what is not protected; null for other tasks", "bit-error rate")
 REVISION = _column("truth_revision", STRING, "content hash of the truth, 16 hex digits")
 # Descriptions are metadata inside published files and keep their bytes: "probe examples" there are calibration examples.
@@ -253,15 +254,20 @@ TABLES: dict[str, pa.Schema] = {
         *(CRITERION, TRACK, NETWORK, DATASET, SPLIT, TASK, GIVEN),
         BIT_ERROR_RATE,
         BUDGET,
-        _column("spent", F64, "what the allocation comes to", "as budget"),
-        _column("accuracy", F64, "mean over examples and draws", "share of examples"),
-        _column("low", F64, "lower end of its 95 % interval, over examples and draws", "share of examples"),
-        _column("high", F64, "upper end of its 95 % interval", "share of examples"),
+        _column("spent", F64, "what the allocation comes to: sparsity, mean bits, or share protected", "as budget"),
+        _column("accuracy", F64, "mean over examples and draws", ACCURACY),
+        _column("low", F64, "lower end of its 95 % interval, over examples and draws", ACCURACY),
+        _column("high", F64, "upper end of its 95 % interval", ACCURACY),
         _column("n_examples", I32, "examples that the truth did not use", "examples"),
         _column("draws", I32, "draws of the bit errors; 1 where nothing is random"),
-        _column("gain", F64, "accuracy minus that of uniform, paired by example and draw", "share of examples"),
-        _column("gain_low", F64, "lower end of its 95 % interval; null where examples tell no spread", "share of examples"),
-        _column("gain_high", F64, "upper end of its 95 % interval", "share of examples"),
+        _column("gain", F64, "accuracy minus that of uniform at the same spending, paired by example and draw", ACCURACY),
+        _column("gain_low", F64, "lower end of its 95 % interval; null where examples tell no spread", ACCURACY),
+        _column("gain_high", F64, "upper end of its 95 % interval", ACCURACY),
+        _column("gain_error", F64, "its standard error; null where examples tell no spread", ACCURACY),
+        _column("verdict", STRING, "beats uniform, harms or undecided: with 95 % for all gains of the task at once"),
+        _column("regret", F64, "accuracy of the best known allocation of the budget minus this one's", ACCURACY),
+        _column("regret_low", F64, "lower end of its 95 % interval; null where examples tell no spread", ACCURACY),
+        _column("regret_high", F64, "upper end of its 95 % interval", ACCURACY),
         _column(
             "truth_guided_share", F64, "gain / gain of truth_guided; null where the latter is not over 5 standard errors"
         ),
@@ -279,8 +285,8 @@ TABLES: dict[str, pa.Schema] = {
         *(NETWORK, DATASET, SPLIT, PERTURBATION, LEVEL),
         _column("set", I32, "number of the set, from 0"),
         _column("layers", STRING, "its layers, separated by spaces"),
-        _column("joint_drop", F64, "accuracy lost when all are perturbed at once", "share of examples"),
-        _column("sum_of_drops", F64, "sum of what is lost when each is perturbed alone", "share of examples"),
+        _column("joint_drop", F64, "accuracy lost when all are perturbed at once", ACCURACY),
+        _column("sum_of_drops", F64, "sum of what is lost when each is perturbed alone", ACCURACY),
         _column("n_examples", I32, "examples that the truth did not use", "examples"),
         _column("draws", I32, "draws that both are means of; 1 where nothing is random"),
     ),

@@ -1,7 +1,8 @@
-"""Names of the controls that boards show, what is known of those that evaluation adds, and which criteria are learnt."""
+"""Names of the controls that boards and budgets show, what is known of those added here, and which criteria are learnt."""
 
 REPLICATES = {"replicate": 1.0, "reversed_replicate": -1.0}  # with the sign of the half that they score by
 SIZE_DEPTH = "size_depth"
+UNIFORM = "uniform"  # of budgets: every layer gets the same
 ADDED = {  # with what is known of them
     "replicate": {
         "what": "Half of the measurement, judged on the other half, by Spearman's correlation on the whole truth.",

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from safer_bench.budget.intervals import IntervalEstimate, accuracy, gain, standard_error
-from safer_bench.budget.spend import DECIDED, gain_columns
+from safer_bench.budget.rows import DECIDED, gain_columns
 
 
 @pytest.mark.parametrize("n_right", [1, 37, 80, 99])
@@ -77,7 +77,9 @@ def test_shares_of_the_truths_gain_are_told_where_it_exceeds_five_standard_error
     assert share(0.06, 0.012) is None
     assert share(-0.06, 0.001) is None
     assert share(0.0, 0.0) is None
-    assert gain_columns(own, None) == {"gain": 0.03, "gain_low": -0.01, "gain_high": 0.07, "truth_guided_share": None}
+    columns = {"gain": 0.03, "gain_low": -0.01, "gain_high": 0.07, "gain_error": 0.02, "truth_guided_share": None}
+    assert gain_columns(own, None) == columns
+    assert gain_columns(IntervalEstimate(0.03, 0.0, np.nan, np.nan), None)["gain_error"] is None
     assert gain_columns(None, None) == {}
 
 

@@ -5,14 +5,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from safer_bench.budget.additivity import Fit
-from safer_bench.budget.plots import additivity_png, curves_png
+from safer_bench.budget.plots import _curve, additivity_png, curves_png
 from safer_bench.budget.report import write_additivity, write_outcome
 from safer_bench.budget.spend import Outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels, sentence
 from safer_bench.budget.tasks import TASKS
-from safer_bench.dataset.submissions.gather import read_budgets
+from safer_bench.dataset.budgets import read_budgets
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
+from safer_bench.tables.pictures import new_figure
 
 PROTECT, PRUNE = TASKS["protect"], TASKS["prune"]
 
@@ -20,6 +21,8 @@ PROTECT, PRUNE = TASKS["protect"], TASKS["prune"]
 def row(criterion, budget, accuracy, **more):
     shared = {"criterion": criterion, "track": "blind", "network": "net", "dataset": "digits", "split": "test"}
     shared |= {"task": "protect", "perturbation": "int8_bit_flip", "level": 0.001, "n_examples": 2500, "draws": 10}
+    shared |= {"spent": budget * 0.97, "gain": accuracy - 0.65, "gain_low": accuracy - 0.66, "gain_high": accuracy - 0.64}
+    shared |= {"gain_error": 0.005, "verdict": "beats uniform", "regret": 0.86 - accuracy}
     ends = {"low": accuracy - 0.011, "high": accuracy + 0.008, "truth_revision": "0123456789abcdef"}
     return shared | {"budget": budget, "accuracy": accuracy} | ends | more
 
@@ -44,8 +47,8 @@ def results():
 def test_the_sentence_is_the_engineers(results):
     (panel,) = panels(results, PROTECT)
     assert sentence(panel, PROTECT) == (
-        "net, int8_bit_flip, bit-error rate 0.001: with snip, protecting 10 % of the weights keeps 85.2 % (84.1 to 86.0) accuracy; "
-        "unprotected 60.3 %, everything protected 94.0 %, uniform 65.0 %, truth-guided 86.0 %."
+        "net, int8_bit_flip, bit-error rate 0.001: with snip, protecting 10 % of the weights (9.7 % spent) keeps 85.2 % (84.1 to 86.0) accuracy, "
+        "20.2 points above uniform at equal spending (beats uniform); unprotected 60.3 %, everything protected 94.0 %, uniform 65.0 %, truth-guided 86.0 %."
     )
 
 
@@ -70,8 +73,17 @@ def test_the_summary_holds_a_table_of_each_network_and_level(results):
     assert lines[0] == "# Budget: protect-int8_bit_flip"
     assert "## net, int8_bit_flip, bit-error rate 0.001 (digits, test)" in lines
     assert "| criterion | 0.05 | 0.1 | 0.2 | share |" in lines
-    assert "| snip | 80.0 (78.9 to 80.8) | 85.2 (84.1 to 86.0) | 88.0 (86.9 to 88.8) | 0.96 |" in lines
-    assert "| nothing_protected | 60.3 (59.2 to 61.1) | 60.3 (59.2 to 61.1) | 60.3 (59.2 to 61.1) | - |" in lines
+    assert (
+        "| snip | 80.0 (78.9 to 80.8) at 4.85 % | 85.2 (84.1 to 86.0) at 9.7 % | 88.0 (86.9 to 88.8) at 19.4 % | 0.96 |"
+        in lines
+    )
+    nothing = "60.3 (59.2 to 61.1) at 0 %"
+    assert f"| nothing_protected | {nothing} | {nothing} | {nothing} | - |" in lines
+    assert "| criterion | 0.05 | 0.1 | 0.2 |" in lines
+    gains = "+15.0 (14.0 to 16.0) beats uniform | +20.2 (19.2 to 21.2) beats uniform | +23.0 (22.0 to 24.0) beats uniform"
+    assert f"| snip | {gains} |" in lines
+    assert "| snip | 6.0 (-) | 0.8 (-) | -2.0 (-) |" in lines
+    assert sum(line.startswith("| nothing_protected") for line in lines) == 1, "a limit has neither gain nor regret"
     assert lines[2].startswith("Accuracy in percent with its 95 % interval over 2,500 examples and 10 draws, none of which")
     assert text.endswith("\n## Not measured\n\n- net: something was not possible\n")
 
@@ -79,7 +91,7 @@ def test_the_summary_holds_a_table_of_each_network_and_level(results):
 def test_a_budget_that_one_cannot_keep_to_is_a_dash():
     found = [each for each in ROWS if (each["criterion"], each["budget"]) != ("first_and_last", 0.2)]
     text = markdown(schema.build("budget_results", found), PROTECT, [])
-    assert "| first_and_last | 62.0 (60.9 to 62.8) | 66.0 (64.9 to 66.8) | - | - |" in text
+    assert "| first_and_last | 62.0 (60.9 to 62.8) at 4.85 % | 66.0 (64.9 to 66.8) at 9.7 % | - | - |" in text
 
 
 def test_criteria_are_ordered_by_the_budgets_that_all_kept_to():
@@ -156,6 +168,13 @@ def test_plots_are_drawn(results):
     assert curves_png(panels(results, PROTECT), PROTECT).startswith(b"\x89PNG")
     pruned = [each | {"level": None} for each in ROWS[2:]]
     assert len(curves_png(panels(schema.build("budget_results", pruned), PRUNE), PRUNE)) > 10_000
+
+
+def test_a_curve_is_drawn_at_what_was_spent(results):
+    (panel,) = panels(results, PROTECT)
+    _, (axes,) = new_figure(4.0, 3.0, 1, 1)
+    _curve(axes, panel, "snip", "black", "o")
+    assert axes.lines[0].get_xdata().tolist() == pytest.approx([0.0485, 0.097, 0.194])
 
 
 def test_additivity_is_written_with_its_fits(tmp_path):

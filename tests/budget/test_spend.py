@@ -5,11 +5,11 @@ import pytest
 from scipy import stats
 
 from safer_bench.budget.entrants import Entrant
-from safer_bench.budget.protection import N_ORDERS, shielded, slice_of
+from safer_bench.budget.protection import shielded, slice_of
 from safer_bench.budget.rules import priorities, pruned_counts
 from safer_bench.budget.spend import Wanted, check_names, spend
 from safer_bench.budget.tasks import TASKS
-from safer_bench.budget.trials import compressed
+from safer_bench.budget.trials import ENDS, N_ORDERS, compressed
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
 from safer_bench.networks.loading import load_network
@@ -56,9 +56,12 @@ def test_pruning_by_scores_prunes_what_the_rule_says(whole):
     assert all(trial.spent >= trial.budget for trial in found.values())
 
 
-def test_quantizing_by_scores_gives_the_bits_that_the_rule_says(whole):
+def test_quantizing_by_scores_gives_the_bits_that_the_rule_says(whole, monkeypatch):
+    calls, correct = [], whole.correct
+    monkeypatch.setattr(whole, "correct", lambda weights: calls.append(weights) or correct(weights))
     who = [Entrant("mine", "blind", np.array([3.0, 1.0, 2.0])), Entrant("same", "blind", np.array([30.0, 10.0, 20.0]))]
     found = by_name(compressed(whole, "quantize", who, (4.0,), ignore))
+    n_calls = len(calls)
     assert found["uniform", 4.0].amounts.tolist() == [4, 4, 4]
     assert found["first_and_last", 4.0].amounts.tolist() == [8, 3, 8]
     mine = found["mine", 4.0]
@@ -69,7 +72,34 @@ def test_quantizing_by_scores_gives_the_bits_that_the_rule_says(whole):
         layer.name: whole.perturbed(layer, "quantize", n) for layer, n in zip(whole.network.layers, bits, strict=True)
     }
     assert np.array_equal(mine.correct[0], whole.correct(weights))
-    assert found["same", 4.0].correct is mine.correct, "an allocation that is known is not measured again"
+    np.testing.assert_array_equal(found["same", 4.0].correct, mine.correct)
+    assert n_calls == 1 + 3 + len(ENDS["quantize"]) - 1, "an allocation that is known is not measured again"
+
+
+def test_uniform_is_measured_from_end_to_end(whole):
+    pruned = by_name(compressed(whole, "prune", [], (0.8,), ignore))
+    quantized = by_name(compressed(whole, "quantize", [], (3.5,), ignore))
+    assert pruned["uniform", 1.0].spent == 1.0
+    assert [quantized["uniform", bits].spent for bits in (2.0, 3.0, 8.0)] == [2.0, 3.0, 8.0]
+    everything = {layer.name: np.zeros(layer.shape, np.float32) for layer in whole.network.layers}
+    np.testing.assert_array_equal(pruned["uniform", 1.0].correct[0], whole.correct(everything))
+
+
+def test_mixed_spends_what_uniform_leaves_on_layers_at_random(whole):
+    found = by_name(compressed(whole, "quantize", [], (3.1, 4.0), ignore))
+    assert found["uniform", 3.1].spent == 3.0
+    mixed = found["mixed", 3.1]
+    assert mixed.amounts[1] == 3.0  # 43 of 435 weights can have one bit more: not these 384, and one of the others
+    assert mixed.amounts[0] + mixed.amounts[2] == 7.0
+    assert mixed.spent == pytest.approx((mixed.amounts * SIZES).sum() / 435)
+    assert 3.0 < mixed.spent <= 3.1
+    alone = []
+    for bits in ([4, 3, 3], [3, 3, 4]):
+        layers = zip(whole.network.layers, bits, strict=True)
+        alone.append(whole.correct({layer.name: whole.perturbed(layer, "quantize", n) for layer, n in layers}))
+    share = mixed.amounts[0] - 3.0
+    np.testing.assert_allclose(mixed.correct[0], share * alone[0] + (1 - share) * alone[1])
+    np.testing.assert_array_equal(found["mixed", 4.0].correct, found["uniform", 4.0].correct)
 
 
 def test_baselines_that_cannot_keep_to_a_budget_are_left_out(whole):
@@ -143,17 +173,22 @@ def pruned(small_tree):
 def test_rows_say_what_was_measured(pruned, small_tree):
     rows = {(row["criterion"], row["budget"]): row for row in pruned.results.to_pylist()}
     names = {"unchanged", "uniform", "first_and_last", "global_magnitude", "lamp", "erk"}
-    names |= {"snip", "random", "parameters", "depth", "truth_guided", "truth_per_weight"}
+    names |= {"snip", "random", "parameters", "depth", "truth_guided", "truth_per_weight", "best_known"}
     assert {name for name, _ in rows} == names
+    assert {budget for _, budget in rows} == {0.0, 0.5, 0.95}, "uniform at other budgets is for comparison alone"
     row = rows["snip", 0.5]
     assert (row["network"], row["dataset"], row["split"]) == ("digits_mlp", "digits", "validation")
     assert (row["task"], row["perturbation"], row["level"]) == ("prune", "magnitude_prune", None)
     assert (row["track"], row["n_examples"], row["draws"]) == ("blind", 540, 1)
     assert row["truth_revision"] == small_tree.revision
     assert row["low"] < row["accuracy"] < row["high"]
-    assert row["gain"] == pytest.approx(row["accuracy"] - rows["uniform", 0.5]["accuracy"])
+    assert row["gain"] == pytest.approx(row["accuracy"] - rows["uniform", 0.5]["accuracy"], abs=0.001)
     assert rows["uniform", 0.5]["gain"] == 0.0
-    assert rows["unchanged", 0.0]["gain"] is None
+    assert (rows["uniform", 0.5]["verdict"], rows["unchanged", 0.0]["verdict"]) == (None, None)
+    assert row["verdict"] in ("beats uniform", "harms", "undecided")
+    assert rows["unchanged", 0.0]["gain"] is rows["unchanged", 0.0]["regret"] is rows["best_known", 0.5]["regret"] is None
+    assert row["regret"] == pytest.approx(rows["best_known", 0.5]["accuracy"] - row["accuracy"])
+    assert row["regret_low"] <= row["regret"] <= row["regret_high"]
     guided = rows["truth_guided", 0.5]
     assert guided["truth_guided_share"] in (None, 1.0)
 

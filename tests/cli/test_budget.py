@@ -3,12 +3,14 @@
 import pyarrow.parquet as pq
 import pytest
 
+from safer_bench.dataset.budgets import read_budgets
+
 
 def test_pruning_by_a_submission_of_ones_own(cli, small_tree, small_scores, tmp_path):
     words = ("--task", "prune", "--network", "digits_mlp", "--truth", small_tree.path, "--submission", small_scores)
     found = cli("budget", *words, "--criterion", "snip", "--budget", "0.5", "--out", tmp_path / "out")
     assert found.code == 0
-    assert found.out.startswith("digits_mlp: with snip, pruning 50 % of the weights keeps ")
+    assert found.out.startswith("digits_mlp: with snip, pruning 50 % of the weights (50 % spent) keeps ")
     assert found.out.splitlines()[-1] == f"Summary: {tmp_path / 'out' / 'budget-prune.md'}"
     rows = pq.read_table(tmp_path / "out" / "budget_results-prune.parquet").to_pylist()
     assert {row["criterion"] for row in rows} >= {"snip", "uniform", "lamp", "erk", "global_magnitude", "truth_guided"}
@@ -27,6 +29,20 @@ def test_protection_of_all_networks_of_the_truth(cli, small_tree, tmp_path):
     first = (tmp_path / "budget_results-protect-int8_bit_flip.parquet").read_bytes()
     cli("budget", *words, "--draws", 2, "--out", tmp_path)
     assert (tmp_path / "budget_results-protect-int8_bit_flip.parquet").read_bytes() == first
+
+
+@pytest.mark.long
+def test_runs_of_one_network_each_are_put_together(cli, small_tree, tmp_path):
+    """Rows are those of one run of both, the verdicts too: they hold for all gains of a task at once."""
+    words = ("--task", "prune", "--truth", small_tree.path, "--criterion", "snip", "--budget", "0.5")
+    names = ("digits_mlp", "digits_resnet")
+    assert cli("budget", *words, *(f"--network={name}" for name in names), "--out", tmp_path / "both").code == 0
+    for name in names:
+        assert cli("budget", *words, "--network", name, "--out", tmp_path / "apart" / name).code == 0
+    both, apart = (read_budgets(tmp_path / each, small_tree.revision) for each in ("both", "apart"))
+    assert both.num_rows == 2 * sum(row["network"] == "digits_mlp" for row in both.to_pylist())
+    order = [("network", "ascending"), ("criterion", "ascending")]
+    assert apart.sort_by(order).equals(both.sort_by(order))
 
 
 def test_additivity_shows_its_table(cli, small_tree, tmp_path):
@@ -71,7 +87,7 @@ def test_without_images_a_message_says_where_they_come_from(cli, small_tree, tmp
     def absent(*_):
         raise MissingData("Fashion-MNIST is not on this machine")
 
-    monkeypatch.setattr(images, "budget_network", absent)
+    monkeypatch.setattr(images, "_check_same", absent)  # budget_network itself others would keep: they take it by name
     words = ("budget", "--task", "prune", "--truth", small_tree.path, "--out", tmp_path / "out")
     found = cli(*words, "--network", "digits_mlp")
     assert (found.code, found.err) == (2, "Error: Fashion-MNIST is not on this machine\n")

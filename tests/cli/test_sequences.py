@@ -66,3 +66,20 @@ def test_the_whole_path(cli, folder):
     rows = pq.read_table(next((folder / "budget").glob("budget_results*.parquet"))).to_pylist()
     assert all(0.0 <= row["low"] <= row["accuracy"] <= row["high"] <= 1.0 for row in rows)
     assert json.loads((tree / "manifest.json").read_text())
+    for words in (("prune", "--budget", "0.5"), ("protect", "--budget", "0.5", "--level", "0.03", "--draws", "4")):
+        spent = cli(
+            "budget", "--truth", tree, *network, "--criterion", "depth", "--out", folder / words[0], "--task", *words
+        )
+        assert spent.code == 0, spent.err
+        check_budget(pq.read_table(next((folder / words[0]).glob("budget_results*.parquet"))).to_pylist())
+
+
+def check_budget(rows):
+    """Of several answers an example: halves and intervals are of examples, and so is their number."""
+    told = {row["criterion"]: row for row in rows}
+    assert {"depth", "uniform", "best_known"} <= set(told)
+    assert {row["n_examples"] for row in rows} == {160}
+    depth = told["depth"]
+    assert depth["regret"] == pytest.approx(told["best_known"]["accuracy"] - depth["accuracy"], abs=0.03)
+    assert depth["verdict"] in ("beats uniform", "harms", "undecided")
+    assert 0.0 < depth["spent"] <= 0.51

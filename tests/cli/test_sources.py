@@ -1,6 +1,10 @@
 """The commands take networks of timm, torchvision and transformers with their data, from measuring to a budget."""
 
+import pyarrow.parquet as pq
 import pytest
+import timm
+import torch
+from safetensors.torch import save_file
 
 from safer_bench.cli.options import load_networks
 from safer_bench.dataset.tree import load_tree
@@ -8,7 +12,7 @@ from safer_bench.errors import BadInput
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.sources.named import Choice
 from tests.made_up import foreign
-from tests.made_up.foreign import image_classifier, image_folder, learn, sentences
+from tests.made_up.foreign import image_classifier, image_folder, learn, sentences, train
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,22 @@ def test_an_engineers_whole_path_of_images(cli, given, tmp_path, caplog):
     row = whole_path(cli, given, tmp_path, "l2_norm", "snip", workers=2)
     assert (row["network"], row["n_examples"], row["family"]) == ("transformers-vit-imagefolder-pets", 70, "vit")
     assert [message for message in caplog.messages if "are taken for cat, dog" in message]
+
+
+@pytest.mark.long
+def test_an_engineers_whole_path_of_a_network_of_timm(cli, given, tmp_path):
+    torch.manual_seed(1)
+    checkpoint = tmp_path / "best.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=2).state_dict(), checkpoint)
+    named = ("--network", f"timm:test_resnet@{checkpoint}", *given[2:])
+    network = load_network(named[1], data=given[3], examples_from=70)
+    train(network)
+    save_file(network.model.eval().state_dict(), checkpoint)
+    row = whole_path(cli, named, tmp_path, "l2_norm")
+    assert row["network"] == "timm-test_resnet-best-imagefolder-pets"
+    results = pq.read_table(tmp_path / "b" / "budget_results-quantize.parquet").to_pylist()
+    assert {row["network"] for row in results} == {"timm-test_resnet-best-imagefolder-pets"}
+    assert {row["n_examples"] for row in results} == {50}
 
 
 def test_a_run_goes_on_with_the_same_examples_alone(cli, given, tmp_path):

@@ -13,9 +13,9 @@ from tests.made_up.truth import made_up_scores, made_up_truth
 
 HOSTILE = "</script><!--<script>alert(1)</script>|`x`"
 LEVELS = (1.0, 2.0)
-KINDS = dict.fromkeys(("criterion", "track", "network", "dataset", "split", "task", "perturbation"), pa.string()) | {
-    "n_examples": pa.int32()
-}
+KINDS = dict.fromkeys(
+    ("criterion", "track", "network", "dataset", "split", "task", "perturbation", "verdict"), pa.string()
+) | {"n_examples": pa.int32()}
 
 
 def with_levels(truth, reliability=lambda row: 0.9):
@@ -87,6 +87,8 @@ def budget_of(truth):
             "low": 0.88 - budget / 4 - line / 50,
             "high": 0.92 - budget / 4 - line / 50,
         }
+        | {"spent": budget - line / 500, "gain": 0.1, "gain_low": 0.05, "gain_high": 0.15, "verdict": "beats uniform"}
+        | {"regret": line / 50, "regret_low": None, "regret_high": None}
         | {"n_examples": 2500, "truth_guided_share": line / 10 if line else None}
         for task, perturbation, levels in (
             ("prune", "magnitude_prune", (None,)),

@@ -84,13 +84,18 @@ def image_classifier(folder, names=("cat", "dog"), size=32):
 
 
 def learn(network, folder):
-    """Train a model of transformers for a moment and save it: what is right by chance has no accuracy to lose."""
+    """Train a model of transformers for a moment and save it."""
+    train(network)
+    network.model.save_pretrained(folder)
+
+
+def train(network):
+    """Train a model for a moment: what is right by chance has no accuracy to lose."""
     optimizer = torch.optim.Adam(network.model.parameters(), lr=1e-2)
     for _ in range(20):
         optimizer.zero_grad()
         F.cross_entropy(network.model(network.inputs), network.labels).backward()
         optimizer.step()
-    network.model.save_pretrained(folder)
 
 
 def sentences(n=40):

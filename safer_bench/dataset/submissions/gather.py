@@ -1,4 +1,4 @@
-"""A tree's own scores and submissions -> one table of scores, one of costs, who computed which; and results of budgets."""
+"""A tree's own scores and submissions -> one table of scores, one of costs, and who computed which."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,11 @@ from safer_bench.dataset.submissions.claims import added, cells_of, computed_aga
 from safer_bench.dataset.submissions.plain_files import BadSubmission, is_there
 from safer_bench.dataset.submissions.recomputed import RECOMPUTED, REPORTED
 from safer_bench.dataset.submissions.submission import Submission, read_submission
-from safer_bench.errors import BadInput, text_of
-from safer_bench.tables import files, schema, score_table
-from safer_bench.tables.together import settle
+from safer_bench.errors import BadInput
+from safer_bench.tables import schema, score_table
 
 CHECKED_BY = ("layers", "perturbations", "networks", "scores")
 OF_A_SUBMISSION = ("submission.yaml", "scores.parquet", "scores.csv")
-BUDGET_KEY = ["task", "perturbation", "level", "network", "criterion", "track", "budget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,35 +145,3 @@ def _costs(truth: Mapping[str, pa.Table], submissions: Sequence[Submission]) -> 
     for row in rows:
         first.setdefault((row["criterion"], row["network"]), row)
     return schema.build("costs", list(first.values()))
-
-
-def read_budgets(folder: Path, revision: str) -> pa.Table:
-    """Return the results of budget tasks that a folder holds, as one table.
-
-    Args:
-        folder: what ``safer-bench budget`` wrote.
-        revision: of the truth that they must have been measured against.
-
-    Raises:
-        BadInput: there are none, one is not of the schema or of another truth, or two hold the same.
-    """
-    settle(folder)
-    tables = []
-    for path in sorted(folder.glob("budget_results-*.parquet")):
-        try:
-            tables.append(files.read_parquet(path))
-        except (pa.ArrowException, OSError) as error:
-            raise BadInput(f"{path}: cannot be read ({text_of(error)})") from error
-        schema.check_schema(tables[-1], "budget_results", str(path))
-        others = set(tables[-1]["truth_revision"].to_pylist()) - {revision}
-        if others:
-            raise BadInput(
-                f"{path}: of truth {min(map(str, others))}, not {revision}; repeat the budget command that wrote it"
-            )
-    if not tables:
-        raise BadInput(f"{folder}: no budget_results-*.parquet; `safer-bench budget --task TASK --out {folder}` writes one")
-    budgets = schema.in_order(pa.concat_tables(tables))
-    if budgets.group_by(BUDGET_KEY).aggregate([]).num_rows < budgets.num_rows:
-        names = ", ".join(sorted(path.name for path in folder.glob("budget_results-*.parquet")))
-        raise BadInput(f"{folder}: two of its files hold the same budgets; remove the older one of {names}")
-    return budgets

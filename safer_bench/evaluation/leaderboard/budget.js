@@ -1,5 +1,5 @@
-// Accuracy against budget; then everything starts.
-const MARKS_OF_BUDGETS = ["uniform", "truth_guided", "unchanged", "nothing_protected", "everything_protected"];
+// Accuracy against what was spent; then everything starts.
+const MARKS_OF_BUDGETS = ["uniform", "truth_guided", "best_known", "unchanged", "nothing_protected", "everything_protected"];
 const DASHES = ["", "7 3", "2 3", "10 3 2 3"];
 const lineStyle = (slot) => ({ stroke: `var(--c${slot % 8})`, "stroke-dasharray": DASHES[Math.floor(slot / 2) % 4] });
 
@@ -33,7 +33,7 @@ function chooseBudget() {
   const best = new Map();
   for (const i of budgetRows()) best.set(lineName(i), (best.get(lineName(i)) ?? 0) + budget.accuracy[i]);
   const names = [...best].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)).map(([name]) => name);
-  const first = new Set([...names.filter((name) => !MARKS_OF_BUDGETS.includes(name)).slice(0, 3), "uniform", "truth_guided"]);
+  const first = new Set([...names.filter((name) => !MARKS_OF_BUDGETS.includes(name)).slice(0, 3), "uniform", "truth_guided", "best_known"]);
   const boxes = names.map((name) => lineBox(name, first.has(name)));
   byId("budget-lines").replaceChildren(byId("budget-lines").firstElementChild, ...boxes);
   showBudget();
@@ -57,26 +57,34 @@ function showBudget() {
   const drawn = found.filter((i) => names.includes(lineName(i))), used = drawn.length ? drawn : found;
   const bounds = (values) => [Math.min(...values), Math.max(...values)];
   const [low, high] = bounds([...all("low", used), ...all("high", used), ...all("accuracy", used)]);
-  const [first, last] = bounds(all("budget", used));
+  const [first, last] = bounds(all("spent", used));
   const words = { prune: "share of weights removed", quantize: "mean bits of a weight", protect: "share of parameters protected" };
-  const x = { name: `budget: ${words[task] ?? task}`, low: first, high: last }, y = { name: "accuracy", low: Math.floor(low * 10) / 10, high: Math.min(1, Math.ceil(high * 10) / 10) };
-  const picture = frame(byId("budget-plot"), `Accuracy against budget: ${BUDGET_CHOICES.map((name) => byId(`budget-${name}`).value).filter(Boolean).join(", ")}`, x, y);
+  const x = { name: `spent: ${words[task] ?? task}`, low: first, high: last }, y = { name: "accuracy", low: Math.floor(low * 10) / 10, high: Math.min(1, Math.ceil(high * 10) / 10) };
+  const picture = frame(byId("budget-plot"), `Accuracy against what was spent: ${BUDGET_CHOICES.map((name) => byId(`budget-${name}`).value).filter(Boolean).join(", ")}`, x, y);
   names.forEach((name, slot) => budgetLine(picture, name, slot, drawn.filter((i) => lineName(i) === name)));
-  const cells = found.map((i) => [lineName(i), trackName(budget.track[i] ?? ""), budget.perturbation[i], String(budget.budget[i] / 1000), number(budget.accuracy[i], 3),
-    `${number(budget.low[i], 3)} to ${number(budget.high[i], 3)}`, String(budget.n_examples[i]), number(budget.truth_guided_share[i])]);
-  simpleTable(byId("budget-table"), ["criterion", "track", "perturbation", "budget", "accuracy", "95 % interval", "examples", "share of the gain that the truth brings"], cells);
+  const cells = found.map((i) => [lineName(i), trackName(budget.track[i] ?? ""), budget.perturbation[i], String(budget.budget[i] / 1000), number(budget.spent[i], 3),
+    estimated("accuracy", "low", "high", i), estimated("gain", "gain_low", "gain_high", i), budget.verdict[i] ?? "-",
+    estimated("regret", "regret_low", "regret_high", i), String(budget.n_examples[i]), number(budget.truth_guided_share[i])]);
+  simpleTable(byId("budget-table"), ["criterion", "track", "perturbation", "budget", "spent", "accuracy (95 %)",
+    "gain over uniform at equal spending (95 %)", "all gains at once", "regret (95 %)", "examples", "share of the gain that the truth brings"], cells);
+}
+
+// A value and its interval, where there is one.
+function estimated(name, low, high, i) {
+  const { budget } = data;
+  return budget[low][i] === null ? number(budget[name][i], 3) : `${number(budget[name][i], 3)} (${number(budget[low][i], 3)} to ${number(budget[high][i], 3)})`;
 }
 
 function budgetLine({ svg, across, up }, name, slot, found) {
-  const at = (values) => found.map((i) => `${across(data.budget.budget[i] / 1000).toFixed(1)},${up(values[i] / 1000).toFixed(1)}`);
-  const { low, high, accuracy, budget } = data.budget;
+  const at = (values) => found.map((i) => `${across(data.budget.spent[i] / 1000).toFixed(1)},${up(values[i] / 1000).toFixed(1)}`);
+  const { low, high, accuracy, budget, spent, verdict } = data.budget;
   if (found.every((i) => low[i] !== null && high[i] !== null)) {
     svg.append(draw("polygon", { class: "band", fill: `var(--c${slot % 8})`, points: [...at(high), ...at(low).reverse()].join(" ") }));
   }
   svg.append(draw("polyline", { class: "line", ...lineStyle(slot), points: at(accuracy).join(" ") }, draw("title", {}, name)));
   for (const i of found) {
-    const title = `${name}: accuracy ${number(accuracy[i], 3)} at budget ${budget[i] / 1000}`;
-    svg.append(draw("circle", { cx: across(budget[i] / 1000), cy: up(accuracy[i] / 1000), r: 3.5, fill: `var(--c${slot % 8})` }, draw("title", {}, title)));
+    const title = `${name}: accuracy ${number(accuracy[i], 3)} at budget ${budget[i] / 1000}, of which ${number(spent[i], 3)} spent${verdict[i] ? `: ${verdict[i]}` : ""}`;
+    svg.append(draw("circle", { cx: across(spent[i] / 1000), cy: up(accuracy[i] / 1000), r: 3.5, fill: `var(--c${slot % 8})` }, draw("title", {}, title)));
   }
 }
 

@@ -30,7 +30,8 @@ from safer_bench.tables.facts import TruthFacts, read_facts
 MARKS = (RECOMPUTED, REPORTED) = ("recomputed", "reported")
 BUDGET_COLUMNS = (
     *("criterion", "track", "network", "dataset", "split", "task", "perturbation", "budget", "level"),
-    *("accuracy", "low", "high", "n_examples", "truth_guided_share"),
+    *("spent", "accuracy", "low", "high", "n_examples", "gain", "gain_low", "gain_high", "verdict"),
+    *("regret", "regret_low", "regret_high", "truth_guided_share"),
 )
 
 

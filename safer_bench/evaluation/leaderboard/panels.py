@@ -19,7 +19,10 @@ from safer_bench.tables.facts import TruthFacts
 from safer_bench.tables.grouping import grouped
 
 AWARE_LIMIT = 250_000  # ranks of criteria that see the perturbation: about 0.7 MB of the page
-BUDGET_VALUES = ("budget", "accuracy", "low", "high", "truth_guided_share")
+BUDGET_VALUES = (
+    *("budget", "spent", "accuracy", "low", "high", "gain", "gain_low", "gain_high"),
+    *("regret", "regret_low", "regret_high", "truth_guided_share"),
+)
 
 
 def true_areas(truth: Mapping[str, pa.Table], facts: TruthFacts) -> Json:

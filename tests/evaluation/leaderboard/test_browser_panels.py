@@ -36,17 +36,29 @@ def test_budgets_of_two_perturbations_are_never_one_curve(visit):
     page.select_option("#budget-task", label="prune")
     assert not choice.is_visible()
     assert not page.locator("label:has(#budget-level)").is_visible()
-    assert picture.get_attribute("aria-label") == "Accuracy against budget: prune, other_test0a, magnitude_prune"
+    assert picture.get_attribute("aria-label") == "Accuracy against what was spent: prune, other_test0a, magnitude_prune"
     page.select_option("#budget-task", label="protect")
     assert choice.is_visible()
     assert page.locator("#budget-perturbation option").all_inner_texts() == ["float32", "int8"]
     for name, levels in (("float32", ["0.01"]), ("int8", ["0.01", "0.1"])):
         page.select_option("#budget-perturbation", label=name)
         assert page.locator("#budget-level option").all_inner_texts() == levels
-        assert picture.get_attribute("aria-label") == f"Accuracy against budget: protect, other_test0a, {name}, 0.01"
+        assert picture.get_attribute("aria-label") == f"Accuracy against what was spent: protect, other_test0a, {name}, 0.01"
         assert n_points.count() == 3 * 3
         page.locator("#budget summary").click()
         assert set(page.locator("#budget-table tbody td:nth-child(3)").all_inner_texts()) == {name}
+        cells = page.locator("#budget-table tbody tr").last.locator("td").all_inner_texts()
+        assert cells[1:] == [
+            name,
+            "0.9",
+            "0.882",
+            "0.495 (0.475 to 0.515)",
+            "0.100 (0.050 to 0.150)",
+            "beats uniform",
+            "0.180",
+            "2500",
+            "0.90",
+        ]
         page.locator("#budget summary").click()
 
 

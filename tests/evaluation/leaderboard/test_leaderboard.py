@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import safer_bench as sb
-from safer_bench.dataset.submissions.gather import gather, read_budgets, submission_folders
+from safer_bench.dataset.budgets import read_budgets
+from safer_bench.dataset.submissions.gather import gather, submission_folders
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
 from safer_bench.evaluation.boards import boards
@@ -264,7 +265,7 @@ def test_a_budget_table_without_a_column_is_refused(tmp_path):
         write_leaderboard(tmp_path, results, truth, budget=budget_of(truth).drop_columns(["low"]))
     assert str(error.value) == (
         "budget: column 'low' is missing; expected criterion, track, network, dataset, split, task, perturbation, budget, level, "
-        "accuracy, low, high, n_examples, truth_guided_share"
+        "spent, accuracy, low, high, n_examples, gain, gain_low, gain_high, verdict, regret, regret_low, regret_high, truth_guided_share"
     )
 
 
