@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Network": "networks.network",
+    "apply_plan": "budget.plans.apply",
     "criterion": "criteria.criterion",
     "evaluate": "evaluation.evaluate",
     "list_entries": "catalogue",

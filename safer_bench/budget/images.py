@@ -39,7 +39,7 @@ def budget_network(network: Network, perturbation: str, truth: Mapping[str, pa.T
         raise BadInput(f"network {network.name!r} is not in the truth.{suggestion(network.name, known)} It has "
                        f"{', '.join(known)}; measure others: safer-bench measure, then pack")  # fmt: skip
     _check_same(network, known[network.name])
-    if _has_budget_part(network):
+    if has_budget_part(network):
         return own_examples(network)
     unseen = ~_seen(network, perturbation, truth["layer_drops"])
     if unseen.sum() < FEWEST:
@@ -60,12 +60,26 @@ def own_examples(network: Network) -> Network:
     Raises:
         MissingData: the images are not on this machine.
     """
-    if not _has_budget_part(network):
+    if not has_budget_part(network):
         return network
     return _with_examples(network, checked_examples(*load_part(network.dataset, "budget"), f"{network.name}, budget"))
 
 
-def _has_budget_part(network: Network) -> bool:
+def seen_examples(network: Network, perturbation: str, truth: Mapping[str, pa.Table], most: int) -> Network:
+    """Return a network with the first ``most`` evaluation examples that the truth saw of it under this perturbation.
+
+    Raises:
+        BadInput: there is none.
+    """
+    seen = np.flatnonzero(_seen(network, perturbation, truth["layer_drops"]))[:most]
+    if not len(seen):
+        raise BadInput(f"network {network.name!r}: the truth has no probes of {perturbation}; measure it")
+    chosen = torch.from_numpy(seen)
+    return _with_examples(network, (network.inputs[chosen], network.labels[chosen]))
+
+
+def has_budget_part(network: Network) -> bool:
+    """Tell whether a network's dataset has examples for budgets alone."""
     entry = zoo_networks().get(network.name)
     return entry is not None and entry.role != "foreign" and "budget" in part_indices(network.dataset)
 

@@ -7,8 +7,10 @@ Light: never imports torch.
 
 import errno
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from safer_bench.cli.budget import budget
 from safer_bench.cli.check import check
@@ -19,6 +21,8 @@ from safer_bench.cli.info import info
 from safer_bench.cli.list import list_
 from safer_bench.cli.measure import measure
 from safer_bench.cli.pack import pack
+from safer_bench.cli.plan import plan
+from safer_bench.cli.plan_export import plan_export
 from safer_bench.cli.publish import publish
 from safer_bench.cli.pull import pull
 from safer_bench.cli.score import score
@@ -33,13 +37,24 @@ COMMANDS = (
     measure,
     *(pack, verify),
     *(score, check, evaluate, compare),
-    budget,
+    *(budget, plan, plan_export),
     *(publish, pull, submit),
 )  # in the order of the help
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # no space, no quota, no larger file, nothing but reading
 
+
+class TwoWords(TyperGroup):
+    """Finds a command by one word or by two: ``plan`` takes arguments of its own, and ``plan export`` is another."""
+
+    def resolve_command(self, ctx: Any, args: Any) -> Any:  # typer carries a click of its own, whose types are private
+        """Return the name of the command, the command and its arguments."""
+        two = " ".join(args[:2])
+        return super().resolve_command(ctx, [two, *args[2:]] if two in self.commands else args)
+
+
 app = typer.Typer(
+    cls=TwoWords,
     name="safer-bench",
     help="Which layers of a trained network are fragile, and which criterion can tell without measuring?",
     no_args_is_help=True,
@@ -48,7 +63,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for command in COMMANDS:
-    app.command(name=command.__name__.rstrip("_"))(command)
+    app.command(name=command.__name__.rstrip("_").replace("_", " "))(command)
 
 
 def main() -> None:

@@ -1,0 +1,54 @@
+"""A plan put into a model: the weights that were measured, bit for bit."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from safer_bench.budget.plans.plan import Plan, read_plan
+from safer_bench.errors import BadInput
+from safer_bench.networks.digest import state_sha256
+from safer_bench.perturbations.loading import perturbations
+from safer_bench.perturbations.perturbation import LayerFacts
+from safer_bench.registry import look_up
+from safer_bench.stream import Stream
+
+
+def apply_plan(model: nn.Module, plan: Plan | str | Path) -> nn.Module:
+    """Return a copy of a model with the weights of a plan: quantized (and decoded again) or pruned.
+
+    Of task ``protect`` the weights stay as they are; each layer's weight then has the attribute ``protected``, a bool.
+
+    Args:
+        model: the one that was planned for; it is not changed.
+        plan: the path of a plan.json, or what ``read_plan`` returns.
+
+    Raises:
+        BadInput: there is no plan, it is damaged, or the model has other weights than the plan's.
+    """
+    plan = plan if isinstance(plan, Plan) else read_plan(Path(plan))
+    found = state_sha256(model.state_dict())
+    if found != plan.weights_sha256:
+        raise BadInput(
+            f"the model's weights ({found[:16]}) are not those of the plan ({plan.weights_sha256[:16]}); plan for this model"
+        )
+    changed = copy.deepcopy(model)
+    parameters = dict(changed.named_parameters())
+    for layer in plan.layers:
+        parameter = parameters[layer.parameter]
+        if plan.task == "protect":
+            parameter.protected = bool(layer.amount)  # type: ignore[attr-defined]
+        elif not (plan.task == "prune" and layer.amount == 0.0):
+            facts = LayerFacts(layer.kind, layer.output_axis, layer.fan_in)
+            weight = _perturbed(parameter.detach().cpu().numpy(), plan.perturbation, layer.amount, facts)
+            with torch.no_grad():
+                parameter.copy_(torch.from_numpy(weight))
+    return changed
+
+
+def _perturbed(weight: np.ndarray, perturbation: str, level: float, facts: LayerFacts) -> np.ndarray:
+    entry = look_up(perturbations(), perturbation, "perturbation")
+    needs = {"layer": facts} if "layer" in entry.needs else {}
+    return entry.apply(weight.astype(np.float32), level, Stream("plan"), **needs).weight

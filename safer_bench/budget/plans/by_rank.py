@@ -1,0 +1,25 @@
+"""The choices that scores come to, by the rank rules; pure."""
+
+import numpy as np
+
+from safer_bench.budget.plans.menu import Menu
+from safer_bench.budget.rules import at_least, at_most, bits, priorities, protected, pruned_counts
+from safer_bench.errors import BadInput
+
+Array = np.ndarray
+
+
+def by_rank(menu: Menu, scores: Array, sizes: Array, most: float) -> Array:
+    """Return the choices that the rank rules come to: of those offered, the nearest that costs no more."""
+    costs, total = np.array(menu.costs), int(sizes.sum())
+    if costs[-1] > most + 1e-9:
+        raise BadInput(f"the budget cannot be met: a weight costs {costs[-1]:g} at the tightest choice, not {most:g}")
+    if menu.task == "protect":
+        kept = protected(scores, sizes, at_most(most, total), np.arange(len(sizes)))
+        return np.where(kept, 0, 1)
+    if menu.task == "quantize":
+        amounts = bits(priorities(scores), sizes, at_most(most, total)).astype(float)
+    else:
+        amounts = 1.0 - pruned_counts(priorities(scores), sizes, at_least(1.0 - most, total)) / sizes
+    return np.array([int(np.flatnonzero(costs <= amount + 1e-9)[0]) if (costs <= amount + 1e-9).any() else len(costs) - 1
+                     for amount in amounts])  # fmt: skip

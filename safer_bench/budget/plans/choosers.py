@@ -1,0 +1,67 @@
+"""Who chooses what each layer gets: the measured drops, corrected by joint measurements, or scores by the rank rules."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+
+from safer_bench.budget.images import seen_examples
+from safer_bench.budget.plans.additive import cheapest
+from safer_bench.budget.plans.by_rank import by_rank
+from safer_bench.budget.plans.joint import Joint, corrected
+from safer_bench.budget.plans.menu import Menu, predicted
+from safer_bench.budget.plans.truths import Truth, drops_of
+from safer_bench.budget.whole import WholeNetwork
+from safer_bench.networks.network import Network
+
+Array = np.ndarray
+MOST_CHOOSING = 500  # examples that correct a plan, at most
+Score = Callable[[Network, Menu], Mapping[str, float]]
+
+
+class Chooser(Protocol):
+    """Chooses.
+
+    Attributes:
+        menu: what layers may get.
+        predicted: drop of each layer at each choice ``(n_layers, n_choices)``; None where nothing is predicted.
+    """
+
+    menu: Menu
+    predicted: Array | None
+
+    def __call__(self, most: float) -> tuple[Array, list[float]]:
+        """Return each layer's choice such that a weight costs ``most`` on average at most, and each round's accuracy."""
+
+
+class ByDrops:
+    """Chooses what loses least by the drops of single layers, summed; then corrects it on examples that the truth saw."""
+
+    def __init__(self, network: Network, menu: Menu, truth: Truth, draws: int, tell: Callable[[str], None]) -> None:
+        layers = [layer.name for layer in network.layers]
+        self.menu, self._drops = predicted(menu, layers, drops_of(network.name, menu.perturbation, truth))
+        self.predicted: Array | None = self._drops
+        self._sizes = np.array([layer.parameters for layer in network.layers])
+        seen = seen_examples(network, menu.perturbation, truth, MOST_CHOOSING)
+        self._joint, self._tell = Joint(WholeNetwork(seen), self.menu, draws), tell
+
+    def __call__(self, most: float) -> tuple[Array, list[float]]:
+        """Return the corrected choices."""
+        start = cheapest(self._drops, self._sizes, np.array(self.menu.costs), most)
+        tell = lambda step: self._tell(f"{self.menu.budget(most):g}, {step}")  # noqa: E731
+        return corrected(self._joint, self._drops, self._sizes, most, start, tell)
+
+
+class ByScores:
+    """Chooses by the order of a criterion's scores."""
+
+    def __init__(self, network: Network, menu: Menu, score: Score) -> None:
+        scores = score(network, menu)
+        self.menu = menu
+        self.predicted: Array | None = None
+        self._scores = np.array([scores[layer.name] for layer in network.layers])
+        self._sizes = np.array([layer.parameters for layer in network.layers])
+
+    def __call__(self, most: float) -> tuple[Array, list[float]]:
+        """Return the choices of the rank rules; no rounds."""
+        return by_rank(self.menu, self._scores, self._sizes, most), []

@@ -1,0 +1,4 @@
+"""A plan as other tools read it: one file a tool.
+
+Light: never imports torch.
+"""

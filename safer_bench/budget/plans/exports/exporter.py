@@ -1,0 +1,88 @@
+"""What an export is: what a tool offers each layer, and the text that it reads."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from safer_bench.budget.plans.plan import Plan, PlannedLayer
+from safer_bench.errors import BadInput
+
+PER_TENSOR = "quantize"  # the perturbation whose grid spans a whole tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A layer, and the bits that a tool gives its weight."""
+
+    layer: PlannedLayer
+    bits: int
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module that owns the weight."""
+        return self.layer.parameter.rpartition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """How one tool is told a plan.
+
+    Attributes:
+        name: of the tool.
+        offers: the bits that the tool has for a layer's weight; none where it does not quantize such a weight.
+        write: ``(plan, layers with their bits) -> text``.
+        per_tensor: whether it has one grid for a whole tensor.
+        tasks: that it can be told.
+    """
+
+    name: str
+    offers: Callable[[PlannedLayer], Sequence[int]]
+    write: Callable[[Plan, Sequence[Given]], str]
+    per_tensor: bool = True
+    tasks: tuple[str, ...] = ("quantize",)
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What a tool reads, and where that is not the plan: one note each."""
+
+    text: str
+    notes: tuple[str, ...]
+
+
+def export(plan: Plan, to: Exporter) -> Exported:
+    """Return a plan as a tool reads it.
+
+    Bits that the tool does not have are rounded up to the next that it has. A layer stays in float32 where it has none that
+    are enough.
+
+    Raises:
+        BadInput: the tool cannot be told plans of this task.
+    """
+    if plan.task not in to.tasks:
+        raise BadInput(
+            f"{to.name} cannot be told a plan of task {plan.task!r}: it reads bits a layer, not which weights are pruned or "
+            "protected. Export --to json, or take the weights themselves: safer_bench.apply_plan"
+        )
+    if plan.task != "quantize":
+        return Exported(to.write(plan, ()), ())
+    given = [Given(layer, bits) for layer in plan.layers if (bits := _bits(layer, to)) is not None]
+    return Exported(to.write(plan, given), tuple(_notes(plan, given, to)))
+
+
+def _bits(layer: PlannedLayer, to: Exporter) -> int | None:
+    return min((bits for bits in to.offers(layer) if bits >= layer.amount), default=None)
+
+
+def _notes(plan: Plan, given: Sequence[Given], to: Exporter) -> Iterator[str]:
+    if plan.perturbation == PER_TENSOR and not to.per_tensor:
+        yield f"{to.name} has a grid for each output channel; the plan was measured with one for each tensor"
+    bits = {each.layer.name: each.bits for each in given}
+    for layer in plan.layers:
+        if layer.name not in bits:
+            yield f"{layer.name} stays in float32: {to.name} has no {layer.amount:g} bits or more for it ({_shape(layer)})"
+        elif bits[layer.name] != layer.amount:
+            yield f"{layer.name} gets {bits[layer.name]} bits: {to.name} does not have {layer.amount:g} for it"
+
+
+def _shape(layer: PlannedLayer) -> str:
+    return f"{layer.kind}, {'x'.join(map(str, layer.shape))}"

@@ -1,0 +1,86 @@
+"""What choices leave, measured on examples that chose nothing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from safer_bench.budget.intervals import IntervalEstimate, accuracy, gain
+from safer_bench.budget.plans.additive import average_cost
+from safer_bench.budget.plans.joint import Joint
+from safer_bench.budget.plans.plan import Interval, Point
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Measures choices on the examples that judge.
+
+    Attributes:
+        joint: of these examples.
+        sizes: weights of each layer ``(n_layers,)``.
+        costs: of one weight at each choice.
+        examples: which each answer belongs to ``(n_answers,)``.
+        unchanged: which answers are right with the stored weights ``(1, n_answers)``.
+    """
+
+    joint: Joint
+    sizes: Array
+    costs: Array
+    examples: Array
+    unchanged: Array
+
+    def point(self, choices: Array, budget: float) -> Point:
+        """Return what choices leave; ``budget`` is what was asked for."""
+        right = self.joint.correct(choices)
+        spent = self.joint.menu.budget(average_cost(choices, self.sizes, self.costs))
+        estimate = accuracy(right, self.examples)
+        return Point(
+            budget=budget,
+            spent=float(spent),
+            accuracy=interval_of(estimate),
+            drop=drop_interval(self.unchanged, right, self.examples),
+        )
+
+    def uniform(self, tell: Callable[[str], None]) -> Iterator[Point]:
+        """Yield what all layers alike leave, at every choice."""
+        for choice, cost in enumerate(self.costs.tolist()):
+            tell(f"uniform {self.joint.menu.budget(cost):g}")
+            yield self.point(np.full(len(self.sizes), choice), self.joint.menu.budget(cost))
+
+
+def judge_of(joint: Joint, sizes: Array) -> Judge:
+    """Return what judges on the examples of ``joint``; ``sizes``: weights of each layer."""
+    network = joint.whole.network
+    examples = np.repeat(np.arange(len(network.labels)), network.n_answers.numpy())
+    return Judge(joint, sizes, np.array(joint.menu.costs), examples, joint.unchanged())
+
+
+def drop_interval(unchanged: Array, right: Array, examples: Array) -> Interval:
+    """Return the mean of unchanged minus right, paired by answer, with a 95 % interval of Agresti and Min's kind.
+
+    Two examples more, one answer lost and one won, are as if seen: that nothing differed on n examples does not prove that
+    nothing will.
+
+    Args:
+        unchanged: which answers are right ``(1, n_answers)``.
+        right: the same after the change ``(n_draws, n_answers)``, nan where unseen.
+        examples: which each answer belongs to ``(n_answers,)``.
+
+    Source: Agresti and Min 2005, "Simple improved confidence intervals for comparing matched proportions".
+    """
+    seen = np.where(np.isfinite(right), unchanged, np.nan)
+    estimate = gain(seen, right, examples)
+    n = len(np.unique(examples))
+    width = estimate.high - estimate.mean if estimate.standard_error > 0 else 0.0
+    quantile = width / estimate.standard_error if estimate.standard_error > 0 and width > 0 else 1.96
+    half = quantile * np.hypot(estimate.standard_error, 1.0 / (n + 2))
+    low, high = (float(np.clip(end, -1.0, 1.0)) for end in (estimate.mean - half, estimate.mean + half))
+    return Interval(value=estimate.mean, low=low, high=high)
+
+
+def interval_of(estimate: IntervalEstimate) -> Interval:
+    """Return it as a plan holds it."""
+    low, high = (None if np.isnan(end) else float(end) for end in (estimate.low, estimate.high))
+    return Interval(value=estimate.mean, low=low, high=high)

@@ -1,0 +1,182 @@
+"""Makes a plan: choices by measured drops or by scores, measured together on examples that chose nothing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from safer_bench.budget.images import budget_network, own_examples
+from safer_bench.budget.intervals import accuracy
+from safer_bench.budget.plans.choosers import ByDrops, ByScores, Chooser, Score
+from safer_bench.budget.plans.joint import Joint
+from safer_bench.budget.plans.judge import Judge, interval_of, judge_of
+from safer_bench.budget.plans.menu import Menu
+from safer_bench.budget.plans.plan import Measured, Plan, PlannedLayer, Point, Source
+from safer_bench.budget.plans.truths import Truth, told_protocol
+from safer_bench.budget.tasks import TASKS
+from safer_bench.budget.whole import WholeNetwork
+from safer_bench.errors import BadInput
+from safer_bench.networks.network import Network
+from safer_bench.tables.facts import read_facts
+
+Array = np.ndarray
+TRUTH = "truth"
+BUDGETS = {  # of the curve, generous to tight
+    "quantize": (7.0, 6.0, 5.0, 4.5, 4.0, 3.5, 3.0, 2.5),
+    "prune": (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9),
+    "protect": (0.5, 0.2, 0.1, 0.05, 0.01),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be planned.
+
+    Attributes:
+        menu: what layers may get.
+        budget: mean bits, share pruned or share protected; None where ``max_drop`` decides.
+        max_drop: accuracy that may be lost, with 95 % confidence; None where there is a budget.
+        by: ``truth``, or the name of the criterion that ``score`` is of.
+        score: gives each layer's score; None where the truth plans.
+        draws: of bit errors.
+    """
+
+    menu: Menu
+    budget: float | None = None
+    max_drop: float | None = None
+    by: str = TRUTH
+    score: Score | None = None
+    draws: int = 10
+
+    def check(self) -> None:
+        """Refuse what cannot be planned.
+
+        Raises:
+            BadInput: no budget and no drop, or both, a budget that the task does not have, or a drop that is no share.
+        """
+        if (self.budget is None) == (self.max_drop is None):
+            raise BadInput("a plan needs --budget or --max-drop: one of them")
+        if self.budget is not None:
+            TASKS[self.menu.task].chosen_budgets([self.budget])
+        elif not 0.0 < (self.max_drop or 0.0) <= 1.0:
+            raise BadInput(f"--max-drop {100 * (self.max_drop or 0.0):g}; expected points of accuracy above 0, at most 100")
+
+
+def make_plan(
+    network: Network, wanted: Wanted, truth: Truth | None = None, tell: Callable[[str], None] = lambda _: None
+) -> Plan:
+    """Return a plan, measured.
+
+    The examples that judge are those of ``budget_network``: the drops saw none of them. Of the others, up to
+    ``MOST_CHOOSING`` correct the additive model's choices (``corrected``). With ``max_drop``, budgets are tried from
+    generous to tight on the examples that judge, as long as the upper end of the drop's 95 % interval keeps to it: a fixed
+    sequence of tests needs no correction for their number.
+
+    Args:
+        network: as the truth measured it.
+        wanted: what is planned.
+        truth: tables of a tree or a run; None where scores plan, which saw no evaluation example.
+        tell: called before each step.
+
+    Raises:
+        BadInput: the truth lacks the network or its levels, no examples are left to judge, or the budget cannot be met.
+
+    Source: fixed-sequence testing: Maurer, Hothorn, Lehmacher 1995.
+    """
+    wanted.check()
+    if truth is None and wanted.score is None:
+        raise BadInput("a plan by the truth needs measured drops: name a run folder or a tree, or a criterion by --by")
+    draws = wanted.draws if wanted.menu.task == "protect" else 1
+    judges = own_examples(network) if truth is None else budget_network(network, wanted.menu.perturbation, truth)
+    chooser: Chooser
+    if wanted.score is not None:
+        chooser = ByScores(network, wanted.menu, wanted.score)
+    else:
+        chooser = ByDrops(network, wanted.menu, cast("Truth", truth), draws, tell)
+    judge = judge_of(
+        Joint(WholeNetwork(judges), chooser.menu, draws), np.array([each.parameters for each in network.layers])
+    )
+    steps = list(_at_budget(judge, chooser, wanted.budget) if wanted.budget else _walked(judge, chooser, wanted, tell))
+    chosen = next((step for step in reversed(steps) if step.keeps), steps[0])
+    return Plan(
+        version=1,
+        task=chooser.menu.task,  # type: ignore[arg-type]
+        perturbation=chooser.menu.perturbation,
+        level=chooser.menu.levels[1] if chooser.menu.task == "protect" else None,
+        network=network.name,
+        weights_sha256=network.weights_sha256,
+        activations="float32",
+        source=_source(network.name, wanted, truth),
+        max_drop=wanted.max_drop,
+        met=None if wanted.max_drop is None else chosen.keeps,
+        measured=Measured(
+            n_examples=len(judges.labels),
+            draws=draws,
+            unchanged=interval_of(accuracy(judge.unchanged, judge.examples)),
+            plan=chosen.point,
+            curve=[step.point for step in steps],
+            uniform=list(judge.uniform(tell)),
+            rounds=chosen.rounds,
+        ),
+        layers=_layers(network, chooser, chosen.choices),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One budget: what was chosen, what it was measured to leave, and whether that keeps to what may be lost."""
+
+    choices: Array
+    rounds: list[float]
+    point: Point
+    keeps: bool
+
+
+def _at_budget(judge: Judge, chooser: Chooser, budget: float) -> Iterator[_Step]:
+    choices, rounds = chooser(chooser.menu.most(budget))
+    yield _Step(choices, rounds, judge.point(choices, budget), keeps=True)
+
+
+def _walked(judge: Judge, chooser: Chooser, wanted: Wanted, tell: Callable[[str], None]) -> Iterator[_Step]:
+    """Yield what is spared everywhere, then tighter and tighter budgets; the first that loses too much ends it."""
+    menu = chooser.menu
+    spared = np.zeros(len(judge.sizes), dtype=np.int64)
+    point = judge.point(spared, menu.budget(menu.costs[0]))
+    yield _Step(spared, [], point, keeps=_keeps(point, wanted.max_drop))
+    for budget in BUDGETS[menu.task] if _keeps(point, wanted.max_drop) else ():
+        if menu.most(budget) < menu.costs[-1]:
+            return
+        choices, rounds = chooser(menu.most(budget))
+        tell(f"{budget:g}, judging")
+        point = judge.point(choices, budget)
+        yield _Step(choices, rounds, point, keeps=_keeps(point, wanted.max_drop))
+        if not _keeps(point, wanted.max_drop):
+            return
+
+
+def _keeps(point: Point, max_drop: float | None) -> bool:
+    return max_drop is not None and point.drop.high is not None and point.drop.high <= max_drop
+
+
+def _layers(network: Network, chooser: Chooser, choices: Array) -> list[PlannedLayer]:
+    return [
+        PlannedLayer(
+            name=layer.name,
+            parameter=layer.parameter,
+            kind=layer.kind,
+            shape=list(layer.shape),
+            output_axis=layer.output_axis,
+            fan_in=layer.fan_in,
+            amount=chooser.menu.amount(int(choice)),
+            predicted_drop=None if chooser.predicted is None else float(chooser.predicted[layer.index, choice]),
+        )
+        for layer, choice in zip(network.layers, choices, strict=True)
+    ]
+
+
+def _source(network: str, wanted: Wanted, truth: Truth | None) -> Source:
+    if truth is None or wanted.score is not None:
+        return Source(by=wanted.by, truth_revision=None, protocol="")
+    protocol = told_protocol(network, wanted.menu.perturbation, truth)
+    return Source(by=TRUTH, truth_revision=read_facts(truth).revision, protocol=protocol)

@@ -1,0 +1,122 @@
+"""What a layer may get, generous to tight, and what a weight of it then costs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from safer_bench.budget.tasks import TASKS
+from safer_bench.errors import BadInput
+from safer_bench.perturbations.loading import perturbations
+from safer_bench.registry import look_up
+
+Array = np.ndarray
+PLANNED = {  # task -> perturbations that can stand for it, the default first
+    "quantize": ("quantize_per_channel", "quantize"),
+    "prune": ("magnitude_prune",),
+    "protect": ("int8_bit_flip", "float32_bit_flip"),
+}
+OFFERED = {  # task -> what a layer may get: bits, or share pruned
+    "quantize": (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0),
+    "prune": (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95),
+}
+SPARED = {
+    "quantize": 8.0,
+    "prune": 0.0,
+    "protect": 0.0,
+}  # level of the first choice, which counts as harmless if not measured
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """What each layer may get.
+
+    Attributes:
+        task: quantize, prune or protect.
+        perturbation: what stands for it.
+        levels: of the perturbation, one a choice, the most generous first.
+        costs: of one weight, falling: bits, share of the weights kept, or 1 where protected and 0 where not.
+    """
+
+    task: str
+    perturbation: str
+    levels: tuple[float, ...]
+    costs: tuple[float, ...]
+
+    def amount(self, choice: int) -> float:
+        """Return what a choice is called in a plan: bits, share pruned, or 1 where protected and 0 where not."""
+        return self.costs[choice] if self.task == "protect" else self.levels[choice]
+
+    def most(self, budget: float) -> float:
+        """Return the most that a weight may cost on average within a budget, which for ``prune`` is the share pruned."""
+        return 1.0 - budget if self.task == "prune" else budget
+
+    def budget(self, cost: float) -> float:
+        """Return the budget that an average cost comes to; the inverse of ``most``."""
+        return 1.0 - cost if self.task == "prune" else cost
+
+    @property
+    def unit(self) -> str:
+        """Of the budget."""
+        return TASKS[self.task].unit
+
+
+def make_menu(task: str, perturbation: str | None = None, levels: Sequence[float] = ()) -> Menu:
+    """Return what layers may get.
+
+    Args:
+        task: quantize, prune or protect.
+        perturbation: what stands for it; the task's default where None.
+        levels: bits or shares that are offered; of protect the one bit-error rate. The default ones where there is none.
+
+    Raises:
+        BadInput: no such task or perturbation, a level outside the perturbation's domain, or not one rate.
+    """
+    if task not in PLANNED:
+        raise BadInput(f"task {task!r}; expected {', '.join(PLANNED)}")
+    name = perturbation or PLANNED[task][0]
+    if name not in PLANNED[task]:
+        raise BadInput(f"perturbation {name!r} of task {task!r}; expected {' or '.join(PLANNED[task])}")
+    if task == "protect":
+        rates = tuple(levels) or (TASKS["protect"].perturbations[name][1],)
+        if len(rates) != 1 or not 0.0 < rates[0] < 1.0:
+            raise BadInput(f"task 'protect' is planned for one bit-error rate between 0 and 1; found {list(rates)}")
+        return Menu(task, name, (SPARED[task], rates[0]), (1.0, 0.0))
+    entry = look_up(perturbations(), name, "perturbation")
+    offered = {SPARED[task], *(levels or OFFERED[task])}
+    ordered = entry.ordered(tuple(offered - {entry.neutral})) if entry.neutral is not None else entry.ordered(tuple(offered))
+    all_levels = (SPARED[task], *(level for level in ordered if level != SPARED[task]))
+    costs = all_levels if task == "quantize" else tuple(1.0 - level for level in all_levels)
+    return Menu(task, name, all_levels, costs)
+
+
+def predicted(menu: Menu, layers: Sequence[str], drops: Mapping[tuple[str, float], float]) -> tuple[Menu, Array]:
+    """Return the choices whose drops were measured, and each layer's drop at each ``(n_layers, n_choices)``, at least 0.
+
+    The most generous choice stays in any case: where it was not measured it counts as harmless. Its real harm shows when
+    the plan is measured.
+
+    Args:
+        menu: what layers may get.
+        layers: names ``(n_layers,)``.
+        drops: ``{(layer, level): mean accuracy drop}``, from single layers.
+
+    Raises:
+        BadInput: nothing but the first choice was measured, or a level of some layers alone.
+    """
+    measured = {level for _, level in drops}
+    kept = [i for i, level in enumerate(menu.levels) if i == 0 or level in measured]
+    if len(kept) < 2:
+        raise BadInput(
+            f"{menu.perturbation}: measured at {_levels(measured)}, planned are {_levels(menu.levels[1:])}; measure "
+            f"{menu.perturbation}:{','.join(f'{level:g}' for level in menu.levels[1:])}, or name measured ones by --level"
+        )
+    missing = [(layer, menu.levels[i]) for layer in layers for i in kept[1:] if (layer, menu.levels[i]) not in drops]
+    if missing:
+        raise BadInput(f"{menu.perturbation}: layer {missing[0][0]!r} was not measured at level {missing[0][1]:g}")
+    found = np.array([[max(0.0, drops.get((layer, menu.levels[i]), 0.0)) for i in kept] for layer in layers])
+    return Menu(menu.task, menu.perturbation, *(tuple(each[i] for i in kept) for each in (menu.levels, menu.costs))), found
+
+
+def _levels(levels: Sequence[float] | set[float]) -> str:
+    return ", ".join(f"{level:g}" for level in sorted(levels)) or "no level"

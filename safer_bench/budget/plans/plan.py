@@ -1,0 +1,170 @@
+"""``plan.json``: what each layer gets, what that was measured to cost, and of which weights and truth."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from safer_bench.errors import BadInput
+from safer_bench.tables.strict_json import read_json
+from safer_bench.tables.validation import sentence_of
+
+VERSION = 1
+MOST_BYTES = 64 << 20
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Difference = Annotated[float, Field(ge=-1.0, le=1.0)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Strict(BaseModel):
+    """No other keys, no number as text, no NaN."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Interval(Strict):
+    """A measured share with its 95 % interval; the ends are null where nothing spreads."""
+
+    value: Difference
+    low: Difference | None
+    high: Difference | None
+
+
+class PlannedLayer(Strict):
+    """What one layer gets.
+
+    Attributes:
+        name, parameter: of the layer, and of its weight in ``model.named_parameters()``.
+        kind: class name of the module that owns the weight.
+        shape, output_axis, fan_in: of the weight.
+        amount: bits, share pruned, or 1 where protected and 0 where not.
+        predicted_drop: accuracy that the layer loses alone, as it was measured; null where scores made the plan.
+    """
+
+    name: str
+    parameter: str
+    kind: str
+    shape: list[Annotated[int, Field(ge=1)]]
+    output_axis: Annotated[int, Field(ge=0)]
+    fan_in: Annotated[int, Field(ge=1)]
+    amount: float
+    predicted_drop: Difference | None
+
+
+class Point(Strict):
+    """What a budget was measured to leave.
+
+    Attributes:
+        budget: as it was asked for; of ``uniform`` what it spends.
+        spent: mean bits, share pruned or share protected.
+        accuracy: on the examples that judge.
+        drop: unchanged accuracy minus it, paired by example.
+    """
+
+    budget: float
+    spent: float
+    accuracy: Interval
+    drop: Interval
+
+
+class Measured(Strict):
+    """How the plan was measured.
+
+    Attributes:
+        n_examples: that judged; none of them chose anything.
+        draws: of bit errors.
+        unchanged: accuracy with the stored weights.
+        plan: what the plan leaves.
+        curve: the same for every budget that was tried, generous to tight.
+        uniform: the same choice for all layers, generous to tight.
+        rounds: accuracy on the examples that chose, before and after each round of correction; empty where scores planned.
+    """
+
+    n_examples: Annotated[int, Field(ge=1)]
+    draws: Annotated[int, Field(ge=1)]
+    unchanged: Interval
+    plan: Point
+    curve: list[Point]
+    uniform: list[Point]
+    rounds: list[Share]
+
+
+class Source(Strict):
+    """What the plan follows from.
+
+    Attributes:
+        by: ``truth``, or the criterion whose scores made it.
+        truth_revision: of the tree; null where the drops were measured for this plan, or scores made it.
+        protocol: of the drops: draws, examples and seed in words; empty where scores made it.
+    """
+
+    by: str
+    truth_revision: str | None
+    protocol: str
+
+
+class Plan(Strict):
+    """All of it.
+
+    Attributes:
+        version: of this format.
+        task: what is planned.
+        perturbation: what stands for it, as it was measured; ``level`` is its bit-error rate for ``protect``.
+        network: its name.
+        weights_sha256: of the state of the model that was measured.
+        activations: stay in float32: weights alone were changed.
+        max_drop: accuracy that may be lost with 95 % confidence; null where a budget was given.
+        met: whether a point keeps to ``max_drop``; null where a budget was given.
+    """
+
+    version: Literal[1]
+    task: Literal["quantize", "prune", "protect"]
+    perturbation: str
+    level: float | None
+    network: str
+    weights_sha256: Digest
+    activations: Literal["float32"]
+    source: Source
+    max_drop: Share | None
+    met: bool | None
+    measured: Measured
+    layers: Annotated[list[PlannedLayer], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_each_layer_once(self) -> Self:
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) < len(names):
+            raise ValueError("two layers have one name")
+        if (self.task == "protect") != (self.level is not None):
+            raise ValueError("level: of task 'protect', and of no other")
+        return self
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """What each layer gets, by its name."""
+        return {layer.name: layer.amount for layer in self.layers}
+
+
+def write_text(plan: Plan) -> str:
+    """Return the file's text."""
+    return json.dumps(plan.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+
+
+def read_plan(path: Path) -> Plan:
+    """Return a plan.
+
+    Raises:
+        BadInput: there is none, or it is damaged or of another version; the message names the first fault.
+    """
+    try:
+        found = read_json(path, "make it again: safer-bench plan", MOST_BYTES)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise BadInput(f"{path}: no plan; make one: safer-bench plan") from error
+    if isinstance(found, dict) and found.get("version") != VERSION:
+        raise BadInput(f"{path}: a plan of version {found.get('version')!r}; this safer-bench reads version {VERSION}")
+    try:
+        return Plan.model_validate(found)
+    except (ValidationError, RecursionError) as error:
+        fault = sentence_of(error) if isinstance(error, ValidationError) else "nested too deeply"
+        raise BadInput(f"{path}: damaged ({fault}); make it again: safer-bench plan") from error

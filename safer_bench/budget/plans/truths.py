@@ -1,0 +1,94 @@
+"""Where the drops of a plan come from: a tree, a run folder, or a measurement made for it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from safer_bench.budget.images import FEWEST, has_budget_part
+from safer_bench.budget.plans.menu import Menu
+from safer_bench.dataset.tree import MANIFEST, load_tree
+from safer_bench.errors import BadInput, MissingData
+from safer_bench.measurement.design import make_protocol
+from safer_bench.measurement.progress import OnProgress
+from safer_bench.measurement.run import measure_into
+from safer_bench.networks.network import Network
+from safer_bench.truth.probe_tables import KEYS, probe_tables
+from safer_bench.truth.run_folder import RunFolder
+
+DRAWS = 8  # of bit errors, for a plan alone
+LOSS = 0.1  # of accuracy, that a loss of 1 counts for: it tells layers apart whose drops are lost in noise
+Truth = Mapping[str, pa.Table]
+Drops = dict[tuple[str, float], float]
+
+
+def truth_at(path: Path) -> Truth:
+    """Return the tables of a tree or of a finished run folder.
+
+    Raises:
+        BadInput: it is neither, damaged or not finished.
+    """
+    if (path / MANIFEST).exists():
+        return load_tree(path)
+    run = RunFolder(path)
+    if not (path / "run.json").exists():
+        raise MissingData(f"{path}: neither a run folder (no run.json) nor a dataset tree (no {MANIFEST})")
+    tables = {name: run.table(name) for name in KEYS}
+    return tables | probe_tables([run], tables)
+
+
+def measured_here(network: Network, menu: Menu, folder: Path, report: OnProgress = lambda *_: None) -> Truth:
+    """Measure the drops that a plan needs into a run folder, which resumes, and return its tables.
+
+    The first half of the evaluation examples is measured, so that the others can judge; all of them where the network's
+    dataset has examples for that alone.
+
+    Args:
+        network: whose plan it is.
+        menu: what its layers may get.
+        folder: of the run.
+        report: called after each unit.
+
+    Raises:
+        BadInput: too few examples to do both.
+    """
+    n = len(network.labels)
+    n_measured = n if has_budget_part(network) else n // 2
+    if not has_budget_part(network) and n - n_measured < FEWEST:
+        raise BadInput(
+            f"network {network.name!r}: {n} evaluation examples; expected {2 * FEWEST} or more: half of them judge"
+        )
+    spec = f"{menu.perturbation}:{','.join(f'{level:g}' for level in menu.levels if level)}"
+    draws = DRAWS if menu.task == "protect" else None
+    of_draw = max(1, n_measured // DRAWS)
+    protocol = make_protocol([spec], draws, of_draw, deterministic_examples=n_measured)
+    measure_into(folder, [network], protocol, report)
+    return truth_at(folder)
+
+
+def drops_of(network: str, perturbation: str, truth: Truth) -> Drops:
+    """Return what each layer loses alone at each level: accuracy, and ``LOSS`` times the increase of the mean loss.
+
+    Counts of a few hundred examples tell mild levels poorly; the loss is less noisy there and small beside the counts where
+    these tell something.
+    """
+    here = (pc.field("network") == network) & (pc.field("perturbation") == perturbation)
+    levels = truth["layer_sensitivity"].filter(here & (pc.field("summary") == "level"))
+    rows = levels.select(["layer", "level", "value"]).to_pylist()
+    keys = ["layer", "level"]
+    losses = truth["losses"].filter(here).group_by(keys).aggregate([("loss_increase", "mean")]).to_pylist()
+    increase = {(row["layer"], row["level"]): row["loss_increase_mean"] for row in losses}
+    return {
+        (row["layer"], row["level"]): row["value"] + LOSS * float(np.nan_to_num(increase[row["layer"], row["level"]]))
+        for row in rows
+    }
+
+
+def told_protocol(network: str, perturbation: str, truth: Truth) -> str:
+    """Return in words by how many draws and examples the drops were measured."""
+    here = (pc.field("network") == network) & (pc.field("perturbation") == perturbation)
+    rows = truth["layer_drops"].filter(here).select(["draw", "n_examples"])
+    draws, examples = pc.max(rows["draw"]).as_py() + 1, pc.max(rows["n_examples"]).as_py()
+    return f"{draws} draw{'s' * (draws > 1)} of {examples} examples"

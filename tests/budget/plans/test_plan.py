@@ -1,0 +1,165 @@
+"""A plan of a small network: measured, written, read, applied."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import safer_bench as sb
+from safer_bench.budget.images import budget_network
+from safer_bench.budget.plans.make import Wanted, make_plan
+from safer_bench.budget.plans.menu import make_menu
+from safer_bench.budget.plans.picture import plan_png
+from safer_bench.budget.plans.plan import read_plan, write_text
+from safer_bench.budget.plans.truths import measured_here, truth_at
+from safer_bench.errors import BadInput
+from safer_bench.networks.examples import counted
+from tests.made_up.networks import TinyNet
+
+BITS = make_menu("quantize", levels=[6, 4, 3, 2])
+
+
+def small_network(seed=7):
+    """Return an untrained network of three layers that judges itself by its own answers, and half of 240 examples."""
+    torch.manual_seed(seed)
+    model = TinyNet().eval()
+    inputs = torch.randn(270, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for bias in (model.conv.bias, model.hidden.bias, model.head.bias):
+            bias.zero_()
+        labels = model(inputs).argmax(1)
+    return sb.Network(model, inputs[:240], labels[:240], name="small", calibration=(inputs[240:], labels[240:]))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small_network()
+
+
+@pytest.fixture(scope="module")
+def truth(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plan") / "run"
+    made = measured_here(network, BITS, folder)
+    assert truth_at(folder)["layer_drops"].equals(made["layer_drops"])
+    return made
+
+
+@pytest.fixture(scope="module")
+def planned(network, truth):
+    return make_plan(network, Wanted(BITS, budget=3.0), truth)
+
+
+def test_the_plan_keeps_to_its_budget_and_its_accuracy_is_that_of_the_model_it_makes(network, truth, planned):
+    sizes = np.array([layer.parameters for layer in network.layers])
+    bits = np.array([planned.amounts[layer.name] for layer in network.layers])
+    assert float((bits * sizes).sum() / sizes.sum()) == pytest.approx(planned.measured.plan.spent)
+    assert planned.measured.plan.spent <= 3.0
+    judges = budget_network(network, "quantize_per_channel", truth)
+    assert planned.measured.n_examples == len(judges.labels) == len(network.labels) - len(network.labels) // 2
+    model = sb.apply_plan(network.model, planned)
+    with torch.no_grad():
+        right = model(judges.inputs).argmax(1).numpy() == counted(judges.labels)
+    assert right.mean() == pytest.approx(planned.measured.plan.accuracy.value)
+    assert not any(torch.equal(model.get_parameter(each.parameter), network.model.get_parameter(each.parameter))
+                   for each in planned.layers)  # fmt: skip
+
+
+def test_uniform_stands_beside_it_and_is_not_surely_better_where_it_spends_as_much(planned):
+    by_spent = {point.spent: point for point in planned.measured.uniform}
+    assert list(by_spent) == [8.0, 6.0, 4.0, 3.0, 2.0]
+    assert planned.measured.plan.drop.low <= by_spent[3.0].drop.high
+    assert by_spent[2.0].accuracy.value < by_spent[8.0].accuracy.value
+    assert planned.source.by == "truth"
+    assert planned.source.protocol == "1 draw of 120 examples"
+
+
+def test_it_is_read_as_it_was_written_and_what_was_changed_by_hand_is_refused(planned, tmp_path, network):
+    path = tmp_path / "plan.json"
+    path.write_text(write_text(planned))
+    assert read_plan(path) == planned
+    assert set(sb.apply_plan(network.model, path).state_dict()) == set(network.model.state_dict())
+    assert plan_png(planned).startswith(b"\x89PNG")
+    found = json.loads(path.read_text())
+    for wrong, message in (
+        (found | {"version": 2}, "a plan of version 2; this safer-bench reads version 1"),
+        (found | {"task": "distil"}, "damaged"),
+        (found | {"level": 0.1}, "level: of task 'protect'"),
+        (found | {"layers": [*found["layers"], found["layers"][0]]}, "two layers have one name"),
+        (found | {"note": ""}, "damaged"),
+    ):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(BadInput, match=message):
+            read_plan(path)
+    with pytest.raises(BadInput, match="no plan"):
+        read_plan(tmp_path / "none.json")
+
+
+def test_it_is_not_applied_to_other_weights(planned):
+    other = small_network()
+    with torch.no_grad():
+        other.model.get_parameter(planned.layers[0].parameter).view(-1)[0] += 1.0
+    with pytest.raises(BadInput, match="are not those of the plan"):
+        sb.apply_plan(other.model, planned)
+
+
+def test_the_tightest_budget_that_keeps_to_a_drop_is_taken(network, truth):
+    plan = make_plan(network, Wanted(BITS, max_drop=0.15), truth)
+    kept = [point.drop.high <= 0.15 for point in plan.measured.curve]
+    assert plan.met
+    assert kept == [True] * (len(kept) - 1) + [False]
+    assert plan.measured.plan == plan.measured.curve[-2]
+    assert [point.budget for point in plan.measured.curve] == sorted([p.budget for p in plan.measured.curve], reverse=True)
+    none = make_plan(network, Wanted(BITS, max_drop=0.001), truth)  # 120 examples cannot show as little
+    assert none.met is False
+    assert set(none.amounts.values()) == {8.0}
+    assert len(none.measured.curve) == 1
+
+
+def test_scores_plan_by_their_order_alone(network):
+    sizes = {layer.name: float(layer.parameters) for layer in network.layers}
+    plan = make_plan(network, Wanted(BITS, budget=4.0, by="size", score=lambda *_: sizes))
+    assert plan.measured.n_examples == len(network.labels)
+    assert plan.measured.rounds == []
+    assert plan.source.by == "size"
+    assert {layer.predicted_drop for layer in plan.layers} == {None}
+    largest, smallest = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
+    assert plan.amounts[largest] >= plan.amounts[smallest]
+    assert plan.measured.plan.spent <= 4.0
+
+
+def test_layers_are_protected_and_marked_and_pruned_layers_have_their_share_of_zeros(network, tmp_path):
+    menu = make_menu("protect", levels=[0.02])
+    protect = make_plan(network, Wanted(menu, budget=0.3, draws=2), measured_here(network, menu, tmp_path / "faults"))
+    assert 0 < protect.measured.plan.spent <= 0.3
+    assert (protect.level, protect.measured.draws) == (0.02, 2)
+    model = sb.apply_plan(network.model, protect)
+    assert {each.name: model.get_parameter(each.parameter).protected for each in protect.layers} == {
+        name: bool(amount) for name, amount in protect.amounts.items()
+    }
+    menu = make_menu("prune", levels=[0.5, 0.8])
+    prune = make_plan(network, Wanted(menu, budget=0.6), measured_here(network, menu, tmp_path / "pruned"))
+    assert prune.measured.plan.spent >= 0.6
+    model = sb.apply_plan(network.model, prune)
+    for layer in prune.layers:
+        weight = model.get_parameter(layer.parameter)
+        assert int((weight == 0).sum()) == round(layer.amount * weight.numel())
+
+
+def test_what_cannot_be_planned_is_refused(network, truth):
+    with pytest.raises(BadInput, match="--budget or --max-drop: one of them"):
+        make_plan(network, Wanted(BITS), truth)
+    with pytest.raises(BadInput, match="--budget or --max-drop: one of them"):
+        make_plan(network, Wanted(BITS, budget=3.0, max_drop=0.1), truth)
+    with pytest.raises(BadInput, match="expected mean bits from 2 to 8"):
+        make_plan(network, Wanted(BITS, budget=1.0), truth)
+    with pytest.raises(BadInput, match="--max-drop 0"):
+        make_plan(network, Wanted(BITS, max_drop=0.0), truth)
+    with pytest.raises(BadInput, match="needs measured drops"):
+        make_plan(network, Wanted(BITS, budget=3.0))
+    with pytest.raises(BadInput, match=r"a weight costs 3 at the tightest choice, not 2.5"):
+        make_plan(network, Wanted(make_menu("quantize", levels=[4, 3]), budget=2.5), truth)
+    other = small_network()
+    other.name = "other"
+    with pytest.raises(BadInput, match="network 'other' is not in the truth"):
+        make_plan(other, Wanted(BITS, budget=3.0), truth)
