@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from docs.findings.families import told_of
+from safer_bench.dataset.budgets import FILES, read_budgets
 from safer_bench.evaluation.aggregation import MIN_LAYERS
 from safer_bench.evaluation.board import Board
 from safer_bench.evaluation.boards import boards
@@ -172,7 +174,14 @@ class Data:
         return {use_case: tuple(found[use_case]) for use_case in sorted(found)}
 
     @cached_property
-    def budget_results(self) -> dict[str, pa.Table]:
-        """The tables of budgets by their label, ``budget_results-LABEL.parquet``, of runs in any folder."""
-        paths = grouped(sorted(self.budgets.rglob("budget_results-*.parquet")), key=lambda path: path.stem.partition("-")[2])
-        return {label: pa.concat_tables(map(files.read_parquet, paths[label])) for label in sorted(paths)}
+    def budget_results(self) -> dict[str, list[dict[str, Any]]]:
+        """The results of budgets by task and perturbation, of all runs; verdicts hold for all gains of one at once."""
+        paths = sorted(self.budgets.rglob(FILES))
+        if not paths:
+            return {}
+        (revision, *_) = files.read_parquet(paths[0])["truth_revision"].to_pylist()
+        rows = read_budgets(self.budgets, revision).to_pylist()
+        by_task = grouped(
+            rows, key=lambda row: row["task"] if row["level"] is None else f"{row['task']}, {row['perturbation']}"
+        )
+        return {label: by_task[label] for label in sorted(by_task)}

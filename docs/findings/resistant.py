@@ -129,9 +129,9 @@ def _lost(row: Row) -> list[str]:
 def _verdict(rows: Sequence[Row]) -> str:
     worse = sum(told(row.differences[ACCURACY], "more", "less", "neither") == "less" for row in rows)
     return (
-        f"The claim that they are no less accurate fails beside {worse} of {len(rows)} controls. What layers lose is in points "
-        "of the accuracy above chance. All controls are compared with the same resistant twins, so these are no independent "
-        "tests."
+        f"The claim that they are no less accurate fails beside {worse} of {len(rows)} controls. What layers lose is in "
+        "points of the accuracy above chance. All controls are compared with the same resistant twins: these are no "
+        "independent tests."
     )
 
 

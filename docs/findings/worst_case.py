@@ -195,8 +195,8 @@ def _tables(data: Data, found: Mapping[str, Compared]) -> list[Table]:
     return [
         Table(caption, header, first),
         Table(
-            "Accuracy lost in the mean over layers at each level; where every network loses and an interval would reach below "
-            "0, the range of the networks",
+            "Accuracy lost in the mean over layers at each level; where every network loses and an interval would reach "
+            "below 0, the range of the networks",
             levels_header,
             second,
         ),
