@@ -144,8 +144,8 @@ def _sentences(task: Task, values: Mapping[str, Value]) -> list[str]:
     sides, ranked = task.by_criterion(), list(task.ranked())
     n_harm, never = _counted(sides)
     told = (
-        f"{n_harm} of {len(sides)} criteria and baselines harm, that is, keep less than `uniform` in at least one row. Beat it "
-        f"somewhere and harm nowhere: {listed(never)}."
+        f"{n_harm} of {len(sides)} criteria and baselines harm, that is, keep less than `uniform` in at least one row. Beat "
+        f"it somewhere and harm nowhere: {listed(never)}."
     )
     if not any(task.sides):
         told = f"none of {len(sides)} criteria and baselines is told to beat `uniform`, or to harm, in any row."
