@@ -32,8 +32,8 @@ def measured_beside(measured, blind, aware=3.0, costs=None):
 @pytest.mark.parametrize(
     ("measured", "blind", "words"),
     [
-        (0.1, 3.0, "over all use cases: better than the best blind criterion that costs no more (`snip`;"),
-        (3.0, 0.1, "over all use cases: worse than the best blind criterion that costs no more (`snip`;"),
+        (0.1, 3.0, "over all use cases: better than the chosen blind criterion that costs no more (`snip`;"),
+        (3.0, 0.1, "over all use cases: worse than the chosen blind criterion that costs no more (`snip`;"),
     ],
 )
 def test_measuring_is_set_beside_the_best_criterion_that_costs_no_more(measured, blind, words):
@@ -41,8 +41,8 @@ def test_measuring_is_set_beside_the_best_criterion_that_costs_no_more(measured,
     sentence = measured_beside(measured, blind).sentences[0]
     assert words in sentence
     side = {
-        "better": "better than the best blind one in quantization and removal, worse in none",
-        "worse": "better than the best blind one in none, worse in quantization and removal",
+        "better": "better than the chosen blind one in quantization and removal, worse in none",
+        "worse": "better than the chosen blind one in none, worse in quantization and removal",
     }
     for word, told in side.items():
         assert (told in sentence) == (f"cases: {word}" in sentence)
@@ -52,6 +52,19 @@ def test_a_cheaper_criterion_enters():
     finding = measured_beside(0.1, 3.0, costs={"hessian_sum": 10.0 * measuring.EXAMPLES[1]})
     chosen = [sentence.partition("(`")[2].partition("`")[0] for sentence in finding.sentences[:3]]
     assert chosen == ["snip", "hessian_sum", "hessian_sum"]
+
+
+def test_a_use_case_is_compared_at_the_cost_of_its_own_levels():
+    """`hessian_sum` costs three quarters of measuring everything: less than that, more than measuring one of two use cases."""
+    finding = measured_beside(0.1, 3.0, costs={"hessian_sum": 0.75 * COSTS["measured_drop_32"]})
+    chosen = {row[0]: row[1].rpartition(" ")[2] for row in finding.tables[1].rows}
+    assert chosen == {"all use cases": "`hessian_sum`", "quantization": "`snip`", "removal": "`snip`"}
+
+
+def test_what_is_paid_level_by_level_costs_less_for_fewer_levels():
+    """`output_kl` costs less than measuring on 32 examples by a tenth, for all levels and for those of a use case."""
+    finding = measured_beside(0.1, 3.0, costs={"output_kl": 0.9 * COSTS["measured_drop_32"], "fit": 1e6})
+    assert {row[1].rpartition(" ")[2] for row in finding.tables[2].rows} == {"`output_kl`"}
 
 
 def test_where_nothing_costs_so_little_nothing_is_compared():
@@ -129,6 +142,18 @@ def test_criteria_on_other_data_are_told_as_they_are(turned):
     assert alike.value < -0.7 if turned else alike.value > 0.7
     assert ("is number 1 of 6 blind ones" in finding.sentences[0]) == (not turned)
     assert "is number" not in finding.sentences[1], "the validation networks are those that it was chosen on"
+
+
+def test_the_best_criteria_are_correlated_by_themselves(monkeypatch):
+    """The best five of six are in the same order, and the sixth is far off: all together they correlate more."""
+    monkeypatch.setattr(other_data, "BEST", 5)
+    finding = elsewhere_told(turned=False)
+    where = "digits, test: 3 networks of 3 families"
+    every, best = (finding.values[f"{where}/{which} criteria rank alike"] for which in ("blind", "the best blind"))
+    assert (every.reason, best.reason) == ("of 6 criteria", "of the 5 best on the latter")
+    assert str(best) in finding.sentences[0]
+    chosen = [row[5] for row in finding.tables[0].rows]
+    assert [", chosen there" in place for place in chosen] == [False, True]
 
 
 def test_no_other_networks_are_no_finding():

@@ -182,6 +182,9 @@ class Data:
         (revision, *_) = files.read_parquet(paths[0])["truth_revision"].to_pylist()
         rows = read_budgets(self.budgets, revision).to_pylist()
         by_task = grouped(
-            rows, key=lambda row: row["task"] if row["level"] is None else f"{row['task']}, {row['perturbation']}"
+            rows,
+            key=lambda row: (
+                row["task"] if row["level"] is None else f"{row['task']}, {row['perturbation']}".replace("_", " ")
+            ),
         )
         return {label: by_task[label] for label in sorted(by_task)}

@@ -16,7 +16,7 @@ others from the truth.
   how families of one kind of architecture resemble each other, as on [the boards](statistics.md). Of fewer than six families
   there is none: then the brackets give the range of the networks.
 - **"Not told"** (apart, from 0): the interval includes both signs. That does not mean equal.
-- **Chosen on validation networks**: the criterion that is best there; what is said of it is of the population.
+- **Chosen** criteria are those that are best on validation networks; what is said of them is of the population.
 - **Area**: the share of a network's accuracy above chance that is lost when one layer is perturbed, averaged over levels.
 - **Middle level**: the one in the middle of a perturbation's levels, from mild to severe: the third of five.
 - **Left out** of agreements, sizes and concentration: {left_out}

@@ -76,7 +76,7 @@ def find(data: Data) -> Finding | None:
         tables=[*_tables(cases), _price_table(paid)],
         figure=Figure(
             "Left: Spearman's correlation of every criterion, mean over use cases, against its cost for all levels, median "
-            "over networks. Right: measuring on 32 examples minus the best criterion that costs no more.",
+            "over networks. Right: measuring on 32 examples minus the chosen criterion that costs no more.",
             lambda: _draw(data, cases, costs),
         ),
         values=values,
@@ -162,9 +162,9 @@ def _sentences(cases: Mapping[str, Case]) -> list[str]:
                 parts.append(f"no {track} criterion costs so little")
                 continue
             word = told(every.difference, "better than", "worse than", "not told apart from")
-            parts.append(f"{word} the best {track} criterion that costs no more (`{every.criterion}`; {every.difference})")
+            parts.append(f"{word} the chosen {track} criterion that costs no more (`{every.criterion}`; {every.difference})")
             better, worse = (_where(cases, n, track, side) for side in ("above", "below"))
-            sides.append(f"By use case it is better than the best {track} one in {better}, worse in {worse}.")
+            sides.append(f"By use case it is better than the chosen {track} one in {better}, worse in {worse}.")
         reached = f"Measuring on {n} examples reaches {cases[ALL].measured[n]} over all use cases"
         sentences.append(f"{reached}: {'; '.join(parts)}. {' '.join(sides)}".strip())
     return sentences
@@ -221,7 +221,7 @@ def _tables(cases: Mapping[str, Case]) -> list[Table]:
     for track in TRACKS:
         rows = [[readable(name), *(str(case.against[n, track] or "-") for n in EXAMPLES)] for name, case in cases.items()]
         title = (
-            f"Measuring minus the best {track} criterion that costs no more, chosen on validation networks; intervals of "
+            f"Measuring minus the chosen {track} criterion that costs no more; intervals of "
             "use cases hold for all of them at once"
         )
         made.append(Table(title, ["use case", *names], rows))
@@ -254,7 +254,7 @@ def _draw(data: Data, cases: Mapping[str, Case], costs: Costs) -> bytes:
         found = [(i + shift, each) for i, case in enumerate(cases.values()) if (each := case.against[EXAMPLES[0], track])]
         values, style = [each.difference for _, each in found], {"fmt": "o", "ms": 4, "color": colours[track], "capsize": 2}
         places = [place for place, _ in found]
-        right.errorbar([each.value for each in values], places, xerr=reach(values), label=f"minus best {track}", **style)
+        right.errorbar([each.value for each in values], places, xerr=reach(values), label=f"minus chosen {track}", **style)
     right.axvline(0.0, color="black", lw=0.8)
     right.set_yticks(range(len(cases)), [readable(name) for name in cases])
     right.invert_yaxis()

@@ -7,7 +7,7 @@ import numpy as np
 
 from docs.findings import agreement
 from docs.findings.data import Data
-from docs.findings.drawing import COLOURS, encoded, new_figure
+from docs.findings.drawing import COLOURS, encoded, new_figure, reach
 from docs.findings.families import over_families, range_of, told_of
 from docs.findings.finding import Figure, Finding, Table, Value, told
 
@@ -204,7 +204,9 @@ def _tables(data: Data, found: Mapping[str, Compared]) -> list[Table]:
 
 
 def _figure(found: Mapping[str, Compared]) -> Figure:
-    caption = "Accuracy lost when one layer is corrupted, in the mean over layers, by the norm; bands: 95 % intervals."
+    caption = (
+        "Accuracy lost when one layer is corrupted, mean over layers, by the norm, with 95 % intervals where there are any."
+    )
     return Figure(caption, lambda: _drawn(found))
 
 
@@ -213,10 +215,8 @@ def _drawn(found: Mapping[str, Compared]) -> bytes:
     for axes, (title, compared) in zip(panels, found.items(), strict=False):
         for i, name in enumerate(("along the gradient", "at random")):
             levels, drops = compared.levels[i], compared.drops[i]
-            axes.plot(levels, [drop.value for drop in drops], "o-", color=COLOURS[1 - i], label=name, markersize=4)
-            known = [(level, drop.low, drop.high) for level, drop in zip(levels, drops, strict=True) if drop.low is not None]
-            if known:
-                axes.fill_between(*zip(*known, strict=True), color=COLOURS[1 - i], alpha=0.2, linewidth=0)
+            style = {"fmt": "o-", "ms": 4, "capsize": 2, "color": COLOURS[1 - i]}
+            axes.errorbar(levels, [drop.value for drop in drops], yerr=reach(drops), label=name, **style)
         axes.set_xscale("log")
         axes.set_title(title, fontsize=10)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
