@@ -14,6 +14,7 @@ from safer_bench.evaluation.board import Board
 TITLE = "What measuring buys"
 QUESTION = "Does a criterion rank layers better than measuring them on 32, 128 or 512 examples does, at equal cost?"
 EXAMPLES = (32, 128, 512)
+NONE = "none"  # of the use cases
 ENDS, DIFFERENCES = (-1.0, 1.0), (-2.0, 2.0)  # of correlations, and of differences of two
 TRACKS = {"blind": is_blind, "aware": is_aware}
 Numbers = Mapping[str, float]  # of networks
@@ -164,7 +165,10 @@ def _sentences(cases: Mapping[str, Case]) -> list[str]:
             word = told(every.difference, "better than", "worse than", "not told apart from")
             parts.append(f"{word} the chosen {track} criterion that costs no more (`{every.criterion}`; {every.difference})")
             better, worse = (_where(cases, n, track, side) for side in ("above", "below"))
-            sides.append(f"By use case it is better than the chosen {track} one in {better}, worse in {worse}.")
+            if better == worse == NONE:
+                sides.append(f"No use case alone tells it from the chosen {track} one.")
+            else:
+                sides.append(f"By use case it is better than the chosen {track} one in {better}, worse in {worse}.")
         reached = f"Measuring on {n} examples reaches {cases[ALL].measured[n]} over all use cases"
         sentences.append(f"{reached}: {'; '.join(parts)}. {' '.join(sides)}".strip())
     return sentences
@@ -173,15 +177,14 @@ def _sentences(cases: Mapping[str, Case]) -> list[str]:
 def _corrected(cases: Mapping[str, Case]) -> str:
     n = sum(each is not None for name, case in cases.items() if name != ALL for each in case.against.values())
     return (
-        f"Use cases are named by intervals that hold for all {n} comparisons at once. Where a use case is not named, the "
-        "two are not told apart, which does not mean that they are equal."
+        f"Use cases are told by intervals that hold for all {n} comparisons at once; not told apart does not mean equal."
     )
 
 
 def _where(cases: Mapping[str, Case], n: int, track: str, side: str) -> str:
     of_case = {name: case.against[n, track] for name, case in cases.items() if name != ALL}
     sides = {name: told(each.difference, "above", "below", "neither") for name, each in of_case.items() if each}
-    return listed([readable(name) for name, found in sides.items() if found == side], none="none")
+    return listed([readable(name) for name, found in sides.items() if found == side], none=NONE)
 
 
 def _best_aware(case: Case, paid: Mapping[str, tuple[Value, Value]]) -> str:
