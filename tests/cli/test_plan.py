@@ -1,8 +1,12 @@
 """The command that plans, end to end on a small network of a user's own file."""
 
 import json
+import re
+import shlex
 
 import pytest
+
+from tests.conftest import ROOT
 
 NETS = """
 import torch
@@ -77,3 +81,14 @@ def test_a_folder_that_is_neither_run_nor_tree_is_named(cli, spec, tmp_path):
     found = cli("plan", tmp_path, "--task", "quantize", "--network", spec, "--budget", 3, "--out", tmp_path / "out")
     assert found.code == 2
     assert f"{tmp_path}: neither a run folder (no run.json) nor a dataset tree (no manifest.json)" in found.err
+
+
+@pytest.mark.long
+def test_the_first_plan_of_the_docs_ends_as_they_show(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "plan.md").read_text()
+    words = shlex.split(re.search(r"^safer-bench (plan .*)$", text, re.MULTILINE)[1])
+    shown = re.search(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1].splitlines()
+    lines = cli(*words).out.splitlines()
+    assert [line for line in shown if line != "..." and line not in lines] == []
+    assert len(shown) > 8

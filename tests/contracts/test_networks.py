@@ -36,6 +36,12 @@ each = pytest.mark.parametrize("entry", ARCHITECTURES, ids=lambda entry: entry.n
 each_trained = pytest.mark.parametrize("entry", ENTRIES + TWINS, ids=lambda entry: entry.name)
 
 
+def _long_of_large(entry):
+    """Return an entry as a test of those that take long, but for digits and twins, which take less than a second."""
+    small = entry.dataset == "digits" or entry.role == "twin"
+    return entry if small else pytest.param(entry, marks=pytest.mark.long)
+
+
 def goal(entry):
     """The accuracy on held-out examples below which a recipe is no good."""
     if entry.dataset in OF_DATASET:
@@ -122,7 +128,7 @@ def test_weights_are_those_of_the_recipe_and_the_family_decides_the_split(entry)
     weights.load_weights_file(path, entry.build(), entry.recipe.sha256)
 
 
-@each_trained
+@pytest.mark.parametrize("entry", [_long_of_large(entry) for entry in ENTRIES + TWINS], ids=lambda entry: entry.name)
 def test_accuracy_on_held_out_examples(entry):
     """On `tune`, never on evaluation examples; digits have no such part, and their networks are judged on `calibration`."""
     network = loaded(entry)
