@@ -176,9 +176,7 @@ def _sentences(cases: Mapping[str, Case]) -> list[str]:
 
 def _corrected(cases: Mapping[str, Case]) -> str:
     n = sum(each is not None for name, case in cases.items() if name != ALL for each in case.against.values())
-    return (
-        f"Use cases are told by intervals that hold for all {n} comparisons at once; not told apart does not mean equal."
-    )
+    return f"Use cases are told by intervals that hold for all {n} comparisons at once; not told apart does not mean equal."
 
 
 def _where(cases: Mapping[str, Case], n: int, track: str, side: str) -> str:
