@@ -8,19 +8,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from docs.findings import concentration, one_ranking, size, worst_case
+from docs.findings import agreement, concentration, one_ranking, size, worst_case
 from docs.findings.__main__ import BUDGETS, documents, found_in
 from docs.findings.data import Data
-from docs.findings.families import over_families
+from docs.findings.families import at_once, over_families
 from docs.findings.finding import Value
+from docs.findings.introduction import introduction
 from docs.findings.page import page
 from safer_bench.dataset.tree import load_tree
+from safer_bench.perturbations.loading import perturbations
 from tests.conftest import COMMITTED, ROOT
 from tests.made_up.damage import damaged
 
 DOCS = ROOT / "docs"
 LEVEL = re.compile(r"at [\d.]+ times the layer's norm")  # a setting, no finding
 FAULTS = {"float32_bit_flip": "float32_faults", "int8_bit_flip": "int8_faults", "int8_bit_count": "int8_faults"}
+P_LEVELS = perturbations()["gaussian_noise"].levels
 CORRUPTIONS = {"gradient_corruption_l2": "worst_case", "random_corruption_l2": ""}
 
 
@@ -105,12 +108,86 @@ def test_the_published_numbers_are_those_of_the_sentences(findings):
 def test_fewer_than_six_families_have_no_interval_and_nothing_is_told():
     data = made_up(dict.fromkeys(FAULTS, rising), FAULTS, n_families=5)
     finding = size.find(data)
-    assert re.search(r"size tells nothing sure: .* \(5 networks: 0\.\d\d to [01]\.\d\d\)\.", finding.sentences[0])
+    assert re.search(r"\(5 networks: 0\.\d\d to [01]\.\d\d\)\. .* too few families for an interval\.", finding.sentences[0])
 
 
 def test_means_are_over_families_first(committed):
     twice = over_families({"resnet8": 0.0, "resnet20": 0.0, "vit6": 1.0}, committed.facts)
     assert str(twice) == "0.50 (3 networks: 0.00 to 1.00)"
+
+
+def test_intervals_that_hold_at_once_are_wider_than_each_by_itself(committed):
+    """Of many differences without a cause some leave out 0 by themselves; at once hardly any does."""
+    rng, networks = np.random.default_rng(1), committed.population()
+    rows = {i: dict(zip(networks, rng.normal(size=len(networks)), strict=True)) for i in range(60)}
+    alone = [over_families(row, committed.facts, difference=True) for row in rows.values()]
+    together = at_once(rows, committed.facts, difference=True)
+    assert [value.value for value in together.values()] == [value.value for value in alone]
+    sure, still = ([value for value in of if value.low * value.high > 0] for of in (alone, together.values()))
+    assert len(sure) > len(still) == 0
+
+
+def test_few_families_have_no_interval_at_once(committed):
+    rows = {key: {"resnet8": 0.1, "vit6": value} for key, value in (("a", 0.2), ("b", 0.3))}
+    assert [value.low for value in at_once(rows, committed.facts).values()] == [None, None]
+
+
+def idle(areas, **settings):
+    """Return data of areas, and of one perturbation ``idle`` whose areas are noise that costs next to nothing."""
+    cases = dict.fromkeys(areas, "faults") | {"idle": "faults"}
+    return made_up(areas | {"idle": lambda sizes: 1e-4 * unrelated(sizes)}, cases, noise=1e-4, **settings)
+
+
+def test_areas_that_tell_no_layers_apart_are_left_out_and_counted():
+    data = idle({"a": rising, "b": rising, "int8_bit_flip": rising})
+    n = len(data.uninformative["idle"])
+    assert n > 2
+    assert f"These are {n} of 32 (`idle` in {n} of 8 networks)." in introduction(data)
+    (network, *_) = data.uninformative["idle"]
+    assert not data.informs(network, "idle")
+    assert {agreement.between(data, name, ("a",), ("idle",)) for name in data.uninformative["idle"]} == {None}
+    assert agreement.between(data, network, ("a",), ("b",)) == pytest.approx(1.0, abs=0.01)
+    assert all(data.informs(name, "a") for name in data.population())
+
+
+def test_without_such_areas_the_page_says_so():
+    """Areas that are unsure but costly, and those that cost nothing but are sure, stay."""
+    areas = {"unsure": lambda sizes: 0.3 + 0.0 * sizes, "harmless": lambda sizes: 1e-3 * sizes}
+    data = made_up(areas, dict.fromkeys(areas, "faults"), noise=1e-5)
+    assert any(data.reliability(name, "unsure") < 0.5 for name in data.population())
+    assert "under 0.5. There is none." in introduction(data)
+
+
+def test_levels_that_were_changed_since_are_counted(committed):
+    now = {name: set(entry.levels) for name, entry in perturbations().items()}
+    others = sum(set(levels) != now[name] for name, levels in committed.facts.levels.items())
+    told = f"{others} of its {len(committed.facts.levels)} perturbations were given" in introduction(committed)
+    assert told == (others > 0)
+    same = made_up({"gaussian_noise": rising}, {"gaussian_noise": ""}, levels={"gaussian_noise": P_LEVELS})
+    assert "**Levels**" not in introduction(same)
+
+
+def test_the_middle_level_is_no_finding_where_it_tells_no_layers_apart():
+    data = idle({"a": rising})
+    (network, *_) = [name for name in data.population() if not data.informs(name, "idle")]
+    alone, both = (concentration._unharmed(data, network, names) for names in (("a",), ("a", "idle")))
+    assert alone == both == 0.0
+    assert np.isnan(concentration._unharmed(data, network, ("idle",)))
+
+
+def test_size_under_counted_flips_is_told_in_docs_as_on_the_page(findings):
+    of = {fault: f"{findings['size'].values[fault].value:.2f}" for fault in ("float32_bit_flip", "int8_bit_count")}
+    (where,) = re.findall(r"less fragile, (in \d+ of \d+ networks), but the interval", findings["size"].sentences[2])
+    page = " ".join((DOCS / "statistics.md").read_text().split())
+    assert f"under float32 bit flips ({of['float32_bit_flip']})" in page
+    assert f"the less fragile ({of['int8_bit_count']}; {where}), but the interval does not leave out 0" in page
+
+
+@pytest.mark.parametrize(("less", "told"), [(0.0, "(14 networks: 0.0 to 40.0)"), (0.001, "(-")])
+def test_where_all_networks_lose_no_interval_reaches_below_0(committed, less, told):
+    """Few networks lose much: a symmetric interval would say that a loss in all of them is not told from 0."""
+    drops = {network: 0.4 / 2**i - less for i, network in enumerate(committed.population())}
+    assert told in str(worst_case._points(committed, drops))
 
 
 def test_ratios_have_geometric_means(committed):
@@ -122,7 +199,11 @@ def test_ratios_have_geometric_means(committed):
 
 @pytest.mark.parametrize(
     ("area", "words"),
-    [(rising, "the more fragile"), (falling, "the less fragile"), (unrelated, "size tells nothing sure")],
+    [
+        (rising, "larger layers are the more fragile: "),
+        (falling, "larger layers are the less fragile: "),
+        (unrelated, "the interval does not leave out 0"),
+    ],
 )
 def test_size_is_told_as_it_is(area, words):
     finding = size.find(made_up(dict.fromkeys(FAULTS, area), FAULTS))
@@ -166,12 +247,12 @@ def test_the_ratio_of_norms_is_that_of_the_levels():
 @pytest.mark.parametrize(
     ("area", "words", "most"),
     [
-        (lambda sizes: 0.9 * (sizes == 1.0), "is above 0", 101.0),
+        (lambda sizes: 0.005 + 0.9 * (sizes == 1.0), "is above 0", 101.0),
         (lambda sizes: 0.4 + 0.0 * sizes, "cannot be told from 0", 25.0),
     ],
 )
 def test_concentration_is_told_as_it_is(area, words, most):
-    finding = concentration.find(made_up({"a": area, "b": area}, {"a": "a", "b": "b"}))
+    finding = concentration.find(made_up({"a": area, "b": area}, {"a": "a", "b": "b"}, noise=0.001))
     assert re.search(rf"the difference, [^,]*, {words}\.", finding.sentences[0])
     assert most - 10.0 < finding.values["all use cases: top"].value < most
 
@@ -186,6 +267,6 @@ def test_what_a_truth_lacks_is_named():
     data = made_up({"quantize": rising}, {"quantize": "quantization"})
     modules = (one_ranking, size, worst_case, concentration)
     found = {module.TITLE: module.find(data) for module in modules}
-    text = page(found, {title: title for title in found}, data.headline, None)
+    text = page(found, {title: title for title in found}, introduction(data))
     missing = text.partition("## Not in this truth\n\n")[2]
     assert missing == "".join(f"- {module.TITLE}\n" for module in modules[:3])

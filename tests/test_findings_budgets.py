@@ -8,9 +8,12 @@ import pytest
 from scipy.stats import ttest_rel
 
 from docs.findings import resistant, spending
+from docs.findings.__main__ import BUDGETS
 from docs.findings.data import Data
+from safer_bench.dataset.budgets import read_budgets
+from safer_bench.dataset.tree import load_tree
 from safer_bench.tables import files, schema
-from tests.conftest import ROOT
+from tests.conftest import COMMITTED, ROOT
 from tests.made_up.zoo_truth import network, own_order, zoo_truth
 
 NETWORKS = [f"network{i}" for i in range(7)]
@@ -19,11 +22,13 @@ QUANTIZE = {**ROW, "task": "quantize", "perturbation": "quantize"}
 ACCURACIES = ROOT / "data_cards" / "safer-bench-zoo" / "test_accuracy.json"
 
 
-def rows_of(criterion, budget, gain, *, spent=None, half=0.01, networks=NETWORKS):
-    """Return rows of uniform and of a criterion that gains so much over it."""
+def rows_of(criterion, budget, gain, *, half=0.01, networks=NETWORKS):
+    """Return rows of uniform and of a criterion that gains so much over it; None: uniform was not measured there."""
     of_uniform = {**QUANTIZE, "criterion": "uniform", "budget": budget, "spent": budget, "accuracy": 0.5, "gain": 0.0}
-    ends = {"gain": gain, "gain_low": gain - half, "gain_high": gain + half}
-    own = {**QUANTIZE, "criterion": criterion, "budget": budget, "spent": spent or budget, "accuracy": 0.5 + gain, **ends}
+    own = {**QUANTIZE, "criterion": criterion, "budget": budget, "spent": budget, "accuracy": 0.5}
+    if gain is not None:
+        ends = {"gain_low": gain - half, "gain_high": gain + half, "gain_error": half / 1.96}
+        own |= {"accuracy": 0.5 + gain, "gain": gain, **ends}
     return [{**row, "network": name} for name in networks for row in (of_uniform, own)]
 
 
@@ -36,23 +41,44 @@ def found(folder, rows, label="quantize"):
     return spending.find(Data(tables, folder))
 
 
-@pytest.mark.parametrize(("gain", "better", "worse"), [(0.1, "7", "0"), (-0.1, "0", "7"), (0.005, "0", "0")])
-def test_a_gain_is_told_as_its_interval_says(tmp_path, gain, better, worse):
+@pytest.mark.parametrize(("gain", "beats", "harms"), [(0.1, "7", "0"), (-0.1, "0", "7"), (0.005, "0", "0")])
+def test_a_gain_is_told_as_its_interval_says(tmp_path, gain, beats, harms):
     finding = found(tmp_path, rows_of("snip", 4.0, gain))
     (row,) = finding.tables[0].rows
-    assert row[:4] == ["`snip`", better, worse, "7"]
+    assert row[:4] == ["`snip`", beats, harms, "7"]
     assert row[4].value == pytest.approx(100 * gain)
-    assert finding.sentences[0].startswith(
-        f"**quantize, fashion mnist**: {int(worse != '0')} of 1 criteria and baselines harm"
+    told = (
+        f"{int(harms != '0')} of 1 criteria and baselines harm"
+        if abs(gain) > 0.01
+        else "none of 1 criteria and baselines is"
     )
-    assert ("surely worse nowhere: `snip`." in finding.sentences[0]) == (better != "0")
+    assert finding.sentences[0].startswith(f"**quantize, fashion mnist**: {told}")
+    assert ("harm nowhere: `snip`." in finding.sentences[0]) == (beats != "0")
 
 
-def test_what_does_not_spend_alike_is_left_out_and_counted(tmp_path):
-    rows = rows_of("snip", 4.0, 0.1) + rows_of("fit", 4.0, -0.1, spent=3.0) + rows_of("obd", 4.0, -0.1, spent=3.9)
-    finding = found(tmp_path, rows)
+def test_a_gain_has_to_hold_beside_all_others_of_the_task(tmp_path):
+    """By its own interval alone one of many would beat uniform by luck."""
+    finding = found(tmp_path, rows_of("snip", 4.0, 0.0105, half=0.01))
+    assert "none of 1 criteria and baselines is told to beat `uniform`" in finding.sentences[0]
+    assert finding.tables[0].rows[0][:4] == ["`snip`", "0", "0", "7"]
+
+
+def test_what_has_no_gain_is_left_out_and_counted(tmp_path):
+    finding = found(tmp_path, rows_of("snip", 4.0, 0.1) + rows_of("fit", 4.0, None) + rows_of("obd", 4.0, -0.1))
     assert [row[0] for row in finding.tables[0].rows] == ["`snip`", "`obd`"]
     assert any(sentence.startswith("7 of 21 rows are left out") for sentence in finding.sentences)
+
+
+def test_means_are_over_common_rows_and_who_lacks_most_of_them_has_none(tmp_path):
+    """`fit` has one budget in three, the easy one: its mean gain would be the highest of all."""
+    rows = [row for budget, gain in ((3.0, -0.2), (4.0, 0.1), (5.0, 0.4)) for row in rows_of("snip", budget, gain)]
+    rows += rows_of("obd", 4.0, 0.2) + rows_of("obd", 5.0, 0.2) + rows_of("fit", 5.0, 0.41)
+    finding = found(tmp_path, rows)
+    means = {row[0]: row[4] for row in finding.tables[0].rows}
+    assert means["`fit`"] == "-"
+    assert means["`snip`"].value == pytest.approx(25.0)  # 4 and 5 bits, which `obd` has too
+    assert "Over the 14 common rows, the mean gain is highest for `snip`" in finding.sentences[0]
+    assert "Not in the means, for want of rows: `fit`." in finding.sentences[0]
 
 
 def test_of_two_networks_that_guess_neither_is_better(tmp_path):
@@ -62,16 +88,45 @@ def test_of_two_networks_that_guess_neither_is_better(tmp_path):
         row["accuracy"] -= 0.39 if row["criterion"] == "by -0.41" or row["criterion"] == "uniform" else 0.2
     finding = found(tmp_path, rows)
     assert [row[:4] for row in finding.tables[0].rows] == [["`by 0.1`", "7", "0", "7"], ["`by -0.41`", "0", "0", "7"]]
-    assert any(sentence.startswith("7 of the 14 rows left count as neither") for sentence in finding.sentences)
+    assert any(sentence.startswith("7 of the 14 gains count as neither") for sentence in finding.sentences)
 
 
 def test_three_bits_are_told_apart_from_the_mean(tmp_path):
     rows = rows_of("snip", 3.0, -0.2) + rows_of("snip", 4.0, 0.5) + rows_of("fit", 3.0, 0.1) + rows_of("fit", 4.0, 0.1)
     finding = found(tmp_path, rows)
     assert "highest for `snip`" in finding.sentences[0]
-    assert finding.sentences[1].startswith("At 3 bits a weight (quantize, fashion mnist) 1 of 2 are surely better")
-    assert "1 harm on some. Better on some and harming on none: `fit`." in finding.sentences[1]
+    assert re.match(
+        r"At 3 bits a weight \(network0, .* and network6\) 1 of 2 beat `uniform` somewhere and 1 harm\.",
+        finding.sentences[1],
+    )
+    assert "harm nowhere: `fit`." in finding.sentences[1]
     assert "The highest mean gain is that of `fit`" in finding.sentences[1]
+
+
+def test_what_the_page_of_budgets_says_of_gains_follows_from_the_tables():
+    page = (ROOT / "docs" / "budget.md").read_text()
+    table = page.partition("## What it shows so far")[2].partition("Protection is from")[0]
+    shown, name = [], ""
+    for line in table.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if match := re.fullmatch(r"([\d.]+)( %)? (pruned|bits a weight|protected)", cells[1] if len(cells) > 2 else ""):
+            name = cells[0].partition(" ")[0] or name
+            task = {"pruned": "prune", "bits a weight": "quantize", "protected": "protect"}[match[3]]
+            shown.append((name, task, pytest.approx(float(match[1]) / (100 if match[2] else 1))))
+    rows = [row for row in read_budgets(BUDGETS, load_tree(COMMITTED).revision).to_pylist() if row["gain"] is not None]
+    counts = {}
+    for criterion in ("truth_per_weight", "ggn_diagonal"):
+        own = [
+            row for row in rows if row["criterion"] == criterion and (row["network"], row["task"], row["budget"]) in shown
+        ]
+        assert len(own) == len(shown)
+        beats = sum(row["verdict"] == "beats uniform" for row in own)
+        counts[criterion] = (
+            f"{sum(row['gain'] > 0 for row in own)} of the {len(own)} rows, and is told to beat `uniform` in {beats}"
+        )
+    text = " ".join(page.split())
+    assert f"the same truth gains at equal spending in {counts['truth_per_weight']};" in text
+    assert f"`ggn_diagonal`, one of the better blind criteria, gains at equal spending in {counts['ggn_diagonal']}." in text
 
 
 def test_six_families_have_an_interval_and_three_do_not(tmp_path):
@@ -93,11 +148,6 @@ def test_networks_of_another_truth_and_no_budgets_are_no_finding(tmp_path):
     assert found(tmp_path, rows_of("snip", 4.0, 0.1, networks=["unknown"])) is None
 
 
-@pytest.mark.parametrize(("told", "side"), [("beats uniform", 1), ("harms", -1), ("undecided", 0)])
-def test_a_verdict_of_the_table_stands(told, side):
-    assert spending.verdict({"verdict": told, "gain_low": -0.1, "gain_high": 0.1}) == side
-
-
 def study(scale):
     """Return the committed study with its differences times a factor."""
 
@@ -110,12 +160,13 @@ def study(scale):
 
 def test_resistant_training_is_told_as_it_is():
     committed, turned = resistant.from_study(study(1.0)), resistant.from_study(study(-1.0))
-    assert "lose surely less under `random_corruption_l2`" in committed.sentences[0]
+    assert "lose less under `random_corruption_l2`" in committed.sentences[0]
     assert "They are less accurate: -0.62 points" in committed.sentences[0]
     assert "fails beside 3 of 3 controls" in committed.sentences[-1]
-    assert "lose surely more under `random_corruption_l2`" in turned.sentences[0]
+    assert "lose more under `random_corruption_l2`" in turned.sentences[0]
     assert "They are more accurate: 0.62 points" in turned.sentences[0]
-    assert "holds in 0 of 15" in turned.sentences[-1]
+    assert "Their corruption indicator is lower: -27.38 %" in committed.sentences[0]
+    assert "Their corruption indicator is higher: 27.38 %" in turned.sentences[0]
     assert "fails beside 0 of 3 controls" in turned.sentences[-1]
 
 

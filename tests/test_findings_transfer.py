@@ -105,5 +105,7 @@ def test_a_relative_beside_the_best_blind_criterion(relative, criterion, words):
     def scores(name, _):
         return areas(name, _) + criterion * own_order(name, "criterion")
 
-    finding = transfer.find(data_of(networks, areas, scores={("snip", "blind"): scores}))
-    assert words in finding.sentences[0]
+    data = data_of(networks, areas, scores={("snip", "blind"): scores})
+    assert words in transfer.find(data).sentences[0]
+    assert transfer._blind(data, "validation0a") is None, "it was chosen there"
+    assert transfer._blind(data, "test0a") is not None

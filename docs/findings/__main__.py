@@ -18,6 +18,7 @@ from docs.findings import (
 )
 from docs.findings.data import Data
 from docs.findings.finding import Finding
+from docs.findings.introduction import introduction
 from docs.findings.page import page, values_json
 from safer_bench.dataset.tree import DEFAULT, load_tree
 
@@ -45,7 +46,7 @@ def found_in(data: Data) -> dict[str, Finding | None]:
 def documents(data: Data, findings: Mapping[str, Finding | None]) -> dict[str, str]:
     """Return the texts that the findings make, by path under ``docs``."""
     titles = {module.__name__.rpartition(".")[2]: module.TITLE for module in FINDINGS}
-    text = page(findings, titles, data.headline, data.facts.revision)
+    text = page(findings, titles, introduction(data))
     return {"findings.md": text, "findings/values.json": values_json(findings)}
 
 

@@ -23,8 +23,8 @@ def within(data: Data, network: str, perturbations: Sequence[str]) -> float | No
 
 
 def _corrected(data: Data, network: str, pairs: Iterable[tuple[str, str]]) -> float | None:
-    """Return ``corrected`` of the areas of pairs of perturbations that the network has."""
-    there = (pair for pair in pairs if all(data.has(network, name) for name in pair))
+    """Return ``corrected`` of the areas of pairs of perturbations, those that tell the network's layers apart."""
+    there = (pair for pair in pairs if all(data.informs(network, name) for name in pair))
     return corrected(
         (data.area(network, first), data.area(network, second), data.kept(network, first) * data.kept(network, second))
         for first, second in there

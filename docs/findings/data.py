@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from docs.findings.families import told_of
+from safer_bench.dataset.budgets import FILES, read_budgets
 from safer_bench.evaluation.aggregation import MIN_LAYERS
 from safer_bench.evaluation.board import Board
 from safer_bench.evaluation.boards import boards
@@ -22,6 +24,7 @@ from safer_bench.tables.grouping import grouped
 Array = np.ndarray
 HEADLINE = ("fashion_mnist", "test")
 AREA = "area"
+HARMLESS, UNSURE = 0.005, 0.5  # accuracy drop of the median layer, and reliability, below both of which nothing is ranked
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,36 @@ class Data:
     def has(self, network: str, perturbation: str) -> bool:
         """Return whether a network has areas under a perturbation."""
         return (network, perturbation, None) in self._places
+
+    def informs(self, network: str, perturbation: str) -> bool:
+        """Return whether the areas of a network under a perturbation tell layers apart.
+
+        They do not where the severest level costs the median layer under half a point, and their reliability is under 0.5.
+        """
+        if not self.has(network, perturbation):
+            return False
+        return not self._idle(
+            network, perturbation, self.facts.levels[perturbation][-1], self.reliability(network, perturbation)
+        )
+
+    def level_informs(self, network: str, perturbation: str, level: float) -> bool:
+        """Return whether a level tells layers apart, by the same rule for its own drops and reliability."""
+        return not self._idle(
+            network, perturbation, level, self.facts.reliability.get((network, perturbation, level), np.nan)
+        )
+
+    def _idle(self, network: str, perturbation: str, level: float, reliability: float) -> bool:
+        drops = self.networks[network].truth.values[self._places[network, perturbation, level]]
+        return bool(reliability < UNSURE and np.median(drops) < HARMLESS)
+
+    @cached_property
+    def uninformative(self) -> dict[str, list[str]]:
+        """The headline's networks whose areas tell no layers apart, of each perturbation that has such."""
+        found = {
+            name: [network for network in self.population() if self.has(network, name) and not self.informs(network, name)]
+            for name in sorted(self.facts.use_cases)
+        }
+        return {name: networks for name, networks in found.items() if networks}
 
     def area(self, network: str, perturbation: str) -> Array:
         """Return the area of each layer: the share of the accuracy above chance that is lost over all levels."""
@@ -141,7 +174,17 @@ class Data:
         return {use_case: tuple(found[use_case]) for use_case in sorted(found)}
 
     @cached_property
-    def budget_results(self) -> dict[str, pa.Table]:
-        """The tables of budgets by their label, ``budget_results-LABEL.parquet``, of runs in any folder."""
-        paths = grouped(sorted(self.budgets.rglob("budget_results-*.parquet")), key=lambda path: path.stem.partition("-")[2])
-        return {label: pa.concat_tables(map(files.read_parquet, paths[label])) for label in sorted(paths)}
+    def budget_results(self) -> dict[str, list[dict[str, Any]]]:
+        """The results of budgets by task and perturbation, of all runs; verdicts hold for all gains of one at once."""
+        paths = sorted(self.budgets.rglob(FILES))
+        if not paths:
+            return {}
+        (revision, *_) = files.read_parquet(paths[0])["truth_revision"].to_pylist()
+        rows = read_budgets(self.budgets, revision).to_pylist()
+        by_task = grouped(
+            rows,
+            key=lambda row: (
+                row["task"] if row["level"] is None else f"{row['task']}, {row['perturbation']}".replace("_", " ")
+            ),
+        )
+        return {label: by_task[label] for label in sorted(by_task)}

@@ -1,15 +1,20 @@
 """The one way from values of networks to a number with an interval: over families, as on the boards."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
+from dataclasses import replace
 from functools import partial
 from math import exp, isfinite, isnan, log
+from typing import TypeVar
 
 import numpy as np
 
 from docs.findings.finding import Value, written
-from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals
+from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals, simultaneous_intervals
 from safer_bench.evaluation.kinds import LEAST, LEAST_OF_DIFFERENCES, kinds_of, widening
 from safer_bench.tables.facts import TruthFacts
+
+Key = TypeVar("Key", bound=Hashable)
+NO_SPREAD = "no interval: families hardly differ"
 
 
 def over_families(
@@ -47,13 +52,56 @@ def over_families(
     mean = float(means.mean() if ends is None else np.clip(means.mean(), *ends))
     known = partial(Value, told(mean), unit=unit, digits=digits)
     if len(families) < MIN_FAMILIES:
-        return known(reason=_range(values, digits))
+        return known(reason=range_of(values, digits))
     least = LEAST_OF_DIFFERENCES if difference else LEAST
     ranges = None if ends is None else (np.array(ends[0]), np.array(ends[1]))
     low, high = (
         float(end[0]) for end in intervals(means, ranges, widening=widening(means, kinds_of(families, facts), least))
     )
-    return known(reason="no interval: families hardly differ") if isnan(low) else known(told(low), told(high))
+    return known(reason=NO_SPREAD) if isnan(low) else known(told(low), told(high))
+
+
+def at_once(
+    rows: Mapping[Key, Mapping[str, float]],
+    facts: TruthFacts,
+    *,
+    unit: str = "",
+    digits: int = 2,
+    ends: tuple[float, float] | None = None,
+    difference: bool = False,
+) -> dict[Key, Value]:
+    """Return ``over_families`` of each row, with 95 % intervals that hold for all rows at once (max-|T|).
+
+    All are means over the families that every row has. A row without spread has no interval.
+
+    Args:
+        rows: values of networks, by any key.
+        facts, unit, digits, ends, difference: as of ``over_families``.
+
+    Raises:
+        ValueError: as of ``over_families``; also where no family is in every row.
+    """
+    common = set.intersection(*({facts.families[network] for network in of} for of in rows.values()))
+    shared = {key: {name: value for name, value in of.items() if facts.families[name] in common} for key, of in rows.items()}
+    alone = {
+        key: over_families(of, facts, unit=unit, digits=digits, ends=ends, difference=difference)
+        for key, of in shared.items()
+    }
+    if len(common) < MIN_FAMILIES:
+        return alone
+    families = sorted(common)
+    means = np.array(
+        [[by_family[family] for family in families] for by_family in (family_means(of, facts) for of in shared.values())]
+    )
+    least = LEAST_OF_DIFFERENCES if difference else LEAST
+    ranges = None if ends is None else (np.array(ends[0]), np.array(ends[1]))
+    found = simultaneous_intervals(means, ranges, widening=widening(means, kinds_of(families, facts), least))
+    return {
+        key: replace(value, low=None, high=None, reason=NO_SPREAD)
+        if isnan(low)
+        else replace(value, low=float(low), high=float(high), reason="")
+        for (key, value), low, high in zip(alone.items(), *found, strict=True)
+    }
 
 
 def family_means(values: Mapping[str, float], facts: TruthFacts) -> dict[str, float]:
@@ -64,7 +112,8 @@ def family_means(values: Mapping[str, float], facts: TruthFacts) -> dict[str, fl
     return {family: float(np.mean(of_networks)) for family, of_networks in found.items()}
 
 
-def _range(values: Mapping[str, float], digits: int) -> str:
+def range_of(values: Mapping[str, float], digits: int) -> str:
+    """Return the range of networks, as it stands where there is no interval."""
     if len(values) == 1:
         return "1 network"
     least, most = (written(end, digits) for end in (min(values.values()), max(values.values())))

@@ -1,4 +1,4 @@
-"""Which kinds of network blind criteria fail on."""
+"""Which kinds of network blind criteria fail on, and by how many of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,13 +30,15 @@ class Case:
     Attributes:
         criterion: the blind one that is best on validation networks.
         reached: what it reaches.
-        typical: what the median blind criterion reaches.
+        typical: the median over the blind criteria, network by network.
+        each: what every blind criterion reaches.
         limit: what the best single ranking of the layers reaches; empty where that is not known of every network.
     """
 
     criterion: str
     reached: Numbers
     typical: Numbers
+    each: Mapping[str, Numbers]
     limit: Numbers
 
 
@@ -63,8 +65,8 @@ def find(data: Data) -> Finding | None:
         sentences=_sentences(data, cases, kinds, values),
         tables=[*_tables(data, cases, kinds, values), *_others(elsewhere, cases[ALL].criterion)],
         figure=Figure(
-            f"Spearman's correlation by kind of network, mean over use cases: a dot a family, of the best blind criterion "
-            f"({cases[ALL].criterion}) and of the median one; lines are the means of kinds.",
+            f"Spearman's correlation by kind of network, mean over use cases, of the blind criterion chosen on validation "
+            f"networks ({cases[ALL].criterion}) and of the median: a dot a family, a line a kind.",
             lambda: _draw(data, cases[ALL], kinds),
         ),
         values=values | of_others,
@@ -80,7 +82,7 @@ def _elsewhere(data: Data, criterion: str) -> dict[str, dict[str, dict[str, Valu
         if case is None:
             continue
         for kind, networks in _kinds(data, dataset, split).items():
-            both = {f"best blind, {criterion}": case.reached, "median blind": case.typical}
+            both = {f"chosen blind, {criterion}": case.reached, "median blind": case.typical}
             means = {
                 what: over_families({network: numbers[network] for network in networks}, data.facts, ends=(-1.0, 1.0))
                 for what, numbers in both.items()
@@ -102,7 +104,13 @@ def _of_board(board: Board, criterion: str) -> Case | None:
         return None
     typical = {network: median(row.by_network[network] for row in rows) for network in reached}
     limit = board.ceilings["blind"].by_network
-    return Case(criterion, reached, typical, limit if set(limit) == set(reached) else {})
+    return Case(
+        criterion,
+        reached,
+        typical,
+        {row.criterion: row.by_network for row in rows},
+        limit if set(limit) == set(reached) else {},
+    )
 
 
 def _kinds(data: Data, *population: str) -> dict[str, list[str]]:
@@ -116,7 +124,11 @@ def _kinds(data: Data, *population: str) -> dict[str, list[str]]:
 def _values(data: Data, cases: Mapping[str, Case], kinds: Mapping[str, Sequence[str]]) -> dict[str, Value]:
     found = {}
     for name, case in cases.items():
-        columns = {f"best blind, {case.criterion}": case.reached, "median blind": case.typical, "single ranking": case.limit}
+        columns = {
+            f"chosen blind, {case.criterion}": case.reached,
+            "median blind": case.typical,
+            "single ranking": case.limit,
+        }
         for what, numbers in columns.items():
             if numbers:
                 for kind, networks in kinds.items():
@@ -146,21 +158,45 @@ def _by_chance(data: Data, numbers: Numbers) -> Value:
 
 
 def _key(cases: Mapping[str, Case], name: str, kind: str, best_one: bool = True) -> str:
-    return f"{name}/{kind}/best blind, {cases[name].criterion}" if best_one else f"{name}/{kind}/median blind"
+    return f"{name}/{kind}/chosen blind, {cases[name].criterion}" if best_one else f"{name}/{kind}/median blind"
 
 
 def _sentences(
     data: Data, cases: Mapping[str, Case], kinds: Mapping[str, Sequence[str]], values: Mapping[str, Value]
 ) -> list[str]:
     best_blind, typical = ({kind: values[_key(cases, ALL, kind, one)] for kind in kinds} for one in (True, False))
+    chosen = f"The blind criterion chosen on validation networks (`{cases[ALL].criterion}`)"
     made = []
-    for what, of_kind in ((f"The best blind criterion (`{cases[ALL].criterion}`)", best_blind), ("The median one", typical)):
+    for what, of_kind in ((chosen, best_blind), ("The median over blind criteria, network by network,", typical)):
         least, most = _extremes(of_kind)
         made.append(
             f"{what} reaches least on {readable(least)} networks, {of_kind[least]}, and most on {readable(most)} ones, "
             f"{of_kind[most]}."
         )
-    return [" ".join(made), _chance(cases, values), _by_use_case(cases, kinds, values), _number(data, kinds)]
+    limits = {kind: value for kind in kinds if (value := values.get(f"{ALL}/{kind}/single ranking"))}
+    if len(limits) == len(kinds):
+        told = listed([f"{value} on {readable(kind)}" for kind, value in limits.items()])
+        made.append(f"The best single ranking, which bounds them, reaches {told} networks.")
+    return [
+        " ".join(made),
+        _lowest(data, cases[ALL], kinds),
+        _chance(cases, values),
+        _by_use_case(cases, kinds, values),
+        _number(data, kinds),
+    ]
+
+
+def _lowest(data: Data, case: Case, kinds: Mapping[str, Sequence[str]]) -> str:
+    """Return on which kind most of the blind criteria reach least, and how many do."""
+    lowest: list[str] = []
+    for numbers in case.each.values():
+        means = {
+            kind: over_families({name: numbers[name] for name in networks}, data.facts).value
+            for kind, networks in kinds.items()
+        }
+        lowest.append(min(means, key=lambda kind: means[kind]))
+    most = max(kinds, key=lowest.count)
+    return f"{lowest.count(most)} of {len(lowest)} blind criteria reach least on {readable(most)} networks."
 
 
 def _extremes(of_kind: Mapping[str, Value]) -> tuple[str, str]:
@@ -169,18 +205,16 @@ def _extremes(of_kind: Mapping[str, Value]) -> tuple[str, str]:
 
 
 def _chance(cases: Mapping[str, Case], values: Mapping[str, Value]) -> str:
-    shares = {name: _shuffled(name, cases, values) for name in cases}
-    told = {name: share for name, share in shares.items() if share.value < RARE and name != ALL}
-    word = "more than chance explains" if shares[ALL].value < RARE else "no more than chance may explain"
-    names = listed([readable(name) for name in told], "no use case")
+    share = _shuffled(ALL, cases, values)
+    word = "more than chance explains" if share.value < RARE else "no more than chance may explain"
     return (
-        f"By the best blind criterion, kinds differ by {word}: when families are shuffled between kinds, their means are as "
-        f"far apart in {shares[ALL]}. By use case that is under {RARE:g} % in {names}."
+        f"By `{cases[ALL].criterion}` alone, kinds differ by {word}: when families are shuffled between kinds, their means "
+        f"are as far apart in {share}. The table has the same of each use case, not corrected for their number."
     )
 
 
 def _shuffled(name: str, cases: Mapping[str, Case], values: Mapping[str, Value]) -> Value:
-    return values[f"{name}/best blind, {cases[name].criterion}, shuffled kinds that differ as much"]
+    return values[f"{name}/chosen blind, {cases[name].criterion}, shuffled kinds that differ as much"]
 
 
 def _by_use_case(cases: Mapping[str, Case], kinds: Mapping[str, Sequence[str]], values: Mapping[str, Value]) -> str:
@@ -192,31 +226,33 @@ def _by_use_case(cases: Mapping[str, Case], kinds: Mapping[str, Sequence[str]], 
     parts = [
         f"on {readable(kind)} networks in {listed(least[kind])}" for kind in sorted(least, key=lambda k: -len(least[k]))
     ]
-    return f"The best blind criterion of each use case reaches least {'; '.join(parts)}."
+    return f"The blind criterion chosen for each use case reaches least {'; '.join(parts)}."
 
 
 def _number(data: Data, kinds: Mapping[str, Sequence[str]]) -> str:
     sizes = {kind: len({data.facts.families[network] for network in networks}) for kind, networks in kinds.items()}
     with_interval = [readable(kind) for kind, n in sizes.items() if n >= MIN_FAMILIES]
-    told_by = f"of {listed(with_interval)} alone" if with_interval else "of no kind"
-    return (
-        f"There are {len(kinds)} kinds of {min(sizes.values())} to {max(sizes.values())} families, so there is an interval "
-        f"{told_by}; what a new family of a kind would show is not told by so few."
-    )
+    if not with_interval:
+        return f"No kind has {MIN_FAMILIES} families, so no interval is given; a new family may differ."
+    return f"Of {listed(with_interval)} alone there are {MIN_FAMILIES} families, so that an interval is given."
 
 
 def _tables(
     data: Data, cases: Mapping[str, Case], kinds: Mapping[str, Sequence[str]], values: Mapping[str, Value]
 ) -> list[Table]:
-    header = ["kind", "networks", f"best blind, `{cases[ALL].criterion}`", "median blind", "best single ranking"]
+    header = ["kind", "networks", f"`{cases[ALL].criterion}`", "median over blind", "best single ranking"]
     rows = []
     for kind, networks in kinds.items():
         limit = values.get(f"{ALL}/{kind}/single ranking", "-")
         of_kind = [values[_key(cases, ALL, kind, one)] for one in (True, False)]
         rows.append([readable(kind), told_of(networks, data.facts), *of_kind, limit])
-    chosen = "best blind criterion chosen on validation networks"
-    tables = [Table(f"Spearman's correlation by kind, mean over use cases; {chosen}: {data.headline}", header, rows)]
-    for what, best_one in ((f"the {chosen}", True), ("the median blind criterion", False)):
+    chosen = "the blind criterion chosen on validation networks"
+    tables = [
+        Table(
+            f"Spearman's correlation by kind, mean over use cases: {chosen}, the median, and what bounds them", header, rows
+        )
+    ]
+    for what, best_one in ((chosen, True), ("the median over blind criteria", False)):
         by_case: list[list[str | Value]] = [
             [
                 readable(name),
@@ -228,7 +264,7 @@ def _tables(
         ]
         names = ["use case", *(["criterion"] if best_one else []), *map(readable, kinds)]
         header = [*names, *(["shuffles with kinds as far apart"] if best_one else [])]
-        tables.append(Table(f"Spearman's correlation of {what} by use case and kind: {data.headline}", header, by_case))
+        tables.append(Table(f"Spearman's correlation of {what} by use case and kind", header, by_case))
     return tables
 
 
@@ -239,14 +275,14 @@ def _others(elsewhere: Mapping[str, Mapping[str, Mapping[str, Value]]], criterio
     caption = (
         f"The same of other networks, mean over use cases; `{criterion}` was chosen on Fashion-MNIST's validation networks"
     )
-    return [Table(caption, ["networks", "kind", f"`{criterion}`", "median blind"], rows)] if rows else []
+    return [Table(caption, ["networks", "kind", f"`{criterion}`", "median over blind"], rows)] if rows else []
 
 
 def _draw(data: Data, case: Case, kinds: Mapping[str, Sequence[str]]) -> bytes:
     figure, (axis,) = new_figure(3.2)
     shown = (
-        (case.reached, COLOURS[0], f"best blind ({case.criterion})", -0.15),
-        (case.typical, COLOURS[6], "median blind", 0.15),
+        (case.reached, COLOURS[0], f"chosen blind ({case.criterion})", -0.15),
+        (case.typical, COLOURS[6], "median over blind", 0.15),
     )
     for numbers, colour, label, shift in shown:
         for i, networks in enumerate(kinds.values()):

@@ -8,7 +8,7 @@ import numpy as np
 from docs.findings import agreement
 from docs.findings.data import Data
 from docs.findings.drawing import encoded, new_figure, readable
-from docs.findings.families import over_families
+from docs.findings.families import at_once, over_families
 from docs.findings.finding import Figure, Finding, Table, Value, told
 
 TITLE = "Does one ranking of layers serve all?"
@@ -23,7 +23,7 @@ def find(data: Data) -> Finding | None:
     inside = {use_case: by_network for use_case in data.use_cases if (by_network := _within(data, use_case))}
     if board is None or not by_pair or not inside:
         return None
-    pairs = {pair: _mean(data, values) for pair, values in by_pair.items()}
+    pairs = at_once(by_pair, data.facts, ends=agreement.ENDS)
     values = {f"{first} and {second}": value for (first, second), value in pairs.items()}
     values |= {f"within {use_case}": _mean(data, of_networks) for use_case, of_networks in inside.items()}
     values |= _overall(data, by_pair, inside)
@@ -83,8 +83,8 @@ def _sentences(values: Mapping[str, Value], pairs: Mapping[Pair, Value]) -> list
         most, least = max(pairs, key=lambda pair: pairs[pair].value), min(pairs, key=lambda pair: pairs[pair].value)
         answer = told(pairs[least], "above 0", "below 0: what breaks under one holds under the other", "not told from 0")
         sentences.append(
-            f"Of {len(pairs)} pairs of use cases, {_names(most)} agree most, {pairs[most]}, and {_names(least)} least, "
-            f"{pairs[least]}, {answer}."
+            f"Of {len(pairs)} pairs of use cases, {_names(most)} have the highest agreement, {pairs[most]}, and "
+            f"{_names(least)} the lowest, {pairs[least]}, {answer}. These intervals hold for all pairs at once."
         )
     if "single ranking reaches" in values and "every ranking reaches" in values:
         sentences.append(
@@ -104,7 +104,10 @@ def _table(data: Data, values: Mapping[str, Value], pairs: Mapping[Pair, Value])
     rows: list[list[str | Value]] = [[readable(first), readable(second), pairs[first, second]] for first, second in ordered]
     same = [name for name in data.use_cases if f"within {name}" in values]
     rows += [[readable(name), "itself: its own perturbations", values[f"within {name}"]] for name in same]
-    caption = f"Agreement of the rankings by area, Spearman's correlation corrected for noise: {data.headline}"
+    caption = (
+        "Agreement of the rankings by area, Spearman's correlation corrected for noise; intervals of the "
+        f"{len(pairs)} pairs hold for all at once, those within a use case each by itself"
+    )
     return Table(caption, ("use case", "and", "agreement"), rows)
 
 

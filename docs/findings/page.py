@@ -5,31 +5,17 @@ from collections.abc import Mapping, Sequence
 
 from docs.findings.finding import Finding, Table, Value
 
-INTRODUCTION = """\
-# Findings
 
-What the published tables show (truth `{revision}`). Every sentence, number and figure is made from them by `make findings`.
-
-- **Population**: {population}, where nothing else is said. Each table names its own.
-- **Intervals**, in brackets: 95 %, each by itself, for a mean over network families, widened by how families of one kind of
-  architecture resemble each other, as on [the boards](statistics.md). Of fewer than six families there is none: then the
-  brackets give the range of the networks.
-- "Cannot be told" means that the interval holds both answers.
-- **Area**: the share of a network's accuracy above chance that is lost when one layer is perturbed, averaged over levels.
-"""
-
-
-def page(findings: Mapping[str, Finding | None], titles: Mapping[str, str], population: str, revision: str | None) -> str:
+def page(findings: Mapping[str, Finding | None], titles: Mapping[str, str], introduction: str) -> str:
     """Return the page, Markdown.
 
     Args:
         findings: by name, in order; None where the truth lacks what a finding needs.
         titles: of each finding.
-        population: of the headline, in words.
-        revision: names the truth.
+        introduction: the head of the page.
     """
     found = {name: finding for name, finding in findings.items() if finding is not None}
-    parts = [INTRODUCTION.format(population=population, revision=revision)]
+    parts = [introduction]
     parts.append("".join(f"- [{finding.title}](#{_anchor(finding.title)})\n" for finding in found.values()))
     parts += [_section(name, finding) for name, finding in found.items()]
     missing = [titles[name] for name, finding in findings.items() if finding is None]

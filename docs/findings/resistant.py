@@ -105,16 +105,20 @@ def _sentence(row: Row) -> str:
     damage = {what: told(value, "more", "less", "neither") for what, value in row.differences.items() if what in _lost(row)}
     parts = []
     for side, words in (
-        ("less", "lose surely less under"),
-        ("more", "lose surely more under"),
+        ("less", "lose less under"),
+        ("more", "lose more under"),
         ("neither", "are not told apart under"),
     ):
         names = [f"`{what}`" for what, found in damage.items() if found == side]
         if names:
             parts.append(f"{words} {listed(names)}")
     accuracy = row.differences[ACCURACY]
-    word = told(accuracy, "more", "less", "not surely more or less")
-    return f"Beside {row.control}, resistant twins {'; '.join(parts)}. They are {word} accurate: {accuracy}."
+    word = told(accuracy, "more", "less", "not told to be more or less")
+    found = [f"Beside {row.control}, resistant twins {'; '.join(parts)}.", f"They are {word} accurate: {accuracy}."]
+    if INDICATOR in row.differences:
+        fall = row.differences[INDICATOR]
+        found.append(f"Their corruption indicator {told(fall, 'is higher', 'is lower', 'is not told apart')}: {fall}.")
+    return " ".join(found)
 
 
 def _lost(row: Row) -> list[str]:
@@ -123,12 +127,11 @@ def _lost(row: Row) -> list[str]:
 
 
 def _verdict(rows: Sequence[Row]) -> str:
-    damage = [row.differences[what] for row in rows for what in _lost(row)]
-    less = sum(told(value, "more", "less", "neither") == "less" for value in damage)
     worse = sum(told(row.differences[ACCURACY], "more", "less", "neither") == "less" for row in rows)
     return (
-        f"So the claim that they are more robust holds in {less} of {len(damage)} comparisons with a control under a "
-        f"perturbation; the claim that they are no less accurate fails beside {worse} of {len(rows)} controls."
+        f"The claim that they are no less accurate fails beside {worse} of {len(rows)} controls. What layers lose is in "
+        "points of the accuracy above chance. All controls are compared with the same resistant twins: these are no "
+        "independent tests."
     )
 
 

@@ -30,7 +30,7 @@ def find(data: Data) -> Finding | None:
     """Return the correlation of area and size under every perturbation; None where a kind of fault is not there."""
     by_network = {
         perturbation: {
-            name: _with_size(data, name, perturbation) for name in data.population() if data.has(name, perturbation)
+            name: _with_size(data, name, perturbation) for name in data.population() if data.informs(name, perturbation)
         }
         for perturbation in sorted(data.facts.use_cases)
     }
@@ -41,7 +41,9 @@ def find(data: Data) -> Finding | None:
         f"{first} less {second}": _difference(data, by_network[first], by_network[second]) for first, second in DIFFERENCES
     }
     table = _table(data, values)
-    return Finding(TITLE, QUESTION, _sentences(values, gaps), [table], _figure(data, values), {**values, **gaps})
+    return Finding(
+        TITLE, QUESTION, _sentences(data, by_network, values, gaps), [table], _figure(data, values), {**values, **gaps}
+    )
 
 
 def _with_size(data: Data, network: str, perturbation: str) -> float:
@@ -56,21 +58,34 @@ def _difference(data: Data, first: Mapping[str, float], second: Mapping[str, flo
     return over_families(paired, data.facts, ends=(-2.0, 2.0), difference=True)
 
 
-def _sentences(values: Mapping[str, Value], gaps: Mapping[str, Value]) -> list[str]:
-    sentences = []
-    for fault, what in (FAULTS | {name: what for name, what in VARIANTS.items() if name in values}).items():
-        answer = told(
-            values[fault],
-            "larger layers are the more fragile",
-            "larger layers are the less fragile",
-            "size tells nothing sure",
-        )
-        sentences.append(f"Where {what}, {answer}: area and number of weights correlate at {values[fault]}.")
+def _sentences(
+    data: Data, by_network: Mapping[str, Mapping[str, float]], values: Mapping[str, Value], gaps: Mapping[str, Value]
+) -> list[str]:
+    sentences = [_of_fault(what, by_network[fault], values[fault]) for fault, what in FAULTS.items()]
+    n_networks = len(data.population())
+    for variant, what in VARIANTS.items():
+        of_variant, idle = by_network.get(variant, {}), len(data.uninformative.get(variant, ()))
+        if 2 * idle >= n_networks:
+            sentences.append(f"Where {what}, layers lose too little to be ranked in {idle} of {n_networks} networks.")
+        elif of_variant:
+            sentences.append(_of_fault(what, of_variant, values[variant]))
     for first, second in DIFFERENCES:
         gap = gaps[f"{first} less {second}"]
         answer = told(gap, "is higher than", "is lower than", "cannot be told from that")
         sentences.append(f"Where {FAULTS[first]} the correlation {answer} where {FAULTS[second]}; the difference is {gap}.")
     return sentences
+
+
+def _of_fault(what: str, by_network: Mapping[str, float], value: Value) -> str:
+    answer = told(value, "larger layers are the more fragile", "larger layers are the less fragile", "neither")
+    numbers = f"area and number of weights correlate at {value}"
+    if answer != "neither":
+        return f"Where {what}, {answer}: {numbers}."
+    side, word = (1, "more") if value.value > 0 else (-1, "less")
+    n_alike = sum(side * correlation > 0 for correlation in by_network.values())
+    why = "there are too few families for an interval" if value.low is None else "the interval does not leave out 0"
+    where = f"in {n_alike} of {len(by_network)} networks"
+    return f"Where {what}, {numbers}. Larger layers tend to be the {word} fragile, {where}, but {why}."
 
 
 def _ordered(values: Mapping[str, Value]) -> list[str]:
@@ -79,7 +94,7 @@ def _ordered(values: Mapping[str, Value]) -> list[str]:
 
 def _table(data: Data, values: Mapping[str, Value]) -> Table:
     rows = [(f"`{name}`", readable(data.facts.use_cases[name]) or "-", values[name]) for name in _ordered(values)]
-    caption = f"Spearman's correlation of a layer's area with its number of weights: {data.headline}"
+    caption = "Spearman's correlation of a layer's area with its number of weights"
     return Table(caption, ("perturbation", "use case", "correlation"), rows)
 
 

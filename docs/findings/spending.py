@@ -11,18 +11,21 @@ from docs.findings.data import Data
 from docs.findings.drawing import COLOURS, encoded, new_figure, readable
 from docs.findings.families import over_families, told_of
 from docs.findings.finding import Figure, Finding, Table, Value
+from safer_bench.tables.controls import UNIFORM
 from safer_bench.tables.grouping import grouped
+from safer_bench.tables.verdicts import BEATS, HARMS
 
 TITLE = "What a budget buys"
 QUESTION = (
     "Does spending a budget by a criterion's ranking keep more accuracy than spending it evenly, and where does it harm?"
 )
-UNIFORM, TRUTH = "uniform", ("truth_guided", "truth_per_weight")
+TRUTH = ("truth_guided", "truth_per_weight")
 ASIDE = (UNIFORM, "best_known")  # what others are compared with
-EQUAL = 0.05  # spendings that differ by no more are compared, where gains are against the same allowance
-LEFT, GUESSING = 0.05, "guessing"  # of two networks that both keep less above chance neither is better
+SIDES = {BEATS: 1, HARMS: -1}  # of a verdict; else 0
+LEFT = 0.05  # of two networks that both keep less above chance neither is better
 TIGHT = ("quantize", 3.0)  # the budget whose rows stand in a sentence of their own
 Row = Mapping[str, Any]
+Key = tuple[str, float | None, float]  # (network, level, budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +34,58 @@ class Task:
 
     Attributes:
         label, dataset: which.
-        rows: gains over ``uniform`` at equal spending, and whether both networks guess.
-        n_left_out: rows that spend more or less than ``uniform``.
+        rows: gains over ``uniform`` at equal spending.
+        sides: of each row, 1 where it beats ``uniform``, -1 where it harms, else 0.
+        n_guessing: rows that are 0 as both networks guess.
+        left_out: criteria of the rows without a gain: ``uniform`` was not measured to both sides of what they spend.
     """
 
     label: str
     dataset: str
     rows: Sequence[Row]
-    n_left_out: int
+    sides: Sequence[int]
+    n_guessing: int
+    left_out: Sequence[str]
 
     @property
     def title(self) -> str:
         """Task and dataset in words."""
         return f"{self.label}, {readable(self.dataset)}"
 
-    def by_criterion(self, budget: float | None = None) -> dict[str, list[Row]]:
-        """Return the rows of each criterion, those of the highest mean gain first."""
-        rows = [row for row in self.rows if budget is None or row["budget"] == budget]
-        found = grouped(rows, key=lambda row: row["criterion"])
-        return dict(sorted(found.items(), key=lambda item: (-np.mean([row["gain"] for row in item[1]]), item[0])))
+    def by_criterion(self, budget: float | None = None) -> dict[str, list[int]]:
+        """Return the sides of each criterion's rows, by name."""
+        found: dict[str, list[int]] = {}
+        for row, side in zip(self.rows, self.sides, strict=True):
+            if budget is None or row["budget"] == budget:
+                found.setdefault(row["criterion"], []).append(side)
+        return dict(sorted(found.items()))
+
+    @property
+    def common(self) -> set[Key]:
+        """The rows that all criteria have which have at least half of them: means are over these alone."""
+        keys: dict[str, set[Key]] = {}
+        for row in self.rows:
+            keys.setdefault(row["criterion"], set()).add(_key(row))
+        most = max(map(len, keys.values()))
+        return set.intersection(*(own for own in keys.values() if 2 * len(own) >= most))
+
+    def ranked(self, budget: float | None = None) -> dict[str, dict[str, float]]:
+        """Return the mean gain by network, in points, of each criterion that has all common rows; the highest mean first."""
+        wanted = {key for key in self.common if budget is None or key[-1] == budget}
+        found = {}
+        for criterion, rows in grouped(self.rows, key=lambda row: row["criterion"]).items():
+            own = [row for row in rows if _key(row) in wanted]
+            if own and len(own) == len(wanted):
+                by_network = grouped(own, key=lambda row: row["network"])
+                found[criterion] = {
+                    name: 100 * float(np.mean([row["gain"] for row in of])) for name, of in by_network.items()
+                }
+        return dict(sorted(found.items(), key=lambda item: (-np.mean(list(item[1].values())), item[0])))
 
 
 def find(data: Data) -> Finding | None:
     """Return the finding; None without results of budgets on networks of this truth."""
-    tasks = [task for label, table in data.budget_results.items() for task in _tasks(data, label, table.to_pylist())]
+    tasks = [task for label, rows in data.budget_results.items() for task in _tasks(data, label, rows)]
     if not tasks:
         return None
     values = {key: value for task in tasks for key, value in _values(data, task).items()}
@@ -64,35 +95,35 @@ def find(data: Data) -> Finding | None:
         sentences=[*(sentence for task in tasks for sentence in _sentences(task, values)), *_compared(data, tasks)],
         tables=[table for task in tasks for table in _tables(data, task, values)],
         figure=Figure(
-            "Share of the rows (network, budget, bit-error rate) in which a criterion or baseline keeps surely more "
-            "accuracy than uniform at equal spending, surely less, or neither.",
+            "Share of the rows (network, budget, bit-error rate) in which a criterion or baseline beats uniform at equal "
+            "spending, harms, or neither is told.",
             lambda: _draw(tasks),
         ),
         values=values,
     )
 
 
+def _key(row: Row) -> Key:
+    return row["network"], row["level"], row["budget"]
+
+
 def _tasks(data: Data, label: str, rows: Sequence[Row]) -> list[Task]:
     """Return what is compared, by dataset: datasets are never pooled."""
-    key = ("network", "perturbation", "level", "budget")
-    even = {tuple(row[name] for name in key): row for row in rows if row["criterion"] == UNIFORM}
+    even = {_key(row): row for row in rows if row["criterion"] == UNIFORM}
     tasks = []
     for dataset, of_dataset in sorted(grouped(rows, key=lambda row: row["dataset"]).items()):
-        beside = [(row, even.get(tuple(row[name] for name in key))) for row in of_dataset if row["criterion"] not in ASIDE]
-        pairs = [(row, other) for row, other in beside if other and row["network"] in data.facts.families]
-        equal = [
-            {**row, GUESSING: not _keeps(data, row, other)}
-            for row, other in pairs
-            if row["gain"] is not None and _equal(row, other)
+        known = [
+            row
+            for row in of_dataset
+            if row["criterion"] not in ASIDE and _key(row) in even and row["network"] in data.facts.families
         ]
-        if equal:
-            tasks.append(Task(label, dataset, equal, len(pairs) - len(equal)))
+        compared = [row for row in known if row["gain"] is not None]
+        left_out = [row["criterion"] for row in known if row["gain"] is None]
+        keeps = [_keeps(data, row, even[_key(row)]) for row in compared]
+        sides = [SIDES.get(row["verdict"], 0) if keep else 0 for row, keep in zip(compared, keeps, strict=True)]
+        if compared:
+            tasks.append(Task(label, dataset, compared, sides, keeps.count(False), left_out))
     return tasks
-
-
-def _equal(row: Row, even: Row) -> bool:
-    """Tell whether a gain is at equal spending: by the table's own rule, or as both spend alike."""
-    return "verdict" in row or abs(row["spent"] - even["spent"]) <= EQUAL * even["spent"]
 
 
 def _keeps(data: Data, row: Row, even: Row) -> bool:
@@ -100,86 +131,87 @@ def _keeps(data: Data, row: Row, even: Row) -> bool:
     return max(row["accuracy"], even["accuracy"]) >= data.chance[row["network"]] + LEFT
 
 
-def verdict(row: Row) -> int:
-    """Return 1 where a row is surely better than ``uniform``, -1 where surely worse, else 0, as where both guess."""
-    if row.get(GUESSING):
-        return 0
-    if row.get("verdict") is not None:
-        return {"beats uniform": 1, "harms": -1}.get(row["verdict"], 0)
-    if row["gain_low"] is None:
-        return 0
-    return int(row["gain_low"] > 0.0) - int(row["gain_high"] < 0.0)
-
-
 def _values(data: Data, task: Task) -> dict[str, Value]:
     found = {}
     for budget in (None, *sorted({row["budget"] for row in task.rows})):
-        for criterion, rows in task.by_criterion(budget).items():
-            by_network = grouped(rows, key=lambda row: row["network"])
-            gains = {network: 100 * float(np.mean([row["gain"] for row in own])) for network, own in by_network.items()}
+        for criterion, gains in task.ranked(budget).items():
             where = f"{task.title}/{criterion}" + ("" if budget is None else f"/{budget:g}")
             found[where] = over_families(gains, data.facts, unit="points", digits=1, difference=True)
     return found
 
 
 def _sentences(task: Task, values: Mapping[str, Value]) -> list[str]:
-    sides = {name: [verdict(row) for row in rows] for name, rows in task.by_criterion().items()}
-    n_rows = max(map(len, sides.values()))
-    often = [
-        name for name, found in sides.items() if 2 * len(found) >= n_rows
-    ]  # a mean of few rows says little of the others
-    never = [f"`{name}`" for name, found in sides.items() if -1 not in found and 1 in found]
+    sides, ranked = task.by_criterion(), list(task.ranked())
+    n_harm, never = _counted(sides)
+    told = (
+        f"{n_harm} of {len(sides)} criteria and baselines harm, that is, keep less than `uniform` in at least one row. Beat "
+        f"it somewhere and harm nowhere: {listed(never)}."
+    )
+    if not any(task.sides):
+        told = f"none of {len(sides)} criteria and baselines is told to beat `uniform`, or to harm, in any row."
     made = [
-        f"**{task.title}**: {sum(-1 in found for found in sides.values())} of {len(sides)} criteria and baselines harm, "
-        f"that is, keep surely less than `uniform` in at least one row. Surely better somewhere and surely worse nowhere: "
-        f"{listed(never)}. Of those that are compared in at least half of the {n_rows} rows, the mean gain is highest for "
-        f"{_mean(task, often[0], values)} and lowest for {_mean(task, often[-1], values)}."
+        f"**{task.title}**: {told} Over the {len(task.common)} common rows, the mean gain is highest for "
+        f"{_mean(task, ranked[0], values)} and lowest for {_mean(task, ranked[-1], values)}."
     ]
     fed = [
-        f"`{name}` is better in {sides[name].count(1)} and harms in {sides[name].count(-1)}"
+        f"`{name}` beats it in {sides[name].count(1)} and harms in {sides[name].count(-1)}"
         for name in TRUTH
         if name in sides
     ]
-    if fed:
+    if fed and any(task.sides):
         made[0] += f" Fed the measured truth, {', '.join(fed)}."
+    absent = [f"`{name}`" for name in sides if name not in ranked]
+    if absent:
+        made[0] += f" Not in the means, for want of rows: {listed(absent)}."
     label, budget = TIGHT
     tight = task.by_criterion(budget) if task.label == label else {}
     return [*made, _tight(task, tight, values)] if tight else made
+
+
+def _counted(sides: Mapping[str, Sequence[int]]) -> tuple[int, list[str]]:
+    """Return how many criteria harm in some row, and the names of those that beat ``uniform`` in some and harm in none."""
+    never = [f"`{name}`" for name, found in sides.items() if 1 in found and -1 not in found]
+    return sum(-1 in found for found in sides.values()), never
 
 
 def _mean(task: Task, criterion: str, values: Mapping[str, Value]) -> str:
     return f"`{criterion}`, {values[f'{task.title}/{criterion}']}"
 
 
-def _tight(task: Task, tight: Mapping[str, Sequence[Row]], values: Mapping[str, Value]) -> str:
-    found = {name: [verdict(row) for row in rows] for name, rows in tight.items()}
-    helped, harmed = ([name for name, each in found.items() if side in each] for side in (1, -1))
-    first = next(iter(tight))
-    return (
-        f"At {TIGHT[1]:g} bits a weight ({task.title}) {len(helped)} of {len(found)} are surely better than `uniform` on "
-        f"some network, and {len(harmed)} harm on some. Better on some and harming on none: "
-        f"{listed([f'`{name}`' for name in helped if name not in harmed])}. The highest mean gain is that of `{first}`, "
-        f"{values[f'{task.title}/{first}/{TIGHT[1]:g}']}."
+def _tight(task: Task, tight: Mapping[str, Sequence[int]], values: Mapping[str, Value]) -> str:
+    budget = TIGHT[1]
+    (n_harm, never), networks = _counted(tight), sorted({row["network"] for row in task.rows if row["budget"] == budget})
+    told = (
+        f"At {budget:g} bits a weight ({listed(networks)}) {sum(1 in found for found in tight.values())} of {len(tight)} "
+        f"beat `uniform` somewhere and {n_harm} harm. Beat it somewhere and harm nowhere: {listed(never)}."
     )
+    ranked = task.ranked(budget)
+    if not ranked:
+        return told
+    first = next(iter(ranked))
+    return f"{told} The highest mean gain is that of `{first}`, {values[f'{task.title}/{first}/{budget:g}']}."
 
 
 def _compared(data: Data, tasks: Sequence[Task]) -> list[str]:
     rows = [row for task in tasks for row in task.rows]
-    together = "that holds for all rows of a task at once" if any(row.get("verdict") for row in rows) else "of its own"
     made = [
-        "Gains are in points of accuracy, on images that the truth did not use; a row is surely better or worse by an "
-        f"interval over examples and draws {together}. The highest of many is flattered by its luck."
+        "Gains are in points of accuracy, on images that the truth did not use, over `uniform` at equal spending. Who beats "
+        "and who harms is told by intervals that hold for all gains of a task at once. The highest of many means is "
+        "flattered by its luck."
     ]
-    left_out, guessing = sum(task.n_left_out for task in tasks), sum(row[GUESSING] for row in rows)
+    left_out = [name for task in tasks for name in task.left_out]
     if left_out:
         made.append(
-            f"{left_out} of {left_out + len(rows)} rows are left out: they spend over {100 * EQUAL:g} % more or less than "
-            "`uniform` does with the same budget."
+            f"{len(left_out)} of {len(left_out) + len(rows)} rows are left out: `uniform` was not measured to both sides of "
+            "what they spend."
         )
+    unsure, guessing = sum(row["gain_error"] is None for row in rows), sum(task.n_guessing for task in tasks)
+    if unsure:
+        made.append(f"{unsure} of the {len(rows)} gains have no interval of their own: they are not told from 0.")
     if guessing:
         made.append(
-            f"{guessing} of the {len(rows)} rows left count as neither better nor worse: these and `uniform` both keep less "
-            f"than {100 * LEFT:g} points above chance."
+            f"{guessing} of the {len(rows)} gains count as neither: there both networks keep less than {100 * LEFT:g} "
+            "points above chance."
         )
     revisions = sorted({row["truth_revision"] for row in rows if row["truth_revision"]} - {data.facts.revision})
     if revisions:
@@ -189,30 +221,31 @@ def _compared(data: Data, tasks: Sequence[Task]) -> list[str]:
 
 def _tables(data: Data, task: Task, values: Mapping[str, Value]) -> list[Table]:
     population = told_of({row["network"] for row in task.rows}, data.facts)
-    budgets = sorted({row["budget"] for row in task.rows})
+    budgets, sides = sorted({row["budget"] for row in task.rows}), task.by_criterion()
     rows = []
-    for name, own in task.by_criterion().items():
-        sides = [verdict(row) for row in own]
+    for name in dict.fromkeys([*task.ranked(), *sides]):
+        own = sides[name]
         each = [values.get(f"{task.title}/{name}/{budget:g}", "-") for budget in budgets]
-        rows.append(
-            [f"`{name}`", f"{sides.count(1)}", f"{sides.count(-1)}", f"{len(sides)}", values[f"{task.title}/{name}"], *each]
-        )
-    header = ["criterion or baseline", "better", "worse", "rows", "mean gain", *(f"budget {budget:g}" for budget in budgets)]
-    return [Table(f"Gain over uniform at equal spending, {task.title}: {population}", header, rows)]
+        mean = values.get(f"{task.title}/{name}", "-")
+        rows.append([f"`{name}`", f"{own.count(1)}", f"{own.count(-1)}", f"{len(own)}", mean, *each])
+    header = ["criterion or baseline", "beats", "harms", "rows", "mean gain", *(f"budget {budget:g}" for budget in budgets)]
+    caption = f"Gain over uniform at equal spending, {task.title}: {population}; means are over the rows that are common"
+    return [Table(caption, header, rows)]
 
 
 def _draw(tasks: Sequence[Task]) -> bytes:
     tallest = max(len(task.by_criterion()) for task in tasks)
     figure, axes = new_figure(1.0 + 0.2 * tallest, 1, len(tasks))
-    shown = ((-1, COLOURS[1], "surely worse"), (0, "#dddddd", "undecided"), (1, COLOURS[0], "surely better"))
+    shown = ((-1, COLOURS[1], "harms"), (0, "#dddddd", "not told"), (1, COLOURS[0], "beats uniform"))
     for axis, task in zip(axes, tasks, strict=True):
         of_criterion = task.by_criterion()
-        left = np.zeros(len(of_criterion))
+        names = list(dict.fromkeys([*task.ranked(), *of_criterion]))
+        left = np.zeros(len(names))
         for side, colour, label in shown:
-            share = np.array([np.mean([verdict(row) == side for row in rows]) for rows in of_criterion.values()])
-            axis.barh(range(len(of_criterion)), 100 * share, left=100 * left, color=colour, label=label)
+            share = np.array([of_criterion[name].count(side) / len(of_criterion[name]) for name in names])
+            axis.barh(range(len(names)), 100 * share, left=100 * left, color=colour, label=label)
             left += share
-        axis.set_yticks(range(len(of_criterion)), list(of_criterion), fontsize=7)
+        axis.set_yticks(range(len(names)), names, fontsize=7)
         axis.invert_yaxis()
         axis.set_title(task.title, fontsize=9)
         axis.set_xlabel("% of rows", fontsize=8)

@@ -9,12 +9,13 @@ import numpy as np
 
 from docs.findings import agreement
 from docs.findings.chosen import best, is_blind, row_of
-from docs.findings.data import Data
+from docs.findings.data import HEADLINE, Data
 from docs.findings.drawing import COLOURS, encoded, new_figure, readable
 from docs.findings.families import over_families, told_of
 from docs.findings.finding import Figure, Finding, Table, Value, told
 from docs.findings.matching import matched
 from safer_bench.metrics import spearman
+from safer_bench.tables.grouping import grouped
 
 Array = np.ndarray
 TITLE = "Does a ranking transfer?"
@@ -22,6 +23,7 @@ QUESTION = "Does a measurement of one network rank the layers of another seed, a
 ENDS, DIFFERENCES = (-1.0, 1.0), (-2.0, 2.0)
 TWIN = re.compile(r"twin_([a-z]+_[a-z]+)_\d+")  # an architecture and its training, in several seeds
 SEEDS, ARCHITECTURES, DATASETS = "another seed", "another architecture of the family", "another dataset, same family"
+CHOSEN_ON = (HEADLINE[0], "validation")  # dataset and split of the networks that the blind criterion was chosen on
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def find(data: Data) -> Finding | None:
         tables=_tables(data, ways, values),
         figure=Figure(
             "Spearman's correlation between the areas of a network and those of its relatives, mean over use cases and "
-            "relatives; a dot a network.",
+            "relatives; a dot a network, of test or validation.",
             lambda: _draw(ways),
         ),
         values=values,
@@ -129,7 +131,12 @@ def _values(data: Data, way: str, pairs: Sequence[Pair]) -> dict[str, Value]:
 
 
 def _blind(data: Data, network: str) -> float | None:
-    """Return what the blind criterion reaches that is best on the headline's validation networks, mean over use cases."""
+    """Return what the blind criterion reaches that is best on the headline's validation networks, mean over use cases.
+
+    None on these networks themselves: they are no test of it.
+    """
+    if (data.facts.datasets[network], data.facts.splits[network]) == CHOSEN_ON:
+        return None
     test = data.board()
     criterion = best(data.board(split="validation"), is_blind, test) if test else None
     board = data.board(None, data.facts.datasets[network], data.facts.splits[network])
@@ -161,8 +168,8 @@ def _beside_blind(way: str, values: Mapping[str, Value]) -> str:
     neither = "too few families to tell which is better" if gain.reason else "not told apart from 0"
     word = told(gain, "so the relative's measurement is better", "so the criterion is better", neither)
     return (
-        f"The best blind criterion reaches {values[f'{way}/best blind']} on these networks; the measurement minus that "
-        f"is {gain}, {word}."
+        f"The blind criterion chosen on validation networks reaches {values[f'{way}/best blind']} on the others; the "
+        f"measurement minus that is {gain}, {word}."
     )
 
 
@@ -172,15 +179,25 @@ def _tables(data: Data, ways: Mapping[str, Sequence[Pair]], values: Mapping[str,
         [way, _population(data, of_way), *(values.get(f"{way}/{key}", "-") for key in keys)] for way, of_way in ways.items()
     ]
     names = ["as measured", "without noise", "best blind criterion", "measured minus blind"]
-    tables = [Table("Spearman's correlation, mean over use cases", ["from a network to", "predicted", *names], rows)]
+    tables = [
+        Table(
+            "Spearman's correlation, mean over use cases; blind: on the networks that the criterion was not chosen on",
+            ["from a network to", "predicted", *names],
+            rows,
+        )
+    ]
     of_case = [[readable(case), *(values.get(f"{way}/{case}", "-") for way in ways)] for case in data.use_cases]
-    tables.append(Table("Spearman's correlation as measured, by use case", ["use case", *ways], of_case))
+    tables.append(
+        Table(
+            "Spearman's correlation as measured, by use case, networks of test and validation", ["use case", *ways], of_case
+        )
+    )
     related = [pair for way, of_way in ways.items() if way != SEEDS for pair in of_way]
     if related:
         each = [[pair.source, pair.target, pair.way, _one(pair.measured), _without_noise(pair)] for pair in related]
         tables.append(
             Table(
-                "Each pair of networks, mean over use cases",
+                "Each pair of networks, of test or validation, mean over use cases",
                 ["measured on", "predicts", "which is", "as measured", "without noise"],
                 each,
             )
@@ -197,7 +214,11 @@ def _without_noise(pair: Pair) -> Value | str:
 
 
 def _population(data: Data, pairs: Sequence[Pair]) -> str:
-    return told_of({pair.target for pair in pairs}, data.facts)
+    by_where = grouped(
+        sorted({pair.target for pair in pairs}), key=lambda name: (data.facts.datasets[name], data.facts.splits[name])
+    )
+    places = [f"{readable(dataset)}, {split}: {len(by_where[dataset, split])}" for dataset, split in sorted(by_where)]
+    return f"{told_of({pair.target for pair in pairs}, data.facts)} ({'; '.join(places)})"
 
 
 def _draw(ways: Mapping[str, Sequence[Pair]]) -> bytes:

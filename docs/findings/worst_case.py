@@ -1,14 +1,14 @@
 """Gradient against random corruption, of equal norm and of equally many entries."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from docs.findings import agreement
 from docs.findings.data import Data
-from docs.findings.drawing import COLOURS, encoded, new_figure
-from docs.findings.families import over_families, told_of
+from docs.findings.drawing import COLOURS, encoded, new_figure, reach
+from docs.findings.families import over_families, range_of, told_of
 from docs.findings.finding import Figure, Finding, Table, Value, told
 
 TITLE = "How much worse is the worst case than a random one?"
@@ -101,7 +101,10 @@ def _at(data: Data, norm: float, levels: list[list[float]], curves: list[Curves]
 
 def _points(data: Data, drops: Mapping[str, float], *, difference: bool = False) -> Value:
     points = {network: POINTS * float(drop) for network, drop in drops.items()}
-    return over_families(points, data.facts, unit="points", digits=1, difference=difference)
+    found = over_families(points, data.facts, unit="points", digits=1, difference=difference)
+    if not difference and found.low is not None and found.low < 0.0 < min(points.values()):
+        return replace(found, low=None, high=None, reason=range_of(points, 1))  # few lose much: no symmetric interval fits
+    return found
 
 
 def _ratios(data: Data, levels: list[list[float]], curves: list[Curves]) -> dict[str, float]:
@@ -154,20 +157,19 @@ def _sentences(found: Mapping[str, Compared]) -> list[str]:
         sentences.append(
             f"For the mean layer to lose {LOSS}, a random corruption needs {_listed(ratios)} the norm of the gradient's."
         )
-    alike = [f"{compared.alike} ({title}{_same(compared.alike)})" for title, compared in found.items() if compared.alike]
+    alike = [f"{compared.alike} ({title})" for title, compared in found.items() if compared.alike]
     if alike:
-        sentences.append(f"Corrected for noise, their rankings of layers correlate at {_listed(alike)}.")
+        below = [title for title, compared in found.items() if compared.alike and (compared.alike.high or 1.0) < 1.0]
+        names = "all norms" if len(below) == len(alike) else _listed(below) if below else "no norm"
+        sentences.append(
+            f"Corrected for noise, their rankings of layers correlate at {_listed(alike)}. They agree in part (below 1) for "
+            f"{names}."
+        )
     return sentences
 
 
 def _which(ratio: Value) -> str:
     return told(ratio, "", ", less", ", which cannot be told from once", than=1.0)
-
-
-def _same(alike: Value) -> str:
-    if alike.high is None:
-        return ""
-    return ": not the same layers" if alike.high < 1.0 else ": perhaps the same layers"
 
 
 def _listed(parts: list[str]) -> str:
@@ -186,18 +188,25 @@ def _tables(data: Data, found: Mapping[str, Compared]) -> list[Table]:
     header = ("norm", "at", "gradient", "random", "difference", "random needs", "told by", "agreement of rankings")
     caption = (
         f"Accuracy lost in the mean over layers at equal norm, how many times the norm a random corruption needs to take "
-        f"{LOSS}, and how far the rankings of layers agree: {data.headline}"
+        f"{LOSS}, and how far the rankings of layers agree"
     )
     n_levels = max(len(row) for row in second) - 2
     levels_header = ("norm", "direction", *(f"level {i + 1}" for i in range(n_levels)))
     return [
         Table(caption, header, first),
-        Table(f"Accuracy lost in the mean over layers at each level: {data.headline}", levels_header, second),
+        Table(
+            "Accuracy lost in the mean over layers at each level; where every network loses and an interval would reach "
+            "below 0, the range of the networks",
+            levels_header,
+            second,
+        ),
     ]
 
 
 def _figure(found: Mapping[str, Compared]) -> Figure:
-    caption = "Accuracy lost when one layer is corrupted, in the mean over layers, by the norm, with 95 % intervals."
+    caption = (
+        "Accuracy lost when one layer is corrupted, mean over layers, by the norm, with 95 % intervals where there are any."
+    )
     return Figure(caption, lambda: _drawn(found))
 
 
@@ -206,10 +215,8 @@ def _drawn(found: Mapping[str, Compared]) -> bytes:
     for axes, (title, compared) in zip(panels, found.items(), strict=False):
         for i, name in enumerate(("along the gradient", "at random")):
             levels, drops = compared.levels[i], compared.drops[i]
-            axes.plot(levels, [drop.value for drop in drops], "o-", color=COLOURS[1 - i], label=name, markersize=4)
-            if all(drop.low is not None for drop in drops):
-                low, high = [drop.low for drop in drops], [drop.high for drop in drops]
-                axes.fill_between(levels, low, high, color=COLOURS[1 - i], alpha=0.2, linewidth=0)
+            style = {"fmt": "o-", "ms": 4, "capsize": 2, "color": COLOURS[1 - i]}
+            axes.errorbar(levels, [drop.value for drop in drops], yerr=reach(drops), label=name, **style)
         axes.set_xscale("log")
         axes.set_title(title, fontsize=10)
         axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))

@@ -110,3 +110,13 @@ def test_a_share_near_one_is_rounded_by_what_it_leaves():
 def test_the_page_shows_the_committed_table():
     table = "\n".join(calibration.report(COMMITTED))
     assert table in (ROOT / "docs" / "levels.md").read_text()
+
+
+def test_what_the_page_of_corruption_says_of_norms_follows_from_the_levels():
+    """The third of five levels is where the median layer loses 20 %."""
+    kinds = ("l2", "linf", "l2_topk", "linf_topk")
+    names = [(f"gradient_corruption_{kind}", f"random_corruption_{kind.replace('topk', 'randk')}") for kind in kinds]
+    times = [f"{P[random].levels[2] / P[gradient].levels[2]:.1f}" for gradient, random in names]
+    page = " ".join((ROOT / "docs" / "corruption.md").read_text().split())
+    assert f"needs {times[0]} times the norm of the gradient's for p = 2 and {times[1]} times for p = inf" in page
+    assert f"({times[2]} and {times[3]} times the norm for 20 %)" in page

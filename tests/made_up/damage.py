@@ -55,3 +55,4 @@ def _add(rows, cell, halves, levels):
         for place, level in enumerate(levels):
             drop = 2.0 * (CLEAN - CHANCE) * value * place / (len(levels) - 1)
             rows["layer_sensitivity"].append({**layer, "summary": "level", "level": level, "value": drop})
+    rows["cells"] += [{**cell, "summary": "level", "level": level, **known} for level in levels]
