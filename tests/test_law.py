@@ -92,5 +92,6 @@ def test_the_light_contract_names_every_room_that_says_it_is_light():
     named = set(contracts["importlinter:contract:light"]["source_modules"].split())
     package = ROOT / "safer_bench"
     ground = {path.stem for path in package.glob("*.py")} - {"__init__", "catalogue"}
-    folders = {init.parent.name for init in package.glob("*/__init__.py") if "Light:" in init.read_text()} - {"cli"}
+    says = {init.parent.relative_to(package).parts for init in package.rglob("__init__.py") if "Light:" in init.read_text()}
+    folders = {".".join(parts) for parts in says if parts and parts[:-1] not in says - {()}} - {"cli"}
     assert named == {f"safer_bench.{name}" for name in ground | folders}

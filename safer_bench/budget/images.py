@@ -46,7 +46,7 @@ def budget_network(network: Network, perturbation: str, truth: Mapping[str, pa.T
         raise BadInput(
             f"network {network.name!r}: {int(unseen.sum())} of its {len(unseen)} evaluation examples were left out of the "
             f"truth of {perturbation}, expected {FEWEST} or more to judge a budget by; measure that truth with fewer: "
-            "draws x --examples below the number of examples"
+            "--deterministic-examples, or draws x --examples, below the number of examples"
         )
     return _with_examples(network, (network.inputs[torch.from_numpy(unseen)], network.labels[torch.from_numpy(unseen)]))
 
@@ -81,7 +81,12 @@ def seen_examples(network: Network, perturbation: str, truth: Mapping[str, pa.Ta
 def has_budget_part(network: Network) -> bool:
     """Tell whether a network's dataset has examples for budgets alone."""
     entry = zoo_networks().get(network.name)
-    return entry is not None and entry.role != "foreign" and "budget" in part_indices(network.dataset)
+    return (
+        entry is not None
+        and entry.role != "foreign"
+        and entry.dataset == network.dataset
+        and "budget" in part_indices(network.dataset)
+    )
 
 
 def _check_same(network: Network, row: Mapping[str, Any]) -> None:
@@ -90,7 +95,7 @@ def _check_same(network: Network, row: Mapping[str, Any]) -> None:
             what = "weights" if name == "weights_sha256" else "images"
             raise BadInput(
                 f"network {network.name!r}: its {what} ({getattr(network, name)[:16]}) are not those of the truth "
-                f"({row[name][:16]}); give the truth of this network by --truth"
+                f"({row[name][:16]}); name the truth of this network, or measure it"
             )
 
 

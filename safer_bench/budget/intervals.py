@@ -31,7 +31,7 @@ def accuracy(values: Array, examples: Array | None = None) -> IntervalEstimate:
     """
     mean, error = float(np.nanmean(values)), standard_error(values, examples)
     n = mean * (1.0 - mean) / error**2 if error > 0 else float(_summed(np.isfinite(values), examples).any(0).sum())
-    z = _quantile(len(values))
+    z = quantile(len(values))
     centre = (mean + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * math.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     low, high = min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half))  # but for rounding they are so
@@ -46,7 +46,7 @@ def gain(values: Array, baseline: Array, examples: Array | None = None) -> Inter
     """
     difference = values - baseline
     mean, error = float(np.nanmean(difference)), standard_error(difference, examples)
-    half = _quantile(len(values)) * error if error > 0 or not np.nan_to_num(difference).any() else math.nan
+    half = quantile(len(values)) * error if error > 0 or not np.nan_to_num(difference).any() else math.nan
     low, high = (float(np.clip(end, -1.0, 1.0)) for end in (mean - half, mean + half))
     return IntervalEstimate(mean, error, low, high)
 
@@ -83,5 +83,6 @@ def _clustered(sums: Array) -> float:
     return float((sums**2).sum() * len(sums) / (len(sums) - 1))
 
 
-def _quantile(n_draws: int) -> float:
+def quantile(n_draws: int) -> float:
+    """Return how many standard errors a 95 % interval reaches: of the normal, or of Student's t where there are draws."""
     return float(stats.norm.ppf(0.975) if n_draws == 1 else stats.t.ppf(0.975, n_draws - 1))

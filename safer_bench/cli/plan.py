@@ -84,7 +84,8 @@ def _score(by: str) -> "Score":
     entry = parse_criterion(by)
 
     def scores(network: "Network", menu: "Menu") -> Mapping[str, float]:
-        return score(entry, network, perturbation=menu.perturbation if entry.aware else None)
+        levels = ",".join(f"{level:g}" for level in menu.levels[1:])
+        return score(entry, network, perturbation=f"{menu.perturbation}:{levels}" if entry.aware else None)
 
     return scores
 
@@ -98,9 +99,11 @@ def _tell(made: "Plan", out: Path) -> None:
     rows = [[layer.name, f"{layer.amount:g}", _points(layer.predicted_drop)] for layer in made.layers]
     typer.echo(table(["layer", _gets(made), "alone, points"], rows))
     measured = made.measured
-    typer.echo(f"Unchanged: {100 * measured.unchanged.value:.1f} % of {measured.n_examples} examples that chose nothing.")
+    typer.echo(f"Unchanged: {100 * measured.unchanged.value:.1f} % of {measured.n_examples} examples that {made.judges}.")
     for label, point in [("Plan", measured.plan), *(("Uniform", point) for point in measured.uniform)]:
         typer.echo(f"{label}: {_about(point)}")
+    if measured.uniform[-1].drop.value <= 0.0:
+        typer.echo("Even the tightest choice everywhere lost nothing: these levels tell no layers apart.", err=True)
     if made.met is False:
         typer.echo("No point keeps to --max-drop with 95 % confidence, not even the most generous one.", err=True)
     typer.echo(f"Plan: {out / 'plan.json'}")

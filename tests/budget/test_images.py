@@ -44,7 +44,7 @@ def test_a_truth_that_saw_nearly_all_examples_leaves_too_few(digits):
         budget_network(digits, "quantize", truth_of(digits, ("digits_mlp", "quantize", 0, 551)))
     assert str(error.value) == (
         "network 'digits_mlp': 49 of its 600 evaluation examples were left out of the truth of quantize, expected 50 or more "
-        "to judge a budget by; measure that truth with fewer: draws x --examples below the number of examples"
+        "to judge a budget by; measure that truth with fewer: --deterministic-examples, or draws x --examples, below the number of examples"
     )
 
 
@@ -71,6 +71,6 @@ def test_another_network_of_that_name_is_refused(tiny, column, what):
     with pytest.raises(BadInput) as error:
         budget_network(tiny, "quantize", truth_of(tiny, **{column: "0" * 64}))
     assert str(error.value) == (
-        f"network 'tiny': its {what} ({getattr(tiny, column)[:16]}) are not those of the truth (0000000000000000); give the "
-        "truth of this network by --truth"
+        f"network 'tiny': its {what} ({getattr(tiny, column)[:16]}) are not those of the truth (0000000000000000); name the "
+        "truth of this network, or measure it"
     )

@@ -9,9 +9,9 @@ from tests.made_up.networks import tiny_network
 from tests.made_up.plans import made_up_plan
 
 
-def plan_file(tmp_path, **words):
+def plan_file(tmp_path, amounts=None, **words):
     path = tmp_path / "plan.json"
-    path.write_text(write_text(made_up_plan(tiny_network(), {"conv": 8, "hidden": 5, "head": 3}, **words)))
+    path.write_text(write_text(made_up_plan(tiny_network(), amounts or {"conv": 8, "hidden": 5, "head": 3}, **words)))
     return path
 
 
@@ -36,7 +36,7 @@ def test_it_is_written_whole_to_a_file(cli, tmp_path):
 
 
 def test_bad_input_is_one_message(cli, tmp_path):
-    path = plan_file(tmp_path, task="protect", perturbation="int8_bit_flip")
+    path = plan_file(tmp_path, {"conv": 1, "hidden": 0, "head": 1}, task="protect")
     out = tmp_path / "out.json"
     found = cli("plan", "export", path, "--to", "onnxruntime", "--out", out)
     assert (found.code, found.err.split(":")[1]) == (2, " onnxruntime cannot be told a plan of task 'protect'")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from safer_bench.budget.plans.menu import PLANNED
 from safer_bench.budget.plans.plan import Interval, Measured, Plan, PlannedLayer, Point, Source
 from safer_bench.networks.network import Network
 
@@ -10,13 +11,13 @@ POINT = Point(budget=0.5, spent=0.5, accuracy=NOTHING, drop=NOTHING)
 
 
 def made_up_plan(
-    network: Network, amounts: Mapping[str, float], task: str = "quantize", perturbation: str = "quantize_per_channel"
+    network: Network, amounts: Mapping[str, float], task: str = "quantize", perturbation: str | None = None
 ) -> Plan:
     """Return a plan that gives each layer of ``network`` what ``amounts`` says by its name."""
     return Plan(
         version=1,
         task=task,
-        perturbation=perturbation,
+        perturbation=perturbation or PLANNED[task][0],
         level=0.01 if task == "protect" else None,
         network=network.name,
         weights_sha256=network.weights_sha256,

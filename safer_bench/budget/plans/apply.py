@@ -37,7 +37,9 @@ def apply_plan(model: nn.Module, plan: Plan | str | Path) -> nn.Module:
     changed = copy.deepcopy(model)
     parameters = dict(changed.named_parameters())
     for layer in plan.layers:
-        parameter = parameters[layer.parameter]
+        parameter = parameters.get(layer.parameter)
+        if parameter is None or list(parameter.shape) != layer.shape:
+            raise BadInput(f"the model has no {layer.parameter!r} of shape {layer.shape}, which the plan names; plan again")
         if plan.task == "protect":
             parameter.protected = bool(layer.amount)  # type: ignore[attr-defined]
         elif not (plan.task == "prune" and layer.amount == 0.0):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from safer_bench.budget.plans.additive import average_cost
 from safer_bench.budget.plans.menu import Menu
 from safer_bench.budget.rules import at_least, at_most, bits, priorities, protected, pruned_counts
 from safer_bench.errors import BadInput
@@ -10,7 +11,10 @@ Array = np.ndarray
 
 
 def by_rank(menu: Menu, scores: Array, sizes: Array, most: float) -> Array:
-    """Return the choices that the rank rules come to: of those offered, the nearest that costs no more."""
+    """Return the choices that the rank rules come to: of those offered, the nearest that costs no more.
+
+    Where none of the offered choices costs as little as a layer was given, the least sensitive layers get less.
+    """
     costs, total = np.array(menu.costs), int(sizes.sum())
     if costs[-1] > most + 1e-9:
         raise BadInput(f"the budget cannot be met: a weight costs {costs[-1]:g} at the tightest choice, not {most:g}")
@@ -21,5 +25,17 @@ def by_rank(menu: Menu, scores: Array, sizes: Array, most: float) -> Array:
         amounts = bits(priorities(scores), sizes, at_most(most, total)).astype(float)
     else:
         amounts = 1.0 - pruned_counts(priorities(scores), sizes, at_least(1.0 - most, total)) / sizes
-    return np.array([int(np.flatnonzero(costs <= amount + 1e-9)[0]) if (costs <= amount + 1e-9).any() else len(costs) - 1
-                     for amount in amounts])  # fmt: skip
+    fits = costs[None, :] <= amounts[:, None] + 1e-9
+    choices = np.where(fits.any(1), fits.argmax(1), len(costs) - 1)
+    return _within(choices, scores, sizes, costs, most)
+
+
+def _within(choices: Array, scores: Array, sizes: Array, costs: Array, most: float) -> Array:
+    """Return choices within the budget: where what is offered is more than the rule gave, the least sensitive get less."""
+    found = choices.copy()
+    while average_cost(found, sizes, costs) > most + 1e-9:
+        for layer in np.argsort(scores, kind="stable"):
+            found[layer] = min(found[layer] + 1, len(costs) - 1)
+            if average_cost(found, sizes, costs) <= most + 1e-9:
+                break
+    return found

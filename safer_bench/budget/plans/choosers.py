@@ -24,7 +24,7 @@ class Chooser(Protocol):
 
     Attributes:
         menu: what layers may get.
-        predicted: drop of each layer at each choice ``(n_layers, n_choices)``; None where nothing is predicted.
+        predicted: accuracy that each layer loses alone at each choice ``(n_layers, n_choices)``; None where not measured.
     """
 
     menu: Menu
@@ -39,17 +39,19 @@ class ByDrops:
 
     def __init__(self, network: Network, menu: Menu, truth: Truth, draws: int, tell: Callable[[str], None]) -> None:
         layers = [layer.name for layer in network.layers]
-        self.menu, self._drops = predicted(menu, layers, drops_of(network.name, menu.perturbation, truth))
-        self.predicted: Array | None = self._drops
+        drops, costs = drops_of(network.name, menu.perturbation, truth)
+        self.menu, self._lost = predicted(menu, layers, costs)
+        alone = [[drops.get((layer, level), 0.0) for level in self.menu.levels] for layer in layers]
+        self.predicted: Array | None = np.array(alone)
         self._sizes = np.array([layer.parameters for layer in network.layers])
         seen = seen_examples(network, menu.perturbation, truth, MOST_CHOOSING)
         self._joint, self._tell = Joint(WholeNetwork(seen), self.menu, draws), tell
 
     def __call__(self, most: float) -> tuple[Array, list[float]]:
         """Return the corrected choices."""
-        start = cheapest(self._drops, self._sizes, np.array(self.menu.costs), most)
+        start = cheapest(self._lost, self._sizes, np.array(self.menu.costs), most)
         tell = lambda step: self._tell(f"{self.menu.budget(most):g}, {step}")  # noqa: E731
-        return corrected(self._joint, self._drops, self._sizes, most, start, tell)
+        return corrected(self._joint, self._lost, self._sizes, most, start, tell)
 
 
 class ByScores:

@@ -25,11 +25,13 @@ class Joint:
         whole: the network.
         menu: what layers get.
         draws: of bit errors; 1 where nothing is random. Draw d sees a fifth of the examples.
+        first_draw: number of the first: those that judge are others than those that choose.
     """
 
     whole: WholeNetwork
     menu: Menu
     draws: int = 1
+    first_draw: int = 0
     _weights: dict[tuple[int, int, int], Array] = field(default_factory=dict)
     _known: dict[bytes, Array] = field(default_factory=dict)
 
@@ -61,8 +63,8 @@ class Joint:
         if self.menu.task == "prune" and level == 0.0:
             return None
         if (layer, choice, draw) not in self._weights:
-            of = self.whole.network.layers[layer]
-            self._weights[layer, choice, draw] = self.whole.perturbed(of, self.menu.perturbation, level, draw)
+            of, number = self.whole.network.layers[layer], self.first_draw + draw
+            self._weights[layer, choice, draw] = self.whole.perturbed(of, self.menu.perturbation, level, number)
         return self._weights[layer, choice, draw]
 
 

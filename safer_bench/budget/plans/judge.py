@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safer_bench.budget.intervals import IntervalEstimate, accuracy, gain
+from safer_bench.budget.intervals import IntervalEstimate, accuracy, gain, quantile
 from safer_bench.budget.plans.additive import average_cost
 from safer_bench.budget.plans.joint import Joint
 from safer_bench.budget.plans.plan import Interval, Point
 
 Array = np.ndarray
+UNSEEN = 3.69  # of n examples none was lost: -ln(0.025) / n is the upper end
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +59,23 @@ def judge_of(joint: Joint, sizes: Array) -> Judge:
 
 
 def drop_interval(unchanged: Array, right: Array, examples: Array) -> Interval:
-    """Return the mean of unchanged minus right, paired by answer, with a 95 % interval of Agresti and Min's kind.
+    """Return the mean of unchanged minus right, paired by answer, with a 95 % interval that allows for what was not seen.
 
-    Two examples more, one answer lost and one won, are as if seen: that nothing differed on n examples does not prove that
-    nothing will.
+    That nothing was lost on n examples does not prove that nothing will be: to a half-width of the paired differences
+    ``UNSEEN / (n + 2)`` is added in quadrature, which is about the exact upper end (3.69 / n) where nothing was lost. Where
+    bit errors are drawn, n is the number of draws: one draw in n may lose everything.
 
     Args:
         unchanged: which answers are right ``(1, n_answers)``.
         right: the same after the change ``(n_draws, n_answers)``, nan where unseen.
         examples: which each answer belongs to ``(n_answers,)``.
 
-    Source: Agresti and Min 2005, "Simple improved confidence intervals for comparing matched proportions".
+    Source: Clopper and Pearson 1934 (the exact end); Agresti and Min 2005 (two more examples).
     """
     seen = np.where(np.isfinite(right), unchanged, np.nan)
     estimate = gain(seen, right, examples)
-    n = len(np.unique(examples))
-    width = estimate.high - estimate.mean if estimate.standard_error > 0 else 0.0
-    quantile = width / estimate.standard_error if estimate.standard_error > 0 and width > 0 else 1.96
-    half = quantile * np.hypot(estimate.standard_error, 1.0 / (n + 2))
+    n = len(right) if len(right) > 1 else len(np.unique(examples))
+    half = np.hypot(quantile(len(right)) * estimate.standard_error, UNSEEN / (n + 2))
     low, high = (float(np.clip(end, -1.0, 1.0)) for end in (estimate.mean - half, estimate.mean + half))
     return Interval(value=estimate.mean, low=low, high=high)
 

@@ -6,7 +6,7 @@ from typing import cast
 
 import numpy as np
 
-from safer_bench.budget.images import budget_network, own_examples
+from safer_bench.budget.images import FEWEST, budget_network, own_examples
 from safer_bench.budget.intervals import accuracy
 from safer_bench.budget.plans.choosers import ByDrops, ByScores, Chooser, Score
 from safer_bench.budget.plans.joint import Joint
@@ -89,13 +89,16 @@ def make_plan(
         raise BadInput("a plan by the truth needs measured drops: name a run folder or a tree, or a criterion by --by")
     draws = wanted.draws if wanted.menu.task == "protect" else 1
     judges = own_examples(network) if truth is None else budget_network(network, wanted.menu.perturbation, truth)
+    if len(judges.labels) < FEWEST:
+        raise BadInput(f"network {network.name!r}: {len(judges.labels)} examples to judge by; expected {FEWEST} or more")
     chooser: Chooser
     if wanted.score is not None:
         chooser = ByScores(network, wanted.menu, wanted.score)
     else:
         chooser = ByDrops(network, wanted.menu, cast("Truth", truth), draws, tell)
     judge = judge_of(
-        Joint(WholeNetwork(judges), chooser.menu, draws), np.array([each.parameters for each in network.layers])
+        Joint(WholeNetwork(judges), chooser.menu, draws, first_draw=draws),
+        np.array([each.parameters for each in network.layers]),
     )
     steps = list(_at_budget(judge, chooser, wanted.budget) if wanted.budget else _walked(judge, chooser, wanted, tell))
     chosen = next((step for step in reversed(steps) if step.keeps), steps[0])
@@ -144,9 +147,9 @@ def _walked(judge: Judge, chooser: Chooser, wanted: Wanted, tell: Callable[[str]
     spared = np.zeros(len(judge.sizes), dtype=np.int64)
     point = judge.point(spared, menu.budget(menu.costs[0]))
     yield _Step(spared, [], point, keeps=_keeps(point, wanted.max_drop))
-    for budget in BUDGETS[menu.task] if _keeps(point, wanted.max_drop) else ():
-        if menu.most(budget) < menu.costs[-1]:
-            return
+    tightest = menu.budget(menu.costs[-1])
+    allowed = [budget for budget in BUDGETS[menu.task] if menu.most(budget) > menu.costs[-1]]
+    for budget in [*allowed, tightest] if _keeps(point, wanted.max_drop) else ():
         choices, rounds = chooser(menu.most(budget))
         tell(f"{budget:g}, judging")
         point = judge.point(choices, budget)

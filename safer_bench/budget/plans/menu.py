@@ -83,6 +83,8 @@ def make_menu(task: str, perturbation: str | None = None, levels: Sequence[float
             raise BadInput(f"task 'protect' is planned for one bit-error rate between 0 and 1; found {list(rates)}")
         return Menu(task, name, (SPARED[task], rates[0]), (1.0, 0.0))
     entry = look_up(perturbations(), name, "perturbation")
+    if task == "quantize" and any(level > SPARED[task] for level in levels):
+        raise BadInput(f"--level {max(levels):g}; a plan offers at most {SPARED[task]:g} bits")
     offered = {SPARED[task], *(levels or OFFERED[task])}
     ordered = entry.ordered(tuple(offered - {entry.neutral})) if entry.neutral is not None else entry.ordered(tuple(offered))
     all_levels = (SPARED[task], *(level for level in ordered if level != SPARED[task]))

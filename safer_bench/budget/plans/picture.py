@@ -23,7 +23,7 @@ def plan_png(plan: Plan) -> bytes:
         left.invert_xaxis()
     left.set_xlabel(f"{TASKS[plan.task].unit}, spent")
     left.set_ylabel("accuracy, %")
-    left.set_title(f"{plan.network}: {measured.n_examples} examples that chose nothing", fontsize="medium")
+    left.set_title(f"{plan.network}: {measured.n_examples} examples that {plan.judges}", fontsize="medium")
     left.legend(frameon=False, fontsize="small")
     places = range(len(plan.layers))
     right.barh(places, [layer.amount for layer in plan.layers], color=PLAN)

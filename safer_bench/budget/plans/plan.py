@@ -6,11 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from safer_bench.budget.plans.menu import PLANNED
 from safer_bench.errors import BadInput
 from safer_bench.tables.strict_json import read_json
 from safer_bench.tables.validation import sentence_of
 
 VERSION = 1
+MOST_BITS = 16  # of a plan that was written elsewhere; ``plan`` offers eight
 MOST_BYTES = 64 << 20
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Difference = Annotated[float, Field(ge=-1.0, le=1.0)]
@@ -133,17 +135,40 @@ class Plan(Strict):
 
     @model_validator(mode="after")
     def _names_each_layer_once(self) -> Self:
-        names = [layer.name for layer in self.layers]
-        if len(set(names)) < len(names):
-            raise ValueError("two layers have one name")
+        for what in ("name", "parameter"):
+            found = [getattr(layer, what) for layer in self.layers]
+            if len(set(found)) < len(found):
+                raise ValueError(f"two layers have one {what}")
         if (self.task == "protect") != (self.level is not None):
             raise ValueError("level: of task 'protect', and of no other")
         return self
+
+    @model_validator(mode="after")
+    def _can_be_applied(self) -> Self:
+        if self.perturbation not in PLANNED[self.task]:
+            raise ValueError(f"perturbation: no {self.perturbation!r} stands for task {self.task!r}")
+        for layer in self.layers:
+            if not _is_amount(self.task, layer.amount):
+                raise ValueError(f"layers: {layer.name!r} cannot get {layer.amount:g} of task {self.task!r}")
+            if layer.output_axis >= len(layer.shape):
+                raise ValueError(f"layers: {layer.name!r} has no axis {layer.output_axis}")
+        return self
+
+    @property
+    def judges(self) -> str:
+        """What the examples that judge have chosen, in words."""
+        return "chose nothing" if self.max_drop is None else "chose the budget alone"
 
     @property
     def amounts(self) -> dict[str, float]:
         """What each layer gets, by its name."""
         return {layer.name: layer.amount for layer in self.layers}
+
+
+def _is_amount(task: str, amount: float) -> bool:
+    if task == "quantize":
+        return amount == int(amount) and 2 <= amount <= MOST_BITS
+    return amount in (0.0, 1.0) if task == "protect" else 0.0 <= amount < 1.0
 
 
 def write_text(plan: Plan) -> str:
@@ -157,6 +182,7 @@ def read_plan(path: Path) -> Plan:
     Raises:
         BadInput: there is none, or it is damaged or of another version; the message names the first fault.
     """
+    path = path / "plan.json" if path.is_dir() else path
     try:
         found = read_json(path, "make it again: safer-bench plan", MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:

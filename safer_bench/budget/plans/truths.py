@@ -56,7 +56,7 @@ def measured_here(network: Network, menu: Menu, folder: Path, report: OnProgress
     """
     n = len(network.labels)
     n_measured = n if has_budget_part(network) else n // 2
-    if not has_budget_part(network) and n - n_measured < FEWEST:
+    if not has_budget_part(network) and n < 2 * FEWEST:
         raise BadInput(
             f"network {network.name!r}: {n} evaluation examples; expected {2 * FEWEST} or more: half of them judge"
         )
@@ -68,8 +68,8 @@ def measured_here(network: Network, menu: Menu, folder: Path, report: OnProgress
     return truth_at(folder)
 
 
-def drops_of(network: str, perturbation: str, truth: Truth) -> Drops:
-    """Return what each layer loses alone at each level: accuracy, and ``LOSS`` times the increase of the mean loss.
+def drops_of(network: str, perturbation: str, truth: Truth) -> tuple[Drops, Drops]:
+    """Return the accuracy that each layer loses alone at each level, and what that counts for: with ``LOSS`` times the loss.
 
     Counts of a few hundred examples tell mild levels poorly; the loss is less noisy there and small beside the counts where
     these tell something.
@@ -80,10 +80,8 @@ def drops_of(network: str, perturbation: str, truth: Truth) -> Drops:
     keys = ["layer", "level"]
     losses = truth["losses"].filter(here).group_by(keys).aggregate([("loss_increase", "mean")]).to_pylist()
     increase = {(row["layer"], row["level"]): row["loss_increase_mean"] for row in losses}
-    return {
-        (row["layer"], row["level"]): row["value"] + LOSS * float(np.nan_to_num(increase[row["layer"], row["level"]]))
-        for row in rows
-    }
+    drops = {(row["layer"], row["level"]): row["value"] for row in rows}
+    return drops, {key: drop + LOSS * float(np.nan_to_num(increase[key])) for key, drop in drops.items()}
 
 
 def told_protocol(network: str, perturbation: str, truth: Truth) -> str:

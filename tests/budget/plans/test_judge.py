@@ -16,20 +16,34 @@ def drop_of(broken, fixed, n):
 def test_nothing_lost_on_a_hundred_examples_does_not_prove_that_nothing_will_be():
     found = drop_of(0, 0, 100)
     assert found.value == 0.0
-    assert found.high == pytest.approx(1.96 / 102)
-    assert drop_of(0, 0, 1000).high == pytest.approx(1.96 / 1002)
+    assert found.high == pytest.approx(3.69 / 102)
+    assert drop_of(0, 0, 1000).high == pytest.approx(3.69 / 1002)
 
 
-def test_the_interval_is_that_of_agresti_and_min_with_the_mean_in_its_middle():
+def test_ten_draws_of_bit_errors_tell_nothing_of_one_draw_in_ten():
+    unchanged, right = np.ones((1, 1000)), np.ones((10, 1000))
+    assert drop_interval(unchanged, right, np.arange(1000)).high == pytest.approx(3.69 / 12)
+    generator = np.random.default_rng(2)
+    covered = []
+    for _ in range(200):
+        spoiled = generator.random(60) < 0.05  # a draw in twenty loses half of all answers
+        some = np.where(spoiled[:, None], generator.random((60, 100)) < 0.5, 1.0)
+        covered.append(drop_interval(np.ones((1, 100)), some, np.arange(100)).high >= 0.025)
+    assert np.mean(covered) >= 0.95
+
+
+def test_what_was_not_seen_adds_to_the_paired_differences_and_the_mean_is_in_the_middle():
     found, n = drop_of(20, 5, 200), 200
     squares = 25 - 15**2 / n
     error = np.sqrt(squares / n / (n - 1))
     assert found.value == 15 / 200
-    assert found.high - found.value == pytest.approx(1.96 * np.hypot(error, 1 / (n + 2)), rel=1e-3)
+    assert found.high - found.value == pytest.approx(np.hypot(1.96 * error, 3.69 / (n + 2)), rel=1e-3)
     assert found.value - found.low == pytest.approx(found.high - found.value)
 
 
-@pytest.mark.parametrize(("lost", "won", "n"), [(0.02, 0.005, 200), (0.05, 0.02, 100), (0.2, 0.05, 60)])
+@pytest.mark.parametrize(
+    ("lost", "won", "n"), [(0.0201, 0.0, 100), (0.02, 0.005, 200), (0.006, 0.0005, 400), (0.2, 0.05, 60)]
+)
 def test_its_upper_end_covers_the_true_drop(lost, won, n):
     generator = np.random.default_rng(1)
     differences = generator.choice([1.0, -1.0, 0.0], p=[lost, won, 1 - lost - won], size=(600, n))

@@ -29,6 +29,7 @@ def test_what_no_task_has_is_refused():
         (("protect", None, [0.1, 0.2]), "one bit-error rate"),
         (("protect", None, [1.5]), "one bit-error rate"),
         (("quantize", None, [2.5]), "expected a whole number from 2 to 16"),
+        (("quantize", None, [16, 4]), "--level 16; a plan offers at most 8 bits"),
     ):
         with pytest.raises(BadInput, match=message):
             make_menu(*wrong)

@@ -87,6 +87,11 @@ def test_it_is_read_as_it_was_written_and_what_was_changed_by_hand_is_refused(pl
         (found | {"level": 0.1}, "level: of task 'protect'"),
         (found | {"layers": [*found["layers"], found["layers"][0]]}, "two layers have one name"),
         (found | {"note": ""}, "damaged"),
+        (found | {"perturbation": "gaussian_noise"}, "no 'gaussian_noise' stands for task 'quantize'"),
+        (found | {"task": "prune", "perturbation": "magnitude_prune"}, "cannot get 3 of task 'prune'"),
+        *((_with_layer(found, amount=amount), f"cannot get {amount:g} of task") for amount in (0.0, -3.0, 2.5, 17.0)),
+        (_with_layer(found, output_axis=4), "has no axis 4"),
+        (_with_layer(found, parameter=found["layers"][1]["parameter"]), "two layers have one parameter"),
     ):
         path.write_text(json.dumps(wrong))
         with pytest.raises(BadInput, match=message):
@@ -95,7 +100,15 @@ def test_it_is_read_as_it_was_written_and_what_was_changed_by_hand_is_refused(pl
         read_plan(tmp_path / "none.json")
 
 
-def test_it_is_not_applied_to_other_weights(planned):
+def _with_layer(found, **changed):
+    return found | {"layers": [found["layers"][0] | changed, *found["layers"][1:]]}
+
+
+def test_it_is_not_applied_to_other_weights_nor_where_a_weight_is_missing(planned, network):
+    for changed in ({"parameter": "none.weight"}, {"shape": [1]}):
+        first = planned.layers[0].model_copy(update=changed)
+        with pytest.raises(BadInput, match=r"the model has no '.*' of shape \[.*\], which the plan names"):
+            sb.apply_plan(network.model, planned.model_copy(update={"layers": [first, *planned.layers[1:]]}))
     other = small_network()
     with torch.no_grad():
         other.model.get_parameter(planned.layers[0].parameter).view(-1)[0] += 1.0
@@ -104,8 +117,8 @@ def test_it_is_not_applied_to_other_weights(planned):
 
 
 def test_the_tightest_budget_that_keeps_to_a_drop_is_taken(network, truth):
-    plan = make_plan(network, Wanted(BITS, max_drop=0.15), truth)
-    kept = [point.drop.high <= 0.15 for point in plan.measured.curve]
+    plan = make_plan(network, Wanted(BITS, max_drop=0.2), truth)
+    kept = [point.drop.high <= 0.2 for point in plan.measured.curve]
     assert plan.met
     assert kept == [True] * (len(kept) - 1) + [False]
     assert plan.measured.plan == plan.measured.curve[-2]
