@@ -97,7 +97,7 @@ def texts():
 """
 
 
-@pytest.mark.parametrize("make", [foreign.language_model, foreign.text_classifier])
+@pytest.mark.parametrize("make", [pytest.param(foreign.language_model, marks=pytest.mark.long), foreign.text_classifier])
 def test_an_engineers_whole_path_of_texts(cli, tmp_path, make):
     texts, labels = sentences(100)
     rows = texts if make is foreign.language_model else list(zip(texts, labels, strict=True))

@@ -86,7 +86,11 @@ def test_what_fails_in_the_midst_is_left_to_whole_passes_from_then_on(name, monk
     ]
 
 
-@pytest.mark.parametrize("entry", CHANGES, ids=lambda entry: entry.name)
+@pytest.mark.parametrize(
+    "entry",
+    [pytest.param(entry, marks=pytest.mark.long) if "measured" in entry.name else entry for entry in CHANGES],
+    ids=lambda entry: entry.name,
+)
 def test_scores_and_stated_costs_are_those_of_whole_passes_in_a_few_of_them(entry):
     network, n_passes = load_network("digits_resnet"), []
     network.model.register_forward_hook(lambda *_: n_passes.append(1))  # copies carry it
