@@ -63,16 +63,13 @@ def plan(
 
     tune_allocator()
     menu = make_menu(task, perturbation, level or [])
-    wanted = Wanted(
-        menu, budget, None if max_drop is None else max_drop / 100.0, by, None if by == TRUTH else _score(by), draws
-    )
+    score = None if by == TRUTH else _score(by)
+    wanted = Wanted(menu, budget, None if max_drop is None else max_drop / 100.0, by, score, draws)
     wanted.check()
     check_writable(out)
     (item,) = load_networks([network], Choice(data, examples_from, calibration, data_seed, name), device)
     with progress() as report:
-        truth = None if run is None else truth_at(run)
-        if run is None and by == TRUTH:
-            truth = measured_here(item, menu, out / RUN, report)
+        truth = truth_at(run) if run else None if score else measured_here(item, menu, out / RUN, report)
         made = make_plan(item, wanted, truth, lambda step: report(step, 0, 1))
     _tell(made, out)
 
