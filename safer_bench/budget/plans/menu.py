@@ -55,11 +55,6 @@ class Menu:
         """Return the budget that an average cost comes to; the inverse of ``most``."""
         return 1.0 - cost if self.task == "prune" else cost
 
-    @property
-    def unit(self) -> str:
-        """Of the budget."""
-        return TASKS[self.task].unit
-
 
 def make_menu(task: str, perturbation: str | None = None, levels: Sequence[float] = ()) -> Menu:
     """Return what layers may get.
