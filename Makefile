@@ -1,11 +1,13 @@
 # Everything here sets itself up: a virtual environment in .venv, the pinned packages, then the work.
 PYTHON ?= python3
 BIN := .venv/bin
+MEASURE := .venv/.measure
 READY := .venv/.ready
+CPU_TORCH := https://download.pytorch.org/whl/cpu
 
 .PHONY: demo test test-long lint bench bench-evaluation board findings recompute docs zoo calibrate blend clean
 
-demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
+demo: $(MEASURE)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
 
 test: $(READY) fashion-mnist text chromium  ## the default tests
@@ -51,12 +53,21 @@ calibrate: $(READY) fashion-mnist text  ## measures what docs/calibration/ does 
 blend: $(READY)  ## learns the criterion learned_blend again from the committed truth's validation networks: seconds
 	$(BIN)/python -m benchmarks.learn_blend
 
-$(READY): pyproject.toml constraints.txt
+$(MEASURE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(call apt,python3-venv)
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@echo "Installing torch, its build for CPUs where that can be had ($(CPU_TORCH))"
+	@$(BIN)/python -m pip install --quiet --no-deps --retries 0 --timeout 10 --index-url $(CPU_TORCH) \
+	  $$(grep -E '^torch(vision)?==' constraints.txt) 2>/dev/null || echo "It cannot be had here: PyPI's build instead"
+	@echo "Installing what measuring needs"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[measure]"
+	@touch $@
+
+$(READY): $(MEASURE)
+	@echo "Installing what tests need"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
 .PHONY: fashion-mnist

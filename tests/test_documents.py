@@ -1,6 +1,5 @@
 """The documents say what is so: commands exist, snippets run, the demo's output is the demo's."""
 
-import csv
 import re
 import runpy
 import shlex
@@ -11,6 +10,7 @@ import yaml
 from typer.main import get_command
 
 import safer_bench
+from docs.pypi import absolute
 from safer_bench.cli import app
 from safer_bench.dataset.documents.render import render_documents
 from safer_bench.dataset.pinned import VERSION
@@ -25,35 +25,18 @@ COMMANDS = get_command(app).commands
 
 
 def test_the_readme_stays_short():
-    assert len(README.splitlines()) < 150
+    assert len(README.splitlines()) < 120
 
 
-def test_what_the_readme_says_of_the_board_is_what_the_board_says():
-    with open(ROOT / "docs" / "board" / "leaderboard.csv", newline="") as file:
-        every = [row for row in csv.DictReader(file) if row["metric"] == "spearman" and row["value"]]
-    rows, of_validation = (
-        [row for row in every if row["board"] == f"fashion_mnist, {part}"] for part in ("test", "validation")
-    )
-    told = {row["criterion"]: [f"{float(row[key]):.2f}" for key in ("value", "low", "high") if row[key]] for row in rows}
-    ceiling = next(f"{float(row['ceiling']):.2f}" for row in rows if row["track"] == "blind")
-    blind = [row for row in rows if row["track"] == "blind" and row["kind"] == "criterion"]
-    best = max(blind, key=lambda row: float(row["value"]))["criterion"]
-    beside = dict(zip(("mean", "low", "high"), told[best], strict=True))
-    chosen = max(
-        (row for row in of_validation if row["criterion"] in {each["criterion"] for each in blind}),
-        key=lambda row: float(row["value"]),
-    )["criterion"]
-    mean, low, high = told[chosen]
-    one, least, most = told["output_jsd"]
-    assert f"(`output_jsd` {one}, {least} to {most}; `replicate` {told['replicate'][0]})" in README
-    assert (
-        f"`{chosen}`, chosen on validation networks, has {mean} ({low} to {high}); the best of {len(blind)} on the test networks\n"
-        f"themselves is `{best}`, {beside['mean']} ({beside['low']} to {beside['high']}). One ranking for all perturbations could "
-        f"have {ceiling}." in README
-    )
-    board = (ROOT / "docs" / "board" / "leaderboard.md").read_text()
-    told = re.search(r"In .*? a blind criterion is surely better than the ", board)[0]
-    assert f"{told}trivial control chosen on validation networks." in README
+def test_the_readme_leads_to_what_there_is():
+    """Relative links are files of the repository; before a release they become addresses of it."""
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", README)]
+    inside = [link for link in links if link and not link.startswith("https://")]
+    assert len(inside) > 10
+    assert [link for link in inside if not (ROOT / link).exists()] == []
+    released = absolute(README, "https://github.com/someone/it", "v1.2.3")
+    assert [link for link in re.findall(r"\]\(([^)]+)\)", released) if not link.startswith(("https://", "#"))] == []
+    assert "](https://github.com/someone/it/raw/v1.2.3/docs/front.png)" in released
 
 
 def test_every_command_in_the_readme_exists_with_its_options():
@@ -94,11 +77,11 @@ def test_the_workflows_call_what_there_is():
 
 
 def test_the_snippets_that_load_the_truth_run(monkeypatch, capsys, tmp_path):
-    """Those of the section on loading; the others are a user's own files, run in the tests of the command line."""
+    """Those of the section on reading; the others are a user's own files, run in the tests of the command line."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path))
     names: dict[str, object] = {}
-    for block in blocks("python")[:2]:
+    for block in blocks("python")[-1:]:
         exec(block, names)
     assert names["sensitivity"].num_rows > 0
     assert names["cells"].num_rows > 0
@@ -138,7 +121,7 @@ def test_no_other_page_has_python_that_is_not_run():
 
 
 def test_the_readmes_own_criterion_scores(tmp_path):
-    (tmp_path / "mine.py").write_text(blocks("python")[2])
+    (tmp_path / "mine.py").write_text(blocks("python")[0])
     found = safer_bench.score(f"{tmp_path / 'mine.py'}:largest_weight", safer_bench.load_network("digits_mlp"))
     assert len(found) == 10
 

@@ -13,6 +13,7 @@ from docs.findings.__main__ import BUDGETS, documents, found_in
 from docs.findings.data import Data
 from docs.findings.families import at_once, over_families
 from docs.findings.finding import Value
+from docs.findings.front import END, START, picture, sentences, with_findings
 from docs.findings.introduction import introduction
 from docs.findings.page import page
 from safer_bench.dataset.tree import load_tree
@@ -56,6 +57,30 @@ def unrelated(sizes):
 def test_the_committed_page_and_numbers_are_those_of_the_committed_tables(committed, findings):
     for name, text in documents(committed, findings).items():
         assert (DOCS / name).read_text() == text, f"{name}: make findings"
+
+
+def test_the_readme_tells_the_findings_of_the_committed_tables(committed, findings):
+    readme = (ROOT / "README.md").read_text()
+    assert with_findings(readme, committed, findings) == readme, "make findings"
+    assert len(sentences(committed, findings)) == 3
+
+
+def test_the_readme_follows_other_tables():
+    """Without criteria and with one use case, only what there is is told."""
+    data = made_up(dict.fromkeys(FAULTS, rising), dict.fromkeys(FAULTS, "faults"))
+    found = concentration.find(data)
+    text = with_findings(f"before\n{START}old\n{END}after\n", data, {"concentration": found, "one_ranking": None})
+    top = found.values["all use cases: top"]
+    assert re.fullmatch(f"before\n{START}- \\*\\*A few [^\n]* bears {re.escape(str(top))} of [^\n]*\n{END}after\n", text)
+    with pytest.raises(ValueError, match="no place"):
+        with_findings("nothing", data, {})
+
+
+def test_the_readmes_picture_is_drawn(committed):
+    for picture_of in (picture(committed), (DOCS / "front.png").read_bytes()):
+        assert len(picture_of) < 60_000
+        with Image.open(BytesIO(picture_of)) as found:
+            assert found.width == 800
 
 
 def test_every_finding_has_a_small_figure_and_no_other_is_there(findings):

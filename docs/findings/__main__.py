@@ -1,4 +1,7 @@
-"""Reads the committed tree and budgets; writes the page, its figures and ``values.json``: ``python -m docs.findings``."""
+"""Reads the committed tree and budgets; writes the page, its figures, ``values.json`` and README's share.
+
+``python -m docs.findings``
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +21,13 @@ from docs.findings import (
 )
 from docs.findings.data import Data
 from docs.findings.finding import Finding
+from docs.findings.front import picture, with_findings
 from docs.findings.introduction import introduction
 from docs.findings.page import page, values_json
 from safer_bench.dataset.tree import DEFAULT, load_tree
 
 DOCS = Path(__file__).parent.parent
+README = DOCS.parent / "README.md"
 BUDGETS = DOCS / "budgets"
 FINDINGS: tuple[ModuleType, ...] = (
     one_ranking,
@@ -62,6 +67,8 @@ def main() -> None:
     for name, finding in findings.items():
         if finding is not None:
             (figures / f"{name}.png").write_bytes(finding.figure.draw())
+    README.write_text(with_findings(README.read_text(), data, findings))
+    (DOCS / "front.png").write_bytes(picture(data))
 
 
 if __name__ == "__main__":
