@@ -125,7 +125,7 @@ def test_what_the_page_of_budgets_says_of_gains_follows_from_the_tables():
             f"{sum(row['gain'] > 0 for row in own)} of the {len(own)} rows, and is told to beat `uniform` in {beats}"
         )
     text = " ".join(page.split())
-    assert f"the same truth gains at equal spending in {counts['truth_per_weight']};" in text
+    assert f"the same truth gains at equal spending in {counts['truth_per_weight']}." in text
     assert f"`ggn_diagonal`, one of the better blind criteria, gains at equal spending in {counts['ggn_diagonal']}." in text
 
 
