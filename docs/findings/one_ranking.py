@@ -75,8 +75,8 @@ def _overall(
 def _sentences(values: Mapping[str, Value], pairs: Mapping[Pair, Value]) -> list[str]:
     gap = values["within less between"]
     sentences = [
-        f"Two perturbations of one use case rank layers with a correlation of {values['within a use case']}, corrected for "
-        f"noise. Two of different use cases do so with {values['between use cases']}. The difference, {gap}, "
+        f"The rankings of layers by two perturbations of one use case correlate at {values['within a use case']}, corrected "
+        f"for noise. Those by two of different use cases correlate at {values['between use cases']}. The difference, {gap}, "
         f"{told(gap, 'is above 0', 'is below 0', 'cannot be told from 0')}.",
     ]
     if len(pairs) > 1:
