@@ -118,7 +118,7 @@ def test_a_zoo_that_differs_from_its_accuracies_is_refused(tmp_path, name, text,
 @pytest.mark.parametrize(
     ("repo_id", "tag", "message"),
     [
-        ("truth", "v1.0.0", "'truth' is not a repository name; expected ORG/NAME"),
+        ("truth", "v1.0.0", "not a repository name ('truth'); expected ORG/NAME"),
         ("me/truth", "1.0", "tag '1.0'; expected vX.Y.Z, such as v1.0.0 (a tag never moves)"),
     ],
 )
