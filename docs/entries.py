@@ -13,38 +13,45 @@ from safer_bench.perturbations.perturbation import Perturbation
 INTRODUCTION = """\
 # Perturbations and criteria
 
-Made from the registry by `make docs`; `safer-bench info NAME` shows one entry.
+This page is made from the registry by `make docs`. `safer-bench info NAME` shows one entry. Terms are explained in the
+[glossary](glossary.md). Higher scores mean more sensitive. The formulas use these symbols:
 
-W is a layer's weight of n entries, W' the perturbed one, z standard normal; g the gradient of the mean loss L over N
-calibration examples, g_i that of example i, H the Hessian; x and y the layer's input and output, p the softmax answers.
-Higher scores mean more sensitive.
+- W is a layer's weight of n entries, W' the perturbed one, and z is standard normal.
+- L is the mean loss over N calibration examples. g is its gradient, g_i that of example i, and H the Hessian.
+- x and y are the layer's input and output, p the softmax answers.
 
-diag(H) is estimated: the Gauss-Newton matrix's (the curvature with the logits taken as linear in all weights) by random
-signs of the answers. What is left is zero in weights in which the logits are piecewise linear, as between ReLUs. Elsewhere
-it is estimated by random sign vectors, four an example on average, most of them for examples that are answered wrongly;
-then twice as many, until two halves rank the layers alike (Spearman's correlation 0.98 of trace, mean curvature and
-diag(H) * W^2), or 32. So `obd` is `ggn_diagonal` but for noise where activations are ReLUs.
+diag(H) is estimated in two parts. The first is the diagonal of the Gauss-Newton matrix: the curvature with the logits
+taken as linear in all weights. It is estimated by random signs of the answers. The rest is zero in weights in which the
+logits are piecewise linear, as between ReLUs. Elsewhere the rest is estimated by random sign vectors. These are four an
+example on average, most of them for examples that are answered wrongly. They are doubled until two halves rank the layers
+alike, or there are 32. Alike means that Spearman's correlation of trace, mean curvature and diag(H) * W^2 is 0.98. So
+where activations are ReLUs, `obd` differs from `ggn_diagonal` by noise alone.
 """
 TITLES = {
-    "blind": ("Blind criteria", "They do not see the perturbation: one score a layer."),
+    "blind": ("Blind criteria", "They do not see the perturbation, and give each layer one score."),
     "perturbation_aware": (
         "Perturbation-aware criteria",
-        "They see the perturbed weight: one score a perturbation, its levels averaged as in the area.",
+        "They see the perturbed weight, and give each layer one score a perturbation, averaged over levels as in the area.",
     ),
-    "level_aware": ("Level-aware criteria", "As before, with a score for each level."),
+    "level_aware": ("Level-aware criteria", "They see the perturbed weight, and give each layer a score for each level."),
 }
 NUMBERS = """\
 ## Which random number meets which weight
 
-A probe has a stream of its own: numpy's `Philox`, keyed by the first 16 bytes of a SHA-256, read as two little-endian
-words of 64 bits. Hashed are the texts (`repr`) of seed, network, layer, perturbation, level (a float) and draw, with a byte
-1f between them. Each number takes the next 64-bit word. A *uniform* is (its upper 52 bits + 1/2) / 2^52, a *normal* the
-standard normal quantile of that (AS 241). *Bernoulli(p)* is true where the uniform is below p; a *sign* is -1 where it is
-below 1/2, else +1. Numbers and entries are counted from 0, entries in C order (the last axis fastest).
+Each probe has a random stream of its own. It is numpy's `Philox`, keyed by the first 16 bytes of a SHA-256, which are read
+as two little-endian words of 64 bits. The SHA-256 is that of the texts (`repr`) of seed, network, layer, perturbation,
+level (a float) and draw, with a byte 1f between them. Each number takes the next 64-bit word:
+
+- A *uniform* is (the word's upper 52 bits + 1/2) / 2^52.
+- A *normal* is the standard normal quantile of the uniform (AS 241).
+- *Bernoulli(p)* is true where the uniform is below p.
+- A *sign* is -1 where the uniform is below 1/2, else +1.
+
+Numbers and entries are counted from 0, entries in C order (the last axis fastest).
 """
 ZEROS = """\
-An entry that is set to zero becomes +0, whatever its sign was, and so does one whose int8 code is 0 after faults; one that
-quantization rounds to zero keeps its sign. A float32 NaN becomes 7fc00000, whichever it is.
+An entry that is set to zero becomes +0, whatever its sign was. So does an entry whose int8 code is 0 after faults. An entry
+that quantization rounds to zero keeps its sign. Any float32 NaN becomes 7fc00000.
 """
 STREAM = {
     ("gaussian_noise", "multiplicative_noise", "random_corruption_l2", "rerandomize"): "normal i meets entry i",
@@ -68,9 +75,9 @@ STREAM = {
 COSTS = """\
 ## What criteria cost
 
-Cost is in forward passes of one example, for N examples, L layers and C classes, of an aware criterion for one level: a
-backward pass counts as two, the backward pass through that one as four. The one pass that finds the layers is left out. A
-sweep over several criteria makes shared passes once; the table `costs` says what each takes by itself.
+Cost is in forward passes of one example, for N examples, L layers and C classes. That of an aware criterion is for one
+level. A backward pass counts as two, the backward pass through that one as four. The one pass that finds the layers is left
+out. A sweep over several criteria makes shared passes once. The table `costs` says what each takes by itself.
 """
 
 
@@ -133,7 +140,8 @@ def _grid() -> str:
     ]
     header = ("attribution", *(title.lower() for _, title in REDUCTIONS.values()))
     text = (
-        "Every attribution of a weight under every reduction to a layer; one that is known under another name has that one."
+        "An attribution gives each weight a number, a reduction makes one score of a layer's numbers. The table has the "
+        "criterion of every attribution under every reduction. A criterion that is known under another name has that one."
     )
     return f"## The grid of attributions and reductions\n\n{text}\n\n{_table(header, rows)}"
 

@@ -98,7 +98,7 @@ def test_a_figure_is_drawn(findings):
 
 def test_every_number_of_a_sentence_is_a_value_with_an_interval_or_a_reason(findings):
     for name, finding in findings.items():
-        for sentence in finding.sentences if finding else ():
+        for sentence in (*finding.sentences, *finding.limits) if finding else ():
             rest = LEVEL.sub("", sentence)
             for value in sorted(map(str, finding.values.values()), key=len, reverse=True):
                 rest = rest.replace(value, "")
@@ -180,7 +180,7 @@ def test_without_such_areas_the_page_says_so():
     areas = {"unsure": lambda sizes: 0.3 + 0.0 * sizes, "harmless": lambda sizes: 1e-3 * sizes}
     data = made_up(areas, dict.fromkeys(areas, "faults"), noise=1e-5)
     assert any(data.reliability(name, "unsure") < 0.5 for name in data.population())
-    assert "under 0.5. There is none." in introduction(data)
+    assert "the median layer under 0.5 points. There is none." in introduction(data)
 
 
 def test_levels_that_were_changed_since_are_counted(committed):
@@ -278,7 +278,7 @@ def test_the_ratio_of_norms_is_that_of_the_levels():
 )
 def test_concentration_is_told_as_it_is(area, words, most):
     finding = concentration.find(made_up({"a": area, "b": area}, {"a": "a", "b": "b"}, noise=0.001))
-    assert re.search(rf"the difference, [^,]*, {words}\.", finding.sentences[0])
+    assert re.search(rf"The difference, [^,]*, {words}\.", finding.sentences[0])
     assert most - 10.0 < finding.values["all use cases: top"].value < most
 
 

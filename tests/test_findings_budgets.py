@@ -66,7 +66,7 @@ def test_a_gain_has_to_hold_beside_all_others_of_the_task(tmp_path):
 def test_what_has_no_gain_is_left_out_and_counted(tmp_path):
     finding = found(tmp_path, rows_of("snip", 4.0, 0.1) + rows_of("fit", 4.0, None) + rows_of("obd", 4.0, -0.1))
     assert [row[0] for row in finding.tables[0].rows] == ["`snip`", "`obd`"]
-    assert any(sentence.startswith("7 of 21 rows are left out") for sentence in finding.sentences)
+    assert any(sentence.startswith("7 of 21 rows are left out") for sentence in finding.limits)
 
 
 def test_means_are_over_common_rows_and_who_lacks_most_of_them_has_none(tmp_path):
@@ -78,7 +78,7 @@ def test_means_are_over_common_rows_and_who_lacks_most_of_them_has_none(tmp_path
     assert means["`fit`"] == "-"
     assert means["`snip`"].value == pytest.approx(25.0)  # 4 and 5 bits, which `obd` has too
     assert "Over the 14 common rows, the mean gain is highest for `snip`" in finding.sentences[0]
-    assert "Not in the means, for want of rows: `fit`." in finding.sentences[0]
+    assert "Not in the means, as they lack rows: `fit`." in finding.sentences[0]
 
 
 def test_of_two_networks_that_guess_neither_is_better(tmp_path):
@@ -88,7 +88,7 @@ def test_of_two_networks_that_guess_neither_is_better(tmp_path):
         row["accuracy"] -= 0.39 if row["criterion"] == "by -0.41" or row["criterion"] == "uniform" else 0.2
     finding = found(tmp_path, rows)
     assert [row[:4] for row in finding.tables[0].rows] == [["`by 0.1`", "7", "0", "7"], ["`by -0.41`", "0", "0", "7"]]
-    assert any(sentence.startswith("7 of the 14 gains count as neither") for sentence in finding.sentences)
+    assert any(sentence.startswith("7 of the 14 gains count as neither") for sentence in finding.limits)
 
 
 def test_three_bits_are_told_apart_from_the_mean(tmp_path):
@@ -125,7 +125,7 @@ def test_what_the_page_of_budgets_says_of_gains_follows_from_the_tables():
             f"{sum(row['gain'] > 0 for row in own)} of the {len(own)} rows, and is told to beat `uniform` in {beats}"
         )
     text = " ".join(page.split())
-    assert f"the same truth gains at equal spending in {counts['truth_per_weight']};" in text
+    assert f"the same truth gains at equal spending in {counts['truth_per_weight']}." in text
     assert f"`ggn_diagonal`, one of the better blind criteria, gains at equal spending in {counts['ggn_diagonal']}." in text
 
 

@@ -70,8 +70,8 @@ def test_a_ranking_that_seeds_share_transfers_and_is_corrected_for_noise():
     assert 0.6 < measured < 0.95
     assert corrected == pytest.approx(measured / 0.8)
     assert alike.values["another seed/measured"].reason.startswith("20 networks: ")
-    assert "To another seed, " in alike.sentences[0]
-    assert not any("what a seed changes is not told" in sentence for sentence in alike.sentences)
+    assert alike.sentences[0].startswith("**To another seed**, ")
+    assert not any("what a seed changes is not told" in sentence for sentence in alike.limits)
 
 
 def test_rankings_of_seeds_that_share_nothing_do_not_transfer():
@@ -83,7 +83,7 @@ def test_a_truth_without_twins_says_so():
     pair = [network("vgg10", "vgg"), network("vgg13", "vgg")]
     finding = transfer.find(data_of(pair, lambda name, _: own_order("vgg")))
     assert finding.values["another architecture of the family/measured"].value == pytest.approx(1.0)
-    assert any("what a seed changes is not told" in sentence for sentence in finding.sentences)
+    assert any("what a seed changes is not told" in sentence for sentence in finding.limits)
 
 
 def test_a_truth_without_relatives_has_no_such_finding():

@@ -13,7 +13,7 @@ from docs.findings.families import at_once, family_means, over_families
 from docs.findings.finding import Figure, Finding, Table, Value, told
 
 TITLE = "How concentrated is the damage?"
-QUESTION = "Is the accuracy that single layers cost lost in a few of them, and how many can hardly be harmed?"
+QUESTION = "Do a few layers cost most of the accuracy, and how many can hardly be harmed?"
 TOP, POINT = 0.1, 0.01  # share of the layers; accuracy drop that counts as none
 FEWEST = 3  # levels that have a middle
 PERCENT = 100.0
@@ -165,19 +165,19 @@ def _sentences(cases: Mapping[str, Mapping[str, Value]], by_top: Sequence[str], 
     every, even, more = cases[ALL], values["if all lost alike: top"], values["more than if all lost alike: top"]
     sentences = [
         f"In the mean over use cases the most fragile tenth of the layers (rounded up) bears {every['top']} of the summed "
-        f"area. If all lost alike it would be {even}; the difference, {more}, "
+        f"area. If all lost alike, it would be {even}. The difference, {more}, "
         f"{told(more, 'is above 0', 'is below 0', 'cannot be told from 0')}. The Gini coefficient is {every['gini']}.",
     ]
     if "unharmed" in every:
         sentences.append(
-            f"At the middle level {every['unharmed']} of the layers lose less than one point of accuracy. Perturbations of "
-            "one or two levels, and middle levels that tell no layers apart, are left out."
+            f"At the middle level, {every['unharmed']} of the layers lose less than one point of accuracy. Left out are "
+            "perturbations of one or two levels, and middle levels that tell no layers apart."
         )
     if "most less least: top" in values:
         first, last, gap = by_top[0], by_top[-1], values["most less least: top"]
         sentences.append(
-            f"Of the use cases {readable(first)} has the highest share in that tenth, {cases[first]['top']}, and "
-            f"{readable(last)} the lowest, {cases[last]['top']}; the difference, {gap}, "
+            f"Of the use cases, {readable(first)} has the highest share in that tenth, {cases[first]['top']}, and "
+            f"{readable(last)} the lowest, {cases[last]['top']}. The difference, {gap}, "
             f"{told(gap, 'is above 0', 'is below 0', 'cannot be told from 0')}. This interval holds for all pairs at once."
         )
     return sentences
@@ -188,8 +188,8 @@ def _table(cases: Mapping[str, Mapping[str, Value]]) -> Table:
         [readable(case), *(of_case.get(key, "-") for key in ("top", "gini", "unharmed"))] for case, of_case in cases.items()
     ]
     caption = (
-        "Share of the summed area in the most fragile tenth of the layers, Gini coefficient of the areas, and share of the "
-        "layers that lose under one point at the middle level"
+        "Share of the summed area in the most fragile tenth of the layers, and Gini coefficient of the areas. The last "
+        "column has the share of the layers that lose under one point at the middle level"
     )
     return Table(caption, ("use case", "in the top tenth", "Gini coefficient", "layers that lose under a point"), rows)
 

@@ -105,6 +105,7 @@ class Finding:
         title: of its section.
         question: that it answers.
         sentences: the answer, composed from ``values``.
+        limits: what the answer does not say, or depends on; also sentences.
         tables: beneath it.
         figure: beside it.
         values: every number of the answer, by a short key; nothing else may be told.
@@ -116,3 +117,4 @@ class Finding:
     tables: Sequence[Table]
     figure: Figure
     values: Mapping[str, Value] = field(default_factory=dict)
+    limits: Sequence[str] = ()

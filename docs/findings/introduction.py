@@ -7,16 +7,16 @@ from safer_bench.perturbations.loading import perturbations
 INTRODUCTION = """\
 # Findings
 
-What the published tables show (truth `{revision}`). Sentences, numbers and figures are made by `make findings`: those on
-budgets from the tables of `docs/budgets`, those on corruption-resistant training from [the page of the twins](twins.md), all
-others from the truth.
+This page says what the published tables show (truth `{revision}`). Sentences, numbers and figures are made by
+`make findings`. Those on budgets come from the tables of `docs/budgets`, those on corruption-resistant training from
+[the page of the twins](twins.md), all others from the truth. Terms are explained in the [glossary](glossary.md).
 
 - **Population**: {population}, where nothing else is said.
-- **Intervals**, in brackets: 95 %, each by itself where nothing else is said, for a mean over network families, widened by
-  how families of one kind of architecture resemble each other, as on [the boards](statistics.md). Of fewer than six families
-  there is none: then the brackets give the range of the networks.
+- **Intervals** stand in brackets. They are 95 % intervals of a mean over network families, unadjusted where nothing else is
+  said. They are widened by how families of one kind of architecture resemble each other, as on [the boards](statistics.md).
+  With fewer than six families there is none. Then the brackets give the range of the networks.
 - **"Not told"** (apart, from 0): the interval includes both signs. That does not mean equal.
-- **Chosen** criteria are those that are best on validation networks; what is said of them is of the population.
+- **Chosen** criteria are those that are best on validation networks. What is said of them is of the population.
 - **Area**: the share of a network's accuracy above chance that is lost when one layer is perturbed, averaged over levels.
 - **Middle level**: the one in the middle of a perturbation's levels, from mild to severe: the third of five.
 - **Left out** of agreements, sizes and concentration: {left_out}
@@ -31,8 +31,8 @@ def introduction(data: Data) -> str:
 
 def _left_out(data: Data) -> str:
     rule = (
-        f"the areas of a network under a perturbation whose severest level costs the median layer under {100 * HARMLESS:g} "
-        f"points,\n  if their reliability is under {UNSURE:g}"
+        f"areas whose reliability is under {UNSURE:g}, where even the severest level costs\n  the median layer under "
+        f"{100 * HARMLESS:g} points"
     )
     idle = {name: len(networks) for name, networks in data.uninformative.items()}
     if not idle:
@@ -50,6 +50,6 @@ def _levels(data: Data) -> str:
     if not others:
         return ""
     return (
-        f"those that the truth was measured at; {len(others)} of its {len(measured)} perturbations were given "
-        "[others](levels.md) since."
+        f"those that the truth was measured at. Since then {len(others)} of its {len(measured)} perturbations were given "
+        "[others](levels.md)."
     )

@@ -66,10 +66,11 @@ def find(data: Data) -> Finding | None:
         tables=[*_tables(data, cases, kinds, values), *_others(elsewhere, cases[ALL].criterion)],
         figure=Figure(
             f"Spearman's correlation by kind of network, mean over use cases, of the blind criterion chosen on validation "
-            f"networks ({cases[ALL].criterion}) and of the median: a dot a family, a line a kind.",
+            f"networks ({cases[ALL].criterion}) and of the median. A dot is a family, a line a kind.",
             lambda: _draw(data, cases[ALL], kinds),
         ),
         values=values | of_others,
+        limits=["The table has the shuffles of each use case, not corrected for their number.", _number(data, kinds)],
     )
 
 
@@ -170,19 +171,18 @@ def _sentences(
     for what, of_kind in ((chosen, best_blind), ("The median over blind criteria, network by network,", typical)):
         least, most = _extremes(of_kind)
         made.append(
-            f"{what} reaches least on {readable(least)} networks, {of_kind[least]}, and most on {readable(most)} ones, "
-            f"{of_kind[most]}."
+            f"{what} reaches least on {readable(least)} networks, {of_kind[least]}. It reaches most on {readable(most)} "
+            f"ones, {of_kind[most]}."
         )
     limits = {kind: value for kind in kinds if (value := values.get(f"{ALL}/{kind}/single ranking"))}
     if len(limits) == len(kinds):
-        told = listed([f"{value} on {readable(kind)}" for kind, value in limits.items()])
-        made.append(f"The best single ranking, which bounds them, reaches {told} networks.")
+        told = [f"On {readable(kind)} networks it reaches {value}." for kind, value in limits.items()]
+        made.append(f"The best single ranking bounds them. {' '.join(told)}")
     return [
         " ".join(made),
         _lowest(data, cases[ALL], kinds),
         _chance(cases, values),
         _by_use_case(cases, kinds, values),
-        _number(data, kinds),
     ]
 
 
@@ -208,8 +208,8 @@ def _chance(cases: Mapping[str, Case], values: Mapping[str, Value]) -> str:
     share = _shuffled(ALL, cases, values)
     word = "more than chance explains" if share.value < RARE else "no more than chance may explain"
     return (
-        f"By `{cases[ALL].criterion}` alone, kinds differ by {word}: when families are shuffled between kinds, their means "
-        f"are as far apart in {share}. The table has the same of each use case, not corrected for their number."
+        f"By `{cases[ALL].criterion}` alone, kinds differ by {word}. When families are shuffled between kinds, their means "
+        f"are as far apart in {share}."
     )
 
 
@@ -223,17 +223,18 @@ def _by_use_case(cases: Mapping[str, Case], kinds: Mapping[str, Sequence[str]], 
         if name != ALL:
             kind, _ = _extremes({kind: values[_key(cases, name, kind)] for kind in kinds})
             least.setdefault(kind, []).append(readable(name))
-    parts = [
-        f"on {readable(kind)} networks in {listed(least[kind])}" for kind in sorted(least, key=lambda k: -len(least[k]))
+    told = [
+        f"reaches least on {readable(kind)} networks in {listed(least[kind])}."
+        for kind in sorted(least, key=lambda kind: -len(least[kind]))
     ]
-    return f"The blind criterion chosen for each use case reaches least {'; '.join(parts)}."
+    return f"The blind criterion chosen for each use case {' It '.join(told)}"
 
 
 def _number(data: Data, kinds: Mapping[str, Sequence[str]]) -> str:
     sizes = {kind: len({data.facts.families[network] for network in networks}) for kind, networks in kinds.items()}
     with_interval = [readable(kind) for kind, n in sizes.items() if n >= MIN_FAMILIES]
     if not with_interval:
-        return f"No kind has {MIN_FAMILIES} families, so no interval is given; a new family may differ."
+        return f"No kind has {MIN_FAMILIES} families, so no interval is given. A new family may differ."
     return f"Of {listed(with_interval)} alone there are {MIN_FAMILIES} families, so that an interval is given."
 
 
@@ -247,11 +248,8 @@ def _tables(
         of_kind = [values[_key(cases, ALL, kind, one)] for one in (True, False)]
         rows.append([readable(kind), told_of(networks, data.facts), *of_kind, limit])
     chosen = "the blind criterion chosen on validation networks"
-    tables = [
-        Table(
-            f"Spearman's correlation by kind, mean over use cases: {chosen}, the median, and what bounds them", header, rows
-        )
-    ]
+    caption = f"Spearman's correlation by kind, mean over use cases, of {chosen}, of the median, and of their bound"
+    tables = [Table(caption, header, rows)]
     for what, best_one in ((chosen, True), ("the median over blind criteria", False)):
         by_case: list[list[str | Value]] = [
             [
@@ -273,7 +271,7 @@ def _others(elsewhere: Mapping[str, Mapping[str, Mapping[str, Value]]], criterio
         [where, readable(kind), *means.values()] for where, kinds in elsewhere.items() for kind, means in kinds.items()
     ]
     caption = (
-        f"The same of other networks, mean over use cases; `{criterion}` was chosen on Fashion-MNIST's validation networks"
+        f"The same of other networks, mean over use cases. `{criterion}` was chosen on Fashion-MNIST's validation networks"
     )
     return [Table(caption, ["networks", "kind", f"`{criterion}`", "median over blind"], rows)] if rows else []
 

@@ -73,7 +73,8 @@ def find(data: Data) -> Finding | None:
     return Finding(
         title=TITLE,
         question=QUESTION,
-        sentences=[*_sentences(cases), _corrected(cases), _best_aware(cases[ALL], paid), _shares(data)],
+        sentences=[*_sentences(cases), _best_aware(cases[ALL], paid)],
+        limits=[_corrected(cases), _shares(data)],
         tables=[*_tables(cases), _price_table(paid)],
         figure=Figure(
             "Left: Spearman's correlation of every criterion, mean over use cases, against its cost for all levels, median "
@@ -160,23 +161,25 @@ def _sentences(cases: Mapping[str, Case]) -> list[str]:
         for track in TRACKS:
             every = cases[ALL].against[n, track]
             if every is None:
-                parts.append(f"no {track} criterion costs so little")
+                parts.append(f"No {track} criterion costs so little.")
                 continue
             word = told(every.difference, "better than", "worse than", "not told apart from")
-            parts.append(f"{word} the chosen {track} criterion that costs no more (`{every.criterion}`; {every.difference})")
+            parts.append(
+                f"It is {word} the chosen {track} criterion that costs no more (`{every.criterion}`; {every.difference})."
+            )
             better, worse = (_where(cases, n, track, side) for side in ("above", "below"))
             if better == worse == NONE:
                 sides.append(f"No use case alone tells it from the chosen {track} one.")
             else:
                 sides.append(f"By use case it is better than the chosen {track} one in {better}, worse in {worse}.")
-        reached = f"Measuring on {n} examples reaches {cases[ALL].measured[n]} over all use cases"
-        sentences.append(f"{reached}: {'; '.join(parts)}. {' '.join(sides)}".strip())
+        reached = f"**Measuring on {n} examples** reaches {cases[ALL].measured[n]} over all use cases."
+        sentences.append(" ".join([reached, *parts, *sides]))
     return sentences
 
 
 def _corrected(cases: Mapping[str, Case]) -> str:
     n = sum(each is not None for name, case in cases.items() if name != ALL for each in case.against.values())
-    return f"Use cases are told by intervals that hold for all {n} comparisons at once; not told apart does not mean equal."
+    return f"Use cases are told by intervals that hold for all {n} comparisons at once. Not told apart does not mean equal."
 
 
 def _where(cases: Mapping[str, Case], n: int, track: str, side: str) -> str:
@@ -189,9 +192,9 @@ def _best_aware(case: Case, paid: Mapping[str, tuple[Value, Value]]) -> str:
     most = f"measured_drop_{EXAMPLES[-1]}"
     word = told(case.beyond, "better than", "worse than", "not told apart from")
     return (
-        f"The aware criterion that is best on validation networks, `{case.aware}`, reaches {case.reached} for "
-        f"{paid[case.aware][0]}. That is {word} measuring on {EXAMPLES[-1]} examples (difference {case.beyond}), which "
-        f"costs {paid[most][0]}."
+        f"**The aware criterion** that is best on validation networks, `{case.aware}`, reaches {case.reached}. That is "
+        f"{word} measuring on {EXAMPLES[-1]} examples (difference {case.beyond}). It costs {paid[case.aware][0]}, measuring "
+        f"{paid[most][0]}."
     )
 
 
@@ -199,10 +202,10 @@ def _shares(data: Data) -> str:
     levels = {case: sum(len(data.facts.levels[name]) for name in names) for case, names in data.use_cases.items()}
     of_all = sum(len(of_one) for of_one in data.facts.levels.values())
     return (
-        f"Costs as stated are of all perturbations at all {of_all} levels, and count every set of calibration examples that "
-        "scores are means of. Of what is paid level by level, a comparison takes the part that it needs: "
-        f"{sum(levels.values())} of {of_all} levels for all use cases, {min(levels.values())} to {max(levels.values())} for "
-        "one. A blind criterion costs the same for one as for all."
+        f"Costs as stated are of all perturbations at all {of_all} levels. They count every set of calibration examples "
+        "that scores are means of. Where a criterion is paid level by level, a comparison takes the part that it needs. "
+        f"This is {sum(levels.values())} of {of_all} levels for all use cases, {min(levels.values())} to "
+        f"{max(levels.values())} for one. A blind criterion costs the same for one as for all."
     )
 
 
@@ -222,7 +225,7 @@ def _tables(cases: Mapping[str, Case]) -> list[Table]:
     for track in TRACKS:
         rows = [[readable(name), *(str(case.against[n, track] or "-") for n in EXAMPLES)] for name, case in cases.items()]
         title = (
-            f"Measuring minus the chosen {track} criterion that costs no more; intervals of "
+            f"Measuring minus the chosen {track} criterion that costs no more. Intervals of "
             "use cases hold for all of them at once"
         )
         made.append(Table(title, ["use case", *names], rows))

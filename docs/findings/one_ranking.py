@@ -75,22 +75,22 @@ def _overall(
 def _sentences(values: Mapping[str, Value], pairs: Mapping[Pair, Value]) -> list[str]:
     gap = values["within less between"]
     sentences = [
-        f"Corrected for noise, the rankings of layers by two perturbations of different use cases correlate at "
-        f"{values['between use cases']}, those of one use case at {values['within a use case']}. The difference, {gap}, "
+        f"The rankings of layers by two perturbations of one use case correlate at {values['within a use case']}, corrected "
+        f"for noise. Those by two of different use cases correlate at {values['between use cases']}. The difference, {gap}, "
         f"{told(gap, 'is above 0', 'is below 0', 'cannot be told from 0')}.",
     ]
     if len(pairs) > 1:
         most, least = max(pairs, key=lambda pair: pairs[pair].value), min(pairs, key=lambda pair: pairs[pair].value)
         answer = told(pairs[least], "above 0", "below 0: what breaks under one holds under the other", "not told from 0")
         sentences.append(
-            f"Of {len(pairs)} pairs of use cases, {_names(most)} have the highest agreement, {pairs[most]}, and "
-            f"{_names(least)} the lowest, {pairs[least]}, {answer}. These intervals hold for all pairs at once."
+            f"Of {len(pairs)} pairs of use cases, {_names(most)} have the highest agreement, {pairs[most]}. The lowest is "
+            f"that of {_names(least)}, {pairs[least]}, {answer}. These intervals hold for all pairs at once."
         )
     if "single ranking reaches" in values and "every ranking reaches" in values:
         sentences.append(
             "The best single ranking of each network's layers reaches a mean correlation of "
-            f"{values['single ranking reaches']} with the measured ones, where the true ranking of every perturbation would "
-            f"reach {values['every ranking reaches']}. The former bounds every criterion that does not see the perturbation."
+            f"{values['single ranking reaches']} with the measured ones. This is the bound of every criterion that does not "
+            f"see the perturbation. The true ranking of every perturbation would reach {values['every ranking reaches']}."
         )
     return sentences
 
@@ -105,8 +105,8 @@ def _table(data: Data, values: Mapping[str, Value], pairs: Mapping[Pair, Value])
     same = [name for name in data.use_cases if f"within {name}" in values]
     rows += [[readable(name), "itself: its own perturbations", values[f"within {name}"]] for name in same]
     caption = (
-        "Agreement of the rankings by area, Spearman's correlation corrected for noise; intervals of the "
-        f"{len(pairs)} pairs hold for all at once, those within a use case each by itself"
+        "Agreement of the rankings by area, Spearman's correlation corrected for noise. Intervals of the "
+        f"{len(pairs)} pairs hold for all at once; those within a use case are unadjusted"
     )
     return Table(caption, ("use case", "and", "agreement"), rows)
 
@@ -120,7 +120,7 @@ def _figure(values: Mapping[str, Value], pairs: Mapping[Pair, Value], data: Data
     for i, name in enumerate(names):
         matrix[i, i] = values[f"within {name}"].value if f"within {name}" in values else np.nan
     caption = (
-        "Agreement of layer rankings between use cases, corrected for noise; on the diagonal between the perturbations "
+        "Agreement of layer rankings between use cases, corrected for noise. The diagonal is between the perturbations "
         "of one use case."
     )
     return Figure(caption, lambda: _drawn(names, matrix))

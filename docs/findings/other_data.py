@@ -68,7 +68,7 @@ def find(data: Data) -> Finding | None:
         tables=[_table(found, criterion)],
         figure=Figure(
             "What every criterion reaches on other networks against what it reaches on Fashion-MNIST's test networks, mean "
-            "over use cases; on the line it reaches the same.",
+            "over use cases. On the line it reaches the same.",
             lambda: _draw(headline, found),
         ),
         values=values,
@@ -114,15 +114,14 @@ def _sentence(each: Elsewhere, criterion: str) -> str:
     alike = {
         track: " and ".join(str(of[track]) for of in (each.alike, each.alike_of_best) if track in of) for track in each.alike
     }
-    orders = ", ".join(f"{numbers} for {track} ones" for track, numbers in alike.items())
-    told = [f"the order of criteria correlates with that on Fashion-MNIST's test networks, {orders}"]
+    told = [f"The order of {track} criteria correlates with that of the population: {of}." for track, of in alike.items()]
     if not each.chosen_here:
         place, n = each.place
         told.append(
-            f"`{criterion}`, the blind criterion chosen on Fashion-MNIST's validation networks, is number {place} of {n} "
-            "blind ones" + (f", {each.behind} behind the one that turned out best" if place > 1 else "")
+            f"The chosen blind criterion, `{criterion}`, is number {place} of {n} blind ones"
+            + (f", {each.behind} behind the one that turned out best." if place > 1 else ".")
         )
-    return f"{each.where}: {'; '.join(told if each.alike else told[1:])}."
+    return f"**{each.where}.** {' '.join(told)}"
 
 
 def _table(found: list[Elsewhere], criterion: str) -> Table:
@@ -145,7 +144,7 @@ def _table(found: list[Elsewhere], criterion: str) -> Table:
         "behind the best",
     ]
     caption = (
-        "Criteria on other networks beside the population, Spearman's correlation, mean over use cases; where "
+        "Criteria on other networks beside the population, Spearman's correlation, mean over use cases. Where "
         f"`{criterion}` was chosen, its place follows from that"
     )
     return Table(caption, ["networks", *names], rows)

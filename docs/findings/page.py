@@ -30,9 +30,10 @@ def _anchor(title: str) -> str:
 
 def _section(name: str, finding: Finding) -> str:
     answer = "".join(f"- {sentence}\n" for sentence in finding.sentences)
+    limits = ["Limits:\n", "".join(f"- {sentence}\n" for sentence in finding.limits)] if finding.limits else []
     figure = f"![{finding.title}](findings/figures/{name}.png)\n\n*{finding.figure.caption}*\n"
     tables = [_table(table) for table in finding.tables]
-    return "\n".join([f"## {finding.title}\n\n*{finding.question}*\n", answer, figure, *tables])
+    return "\n".join([f"## {finding.title}\n\n*{finding.question}*\n", answer, *limits, figure, *tables])
 
 
 def _table(table: Table) -> str:

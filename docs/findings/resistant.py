@@ -17,11 +17,15 @@ STUDY = (
 )  # printed by `python -m benchmarks.twins`; twins are in no table of the tree
 HEAD = "| resistant minus | architecture |"
 CAPTION = (
-    "Resistant twins minus their controls, small networks of Fashion-MNIST (docs/twins.md): accuracy, indicator and how "
-    "much the mean layer loses, with 95 % t intervals of differences paired by seed"
+    "Resistant twins minus their controls, small networks of Fashion-MNIST (docs/twins.md), with 95 % t intervals of "
+    "differences paired by seed. Perturbations have what the mean layer loses"
 )
 DIFFERENCE = re.compile(r"([+-]\d+\.\d\d) \(([+-]\d+\.\d\d) to ([+-]\d+\.\d\d)\)")
 ACCURACY, INDICATOR = "accuracy", "corruption indicator, %"
+LIMITS = (
+    "What layers lose is in points of the accuracy above chance.",
+    "All controls are compared with the same resistant twins, so these are no independent tests.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +61,11 @@ def from_study(text: str) -> Finding | None:
         title=TITLE,
         question=QUESTION,
         sentences=[*(_sentence(row) for row in over_all), _verdict(over_all)],
+        limits=LIMITS,
         tables=[Table(CAPTION, ["minus", "architecture", *names], table)],
         figure=Figure(
-            "Resistant twins minus each control over all architectures, with 95 % t intervals over seeds: accuracy, and "
-            "what the mean layer loses under perturbations of its weight, in points.",
+            "Resistant twins minus each control over all architectures, with 95 % t intervals over seeds. Shown are "
+            "accuracy and what the mean layer loses under perturbations of its weight, in points.",
             lambda: _draw(over_all),
         ),
         values=values,
@@ -114,7 +119,7 @@ def _sentence(row: Row) -> str:
             parts.append(f"{words} {listed(names)}")
     accuracy = row.differences[ACCURACY]
     word = told(accuracy, "more", "less", "not told to be more or less")
-    found = [f"Beside {row.control}, resistant twins {'; '.join(parts)}.", f"They are {word} accurate: {accuracy}."]
+    found = [f"Beside {row.control}, resistant twins {', and '.join(parts)}.", f"They are {word} accurate: {accuracy}."]
     if INDICATOR in row.differences:
         fall = row.differences[INDICATOR]
         found.append(f"Their corruption indicator {told(fall, 'is higher', 'is lower', 'is not told apart')}: {fall}.")
@@ -128,11 +133,7 @@ def _lost(row: Row) -> list[str]:
 
 def _verdict(rows: Sequence[Row]) -> str:
     worse = sum(told(row.differences[ACCURACY], "more", "less", "neither") == "less" for row in rows)
-    return (
-        f"The claim that they are no less accurate fails beside {worse} of {len(rows)} controls. What layers lose is in "
-        "points of the accuracy above chance. All controls are compared with the same resistant twins: these are no "
-        "independent tests."
-    )
+    return f"The claim that they are no less accurate fails beside {worse} of {len(rows)} controls."
 
 
 def _draw(rows: Sequence[Row]) -> bytes:

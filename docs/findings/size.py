@@ -11,7 +11,7 @@ from safer_bench.metrics import spearman
 
 TITLE = "Do larger layers break more easily?"
 QUESTION = (
-    "Faults hit a layer in proportion to its weights or as a given number of bits: does its size tell how fragile it is?"
+    "Faults hit a layer in proportion to its weights, or as a given number of bits. Does its size tell how fragile it is?"
 )
 FLOAT32, RATE, COUNT = "float32_bit_flip", "int8_bit_flip", "int8_bit_count"
 FAULTS = {
@@ -72,7 +72,7 @@ def _sentences(
     for first, second in DIFFERENCES:
         gap = gaps[f"{first} less {second}"]
         answer = told(gap, "is higher than", "is lower than", "cannot be told from that")
-        sentences.append(f"Where {FAULTS[first]} the correlation {answer} where {FAULTS[second]}; the difference is {gap}.")
+        sentences.append(f"Where {FAULTS[first]}, the correlation {answer} where {FAULTS[second]}. The difference is {gap}.")
     return sentences
 
 
@@ -100,8 +100,8 @@ def _table(data: Data, values: Mapping[str, Value]) -> Table:
 
 def _figure(data: Data, values: Mapping[str, Value]) -> Figure:
     caption = (
-        "Correlation of a layer's area with its number of weights under each perturbation, with 95 % intervals; "
-        "float32 and int8 faults in colour."
+        "Correlation of a layer's area with its number of weights under each perturbation, with 95 % intervals. "
+        "float32 and int8 faults are in colour."
     )
     return Figure(caption, lambda: _drawn(data, values))
 

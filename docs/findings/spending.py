@@ -16,9 +16,7 @@ from safer_bench.tables.grouping import grouped
 from safer_bench.tables.verdicts import BEATS, HARMS
 
 TITLE = "What a budget buys"
-QUESTION = (
-    "Does spending a budget by a criterion's ranking keep more accuracy than spending it evenly, and where does it harm?"
-)
+QUESTION = "Does a budget spent by a criterion's ranking keep more accuracy than one spent evenly? Where does it harm?"
 TRUTH = ("truth_guided", "truth_per_weight")
 ASIDE = (UNIFORM, "best_known")  # what others are compared with
 SIDES = {BEATS: 1, HARMS: -1}  # of a verdict; else 0
@@ -92,11 +90,12 @@ def find(data: Data) -> Finding | None:
     return Finding(
         title=TITLE,
         question=QUESTION,
-        sentences=[*(sentence for task in tasks for sentence in _sentences(task, values)), *_compared(data, tasks)],
+        sentences=[sentence for task in tasks for sentence in _sentences(task, values)],
+        limits=_compared(data, tasks),
         tables=[table for task in tasks for table in _tables(data, task, values)],
         figure=Figure(
             "Share of the rows (network, budget, bit-error rate) in which a criterion or baseline beats uniform at equal "
-            "spending, harms, or neither is told.",
+            "spending, harms, or is not told apart.",
             lambda: _draw(tasks),
         ),
         values=values,
@@ -144,25 +143,25 @@ def _sentences(task: Task, values: Mapping[str, Value]) -> list[str]:
     sides, ranked = task.by_criterion(), list(task.ranked())
     n_harm, never = _counted(sides)
     told = (
-        f"{n_harm} of {len(sides)} criteria and baselines harm, that is, keep less than `uniform` in at least one row. Beat "
-        f"it somewhere and harm nowhere: {listed(never)}."
+        f"{n_harm} of {len(sides)} criteria and baselines harm: they keep less than `uniform` in at least one row. Those "
+        f"that beat it somewhere and harm nowhere: {listed(never)}."
     )
     if not any(task.sides):
         told = f"none of {len(sides)} criteria and baselines is told to beat `uniform`, or to harm, in any row."
     made = [
         f"**{task.title}**: {told} Over the {len(task.common)} common rows, the mean gain is highest for "
-        f"{_mean(task, ranked[0], values)} and lowest for {_mean(task, ranked[-1], values)}."
+        f"{_mean(task, ranked[0], values)}. It is lowest for {_mean(task, ranked[-1], values)}."
     ]
     fed = [
-        f"`{name}` beats it in {sides[name].count(1)} and harms in {sides[name].count(-1)}"
+        f"`{name}` beats it in {sides[name].count(1)} rows and harms in {sides[name].count(-1)}"
         for name in TRUTH
         if name in sides
     ]
     if fed and any(task.sides):
-        made[0] += f" Fed the measured truth, {', '.join(fed)}."
+        made[0] += f" Fed the measured truth, {listed(fed)}."
     absent = [f"`{name}`" for name in sides if name not in ranked]
     if absent:
-        made[0] += f" Not in the means, for want of rows: {listed(absent)}."
+        made[0] += f" Not in the means, as they lack rows: {listed(absent)}."
     label, budget = TIGHT
     tight = task.by_criterion(budget) if task.label == label else {}
     return [*made, _tight(task, tight, values)] if tight else made
@@ -183,7 +182,7 @@ def _tight(task: Task, tight: Mapping[str, Sequence[int]], values: Mapping[str, 
     (n_harm, never), networks = _counted(tight), sorted({row["network"] for row in task.rows if row["budget"] == budget})
     told = (
         f"At {budget:g} bits a weight ({listed(networks)}) {sum(1 in found for found in tight.values())} of {len(tight)} "
-        f"beat `uniform` somewhere and {n_harm} harm. Beat it somewhere and harm nowhere: {listed(never)}."
+        f"beat `uniform` somewhere and {n_harm} harm. Those that beat it somewhere and harm nowhere: {listed(never)}."
     )
     ranked = task.ranked(budget)
     if not ranked:
@@ -195,9 +194,9 @@ def _tight(task: Task, tight: Mapping[str, Sequence[int]], values: Mapping[str, 
 def _compared(data: Data, tasks: Sequence[Task]) -> list[str]:
     rows = [row for task in tasks for row in task.rows]
     made = [
-        "Gains are in points of accuracy, on images that the truth did not use, over `uniform` at equal spending. Who beats "
-        "and who harms is told by intervals that hold for all gains of a task at once. The highest of many means is "
-        "flattered by its luck."
+        "Gains are in points of accuracy, on images that the truth did not use, over `uniform` at equal spending. Which "
+        "criteria beat it or harm is told by intervals that hold for all gains of a task at once. The highest of many means "
+        "is flattered by its luck."
     ]
     left_out = [name for task in tasks for name in task.left_out]
     if left_out:
@@ -229,7 +228,7 @@ def _tables(data: Data, task: Task, values: Mapping[str, Value]) -> list[Table]:
         mean = values.get(f"{task.title}/{name}", "-")
         rows.append([f"`{name}`", f"{own.count(1)}", f"{own.count(-1)}", f"{len(own)}", mean, *each])
     header = ["criterion or baseline", "beats", "harms", "rows", "mean gain", *(f"budget {budget:g}" for budget in budgets)]
-    caption = f"Gain over uniform at equal spending, {task.title}: {population}; means are over the rows that are common"
+    caption = f"Gain over uniform at equal spending, {task.title}: {population}. Means are over the rows that are common"
     return [Table(caption, header, rows)]
 
 

@@ -1,7 +1,7 @@
 """Whether what was measured on one network ranks the layers of its relatives."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 
@@ -68,10 +68,11 @@ def find(data: Data) -> Finding | None:
         tables=_tables(data, ways, values),
         figure=Figure(
             "Spearman's correlation between the areas of a network and those of its relatives, mean over use cases and "
-            "relatives; a dot a network, of test or validation.",
+            "relatives. A dot is a network, of test or validation.",
             lambda: _draw(ways),
         ),
         values=values,
+        limits=_limits(ways),
     )
 
 
@@ -148,17 +149,20 @@ def _sentences(ways: Mapping[str, Sequence[Pair]], values: Mapping[str, Value]) 
     made = []
     for way in ways:
         measured, corrected = values[f"{way}/measured"], values.get(f"{way}/corrected")
-        noise = f"; without the noise of both, {corrected}" if corrected else ""
+        noise = f" Without the noise of both, it would be {corrected}." if corrected else ""
         made.append(
-            f"To {way}, a measurement ranks layers with a correlation of {measured}{noise}. {_beside_blind(way, values)}"
+            f"**To {way}**, a measurement ranks layers with a correlation of {measured}.{noise} {_beside_blind(way, values)}"
         )
-    if SEEDS not in ways:
-        made.append("This truth has no networks that differ by their seed alone: what a seed changes is not told.")
-    made.append(
-        "Layers are matched by their role (their name without the numbers of blocks) and, within it, by relative depth, "
-        "interpolated between two layers; that averages noise away, so the corrected numbers come out a little high."
-    )
     return made
+
+
+def _limits(ways: Collection[str]) -> list[str]:
+    matching = (
+        "Layers are matched by their role (their name without the numbers of blocks) and, within it, by relative depth. "
+        "Values are interpolated between two layers. That averages noise away, so corrected numbers come out a little high."
+    )
+    no_seeds = "This truth has no networks that differ by their seed alone: what a seed changes is not told."
+    return [matching] if SEEDS in ways else [no_seeds, matching]
 
 
 def _beside_blind(way: str, values: Mapping[str, Value]) -> str:
@@ -168,8 +172,8 @@ def _beside_blind(way: str, values: Mapping[str, Value]) -> str:
     neither = "too few families to tell which is better" if gain.reason else "not told apart from 0"
     word = told(gain, "so the relative's measurement is better", "so the criterion is better", neither)
     return (
-        f"The blind criterion chosen on validation networks reaches {values[f'{way}/best blind']} on the others; the "
-        f"measurement minus that is {gain}, {word}."
+        f"The blind criterion chosen on validation networks reaches {values[f'{way}/best blind']} on the other networks. "
+        f"The measurement minus that is {gain}, {word}."
     )
 
 
@@ -181,7 +185,7 @@ def _tables(data: Data, ways: Mapping[str, Sequence[Pair]], values: Mapping[str,
     names = ["as measured", "without noise", "best blind criterion", "measured minus blind"]
     tables = [
         Table(
-            "Spearman's correlation, mean over use cases; blind: on the networks that the criterion was not chosen on",
+            "Spearman's correlation, mean over use cases. Blind: on the networks that the criterion was not chosen on",
             ["from a network to", "predicted", *names],
             rows,
         )

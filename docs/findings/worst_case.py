@@ -149,21 +149,22 @@ def _sentences(found: Mapping[str, Compared]) -> list[str]:
             gradient, random, gap = compared.at_norm
             answer = told(gap, "costs more than", "costs less than", "cannot be told from")
             sentences.append(
-                f"{title}: at {compared.norm:.2f} times the layer's norm, corruption along the gradient {answer} "
-                f"a random one: {gradient} against {random} in the mean over layers, a difference of {gap}."
+                f"**{title}**: at {compared.norm:.2f} times the layer's norm, corruption along the gradient {answer} "
+                f"a random one. The mean layer loses {gradient} against {random}, a difference of {gap}."
             )
-    ratios = [f"{compared.ratio} ({title}{_which(compared.ratio)})" for title, compared in found.items() if compared.ratio]
+    ratios = [f"{title}: {compared.ratio}{_which(compared.ratio)}." for title, compared in found.items() if compared.ratio]
     if ratios:
         sentences.append(
-            f"For the mean layer to lose {LOSS}, a random corruption needs {_listed(ratios)} the norm of the gradient's."
+            f"To take {LOSS} from the mean layer, a random corruption needs so many times the norm of the gradient's. "
+            f"{' '.join(ratios)}"
         )
-    alike = [f"{compared.alike} ({title})" for title, compared in found.items() if compared.alike]
+    alike = [f"{title}: {compared.alike}." for title, compared in found.items() if compared.alike]
     if alike:
         below = [title for title, compared in found.items() if compared.alike and (compared.alike.high or 1.0) < 1.0]
         names = "all norms" if len(below) == len(alike) else _listed(below) if below else "no norm"
         sentences.append(
-            f"Corrected for noise, their rankings of layers correlate at {_listed(alike)}. They agree in part (below 1) for "
-            f"{names}."
+            f"The rankings of layers by both have these correlations, corrected for noise. {' '.join(alike)} They agree in "
+            f"part (below 1) for {names}."
         )
     return sentences
 
@@ -187,16 +188,16 @@ def _tables(data: Data, found: Mapping[str, Compared]) -> list[Table]:
             second.append([title, name, *(f"{level:g}: {drop}" for level, drop in zip(levels, drops, strict=True))])
     header = ("norm", "at", "gradient", "random", "difference", "random needs", "told by", "agreement of rankings")
     caption = (
-        f"Accuracy lost in the mean over layers at equal norm, how many times the norm a random corruption needs to take "
-        f"{LOSS}, and how far the rankings of layers agree"
+        f'Accuracy lost in the mean over layers at equal norm. "Random needs": how many times the norm a random corruption '
+        f"needs to take {LOSS}"
     )
     n_levels = max(len(row) for row in second) - 2
     levels_header = ("norm", "direction", *(f"level {i + 1}" for i in range(n_levels)))
     return [
         Table(caption, header, first),
         Table(
-            "Accuracy lost in the mean over layers at each level; where every network loses and an interval would reach "
-            "below 0, the range of the networks",
+            "Accuracy lost in the mean over layers at each level. Where every network loses and an interval would reach "
+            "below 0, the range of the networks stands for it",
             levels_header,
             second,
         ),

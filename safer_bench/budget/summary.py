@@ -138,12 +138,13 @@ def _introduction(results: pa.Table, task: Task) -> Iterator[str]:
     examples = f"{n[0]:,}" if len(n) == 1 else f"{n[0]:,} to {n[-1]:,}"
     draws = f" and {rows[0]['draws']} draws" if task.name == "protect" else ""
     n_compared = sum(row["verdict"] is not None for row in rows)
-    yield f"Accuracy in percent with its 95 % interval over {examples} examples{draws}, none of which the truth of this"
-    yield f"perturbation saw, and what was spent. Layers get {rows[0]['perturbation']}; columns are budgets ({task.unit})."
-    yield f"`share` is that of the gain of `{TRUTH_GUIDED}`, at the budget of the sentence, where that exceeds 5 standard"
-    yield f"errors. Each interval holds by itself; `{BEATS}` and `{HARMS}` are said where all {n_compared} gains hold at"
-    yield f"once with 95 %. `{BEST_KNOWN}` is the best allocation of a budget, chosen by one half of the images and"
-    yield "judged by the other; whatever else is picked because it is the best here is flattered."
+    yield f"Accuracy in percent with its 95 % interval over {examples} examples{draws}, and what was spent. The truth of"
+    yield f"this perturbation saw none of these examples. Layers get {rows[0]['perturbation']}. Columns are budgets"
+    yield f"({task.unit}). `share` is the gain's share of that of `{TRUTH_GUIDED}`, at the budget of the sentence. It is"
+    yield "given where the latter exceeds 5 standard errors. Intervals are unadjusted."
+    yield f"`{BEATS}` and `{HARMS}` are said where all {n_compared} gains hold at once with 95 %."
+    yield f"`{BEST_KNOWN}` is the best allocation of a budget, chosen by one half of the images and judged by the other."
+    yield "Whatever else is picked because it is the best here is flattered."
     yield f"Truth: {rows[0]['truth_revision'] or 'without a revision'}."
 
 

@@ -43,13 +43,13 @@ def budget(
         list[float] | None, typer.Option(help="Global sparsity, mean bits, or share of the weights protected.")
     ] = None,
     level: Annotated[
-        list[float] | None, typer.Option(help="Bit-error rates of protect; calibrated ones by default.")
+        list[float] | None, typer.Option(help="Bit-error rates for protect; by default calibrated ones.")
     ] = None,
     perturbation: Annotated[
         list[str] | None,
         typer.Option(help="protect: int8_bit_flip or float32_bit_flip. additivity: NAME[:LEVEL,...]; repeat for more."),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Draws of what is random.")] = 10,
+    draws: Annotated[int, typer.Option(help="Draws of random perturbations.")] = 10,
     data: Data = None,
     examples_from: ExamplesFrom = None,
     calibration: Calibration = None,

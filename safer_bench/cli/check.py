@@ -21,7 +21,7 @@ def check(
     folder: Annotated[Path, typer.Argument(help="Folder of a submission, or of several.")],
     truth: Truth = None,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Score again, by the submitted code, which this runs; note it for the board.")
+        bool, typer.Option("--recompute", help="Run the submitted code; record the scores that come out again.")
     ] = False,
     network: Annotated[list[str] | None, typer.Option(help="Networks to score again; by default all.")] = None,
     minutes: Minutes = 60,

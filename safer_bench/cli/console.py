@@ -42,7 +42,7 @@ def resumable(command: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"Interrupted. What is finished is kept; repeat the command to go on: {command}", err=True)
+        typer.echo(f"Interrupted. What is finished is kept; repeat the command to resume: {command}", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -20,7 +20,7 @@ def evaluate(
     budget: Annotated[Path | None, typer.Option(help="Folder that `safer-bench budget` wrote: shown on the page.")] = None,
     held_out: Annotated[
         Path | None,
-        typer.Option(help="Folder of a tree that stays secret: runs submitted code on its networks, tells means alone."),
+        typer.Option(help="Folder of a tree that stays secret: runs submitted code on its networks, prints means alone."),
     ] = None,
     network: Annotated[
         list[str] | None, typer.Option(help="FILE.py:FUNC of a network of that tree that is not of the zoo; repeatable.")

@@ -41,9 +41,9 @@ class How(TypedDict):
 
 def measure(
     network: Annotated[list[str], typer.Option(help=f"{NETWORK_HELP}; repeat for more.")],
-    out: Annotated[Path, typer.Option(help="Run folder; a folder of the same command is gone on with.")],
+    out: Annotated[Path, typer.Option(help="Run folder; the same command resumes an unfinished one.")],
     perturbation: Annotated[
-        list[str] | None, typer.Option(help="NAME[:LEVEL,...]; repeat for more; all built-in ones by default.")
+        list[str] | None, typer.Option(help="Perturbation: NAME[:LEVEL,...]; repeat for more; by default all built-in ones.")
     ] = None,
     draws: Annotated[
         int | None,
@@ -53,7 +53,8 @@ def measure(
         int, typer.Option(help="Number of the first draw: continues an earlier run by further draws.")
     ] = 0,
     reliability: Annotated[
-        float | None, typer.Option(help="Instead of --draws: as many as this reliability of the area needs, by a pilot.")
+        float | None,
+        typer.Option(help="Instead of --draws: as many as this reliability of the area takes, by a pilot."),
     ] = None,
     max_draws: Annotated[
         int | None,
@@ -68,11 +69,11 @@ def measure(
         typer.Option(help="Examples a probe sees, at most; by default 60 a random draw (draws differ in them), else all."),
     ] = None,
     deterministic_examples: Annotated[
-        int | None, typer.Option(help="That number for deterministic perturbations alone, which have one draw.")
+        int | None, typer.Option(help="Examples for deterministic perturbations alone, which have one draw.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of all random streams.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of all draws.")] = 0,
     fast: Annotated[
-        bool, typer.Option(help="Try bfloat16 first, where it is faster: the same integers. Says at once what it comes to.")
+        bool, typer.Option(help="Try bfloat16 first, where it is faster. Integers stay the same; the gain is told at once.")
     ] = False,
     data: Data = None,
     examples_from: ExamplesFrom = None,

@@ -42,7 +42,7 @@ def plan(
         list[float] | None,
         typer.Option(help="Bits or shares to choose from; of protect the bit-error rate."),
     ] = None,
-    draws: Annotated[int, typer.Option(min=2, help="Of bit errors, where the plan is measured.")] = 10,
+    draws: Annotated[int, typer.Option(min=2, help="Draws of bit errors, where the plan is measured.")] = 10,
     data: Data = None,
     examples_from: ExamplesFrom = None,
     calibration: Calibration = None,

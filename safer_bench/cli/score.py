@@ -42,7 +42,8 @@ def score(
         ),
     ] = 1,
     perturbation: Annotated[
-        list[str] | None, typer.Option(help="NAME[:LEVEL,...] for criteria that see it; by default those of that truth.")
+        list[str] | None,
+        typer.Option(help="What criteria see: NAME[:LEVEL,...]; by default the perturbations of the truth."),
     ] = None,
     data: Data = None,
     examples_from: ExamplesFrom = None,

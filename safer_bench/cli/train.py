@@ -19,7 +19,7 @@ def train(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the weights; each network's own place by default.")] = None,
 ) -> None:
-    """Train networks of the zoo by their recipes; an interrupted training goes on after its last epoch.
+    """Train networks of the zoo by their recipes; an interrupted training resumes after its last epoch.
 
     Example: safer-bench train resnet20 --out data_cards/safer-bench-zoo
     """

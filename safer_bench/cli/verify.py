@@ -19,7 +19,7 @@ def verify(
     tree: Annotated[Path | None, typer.Argument(help="Folder of the dataset tree; by default the truth at hand.")] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows to measure again; 0 for files and sums alone.")] = 20,
     dataset: Annotated[str | None, typer.Option(help="Only this dataset; an error where its images are absent.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the choice of rows.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed that picks the rows.")] = 0,
     network: Annotated[
         list[str] | None, typer.Option(help=f"Network of the tree that is not of the zoo: {NETWORK_HELP}; repeatable.")
     ] = None,

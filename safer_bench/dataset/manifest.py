@@ -47,7 +47,7 @@ class Manifest(BaseModel):
     def _files_are_those_of_the_tables(self) -> "Manifest":
         unknown = sorted(set(self.contents) - set(schema.TABLES))
         if unknown:
-            raise ValueError(f"contents names {unknown[0][:60]!r}, which is no table")
+            raise ValueError(f"contents names {unknown[0][:60]!r}, which is not a table")
         filed = {name.partition("/")[0] for name in self.files if "/" in name}
         for name in sorted(filed - set(self.contents)):
             raise ValueError(f"files names {name!r}, a table that contents lacks")
@@ -65,7 +65,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     found = read_json(path, MEND)
     if not isinstance(found, dict) or not {"schema", "contents", "files", "seed"} <= set(found):
-        raise BadInput(f"{path}: no manifest of a dataset tree (it lacks schema, contents, files or seed)")
+        raise BadInput(f"{path}: is not the manifest of a dataset tree (it lacks schema, contents, files or seed)")
     if found["schema"] != schema.VERSION:
         raise BadInput(
             f"{path.parent}: schema version {str(found['schema'])[:60]}, expected {schema.VERSION}. Use the safer-bench "

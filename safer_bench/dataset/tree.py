@@ -46,7 +46,8 @@ class Tree(Mapping[str, pa.Table]):
             manifest = read_manifest(self.path / MANIFEST)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingData(
-                f"{self.path}: no dataset tree (it has no {MANIFEST}). Name the folder of one, or make one: safer-bench demo"
+                f"{self.path}: is not a dataset tree (it has no {MANIFEST}). Name the folder of one, or make one: "
+                "safer-bench demo"
             ) from error
         self.check_no_link(MANIFEST)
         return manifest
@@ -187,7 +188,7 @@ def _read_file(tree: Tree, name: str, digest: str, table: str) -> pa.Table:
     try:
         result = files.read_parquet(data)
     except pa.ArrowException as error:
-        raise BadInput(f"{path}: no Parquet file ({text_of(error)})") from error
+        raise BadInput(f"{path}: is not a Parquet file ({text_of(error)})") from error
     schema.check_schema(result, table, str(path))
     return result
 
@@ -227,11 +228,11 @@ def _check_replaceable(out: Path) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not out.is_dir() or not (out / MANIFEST).is_file():
-        raise BadInput(f"{out}: not empty and no dataset tree; use a new folder")
+        raise BadInput(f"{out}: not empty and not a dataset tree; use a new folder")
     known = {*Tree(out).manifest["files"], MANIFEST}
     foreign = sorted({str(path.relative_to(out)) for path in out.rglob("*") if path.is_file() or path.is_symlink()} - known)
     if foreign:
-        raise BadInput(f"{out}: holds {foreign[0]}, which is no part of the tree there; move it away or use a new folder")
+        raise BadInput(f"{out}: holds {foreign[0]}, which is not part of the tree there; move it away or use a new folder")
 
 
 def _fill(folder: Path, tables: Mapping[str, pa.Table], facts: Mapping[str, Any], render: Documents) -> None:

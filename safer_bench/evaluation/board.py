@@ -168,8 +168,9 @@ class Board:
             return f"{n_networks} networks of {n_families} families. Means alone, without intervals or ranks.{self._gated}"
         if self.has_intervals:
             return (
-                f"{n_networks} networks of {n_families} families. Intervals: 95 %, each by itself. Ranks within a track and "
-                f"differences: 95 % for all at once.{self._resembling}{self._gated}{self._taught}"
+                f"{n_networks} networks of {n_families} families. 95 % intervals of means are unadjusted: each holds by "
+                "itself. Ranks within a track and differences are corrected: they hold with 95 % for all at once."
+                f"{self._resembling}{self._gated}{self._taught}"
             )
         return (
             f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "
@@ -194,14 +195,14 @@ class Board:
         if n_kinds == len(kinds) or not len(values):
             return ""
         return (
-            f" The families are of {n_kinds} kinds; those of one kind resemble each other (intraclass correlation "
+            f" The families are of {n_kinds} kinds. Those of one kind resemble each other (intraclass correlation "
             f"{np.median(resemblance(values, kinds)):.2f} in the median over blind criteria), which widens intervals."
         )
 
     @property
     def _taught(self) -> str:
         learned = [name for name, _ in self.standings.entries if name in LEARNED and self.split == "validation"]
-        return f" {learned[0]} has learnt from validation networks: its value here is no test." if learned else ""
+        return f" {learned[0]} has learnt from validation networks, so its value here is no test." if learned else ""
 
     @property
     def _gated(self) -> str:

@@ -65,7 +65,7 @@ def _levels(spec: str, text: str, entry: Perturbation) -> tuple[float, ...]:
     if wrong is not None:
         example = ",".join(f"{level:g}" for level in entry.levels[:2])
         raise BadInput(
-            f"perturbation {spec!r}: level {wrong!r} is no number; expected {entry.range}, such as {entry.name}:{example}"
+            f"perturbation {spec!r}: level {wrong!r} is not a number; expected {entry.range}, such as {entry.name}:{example}"
         )
     return tuple(map(float, parts))
 

@@ -45,7 +45,7 @@ def checked(returned: Any, names: list[str], where: str) -> dict[str, float]:
     try:
         scores = {name: float(returned[name]) for name in names}
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        raise BadInput(f"{where}: a score is no number ({text_of(error)})") from error
+        raise BadInput(f"{where}: a score is not a number ({text_of(error)})") from error
     bad = [name for name, value in scores.items() if not math.isfinite(value)]
     if bad:
         raise BadInput(f"{where}: the score of layer {bad[0]!r} is {scores[bad[0]]}; expected a finite number")

@@ -190,10 +190,10 @@ def _key(row: Mapping[str, Any]) -> Key:
 def _check_names(row: Mapping[str, Any], known: Mapping[str, Mapping[str, None]], place: str) -> None:
     network, layer = row["network"], row["layer"]
     if network not in known:
-        raise BadInput(f"{place}: {network!r} is no network of the truth.{suggestion(str(network), known)}\n"
+        raise BadInput(f"{place}: {network!r} is not a network of the truth.{suggestion(str(network), known)}\n"
                        f"The networks: {', '.join(known)}")  # fmt: skip
     if layer not in known[network]:
-        raise BadInput(f"{place}: {layer!r} is no layer of network {network!r}.{suggestion(str(layer), known[network])}\n"
+        raise BadInput(f"{place}: {layer!r} is not a layer of network {network!r}.{suggestion(str(layer), known[network])}\n"
                        f"The {len(known[network])} layers: safer-bench info {network}")  # fmt: skip
 
 
@@ -217,10 +217,11 @@ def _check_track(row: Mapping[str, Any], place: str) -> None:
 def _check_perturbation(row: Mapping[str, Any], levels: Mapping[str, list[float]], place: str) -> None:
     name, level = row.get("perturbation"), row.get("level")
     if name is not None and name not in levels:
-        raise BadInput(f"{place}: {name!r} is no perturbation of the truth.{suggestion(str(name), levels)}\n"
+        raise BadInput(f"{place}: {name!r} is not a perturbation of the truth.{suggestion(str(name), levels)}\n"
                        f"The perturbations: {', '.join(levels)}")  # fmt: skip
     if level is not None and level not in levels[str(name)]:
-        raise BadInput(f"{place}: {level!r} is no level of {name!r}; its levels: {', '.join(map(str, levels[str(name)]))}")
+        known_levels = ", ".join(map(str, levels[str(name)]))
+        raise BadInput(f"{place}: {level!r} is not a level of {name!r}; its levels: {known_levels}")
 
 
 def _check_levels(seen: Mapping[Key, int], levels: Mapping[str, list[float]], where: str) -> None:

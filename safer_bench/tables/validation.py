@@ -44,7 +44,7 @@ def sentence_of(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{field} is missing"
     if first["type"] == "extra_forbidden":
-        return f"{field} is no field that is known (found {SHORT.repr(first['input'])})"
+        return f"{field} is not a known field (found {SHORT.repr(first['input'])})"
     if first["type"] == "value_error":  # a sentence of our own
         return f"{field}: {first['ctx']['error']}" if parts else str(first["ctx"]["error"])
     return f"{field}: found {SHORT.repr(first['input'])}; expected {_expected(first['type'], first.get('ctx', {}), first)}"

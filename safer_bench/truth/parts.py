@@ -243,7 +243,9 @@ def _read(path: Path) -> pa.Table:
     try:
         return of_today(files.read_parquet(path), PART)
     except (OSError, pa.ArrowException) as error:
-        raise BadInput(f"{path}: no part ({text_of(error)[:200]}); remove it and repeat the measure command") from error
+        raise BadInput(
+            f"{path}: is not a part of a run ({text_of(error)[:200]}); remove it and repeat the measure command"
+        ) from error
 
 
 def part_of(rows: Sequence[Row]) -> bytes:

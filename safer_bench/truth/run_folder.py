@@ -105,7 +105,7 @@ class RunFolder:
         """
         foreign = self.path.is_dir() and any(not self._is_own(item) for item in self.path.iterdir())
         if foreign and not (self.path / "run.json").is_file():
-            raise BadInput(f"{self.path}: not empty and no run folder; use a new folder")
+            raise BadInput(f"{self.path}: not empty and not a run folder; use a new folder")
 
     @staticmethod
     def _is_own(item: Path) -> bool:
@@ -156,7 +156,8 @@ class RunFolder:
         try:
             return read_run_file(self.path / "run.json")
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise BadInput(f"{self.path}: no run folder (it has no run.json); make one: safer-bench measure") from error
+            found = f"{self.path}: is not a run folder (it has no run.json)"
+            raise BadInput(f"{found}; make one: safer-bench measure") from error
 
     def _table_is_intact(self, name: str) -> bool:
         path = self.path / f"{name}.parquet"

@@ -97,7 +97,7 @@ def test_whatever_code_raises_is_told_with_its_name(cli, small_tree, submitted):
     assert (found.code, found.err.splitlines()) == (
         1,
         [
-            f"Refused: {submitted.root / 'large'}: criterion 'large' on network 'digits_mlp': a score is no number (int too "
+            f"Refused: {submitted.root / 'large'}: criterion 'large' on network 'digits_mlp': a score is not a number (int too "
             "large to convert to float)",
             f"Refused: {submitted.root / 'stops'}: criterion 'stops' on network 'digits_mlp': raised KeyboardInterrupt: stop",
         ],

@@ -268,7 +268,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_then_does(cli, tmp_path, monke
     monkeypatch.setattr(engine, "measure", stop_in_the_third)
     found = cli(*MEASURE, "--out", tmp_path / "run")
     command = shlex.join(map(str, ["safer-bench", *MEASURE, "--out", tmp_path / "run"]))
-    last = f"Interrupted. What is finished is kept; repeat the command to go on: {command}"
+    last = f"Interrupted. What is finished is kept; repeat the command to resume: {command}"
     assert (found.code, found.err.strip().splitlines()[-1]) == (130, last)
     assert (tmp_path / "run" / "log.txt").read_text().endswith("interrupted\n")
     assert len(list((tmp_path / "run" / "parts" / "digits_mlp").iterdir())) == 2

@@ -42,7 +42,7 @@ def test_bad_input_is_one_message(cli, tmp_path):
     assert (found.code, found.err.split(":")[1]) == (2, " onnxruntime cannot be told a plan of task 'protect'")
     assert cli("plan", "export", path, "--to", "json").out == path.read_text()
     found = cli("plan", "export", tmp_path / "none.json", "--to", "json")
-    assert (found.code, found.err) == (2, f"Error: {tmp_path / 'none.json'}: no plan; make one: safer-bench plan\n")
+    assert (found.code, found.err) == (2, f"Error: {tmp_path / 'none.json'}: there is no plan; make one: safer-bench plan\n")
     assert cli("plan", "export", path, "--to", "tensorrt").err.startswith(
         "Error: no export to 'tensorrt'. There are: json, "
     )

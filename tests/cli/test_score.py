@@ -27,7 +27,7 @@ def test_scores_of_ones_own_network_go_on_to_a_truth_of_its_own(cli, tmp_path):
     assert "l2_norm" in (board / "leaderboard.md").read_text()
     found = cli("check", scores)
     assert found.code == 1
-    assert "'tiny' is no network of the truth." in found.err
+    assert "'tiny' is not a network of the truth." in found.err
     assert (
         found.err.splitlines()[-1] == f"The networks: {', '.join(load_tree(COMMITTED)['networks']['network'].to_pylist())}"
     )

@@ -34,7 +34,7 @@ LAYERS = "layers/test-00000-of-00001.parquet"
     [
         (lambda m: m["contents"].pop("layers"), f"files names {LAYERS!r}, a table that contents lacks".replace(LAYERS, "layers")),
         (lambda m: m["contents"].update(budget_results="0" * 64), "contents names 'budget_results', a table that has no file"),
-        (lambda m: m["contents"].update(drops="0" * 64), "contents names 'drops', which is no table"),
+        (lambda m: m["contents"].update(drops="0" * 64), "contents names 'drops', which is not a table"),
         (lambda m: m["files"].update({"../../x": "0" * 64}), "files.../../x: found '../../x'; expected text of the pattern"),
         (lambda m: m["files"].update({"/etc/passwd": "0" * 64}), "files./etc/passwd: found '/etc/passwd'; expected text of the pattern"),
         (lambda m: m["files"].update({"layers\\x": "0" * 64}), "files.layers\\\\x: found 'layers\\\\x'; expected text of the pattern"),
@@ -45,7 +45,7 @@ LAYERS = "layers/test-00000-of-00001.parquet"
         (lambda m: m.update(seed=2**70), "seed: found 1180591620717411303424; expected less than 9223372036854775808"),
         (lambda m: m.update(version="1.0"), "version: found '1.0'; expected text of the pattern"),
         (lambda m: m.update(version=1), "version: found 1; expected text"),
-        (lambda m: m.update(newer=1), "newer is no field that is known (found 1)"),
+        (lambda m: m.update(newer=1), "newer is not a known field (found 1)"),
         (lambda m: m.pop("protocol"), "protocol is missing"),
         (lambda m: m.update(files={f"f{i}": "0" * 64 for i in range(10_001)}), "files: found "),
     ],
@@ -62,7 +62,7 @@ def test_what_a_manifest_says_is_checked_by_its_model(copy, change, said):
     ("data", "said"),
     [
         (lambda text: text.replace('"seed": 0', '"seed": 0, "seed": 1'), "damaged (key 'seed' is there twice)"),
-        (lambda text: text.replace('"seed": 0', '"seed": NaN'), "damaged (NaN is no number of JSON)"),
+        (lambda text: text.replace('"seed": 0', '"seed": NaN'), "damaged (NaN is not a JSON number)"),
         (lambda text: "[" * 100_000, "damaged (nested too deeply)"),
         (lambda text: text + " " * 2**20, " bytes, expected 1,048,576 at most"),
     ],

@@ -113,7 +113,7 @@ def test_a_file_for_a_folder_and_a_folder_for_a_file_are_told(copy, kind):
     shutil.rmtree(place) if place.is_dir() else place.unlink()
     place.mkdir() if kind.startswith("folder") else place.write_text("x")
     said = {
-        "file for the tree": f"{copy}: no dataset tree (it has no manifest.json). Name the folder of one, or make one: safer-bench demo",
+        "file for the tree": f"{copy}: is not a dataset tree (it has no manifest.json). Name the folder of one, or make one: safer-bench demo",
         "file for a table": f"{copy}/layers/test-00000-of-00001.parquet: missing, but in the manifest; get the tree again",
         "folder for the manifest": f"{copy}/manifest.json: damaged (Is a directory); get the tree again",
     }.get(kind, f"{place}: cannot be read (Is a directory); get the tree again")

@@ -84,7 +84,7 @@ def test_no_tree_is_named_with_what_to_do(tmp_path):
     with pytest.raises(MissingData) as error:
         load_truth(tmp_path)
     assert str(error.value) == (
-        f"{tmp_path}: no dataset tree (it has no manifest.json). Name the folder of one, or make one: safer-bench demo"
+        f"{tmp_path}: is not a dataset tree (it has no manifest.json). Name the folder of one, or make one: safer-bench demo"
     )
 
 
@@ -135,7 +135,7 @@ def test_a_tree_is_not_written_over_something_else(tmp_path):
     (tmp_path / "thesis.tex").write_text("all of it")
     with pytest.raises(BadInput) as error:
         write_tree(tmp_path, {}, {}, nothing)
-    assert str(error.value) == f"{tmp_path}: not empty and no dataset tree; use a new folder"
+    assert str(error.value) == f"{tmp_path}: not empty and not a dataset tree; use a new folder"
     assert (tmp_path / "thesis.tex").read_text() == "all of it"
 
 
@@ -161,7 +161,7 @@ def test_an_older_tree_is_replaced_whole(copy, small_tree):
 @pytest.mark.parametrize("text", ["null", '{"schema": "1"}', "[]"])
 def test_what_is_no_manifest_is_refused(copy, text):
     (copy / "manifest.json").write_text(text)
-    with pytest.raises(BadInput, match="no manifest of a dataset tree"):
+    with pytest.raises(BadInput, match="is not the manifest of a dataset tree"):
         load_tree(copy)
 
 
@@ -171,7 +171,7 @@ def test_what_is_no_parquet_is_refused_even_where_its_hash_is_right(copy):
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["files"]["layers/test-00000-of-00001.parquet"] = files.sha256_of(b"nothing")
     (copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BadInput, match="no Parquet file"):
+    with pytest.raises(BadInput, match="is not a Parquet file"):
         load_tree(copy)["layers"]
 
 

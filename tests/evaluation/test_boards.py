@@ -122,7 +122,8 @@ def test_with_families_enough_rows_have_intervals_ranks_and_declared_comparisons
     assert rows["b"].against["a"].value == pytest.approx(rows["b"].value - rows["a"].value)
     assert all(list(row.against) == [best] for row in validation.rows if row.criterion in "abc")
     assert test.note == (
-        "10 networks of 7 families. Intervals: 95 %, each by itself. Ranks within a track and differences: 95 % for all at once."
+        "10 networks of 7 families. 95 % intervals of means are unadjusted: each holds by itself. Ranks within a track and "
+        "differences are corrected: they hold with 95 % for all at once."
     )
     bare = replace(test.standings, intervals=np.full((len(test.rows), 2), np.nan), ranks=np.zeros((len(test.rows), 2), int))
     assert replace(test, standings=bare).note == "10 networks of 7 families. Means alone, without intervals or ranks."
@@ -161,13 +162,13 @@ def test_a_learned_criterion_never_wins_on_the_networks_that_it_learnt_from():
     test, validation = boards(found, truth)
     rows = {row.criterion: row for row in test.rows}
     assert validation.rows[0].criterion == "learned_blend"
-    assert validation.note.endswith(" learned_blend has learnt from validation networks: its value here is no test.")
+    assert validation.note.endswith(" learned_blend has learnt from validation networks, so its value here is no test.")
     assert "learned_blend" not in test.note
     assert [{row.criterion for row in board.criteria} for board in (test, validation)] == [{*"ab", "learned_blend"}, {*"ab"}]
     assert list(rows["b"].against) == list(rows["learned_blend"].against)
     assert list(rows["b"].against)[1:] == ["a"]
     few = boards(*with_learned(3)[::-1])[1]
-    assert few.note.endswith(" learned_blend has learnt from validation networks: its value here is no test.")
+    assert few.note.endswith(" learned_blend has learnt from validation networks, so its value here is no test.")
 
 
 def test_with_five_families_there_is_no_interval_rank_or_comparison():

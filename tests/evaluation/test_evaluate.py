@@ -103,7 +103,7 @@ def test_a_level_aware_score_enters_the_area_by_its_average_over_levels(small_tr
     ("change", "message"),
     [
         (lambda s: s.pop(("digits_mlp", "head")), "scores 'mine': criterion 'mine' scores 9 of the 10 layers of network 'digits_mlp'; missing: 'head'"),
-        (lambda s: s.update({("digits_mlp", "haed"): 1.0}), "scores 'mine', row 11: 'haed' is no layer of network 'digits_mlp'. Did you mean 'head'?\nThe 10 layers: safer-bench info digits_mlp"),
+        (lambda s: s.update({("digits_mlp", "haed"): 1.0}), "scores 'mine', row 11: 'haed' is not a layer of network 'digits_mlp'. Did you mean 'head'?\nThe 10 layers: safer-bench info digits_mlp"),
         (lambda s: s.update({("digits_mlp", "head"): float("inf")}), "scores 'mine', row 1: score is inf; expected a finite number"),
         (lambda s: s.update({("digits_mlp", "head", "quantize"): 1.0}), "scores 'mine': keys of lengths [2, 3]; expected (network, layer), with a perturbation for aware scores, with a level for level-aware ones"),
     ],

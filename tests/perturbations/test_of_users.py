@@ -181,7 +181,7 @@ def test_levels_that_are_no_numbers_are_refused(text):
     with pytest.raises(BadInput) as error:
         parse_perturbation(f"gaussian_noise:{text}")
     assert str(error.value) == (
-        f"perturbation {f'gaussian_noise:{text}'!r}: level {wrong!r} is no number; expected a number above 0, such as "
+        f"perturbation {f'gaussian_noise:{text}'!r}: level {wrong!r} is not a number; expected a number above 0, such as "
         f"{NOISE}"
     )
 

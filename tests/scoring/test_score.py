@@ -69,7 +69,7 @@ def test_the_name_of_a_network_is_no_network():
         ("raise SystemExit(0)", "raised SystemExit: 0 (criterion.py:3, in mine)"),
         ("return {'conv': 1.0}", "expected one score for each of the 3 layers; missing ['head', 'hidden'], unknown []"),
         (f"return {{**{LAYERS}, 'tail': 1.0}}", "expected one score for each of the 3 layers; missing [], unknown ['tail']"),
-        (f"return {{**{LAYERS}, 'head': None}}", "a score is no number (float() argument must be a string or a real number, not 'NoneType')"),
+        (f"return {{**{LAYERS}, 'head': None}}", "a score is not a number (float() argument must be a string or a real number, not 'NoneType')"),
         ("return 3", "expected one score for each of the 3 layers; missing ['conv', 'head', 'hidden'], unknown []"),
         (f"return {{**{LAYERS}, 'head': float('nan')}}", "the score of layer 'head' is nan; expected a finite number"),
         (

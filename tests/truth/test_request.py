@@ -122,7 +122,7 @@ def test_edited_files_are_told_apart_from_damaged_ones(made, tmp_path):
     for change, message in [
         (lambda: facts["request"].update(seed=5), "damaged (edited: its sha256 is not that of its request); restore it, or measure again in a new folder"),
         (lambda: facts.pop("sha256"), "damaged (edited: its sha256 is not that of its request); restore it, or measure again in a new folder"),
-        (lambda: facts["request"].update(newer=1), "damaged (request.newer is no field that is known (found 1)); measure again in a new folder"),
+        (lambda: facts["request"].update(newer=1), "damaged (request.newer is not a known field (found 1)); measure again in a new folder"),
         (lambda: facts["request"].update(newer=1, seed=True), "damaged (request.seed: found True; expected a whole number); measure again in a new folder"),
     ]:  # fmt: skip
         change()

@@ -128,7 +128,7 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path, start
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(BadInput) as error:
         start(tmp_path)
-    assert str(error.value) == f"{tmp_path}: not empty and no run folder; use a new folder"
+    assert str(error.value) == f"{tmp_path}: not empty and not a run folder; use a new folder"
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
@@ -198,7 +198,7 @@ def test_an_edited_perturbation_is_another_request(tmp_path):
 def test_no_run_folder_is_named(tmp_path):
     with pytest.raises(BadInput) as error:
         RunFolder(tmp_path).request()
-    assert str(error.value) == f"{tmp_path}: no run folder (it has no run.json); make one: safer-bench measure"
+    assert str(error.value) == f"{tmp_path}: is not a run folder (it has no run.json); make one: safer-bench measure"
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):

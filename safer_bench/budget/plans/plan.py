@@ -186,7 +186,7 @@ def read_plan(path: Path) -> Plan:
     try:
         found = read_json(path, "make it again: safer-bench plan", MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise BadInput(f"{path}: no plan; make one: safer-bench plan") from error
+        raise BadInput(f"{path}: there is no plan; make one: safer-bench plan") from error
     if isinstance(found, dict) and found.get("version") != VERSION:
         raise BadInput(f"{path}: a plan of version {found.get('version')!r}; this safer-bench reads version {VERSION}")
     try:

@@ -18,67 +18,67 @@ PHOTOGRAPHS = {"imagenet": "ImageNet-1k"}
 ABSTRACT_ALONE = {"2308.04753": "Yvinec et al. 2023"}  # papers by arXiv number whose full text was not at hand
 
 DESCRIPTION = (
-    "Measured sensitivity of every layer of trained networks: one layer at a time was perturbed (noise, pruning, "
-    "quantization, bit flips, worst-case corruption), and the network's right and wrong answers to the same "
-    "evaluation examples were counted before and after. With the reliability of each ranking of layers and the "
+    "Measured sensitivity of every layer of trained networks. One layer at a time was perturbed (noise, pruning, "
+    "quantization, bit flips, worst-case corruption). The network's right and wrong answers to the same evaluation "
+    "examples were counted before and after. The data also have the reliability of each ranking of layers, and the "
     "scores of criteria that try to predict it."
 )
 LICENCE = "https://creativecommons.org/licenses/by/4.0/"
 COLLECTION = (
-    "Computed by safer-bench, not observed: each row of layer_drops is one probe, the perturbation of one layer's "
-    "weight at one level by one draw of a keyed random stream, judged on consecutive evaluation examples in "
-    "canonical arithmetic (float64 with the range of float32), so that the integers do not depend on the machine."
+    "Computed by safer-bench, not observed. Each row of layer_drops is one probe: the perturbation of one layer's "
+    "weight at one level by one draw of a keyed random stream. It was judged on consecutive evaluation examples in "
+    "canonical arithmetic (float64 with the range of float32), so that any machine gets the same integers."
 )
 NOT_FOLDED = "Layers are never folded with their batch norm."
 PREPROCESSING_OF_IMAGES = (
-    "Images are those of the source datasets, standardised; "
-    "criteria see calibration images only, the truth is of evaluation images, and networks were trained on neither."
+    "Images are those of the source datasets, standardised. "
+    "Criteria see calibration images only. The truth is of evaluation images. Networks were trained on neither."
 )
 PREPROCESSING_OF_TEXT = (
-    "The text is cut into sequences of bytes, none of which spans two chapters; criteria see calibration sequences only, "
-    "the truth is of evaluation sequences, and networks were trained on chapters of neither."
+    "The text is cut into sequences of bytes, none of which spans two chapters. Criteria see calibration sequences only. "
+    "The truth is of evaluation sequences. Networks were trained on chapters of neither."
 )
 PREPROCESSING_OF_PHOTOGRAPHS = (
-    "Photographs are cut and standardised as each network's authors do; criteria see calibration images only, the truth is "
-    "of evaluation images. Others trained the networks, probably also on images of the public sample of one image a class: "
-    "what is right without perturbation is no validation accuracy."
+    "Photographs are cut and standardised as each network's authors do. Criteria see calibration images only. The truth is "
+    "of evaluation images. Others trained the networks, probably also on images of the public sample of one image a class. "
+    "So the share that is right without perturbation is not a validation accuracy."
 )
 NOT_PUBLISHED = (
     "The tables hold counts, bits of right and wrong, digests and names: no example, no logit, no weight. Networks' weights "
-    "and inputs are pinned by SHA-256 in `networks`, perturbed weights by digests in `layer_drops`: whoever has networks "
-    "and examples measures rows again by `safer-bench verify`."
+    "and inputs are pinned by SHA-256 in `networks`, perturbed weights by digests in `layer_drops`. Whoever has networks "
+    "and examples can measure rows again by `safer-bench verify`."
 )
 SPLIT_RULES = (
-    "All networks of a family are in one split. On `validation` levels, signs, reductions and hyper-parameters are chosen; "
-    "on `test` one score is made."
+    "All networks of a family are in one split. On `validation` levels, signs, reductions and hyper-parameters are chosen. "
+    "On `test` one score is made."
 )
 SPLIT_BEFORE = "A family's split was fixed before any of its networks was measured."
 MISSING = (
-    "A null level belongs to a summary over levels; a null standard error, half or reliability means too few "
+    "A null level belongs to a summary over levels. A null standard error, half or reliability means too few "
     "draws to tell. Nothing is imputed."
 )
 USES = (
-    "Judging criteria of layer sensitivity: levels, signs and hyper-parameters are chosen on `validation`, one "
+    "Judging criteria of layer sensitivity. Levels, signs and hyper-parameters are chosen on `validation`; one "
     "score is made on `test`.",
     "Studying which layers are fragile under which perturbation, and how far rankings of layers agree between "
     "perturbations.",
-    "Not for certifying that a deployed network is safe or robust: that network has to be measured itself.",
+    "Not for certifying that a deployed network is safe or robust. That network has to be measured itself.",
 )
 LIMITATIONS = (
-    "Drops are those of *these* networks on *these* images; a larger network's layers need not behave alike.",
-    "A difference between two layers that is within their standard errors is no difference; a ranking of low "
+    "Drops are those of *these* networks on *these* images. A larger network's layers need not behave alike.",
+    "A difference between two layers that is within their standard errors is not a difference. A ranking of low "
     "reliability is noise.",
     "Layers are perturbed one at a time: joint damage is not the sum of single drops.",
     "int8 results do not transfer to a deployment whose layers are folded with their batch norm.",
     "The levels of two perturbations are on different scales: their drops at the n-th level are not comparable.",
-    "`int8_bit_count` flips as many bits of a small layer as of a large one: its severe levels invert all bits of the "
-    "smallest, which is alike in all draws and harms less than inverting half of them.",
+    "`int8_bit_count` flips as many bits of a small layer as of a large one. Its severe levels invert all bits of the "
+    "smallest layer. That is alike in all draws and harms less than inverting half of them.",
 )
 PUBLIC = "The truth of `test` is public, so a criterion can be fitted to it: don't."
 BIASES_OF_IMAGES = (
     "Small image classifiers only (under half a million parameters, ten classes, small grey images); no language, "
     "no large networks, no detection.",
-    "Most families of the zoo are convolutional, and some have more networks than others: means are taken over families.",
+    "Most families of the zoo are convolutional, and some have more networks than others. So means are taken over families.",
 )
 BIASES_OF_TEXT = (
     "Small language models of bytes only (under half a million parameters), of one text in one language and one style; no "
@@ -89,11 +89,11 @@ BIASES_OF_PHOTOGRAPHS = (
 )
 BIASES = (
     "Built-in levels were chosen on validation networks, to cost from a hundredth to most of the accuracy. "
-    "Elsewhere they cost more or less, and few bits or a mantissa never cost most of it; the card says what they did cost.",
+    "Elsewhere they cost more or less. Few bits or a mantissa never cost most of it. The card says what they did cost.",
 )
 SOCIAL_IMPACT = (
-    "Knowing which layers are fragile helps to protect a network against faults and to compress it; it tells an "
-    "attacker who can write to weights where to begin as well."
+    "Knowing which layers are fragile helps to protect a network against faults and to compress it. It also tells an "
+    "attacker who can write to weights where to begin."
 )
 MAINTENANCE = (
     "A changed number is a new version: a new tag on the Hub that never moves, told under Data in the CHANGELOG "
@@ -101,7 +101,7 @@ MAINTENANCE = (
     "revision again."
 )
 MAINTENANCE_BY_OTHERS = (
-    "A changed number is a new revision. How older ones are kept is not known here; whoever measured these data states it. "
+    "A changed number is a new revision. How older ones are kept is not known here. Whoever measured these data states it. "
     "`safer-bench verify` measures rows again where the networks are at hand."
 )
 
@@ -158,7 +158,7 @@ def _of_images(images: list[tuple[str, str]]) -> _Known:
         f"No human annotated anything. Right and wrong follow from the labels of the source datasets ({called}), whose "
         "label errors are in the counts.",
         PREPROCESSING_OF_IMAGES,
-        f"None: images of {shown}, of which the tables hold no pixel; only counts, digests and names of layers.",
+        f"None: images of {shown}. The tables hold no pixel of them, only counts, digests and names of layers.",
         BIASES_OF_IMAGES,
     )
 
@@ -168,7 +168,7 @@ def _of_texts(texts: list[str]) -> _Known:
         ", ".join(texts),
         f"No human annotated anything. The right answers are the bytes that come next in the text ({', '.join(texts)}).",
         PREPROCESSING_OF_TEXT,
-        "None: a published text, of which the tables hold no sentence; only counts, digests and names of layers.",
+        "None: a published text. The tables hold no sentence of it, only counts, digests and names of layers.",
         BIASES_OF_TEXT,
     )
 
@@ -179,7 +179,7 @@ def _of_photographs(photographs: list[str]) -> _Known:
         called,
         f"No human annotated anything. Right and wrong follow from the labels of {called}, whose errors are in the counts.",
         PREPROCESSING_OF_PHOTOGRAPHS,
-        "Photographs of the web, which may show people; the tables hold no pixel, only counts, digests and names of layers.",
+        "Photographs of the web, which may show people. The tables hold no pixel, only counts, digests and names of layers.",
         BIASES_OF_PHOTOGRAPHS,
     )
 
@@ -196,7 +196,7 @@ def statements(datasets: Iterable[str]) -> Statements:
     def of_each(said: Callable[[_Known], Iterable[str]], unknown: str) -> tuple[str, ...]:
         several = len(known) + bool(others) > 1
         stated = tuple(f"Of {kind.called}: {text}" if several else text for kind in known for text in said(kind))
-        unstated = f"Of data {', '.join(map(repr, others))}: {unknown} is not known here; whoever measured them states it."
+        unstated = f"Of data {', '.join(map(repr, others))}: {unknown} is not known here. Whoever measured them states it."
         return (*stated, unstated) if others else stated
 
     prepared = of_each(

@@ -75,7 +75,7 @@ def _explain(error: BaseException, doing: str, mend: str) -> SaferBenchError:
         if isinstance(cause, SaferBenchError):
             return cause
     if isinstance(error, HFValidationError):
-        return BadInput(f"no name of a repository ({text_of(error)}); expected ORG/NAME")
+        return BadInput(f"not a repository name ({text_of(error)}); expected ORG/NAME")
     status = next((cause.response.status_code for cause in chain if isinstance(cause, HfHubHTTPError)), None)
     if status in ADVICE:
         return HubError(f"the Hub refused to {doing} ({status}): {ADVICE[status]}")

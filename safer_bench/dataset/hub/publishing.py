@@ -56,7 +56,7 @@ def find_changes(release: Release, repo_id: str, tag: str | None = None, *, into
 
 def _check_names(repo_id: str, tag: str | None) -> None:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
-        raise BadInput(f"no name of a repository ({repo_id!r}); expected ORG/NAME")
+        raise BadInput(f"not a repository name ({repo_id!r}); expected ORG/NAME")
     if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
         raise BadInput(f"tag {tag!r}; expected vX.Y.Z, such as v1.0.0 (a tag never moves)")
 

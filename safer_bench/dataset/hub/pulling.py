@@ -54,7 +54,7 @@ def _fetch(repo_id: str, revision: str, commit: str, *, force: bool = False) -> 
     names = sorted(files_at(api, repo_id, "dataset", commit))
     if MANIFEST not in names:
         raise HubError(
-            f"{repo_id} at {revision}: no dataset tree (it has no {MANIFEST}); name a repository made by `publish`"
+            f"{repo_id} at {revision}: is not a dataset tree (it has no {MANIFEST}); name a repository made by `publish`"
         )
     with ThreadPoolExecutor(AT_ONCE) as workers:
         places = list(workers.map(lambda name: _download(api, repo_id, name, commit, force=force), names))

@@ -112,7 +112,7 @@ def read_card(path: Path) -> SubmissionCard:
     except ValidationError as error:
         raise BadSubmission(f"{path}: {sentence_of(error)}") from error
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError, OverflowError, OSError) as error:
-        raise BadSubmission(f"{path}: no YAML: {visible(text_of(error))}") from error  # odd dates: ValueError
+        raise BadSubmission(f"{path}: is not YAML: {visible(text_of(error))}") from error  # odd dates: ValueError
     names = [item.name for item in card.criteria]
     repeated = [name for name in names if names.count(name) > 1]
     if repeated:

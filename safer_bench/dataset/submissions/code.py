@@ -103,4 +103,4 @@ def _parsed(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
-        raise BadSubmission(f"{path}: no Python that can be read ({text_of(error)})") from error
+        raise BadSubmission(f"{path}: is not Python that can be read ({text_of(error)})") from error

@@ -94,7 +94,7 @@ def _read(path: Path) -> dict[str, Recomputed | dict[str, Digest]]:
     except FileNotFoundError:
         return {}
     except ValidationError as error:
-        raise BadInput(f"{path}: no record of recomputed scores ({sentence_of(error)}); {mend}") from error
+        raise BadInput(f"{path}: is not a record of recomputed scores ({sentence_of(error)}); {mend}") from error
 
 
 def forget(folder: Path) -> bool:

@@ -128,7 +128,7 @@ def _read_costs(path: Path, card: SubmissionCard, facts: TruthFacts) -> pa.Table
         raise BadSubmission(f"{path}: column {missing[0]!r} is missing; expected {', '.join(COSTS)}")
     strange = sorted({str(name) for name in table["network"].unique().to_pylist()} - set(facts.layers))
     if strange:
-        raise BadSubmission(f"{path}: {strange[0]!r} is no network of the truth; the networks: {', '.join(facts.layers)}")
+        raise BadSubmission(f"{path}: {strange[0]!r} is not a network of the truth; the networks: {', '.join(facts.layers)}")
     for name in ("seconds", "memory", "forward_equivalents"):
         odd = table[name].filter(pc.invert(pc.and_(pc.is_finite(table[name]), pc.greater_equal(table[name], 0.0))))
         if len(odd):

@@ -63,7 +63,7 @@ class Overview:
 
     @property
     def learnt(self) -> str:
-        """One sentence of what a learned criterion reaches; empty where none is compared with what won on other networks."""
+        """What a learned criterion reaches; empty where none is compared with what won on other networks."""
         learned = next((row for row in self.board.criteria if row.criterion in LEARNED), None)
         winner = next((name for name in (learned.against if learned else ()) if name not in SIMPLE), None)
         ceiling = self.lines[-1].ceilings[0]
@@ -72,9 +72,9 @@ class Overview:
         difference = learned.against[winner]
         ends = " ({:.2f} to {:.2f})".format(*difference.interval) if difference.interval else ""
         return (
-            f"{learned.criterion}, learnt on validation networks, reaches {learned.value:.2f} in the mean over use cases, "
-            f"where one ranking could reach {ceiling:.2f}; its difference from {winner}, the best other blind criterion on "
-            f"validation networks, is {difference.value:.2f}{ends}."
+            f"{learned.criterion}, learnt on validation networks, reaches {learned.value:.2f} in the mean over use cases. "
+            f"One ranking for all perturbations could reach {ceiling:.2f}. The best other blind criterion on validation "
+            f"networks is {winner}: the difference from it is {difference.value:.2f}{ends}."
         )
 
     @property

@@ -80,7 +80,7 @@ def _read_idx(folder: Path, name: str) -> np.ndarray:
         if len(values) != (60_000 if name.startswith("train") else 10_000):
             raise ValueError(f"{len(values)} entries")
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
-        raise BadInput(f"{path}: no Fashion-MNIST file ({text_of(error)}); get the four files again") from error
+        raise BadInput(f"{path}: is not a Fashion-MNIST file ({text_of(error)}); get the four files again") from error
     return values
 
 

@@ -180,7 +180,7 @@ def _of_parquet(files: Sequence[Path]) -> _Images:
         return _Images(where, np.concatenate(labels).astype(np.int64), lambda rows: _of_rows(files, rows))
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         raise BadInput(
-            f"{files[0]}: no Parquet file of images ({text_of(error)}); expected columns image, with bytes, and label"
+            f"{files[0]}: is not a Parquet file of images ({text_of(error)}); expected columns image, with bytes, and label"
         ) from error
 
 

@@ -38,7 +38,7 @@ def _split_of(path: str, rest: list[str], where: str) -> Any:
         said = f"{text_of(error):.200}"
         if Path(path).is_dir():
             raise BadInput(
-                f"{where}: no dataset that can be read ({said}); expected files or a card as the Hub has them"
+                f"{where}: cannot be read as a dataset ({said}); expected files or a card as the Hub has them"
             ) from error
         raise MissingData(
             f"{where}: not on this machine and not fetched ({said}); expected an id of the Hub, or a folder"

@@ -40,7 +40,7 @@ def as_pixels(items: Sequence[Callable[[], Any]], titles: Sequence[str], transfo
             one = transform(opened())
         except Exception as error:
             raise BadInput(
-                f"{title}: no image that can be read ({text_of(error):.200}); put a whole one in its place, or take it away"
+                f"{title}: cannot be read as an image ({text_of(error):.200}); put a whole one in its place, or take it away"
             ) from error
         if pixels is None:
             pixels = torch.empty(len(items), *one.shape)

@@ -27,8 +27,8 @@ datasets: [zalando-datasets/fashion_mnist]
 
 # safer-bench zoo
 
-Small networks trained on Fashion-MNIST, and small language models of bytes, whose layers safer-bench perturbs one at a
-time. Plain torch modules: `safer_bench/networks/zoo/` holds their definitions, `safer-bench train NAME` repeats a training,
+These are small networks trained on Fashion-MNIST, and small language models of bytes. safer-bench perturbs their layers one
+at a time. They are plain torch modules, defined in `safer_bench/networks/zoo/`. `safer-bench train NAME` repeats a training,
 `safer_bench.load_network(NAME)` loads one with its examples. Training times are the clock's, beside other work on the
 machine. Intended use: measuring sensitivity of layers, neither classifying clothes nor writing.
 """
@@ -36,10 +36,10 @@ machine. Intended use: measuring sensitivity of layers, neither classifying clot
 FASHION_MNIST = """
 ## Fashion-MNIST
 
-Training used the `fit` part alone (55,000 images). The tables give two accuracies: on `tune` (2,500 images), by which
-recipes were chosen, and on all 10,000 test images with its 95 % Wilson interval, which was measured once and decided
-nothing (`test_accuracy.json` holds the counts). `parts.json` holds the indices of `tune` and `probe` among the 60,000
-training images (`fit` is the rest); test images 0 to 7,499 give the truth, the others the budgets.
+Training used the `fit` part alone (55,000 images). The tables give two accuracies. By that on `tune` (2,500 images) recipes
+were chosen. That on all 10,000 test images, with its 95 % Wilson interval, was measured once and decided nothing
+(`test_accuracy.json` holds the counts). `parts.json` holds the indices of `tune` and `probe` among the 60,000 training
+images; `fit` is the rest. Test images 0 to 7,499 give the truth, the others the budgets.
 """
 
 TEXT = f"""
@@ -47,19 +47,19 @@ TEXT = f"""
 
 Causal language models that read the King James Version (public domain) byte by byte. An example is a sequence of
 {text.LENGTH} bytes of one chapter, an answer the byte that comes next at one of its positions. `parts.json` holds the
-numbers of each part's chapters, counted from 0 in the order of the books. Training used `fit` alone; recipes were chosen on
-`tune`. The test is all sequences of `evaluation` and `budget`, measured once; it decided nothing. It has no interval, as the
-answers of one sequence depend on each other. To compare: the byte that most often follows the two before it in `fit` is
-right on 48.6 % of `tune`.
+numbers of each part's chapters, counted from 0 in the order of the books. Training used `fit` alone. Recipes were chosen on
+`tune`. The test is all sequences of `evaluation` and `budget`. It was measured once and decided nothing. It has no interval,
+as the answers of one sequence depend on each other. To compare: the byte that most often follows the two before it in `fit`
+is right on 48.6 % of `tune`.
 """
 
 TWINS = """
 ## Twins
 
-Small networks that are trained to withstand corrupted weights (Sun et al. 2021, arXiv 2006.05620), and their controls of
-the same seed, so that the training can be judged; they are on no board. `resistant` mixes the loss at the weights with
-that at the batch's worst case, `random` with that at random directions of the same norm; `plain` has as many epochs,
-`long` as many gradients.
+These are small networks that are trained to withstand corrupted weights (Sun et al. 2021, arXiv 2006.05620), and their
+controls of the same seed. They show what the training is worth, and are on no board. `resistant` mixes the loss at the
+weights with that at the batch's worst case, `random` with that at random directions of the same norm. `plain` has as many
+epochs, `long` as many gradients.
 """
 
 HEADER = """

@@ -50,6 +50,6 @@ def test_a_card_says_what_counts_are_of_where_examples_have_several_answers(smal
     }
     card = said([rows[0] | several, *rows[1:]])
     assert (
-        "Where examples have several answers, counts are of answers; intervals, standard errors and halves are over" in card
+        "Where examples have several answers, counts are of answers. Intervals, standard errors and halves are over" in card
     )
     assert f"| 7 of {sum(answers)} | " in card

@@ -52,7 +52,7 @@ def test_nothing_is_claimed_of_data_that_the_package_does_not_know(own_tree, nam
     assert [claim for claim in CLAIMS if claim in text.lower()] == []
     topics = ["who labelled the examples", "what networks and examples leave out", "whether they hold personal information"]
     for unknown in topics + ["how examples were prepared"] * (name == "croissant.json"):
-        assert re.search(f"Of data 'own': {unknown}[^.]* not known here; whoever measured them states it", text), unknown
+        assert re.search(f"Of data 'own': {unknown}[^.]* not known here. Whoever measured them states it", text), unknown
 
 
 def test_it_has_no_version_of_ours_and_still_a_hash_of_each_table(own_tree):
@@ -91,14 +91,14 @@ def test_its_snippets_load_it(own_tree, monkeypatch, tmp_path):
 def test_what_is_known_is_said_of_the_datasets_that_are_there(small_tree):
     for name in ("README.md", "croissant.json"):
         text = (small_tree.path / name).read_text()
-        assert "None: images of digits, of which the tables hold no pixel" in text
+        assert "None: images of digits. The tables hold no pixel of them" in text
         assert "labels of the source datasets (handwritten digits), whose" in text
         assert "clothing" not in text
     mixed = statements(["own", "fashion_mnist", "own"])
     assert not mixed.ours
     assert mixed.personal == (
-        "Of Fashion-MNIST: None: images of clothing, of which the tables hold no pixel; only counts, digests and names of "
-        "layers. Of data 'own': whether they hold personal information is not known here; whoever measured them states it."
+        "Of Fashion-MNIST: None: images of clothing. The tables hold no pixel of them, only counts, digests and names of "
+        "layers. Of data 'own': whether they hold personal information is not known here. Whoever measured them states it."
     )
     assert mixed.biases[0].startswith("Of Fashion-MNIST: Small image classifiers only")
 
@@ -107,7 +107,7 @@ def test_of_text_and_photographs_is_said_what_holds_of_them():
     alone = statements(["text"])
     assert alone.ours
     assert alone.personal == (
-        "None: a published text, of which the tables hold no sentence; only counts, digests and names of layers."
+        "None: a published text. The tables hold no sentence of it, only counts, digests and names of layers."
     )
     assert "image" not in " ".join([alone.annotation, alone.preprocessing, alone.personal, *alone.biases])
     mixed = statements(["text", "digits"])
@@ -120,5 +120,5 @@ def test_of_text_and_photographs_is_said_what_holds_of_them():
     photographs = statements(["imagenet"])
     assert photographs.ours
     assert "standardised; criteria" not in photographs.preprocessing
-    assert "may show people; the tables hold no pixel" in photographs.personal
+    assert "may show people. The tables hold no pixel" in photographs.personal
     assert [item.split(":")[0] for item in mixed.biases[:3]] == ["Of handwritten digits"] * 2 + ["Of the King James Version"]

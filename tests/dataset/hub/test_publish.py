@@ -118,7 +118,7 @@ def test_a_zoo_that_differs_from_its_accuracies_is_refused(tmp_path, name, text,
 @pytest.mark.parametrize(
     ("repo_id", "tag", "message"),
     [
-        ("truth", "v1.0.0", "no name of a repository ('truth'); expected ORG/NAME"),
+        ("truth", "v1.0.0", "not a repository name ('truth'); expected ORG/NAME"),
         ("me/truth", "1.0", "tag '1.0'; expected vX.Y.Z, such as v1.0.0 (a tag never moves)"),
     ],
 )
@@ -225,5 +225,5 @@ def test_files_that_the_hub_leaves_out_are_told_and_nothing_is_tagged(hub, copy,
 def test_what_is_no_name_of_a_repository_is_refused(hub, cli, copy, name):
     found = cli("publish", copy, "--repo-id", name)
     assert found.code == 2
-    assert found.err.startswith("Error: no name of a repository (")
+    assert found.err.startswith("Error: not a repository name (")
     assert found.err.endswith("; expected ORG/NAME\n")

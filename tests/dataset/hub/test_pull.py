@@ -135,7 +135,7 @@ def test_a_repository_without_a_tree_is_told(hub):
     with pytest.raises(HubError) as error:
         pull("me/other", "main")
     assert str(error.value) == (
-        "me/other at main: no dataset tree (it has no manifest.json); name a repository made by `publish`"
+        "me/other at main: is not a dataset tree (it has no manifest.json); name a repository made by `publish`"
     )
 
 

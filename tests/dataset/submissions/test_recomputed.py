@@ -153,7 +153,7 @@ DIGEST = "0" * 64
 def test_a_record_that_is_none_is_named(folder, small_tree, text):
     (folder.parent / RECORD).write_text(text)
     with pytest.raises(
-        BadInput, match=r"recomputed.json: (no record of recomputed scores|damaged) .*; delete it and recompute"
+        BadInput, match=r"recomputed.json: (is not a record of recomputed scores|damaged) .*; delete it and recompute"
     ):
         gather(small_tree, [folder])
 

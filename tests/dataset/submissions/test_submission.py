@@ -58,8 +58,8 @@ LEVELS = ("gaussian_noise,0.5", "gaussian_noise,2", "gaussian_noise,8")
 @pytest.mark.parametrize(
     ("track", "endings", "message"),
     [
-        ("perturbation_aware", ("gausian_noise,",), "{csv}, row 1: 'gausian_noise' is no perturbation of the truth. Did you mean 'gaussian_noise'?\nThe perturbations: gaussian_noise, magnitude_prune"),
-        ("level_aware", (*LEVELS, "gaussian_noise,3"), "{csv}, row 4: 3.0 is no level of 'gaussian_noise'; its levels: 0.5, 2.0, 8.0"),
+        ("perturbation_aware", ("gausian_noise,",), "{csv}, row 1: 'gausian_noise' is not a perturbation of the truth. Did you mean 'gaussian_noise'?\nThe perturbations: gaussian_noise, magnitude_prune"),
+        ("level_aware", (*LEVELS, "gaussian_noise,3"), "{csv}, row 4: 3.0 is not a level of 'gaussian_noise'; its levels: 0.5, 2.0, 8.0"),
         ("level_aware", LEVELS[:2], "{csv}: criterion 'mine' does not score level 8.0 of 'gaussian_noise' on 'digits_mlp'"),
         ("level_aware", ("gaussian_noise,mild",), "{csv}, row 1: level is 'mild'; expected a number"),
     ],
@@ -125,8 +125,8 @@ def setter(index, text):
     [
         (lambda lines: lines.pop(3), "{csv}: criterion 'mine' scores 9 of the 10 layers of network 'digits_mlp'; missing: 'hidden.3.0'"),
         (lambda lines: lines.append(lines[2]), "{csv}, row 11: layer 'hidden.2.0' of 'digits_mlp' was scored in row 3 already"),
-        (setter(4, "digits_mlp,hidden.9.0,1"), "{csv}, row 5: 'hidden.9.0' is no layer of network 'digits_mlp'. Did you mean 'hidden.8.0' or 'hidden.7.0' or 'hidden.6.0'?\nThe 10 layers: safer-bench info digits_mlp"),
-        (setter(4, "digits_mpl,hidden.4.0,1"), "{csv}, row 5: 'digits_mpl' is no network of the truth. Did you mean 'digits_mlp'?\nThe networks: digits_mlp, digits_resnet"),
+        (setter(4, "digits_mlp,hidden.9.0,1"), "{csv}, row 5: 'hidden.9.0' is not a layer of network 'digits_mlp'. Did you mean 'hidden.8.0' or 'hidden.7.0' or 'hidden.6.0'?\nThe 10 layers: safer-bench info digits_mlp"),
+        (setter(4, "digits_mpl,hidden.4.0,1"), "{csv}, row 5: 'digits_mpl' is not a network of the truth. Did you mean 'digits_mlp'?\nThe networks: digits_mlp, digits_resnet"),
         (setter(4, "digits_mlp,hidden.4.0,nan"), "{csv}, row 5: score is 'nan'; expected a number"),
         (setter(4, "digits_mlp,hidden.4.0,-inf"), "{csv}, row 5: score is '-inf'; expected a number"),
         (setter(4, "digits_mlp,hidden.4.0,high"), "{csv}, row 5: score is 'high'; expected a number"),
@@ -144,7 +144,7 @@ def test_bad_rows_are_named(write, small_tree, change, message):
     ("card", "message"),
     [
         ({"name": "mine"}, "{yaml}: criteria is missing"),
-        ({**CARD, "metrics": 1}, "{yaml}: metrics is no field that is known (found 1)"),
+        ({**CARD, "metrics": 1}, "{yaml}: metrics is not a known field (found 1)"),
         ({"name": "../etc", "criteria": [{"name": "mine"}]}, "{yaml}: name: found '../etc'; expected text of the pattern ^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"),
         ({**CARD, "criteria": [{"name": "mine", "track": "clairvoyant"}]}, "{yaml}: criteria.0.track: found 'clairvoyant'; expected 'blind', 'perturbation_aware' or 'level_aware'"),
         ({**CARD, "criteria": [{"name": "mine"}, {"name": "other"}]}, "{csv}: column 'criterion' is missing; expected criterion, network, layer, perturbation, level, score, spread"),
@@ -170,7 +170,7 @@ def test_cards_of_before_call_sets_of_calibration_examples_probe_sets(name):
 
 
 def test_what_is_no_yaml_is_named(write, small_tree):
-    with pytest.raises(BadSubmission, match=r"submission.yaml: no YAML: while parsing a flow sequence"):
+    with pytest.raises(BadSubmission, match=r"submission.yaml: is not YAML: while parsing a flow sequence"):
         read(write(card="name: [mine"), small_tree)
 
 

@@ -21,7 +21,7 @@ def test_criteria_with_code_are_taken_and_submissions_without_any_are_named(tmp_
     ("write", "message"),
     [
         (lambda root: submission(root, "Snip", ONE), "submission.yaml: 'Snip' is taken by 'snip', which is not a submission's; rename it"),
-        (lambda root: submission(root, "broken", "def broken(:"), "broken.py: no Python that can be read"),
+        (lambda root: submission(root, "broken", "def broken(:"), "broken.py: is not Python that can be read"),
         (
             lambda root: submission(root, "many", ONE, **{f"c{i}": ("blind", ONE) for i in range(MOST_CRITERIA)}),
             "submission.yaml: 11 criteria with code; a held-out truth judges 10 of a submission at most",

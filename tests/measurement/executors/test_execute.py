@@ -214,7 +214,7 @@ def test_ctrl_c_ends_the_workers_and_says_how_to_go_on(tmp_path):
     run.send_signal(signal.SIGINT)
     out, _ = run.communicate(timeout=60)
     assert run.returncode == 130
-    assert "Interrupted. What is finished is kept; repeat the command to go on: safer-bench measure --network" in out
+    assert "Interrupted. What is finished is kept; repeat the command to resume: safer-bench measure --network" in out
     assert out.rstrip().splitlines()[-1].startswith("Interrupted. What is finished is kept")
     assert not any(map(is_there, workers))
 

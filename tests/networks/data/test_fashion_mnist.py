@@ -63,7 +63,7 @@ def test_a_damaged_file_is_named(no_fashion_mnist, monkeypatch, tmp_path, damage
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(damage) if damage.startswith(b"\x00") else damage)
     monkeypatch.setenv("SAFER_BENCH_DATA", str(tmp_path))
     with pytest.raises(
-        BadInput, match=r"train-images-idx3-ubyte.gz: no Fashion-MNIST file \(.*\); get the four files again"
+        BadInput, match=r"train-images-idx3-ubyte.gz: is not a Fashion-MNIST file \(.*\); get the four files again"
     ):
         load_part("fashion_mnist", "tune")
 

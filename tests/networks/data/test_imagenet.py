@@ -141,7 +141,7 @@ def test_what_cannot_be_read_is_one_message(given, images, monkeypatch):
     write_parquet(path, [*images[:7], None, *images[8:]], LABELS)
     assert refused(given) == f"{name}: an image without bytes; expected the image itself beside its path"
     path.write_bytes(b"PAR1")
-    assert refused(given).startswith(f"{name}: no Parquet file of images (")
+    assert refused(given).startswith(f"{name}: is not a Parquet file of images (")
     path.unlink()
     write_folder(given / "imagenet", images[:3], LABELS[:3], n_classes=3)
     assert refused(given) == "imagenet: 3 folders of classes; expected 1000, named by WordNet ids"

@@ -68,7 +68,7 @@ def test_what_is_not_there_is_said(folder, tmp_path):
         read(f"{folder}:tset")
     assert str(error.value) == f"hub:{folder}:tset: no config or split is called 'tset'; expected a split (train, test)"
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(BadInput, match=r"nothing: no dataset that can be read \(.*\); expected files or a card"):
+    with pytest.raises(BadInput, match=r"nothing: cannot be read as a dataset \(.*\); expected files or a card"):
         read(str(tmp_path / "nothing"))
     with pytest.raises(MissingData, match=r"hub:nobody/nothing: not on this machine and not fetched \(.*\); expected an id"):
         read("nobody/nothing")

@@ -113,7 +113,7 @@ def test_a_corrupt_image_is_named(tmp_path):
     path = data / "cat" / "001.png"
     path.write_bytes(path.read_bytes()[:200])
     assert said(BadInput, f"timm:{SMALL}@random:0", data=f"imagefolder:{data}").startswith(
-        f"{path}: no image that can be read ("
+        f"{path}: cannot be read as an image ("
     )
 
 
