@@ -78,6 +78,21 @@ def seen_examples(network: Network, perturbation: str, truth: Mapping[str, pa.Ta
     return _with_examples(network, (network.inputs[chosen], network.labels[chosen]))
 
 
+def some_examples(network: Network, start: int, n: int) -> Network:
+    """Return a network with n of its evaluation examples, from ``start`` on."""
+    return _with_examples(network, network.examples(start, n))
+
+
+def calibration_examples(network: Network, most: int) -> Network:
+    """Return a network with its first ``most`` calibration examples in place of its evaluation examples.
+
+    Raises:
+        BadInput: it has none.
+    """
+    inputs, labels = network.calibration
+    return _with_examples(network, (inputs[:most], labels[:most]))
+
+
 def has_budget_part(network: Network) -> bool:
     """Tell whether a network's dataset has examples for budgets alone."""
     entry = zoo_networks().get(network.name)
