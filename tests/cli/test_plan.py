@@ -142,6 +142,24 @@ def test_bad_input_is_one_message(cli, spec, tmp_path, words, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("way", [("--budget", 4), ("--cost", 20), ("--budget", 4, "--dry-run")])
+def test_drops_of_other_weights_are_refused_before_anything_is_measured(cli, spec, tmp_path, way):
+    words = ("--task", "quantize", "--network", spec, "--level", 3)
+    cli("plan", *words, "--budget", 4, "--out", tmp_path / "a")
+    (tmp_path / "nets.py").write_text(NETS.replace("torch.manual_seed(7)", "torch.manual_seed(8)"))
+    found = cli("plan", tmp_path / "a" / "run", *words, *way, "--out", tmp_path / "b")
+    assert found.code == 2
+    assert re.search(
+        r"Error: network 'small': its weights \(\w{16}\) are not those of the truth \(\w{16}\); name the truth of this "
+        r"network, or measure it\n",
+        found.err,
+    )
+    assert "Budget" not in found.out
+    again = cli("plan", *words, "--budget", 4, "--out", tmp_path / "a")
+    assert again.code == 2
+    assert f"{tmp_path / 'a' / 'run'}: belongs to a run with another " in again.err
+
+
 def test_a_folder_that_is_neither_run_nor_tree_is_named(cli, spec, tmp_path):
     found = cli("plan", tmp_path, "--task", "quantize", "--network", spec, "--budget", 3, "--out", tmp_path / "out")
     assert found.code == 2

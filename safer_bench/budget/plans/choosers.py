@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from safer_bench.budget.images import calibration_examples, seen_examples, some_examples
+from safer_bench.budget.images import calibration_examples, check_known, seen_examples, some_examples
 from safer_bench.budget.plans.additive import cheapest
 from safer_bench.budget.plans.by_rank import by_rank
 from safer_bench.budget.plans.joint import Joint, corrected
@@ -81,9 +81,10 @@ def choosing_network(network: Network, menu: Menu, truth: Truth | None, *, by_sc
     evaluation examples to judge, so that the calibration examples choose.
 
     Raises:
-        BadInput: the truth has none of this perturbation, or there are too few examples.
+        BadInput: the truth is of another network or has none of this perturbation, or there are too few examples.
     """
     if truth is not None:
+        check_known(network, truth)
         return seen_examples(network, menu.perturbation, truth, MOST_CHOOSING)
     if by_scores:
         return calibration_examples(network, MOST_CHOOSING)
