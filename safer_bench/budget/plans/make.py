@@ -105,6 +105,8 @@ def make_plan(
     Source: fixed-sequence testing: Maurer, Hothorn, Lehmacher 1995.
     """
     wanted.check()
+    if wanted.cost is not None:
+        raise BadInput("the level of a cost is to be found first: plan for Wanted.at(level_that_costs(...).level)")
     if truth is None and wanted.score is None:
         raise BadInput("a plan by the truth needs measured drops: name a run folder or a tree, or a criterion by --by")
     draws = wanted.draws_each

@@ -162,6 +162,8 @@ def test_what_cannot_be_planned_is_refused(network, truth):
         Wanted(make_menu("protect"), cost=0.2).check()
     with pytest.raises(BadInput, match="--cost 0; expected points of accuracy above 0, at most 100"):
         Wanted(make_menu("protect"), budget=0.1, cost=0.0).check()
+    with pytest.raises(BadInput, match=r"the level of a cost is to be found first: plan for Wanted.at\("):
+        make_plan(network, Wanted(BITS, cost=0.2), truth)
     with pytest.raises(BadInput, match="expected mean bits from 2 to 8"):
         make_plan(network, Wanted(BITS, budget=1.0), truth)
     with pytest.raises(BadInput, match="--max-drop 0"):
