@@ -149,15 +149,14 @@ def _joint_steps(
     network: Network, wanted: Wanted, truth: Truth | None, n_judged: int
 ) -> Iterator[tuple[str, int, int, int]]:
     """Yield of each step its name, examples, allocations at most, and levels at most."""
-    n_levels = len(wanted.menu.levels)
-    if wanted.cost is not None or wanted.score is None:
-        chooses = choosing_network(network, wanted.menu, truth, by_scores=wanted.score is not None)
-        n_chosen = len(chooses.labels)
+    n_levels, by_scores = len(wanted.menu.levels), wanted.score is not None
+    nobody_chooses = by_scores and wanted.cost is None
+    n_chosen = 0 if nobody_chooses else len(choosing_network(network, wanted.menu, truth, by_scores=by_scores).labels)
     if wanted.cost is not None:
         n_tried = 1 + math.ceil(math.log2(len(candidates(wanted.menu)) + 1))
         yield "level of --cost, at most", n_chosen, n_tried, n_tried
     n_budgets = len(BUDGETS[wanted.menu.task]) + 1 if wanted.max_drop is not None else 1
-    if wanted.score is None:
+    if not by_scores:
         by_budget = 2 + ROUNDS * (len(network.layers) + 1)  # the first choice, the same for all, and each layer spared
         yield f"correction, {ROUNDS} rounds at most", n_chosen, n_budgets * by_budget, n_levels
     yield "judgement", n_judged, n_budgets + (wanted.max_drop is not None) + n_levels, n_levels
