@@ -34,11 +34,7 @@ def budget_network(network: Network, perturbation: str, truth: Mapping[str, pa.T
         BadInput: the truth lacks the network or knows other weights or images of it, or saw (nearly) all its examples.
         MissingData: the images are not on this machine.
     """
-    known = {row["network"]: row for row in truth["networks"].select(["network", *DIGESTS]).to_pylist()}
-    if network.name not in known:
-        raise BadInput(f"network {network.name!r} is not in the truth.{suggestion(network.name, known)} It has "
-                       f"{', '.join(known)}; measure others: safer-bench measure, then pack")  # fmt: skip
-    _check_same(network, known[network.name])
+    check_known(network, truth)
     if has_budget_part(network):
         return own_examples(network)
     unseen = ~_seen(network, perturbation, truth["layer_drops"])
@@ -49,6 +45,19 @@ def budget_network(network: Network, perturbation: str, truth: Mapping[str, pa.T
             "--deterministic-examples, or draws x --examples, below the number of examples"
         )
     return _with_examples(network, (network.inputs[torch.from_numpy(unseen)], network.labels[torch.from_numpy(unseen)]))
+
+
+def check_known(network: Network, truth: Mapping[str, pa.Table]) -> None:
+    """Refuse a network that is not the truth's.
+
+    Raises:
+        BadInput: the truth lacks it, or knows other weights or images of it.
+    """
+    known = {row["network"]: row for row in truth["networks"].select(["network", *DIGESTS]).to_pylist()}
+    if network.name not in known:
+        raise BadInput(f"network {network.name!r} is not in the truth.{suggestion(network.name, known)} It has "
+                       f"{', '.join(known)}; measure others: safer-bench measure, then pack")  # fmt: skip
+    _check_same(network, known[network.name])
 
 
 DIGESTS = ("weights_sha256", "inputs_sha256")
@@ -76,6 +85,21 @@ def seen_examples(network: Network, perturbation: str, truth: Mapping[str, pa.Ta
         raise BadInput(f"network {network.name!r}: the truth has no probes of {perturbation}; measure it")
     chosen = torch.from_numpy(seen)
     return _with_examples(network, (network.inputs[chosen], network.labels[chosen]))
+
+
+def some_examples(network: Network, start: int, n: int) -> Network:
+    """Return a network with n of its evaluation examples, from ``start`` on."""
+    return _with_examples(network, network.examples(start, n))
+
+
+def calibration_examples(network: Network, most: int) -> Network:
+    """Return a network with its first ``most`` calibration examples in place of its evaluation examples.
+
+    Raises:
+        BadInput: it has none.
+    """
+    inputs, labels = network.calibration
+    return _with_examples(network, (inputs[:most], labels[:most]))
 
 
 def has_budget_part(network: Network) -> bool:

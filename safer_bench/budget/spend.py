@@ -1,13 +1,15 @@
 """Spends budgets on networks by criteria and baselines, and measures what accuracy is left."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
+from safer_bench.budget.chance import all_at_chance, nothing_lost
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT, Entrant, entrants
 from safer_bench.budget.images import budget_network
-from safer_bench.budget.protection import shielded
+from safer_bench.budget.protection import EVERYTHING, shielded
 from safer_bench.budget.rows import LIMITS, allocation_rows, asked, examples_of, result_rows
 from safer_bench.budget.tasks import Task
 from safer_bench.budget.trials import (
@@ -15,6 +17,7 @@ from safer_bench.budget.trials import (
     FIRST_AND_LAST,
     MIXED,
     PRUNE_BASELINES,
+    UNCHANGED,
     UNIFORM,
     Trial,
     compressed,
@@ -22,6 +25,7 @@ from safer_bench.budget.trials import (
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
 from safer_bench.measurement.progress import OnProgress
+from safer_bench.networks.examples import largest_class
 from safer_bench.networks.network import Network
 from safer_bench.tables import schema
 from safer_bench.tables.facts import read_facts
@@ -54,7 +58,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it: tables ``budget_results`` and ``budget_allocations``, and what could not be measured, in words."""
+    """What came of it: tables ``budget_results`` and ``budget_allocations``; what they lack or do not tell, in words."""
 
     results: pa.Table
     allocations: pa.Table
@@ -109,7 +113,7 @@ def spend(
         identity |= {"task": wanted.task.name, "perturbation": wanted.perturbation}
         results += [identity | row for row in result_rows(trials, shown, network)]
         allocations += [identity | row for row in allocation_rows(shown, network)]
-        notes += _notes(wanted, network.name, trials)
+        notes += [*_notes(wanted, network.name, trials), *_tell_nothing(wanted, network, shown)]
     revision = {"truth_revision": facts.revision}
     return Outcome(
         with_verdicts(schema.build("budget_results", [row | revision for row in results])),
@@ -123,6 +127,28 @@ def _trials(wanted: Wanted, whole: WholeNetwork, who: Sequence[Entrant], report:
         return list(compressed(whole, wanted.task.name, who, wanted.budgets, report))
     levels = [level for level in wanted.levels if level is not None]
     return list(shielded(whole, wanted.perturbation, who, wanted.budgets, levels, wanted.draws, report))
+
+
+def _tell_nothing(wanted: Wanted, network: Network, shown: Sequence[Trial]) -> Iterator[str]:
+    """Yield a sentence for each level at which every allocation leaves chance, or none loses anything."""
+    chance = largest_class(network.labels)
+    for level in wanted.levels:
+        at = network.name if level is None else f"{network.name}, bit-error rate {level:g}"
+        accuracies = [(trial.name, float(np.nanmean(trial.correct))) for trial in shown if trial.level == level]
+        (unchanged,) = (accuracy for name, accuracy in accuracies if name in (UNCHANGED, EVERYTHING))
+        if nothing_lost([accuracy for _, accuracy in accuracies], unchanged):
+            yield f"{at}: no allocation lost anything, so that none is better: {_instead(wanted.task, 'severer')}"
+        if all_at_chance([accuracy for name, accuracy in accuracies if name not in LIMITS], unchanged, chance):
+            yield (
+                f"{at}: every allocation leaves accuracy at chance, {100 * chance:.1f} % (always answering the largest "
+                f"class): {_instead(wanted.task, 'milder')}"
+            )
+
+
+def _instead(task: Task, other: str) -> str:
+    if task.name == "protect":
+        return f"give a {other} rate by --level; safer-bench plan --task protect --cost 20 finds one for a network"
+    return f"give {other} budgets by --budget"
 
 
 def _notes(wanted: Wanted, network: str, trials: Sequence[Trial]) -> list[str]:

@@ -128,7 +128,7 @@ def markdown(results: pa.Table, task: Task, notes: Sequence[str]) -> str:
         lines += ["Gain over `uniform` at equal spending, points:", "", *_table(panel, _gain), ""]
         lines += ["Regret against the best known allocation of the same budget, points:", "", *_table(panel, _regret), ""]
     if notes:
-        lines += ["## Not measured", "", *(f"- {note}" for note in notes), ""]
+        lines += ["## Notes", "", *(f"- {note}" for note in notes), ""]
     return "\n".join(lines)
 
 

@@ -6,18 +6,34 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safer_bench.cli.console import progress, table
+from safer_bench.cli.console import duration, progress, size, table
 from safer_bench.cli.options import NETWORK_HELP, Calibration, Data, DataSeed, Device, ExamplesFrom, Name, load_networks
-from safer_bench.errors import needs_torch
+from safer_bench.errors import BadInput, needs_torch
 from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
-    from safer_bench.budget.plans.make import Score
+    from safer_bench.budget.plans.cost import LevelFound
+    from safer_bench.budget.plans.make import Score, Wanted
     from safer_bench.budget.plans.menu import Menu
     from safer_bench.budget.plans.plan import Plan, Point
     from safer_bench.networks.network import Network
 
 RUN = "run"  # folder of what is measured for a plan alone
+Budget = Annotated[
+    float | None, typer.Option(help="Mean bits, share of the weights pruned, or share of the weights protected.")
+]
+MaxDrop = Annotated[float | None, typer.Option(help="Instead: points of accuracy that may be lost, with 95 % confidence.")]
+Cost = Annotated[
+    float | None,
+    typer.Option(
+        help="Points that all layers alike are to lose, about: finds the bit-error rate of protect, in place of --level; "
+        "else the budget."
+    ),
+]
+Level = Annotated[list[float] | None, typer.Option(help="Bits or shares to choose from; of protect the bit-error rate.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Plan nothing; say how many measurements and answers, how long, how much memory.")
+]
 
 
 def plan(
@@ -29,20 +45,15 @@ def plan(
         typer.Argument(help="Run folder or dataset tree with the drops; measured into OUT/run where none is named."),
     ] = None,
     by: Annotated[str, typer.Option(help="truth: measured drops; or a criterion, by the rank rules of budget.")] = "truth",
-    budget: Annotated[
-        float | None, typer.Option(help="Mean bits, share of the weights pruned, or share of the weights protected.")
-    ] = None,
-    max_drop: Annotated[
-        float | None, typer.Option(help="Instead: points of accuracy that may be lost, with 95 % confidence.")
-    ] = None,
+    budget: Budget = None,
+    max_drop: MaxDrop = None,
+    cost: Cost = None,
     perturbation: Annotated[
         str | None, typer.Option(help="quantize: quantize_per_channel (default) or quantize; protect: int8_bit_flip ...")
     ] = None,
-    level: Annotated[
-        list[float] | None,
-        typer.Option(help="Bits or shares to choose from; of protect the bit-error rate."),
-    ] = None,
+    level: Level = None,
     draws: Annotated[int, typer.Option(min=2, help="Draws of bit errors, where the plan is measured.")] = 10,
+    dry_run: DryRun = False,
     data: Data = None,
     examples_from: ExamplesFrom = None,
     calibration: Calibration = None,
@@ -55,23 +66,89 @@ def plan(
     Example: safer-bench plan --task quantize --network digits_resnet --budget 4 --out plans
     """
     with needs_torch():
-        from safer_bench.budget.plans.make import TRUTH, Wanted, make_plan
-        from safer_bench.budget.plans.menu import make_menu
-        from safer_bench.budget.plans.truths import measured_here, truth_at
         from safer_bench.measurement.answers.tuning import tune_allocator
     from safer_bench.tables.files import check_writable
 
     tune_allocator()
-    menu = make_menu(task, perturbation, level or [])
-    score = None if by == TRUTH else _score(by)
-    wanted = Wanted(menu, budget, None if max_drop is None else max_drop / 100.0, by, score, draws)
-    wanted.check()
+    wanted = _wanted(task, perturbation, level or [], budget, (max_drop, cost), by, draws, has_run=run is not None)
     check_writable(out)
     (item,) = load_networks([network], Choice(data, examples_from, calibration, data_seed, name), device)
+    if dry_run:
+        _tell_forecast(item, wanted, run)
+    else:
+        _tell(_made(item, wanted, run, out), out)
+
+
+def _wanted(
+    task: str,
+    perturbation: str | None,
+    levels: list[float],
+    budget: float | None,
+    points: tuple[float | None, float | None],
+    by: str,
+    draws: int,
+    *,
+    has_run: bool,
+) -> "Wanted":
+    """Return what is wanted; ``points``: of ``--max-drop`` and ``--cost``.
+
+    Raises:
+        BadInput: options that say different things, or of which the task has none.
+    """
+    from safer_bench.budget.plans.make import TRUTH, Wanted
+    from safer_bench.budget.plans.menu import make_menu
+
+    max_drop, cost = (None if each is None else each / 100.0 for each in points)
+    if task == "protect" and cost is not None and (levels or has_run):
+        raise BadInput(
+            "--cost finds a bit-error rate at which drops are then measured: leave out --level and the run that is measured"
+        )
+    menu = make_menu(task, perturbation, levels)
+    wanted = Wanted(menu, budget, max_drop, by, None if by == TRUTH else _score(by), draws, cost)
+    wanted.check()
+    return wanted
+
+
+def _made(network: "Network", wanted: "Wanted", run: Path | None, out: Path) -> "Plan":
+    """Return the plan: find the level of ``--cost``, measure the drops where none are named, and plan by them."""
+    from safer_bench.budget.plans.choosers import choosing_network
+    from safer_bench.budget.plans.cost import level_that_costs
+    from safer_bench.budget.plans.make import make_plan
+    from safer_bench.budget.plans.truths import measured_here, truth_at
+
+    truth, by_scores = truth_at(run) if run else None, wanted.score is not None
     with progress() as report:
-        truth = truth_at(run) if run else None if score else measured_here(item, menu, out / RUN, report)
-        made = make_plan(item, wanted, truth, lambda step: report(step, 0, 1))
-    _tell(made, out)
+        tell = lambda step: report(step, 0, 1)  # noqa: E731
+        if wanted.cost is not None:
+            chooses = choosing_network(network, wanted.menu, truth, by_scores=by_scores)
+            found = level_that_costs(chooses, wanted.menu, wanted.cost, wanted.draws_each, tell)
+            typer.echo(_found(wanted.menu.task, found))
+            wanted = wanted.at(found.level)
+        if truth is None and not by_scores:
+            truth = measured_here(network, wanted.menu, out / RUN, report)
+        return make_plan(network, wanted, truth, tell)
+
+
+def _found(task: str, found: "LevelFound") -> str:
+    at = f"Bit-error rate {found.level:g}: unprotected" if task == "protect" else f"Budget {found.level:g}: all layers alike"
+    lost, low, high = (_points(end) for end in (found.lost.mean, found.lost.low, found.lost.high))
+    return f"{at}, {lost} points lost ({low} to {high}) on {found.n_examples} examples that judge nothing."
+
+
+def _tell_forecast(network: "Network", wanted: "Wanted", run: Path | None) -> None:
+    """Print what a plan will take."""
+    from safer_bench.budget.plans.forecast import forecast_plan
+    from safer_bench.budget.plans.truths import truth_at
+
+    typer.echo("Measures a sample first: about a minute at most, beside what tracing takes.", err=True)
+    found = forecast_plan(network, wanted, truth_at(run) if run else None)
+    rows = [
+        [step.name, f"{step.n_measurements:,}", f"{step.n_answers:,}", duration(step.seconds)]
+        for step in [*found.steps, found.whole]
+    ]
+    typer.echo(table(["step", "measurements", "answers", "time"], rows))
+    scoring = "" if wanted.score is None else f" The scores of {wanted.by} come on top."
+    typer.echo(f"Memory: {size(found.memory_bytes)}. With nothing else at work; nothing was planned.{scoring}")
 
 
 def _score(by: str) -> "Score":
@@ -88,6 +165,7 @@ def _score(by: str) -> "Score":
 
 
 def _tell(made: "Plan", out: Path) -> None:
+    from safer_bench.budget.plans.advice import advice
     from safer_bench.budget.plans.picture import plan_png
     from safer_bench.budget.plans.plan import write_text
     from safer_bench.tables.together import write_together
@@ -99,10 +177,12 @@ def _tell(made: "Plan", out: Path) -> None:
     typer.echo(f"Unchanged: {100 * measured.unchanged.value:.1f} % of {measured.n_examples} examples that {made.judges}.")
     for label, point in [("Plan", measured.plan), *(("Uniform", point) for point in measured.uniform)]:
         typer.echo(f"{label}: {_about(point)}")
-    if measured.uniform[-1].drop.value <= 0.0:
-        typer.echo("Even the tightest choice everywhere lost nothing: these levels tell no layers apart.", err=True)
+    if said := advice(made):
+        typer.echo(said, err=True)
     if made.met is False:
         typer.echo("No point keeps to --max-drop with 95 % confidence, not even the most generous one.", err=True)
+    if made.task == "quantize":
+        typer.echo("Activations stay in float32: weights alone were quantized.")
     typer.echo(f"Plan: {out / 'plan.json'}")
     if made.met is False:
         raise typer.Exit(1)

@@ -183,9 +183,13 @@ def _row_and_part(engine: Engine, sample: Sample) -> tuple[float, float]:
 
 def _memory(engine: Engine, samples: Sequence[Sample], n_examples: int) -> int:
     """Return the bytes of a process: what it took so far, and what larger slices than the sampled ones add."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     replays = map(engine.replay, sampled_layers(engine.network))
     kept = HELD * max((replay.bytes_per_example for replay in replays if replay), default=0)
     sampled = max(sample.n_examples for sample in samples)
-    return int(peak + max(0, min(kept * n_examples, room_on(engine.network.device).kept_bytes) - kept * sampled))
+    return int(peak_bytes() + max(0, min(kept * n_examples, room_on(engine.network.device).kept_bytes) - kept * sampled))
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process has taken so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -158,7 +158,7 @@ def _of_slice(engine: Engine, sample: Sample, where: Slice, clock: Clock) -> tup
     return clean, np.array(times)
 
 
-def extended(sizes: Array, seconds: Array, n_examples: int) -> Array:
+def extended(sizes: Array, seconds: Array, n_examples: float) -> Array:
     """Return times ``(..., 2)`` for another number of examples, along the lines through those of both sizes: ``(...,)``."""
     slope = np.maximum(0.0, (seconds[..., 1] - seconds[..., 0]) / max(1, sizes[1] - sizes[0]))
     return np.asarray(seconds[..., 1] + slope * (n_examples - sizes[1]))

@@ -225,3 +225,33 @@ def test_names_of_baselines_are_taken():
     with pytest.raises(BadInput) as error:
         check_names(schema.build("scores", [{"criterion": "lamp"}]))
     assert str(error.value) == ("scores: 'lamp' is the name of a baseline that budgets add; give the criterion another name")
+
+
+@pytest.mark.parametrize(
+    ("task", "level", "budgets", "sentence"),
+    [
+        ("protect", 0.5, (0.05,), "digits_mlp, bit-error rate 0.5: every allocation leaves accuracy at chance, "),
+        (
+            "protect",
+            1e-9,
+            (0.05,),
+            "digits_mlp, bit-error rate 1e-09: no allocation lost anything, so that none is better: give a severer rate by "
+            "--level; safer-bench plan --task protect --cost 20 finds one for a network",
+        ),
+        (
+            "quantize",
+            None,
+            (8.0,),
+            "digits_mlp: no allocation lost anything, so that none is better: give severer budgets by --budget",
+        ),
+        ("prune", None, (0.9999,), "digits_mlp: every allocation leaves accuracy at chance, "),
+        ("prune", None, (0.9999, 0.5), None),
+    ],
+)
+def test_results_that_tell_nothing_say_so(task, level, budgets, sentence, small_tree):
+    perturbation = next(iter(TASKS[task].perturbations))
+    wanted = Wanted(TASKS[task], perturbation, budgets, (level,), draws=2, criteria=("constant",))
+    outcome = spend(wanted, [load_network("digits_mlp")], small_tree, small_tree["scores"])
+    said = [note for note in outcome.notes if "at chance" in note or "lost anything" in note]
+    assert len(said) == (sentence is not None)
+    assert all(note.startswith(sentence) for note in said)

@@ -61,13 +61,78 @@ def test_where_no_point_keeps_to_the_drop_the_answer_is_no(cli, spec, tmp_path):
     assert json.loads((tmp_path / "out" / "plan.json").read_text())["met"] is False
 
 
+def test_a_rate_is_found_before_anything_is_measured_and_the_plan_protects_from_it(cli, spec, tmp_path):
+    words = ("--task", "protect", "--network", spec, "--cost", 20, "--budget", 0.4, "--draws", 4)
+    found = cli("plan", *words, "--out", tmp_path / "a")
+    assert found.code == 0
+    told = re.search(
+        r"Bit-error rate (\S+): unprotected, (\S+) points lost \(.*\) on 120 examples that judge nothing.", found.out
+    )
+    plan = json.loads((tmp_path / "a" / "plan.json").read_text())
+    assert plan["level"] == float(told[1])
+    assert 15 < float(told[2]) < 25
+    assert plan["measured"]["uniform"][-1]["spent"] == 0.0
+    again = cli("plan", *words[:4], "--level", told[1], "--budget", 0.4, "--draws", 4, "--out", tmp_path / "a")
+    assert again.code == 0, "the run of the rate that was found is gone on with"
+    assert json.loads((tmp_path / "a" / "plan.json").read_text()) == plan
+
+
+def test_a_share_is_found_in_place_of_the_budget_by_examples_that_judge_nothing(cli, spec, tmp_path):
+    words = ("--task", "prune", "--network", spec, "--by", "l2_norm", "--cost", 20)
+    found = cli("plan", *words, "--out", tmp_path / "out")
+    assert found.code == 0
+    told = re.search(r"Budget (\S+): all layers alike, \S+ points lost \(.*\) on 30 examples that judge nothing.", found.out)
+    plan = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert plan["measured"]["plan"]["budget"] == float(told[1])
+    assert "of 240 examples" in found.out
+
+
+def test_a_dry_run_says_what_the_plan_takes_and_plans_nothing(cli, spec, tmp_path):
+    words = ("--task", "quantize", "--network", spec, "--level", 4, "--budget", 6, "--out", tmp_path / "out")
+    found = cli("plan", *words, "--dry-run")
+    assert found.code == 0
+    cells = [re.split(r"  +", line) for line in found.out.splitlines()]
+    assert [row[:3] for row in cells[:6] if not row[0].startswith("--")] == [
+        ["step", "measurements", "answers"],
+        ["drops of single layers", "4", "480"],
+        ["correction, 4 rounds at most", "14", "1,680"],
+        ["judgement", "3", "360"],
+        ["all", "21", "2,520"],
+    ]
+    assert re.fullmatch(r"Memory: .*B\. With nothing else at work; nothing was planned\.", found.out.splitlines()[-1])
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_rate_that_leaves_chance_is_said_with_what_to_do(cli, spec, tmp_path):
+    words = ("--task", "protect", "--network", spec, "--level", 0.4, "--budget", 0.01, "--draws", 4)
+    found = cli("plan", *words, "--out", tmp_path / "out")
+    assert found.code == 0
+    assert "Every allocation leaves accuracy at chance, " in found.err
+    assert "rate 0.4 is too severe for this network: --cost 20 in place of --level" in found.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--task", "distil", "--budget", 3), "task 'distil'; expected quantize, prune, protect"),
-        (("--task", "quantize"), "a plan needs --budget or --max-drop: one of them"),
+        (("--task", "quantize"), "a plan for task 'quantize' needs --budget, --max-drop or --cost: one of them"),
         (("--task", "quantize", "--budget", 1), "budget 1 of task 'quantize'; expected mean bits from 2 to 8"),
         (("--task", "prune", "--budget", 0.5, "--by", "snib"), "Did you mean 'snip'?"),
+        (
+            ("--task", "prune", "--budget", 0.97),
+            "budget 0.97 of task 'prune' cannot be met: the choices allow at most 0.95 of the weights, the tightest for every "
+            "layer; give another budget, or tighter choices by --level",
+        ),
+        (
+            ("--task", "quantize", "--budget", 2.5, "--level", 4),
+            "budget 2.5 of task 'quantize' cannot be met: the choices allow 4 mean bits at least",
+        ),
+        (
+            ("--task", "protect", "--budget", 0.1, "--cost", 20, "--level", 0.01),
+            "--cost finds a bit-error rate at which drops are then measured: leave out --level and the run that is measured",
+        ),
+        (("--task", "protect", "--cost", 20), "a plan for task 'protect' needs --budget or --max-drop: one of them"),
+        (("--task", "prune", "--cost", 120), "--cost 120; expected points of accuracy above 0, at most 100"),
     ],
 )
 def test_bad_input_is_one_message(cli, spec, tmp_path, words, message):
@@ -75,6 +140,24 @@ def test_bad_input_is_one_message(cli, spec, tmp_path, words, message):
     assert found.code == 2
     assert message in found.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("way", [("--budget", 4), ("--cost", 20), ("--budget", 4, "--dry-run")])
+def test_drops_of_other_weights_are_refused_before_anything_is_measured(cli, spec, tmp_path, way):
+    words = ("--task", "quantize", "--network", spec, "--level", 3)
+    cli("plan", *words, "--budget", 4, "--out", tmp_path / "a")
+    (tmp_path / "nets.py").write_text(NETS.replace("torch.manual_seed(7)", "torch.manual_seed(8)"))
+    found = cli("plan", tmp_path / "a" / "run", *words, *way, "--out", tmp_path / "b")
+    assert found.code == 2
+    assert re.search(
+        r"Error: network 'small': its weights \(\w{16}\) are not those of the truth \(\w{16}\); name the truth of this "
+        r"network, or measure it\n",
+        found.err,
+    )
+    assert "Budget" not in found.out
+    again = cli("plan", *words, "--budget", 4, "--out", tmp_path / "a")
+    assert again.code == 2
+    assert f"{tmp_path / 'a' / 'run'}: belongs to a run with another " in again.err
 
 
 def test_a_folder_that_is_neither_run_nor_tree_is_named(cli, spec, tmp_path):

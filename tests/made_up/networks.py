@@ -48,6 +48,18 @@ def tiny_network(name: str = "tiny") -> Network:
     return Network(model, images[:60], labels[:60], name=name, calibration=(images[60:], labels[60:]))
 
 
+def small_network(seed=7):
+    """Return an untrained network of three layers that judges itself by its own answers, and half of 240 examples."""
+    torch.manual_seed(seed)
+    model = TinyNet().eval()
+    inputs = torch.randn(270, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for bias in (model.conv.bias, model.hidden.bias, model.head.bias):
+            bias.zero_()
+        labels = model(inputs).argmax(1)
+    return Network(model, inputs[:240], labels[:240], name="small", calibration=(inputs[240:], labels[240:]))
+
+
 class Unordered(nn.Module):
     """Defines its layers in another order than it uses them; one is tied, one unused, one read without its module."""
 

@@ -29,6 +29,7 @@ def made_up_plan(
             n_examples=len(network.labels),
             draws=1,
             unchanged=NOTHING,
+            chance=0.1,
             plan=POINT,
             curve=[POINT],
             uniform=[POINT],

@@ -5,7 +5,6 @@ import numpy as np
 from safer_bench.budget.plans.additive import average_cost
 from safer_bench.budget.plans.menu import Menu
 from safer_bench.budget.rules import at_least, at_most, bits, priorities, protected, pruned_counts
-from safer_bench.errors import BadInput
 
 Array = np.ndarray
 
@@ -14,10 +13,12 @@ def by_rank(menu: Menu, scores: Array, sizes: Array, most: float) -> Array:
     """Return the choices that the rank rules come to: of those offered, the nearest that costs no more.
 
     Where none of the offered choices costs as little as a layer was given, the least sensitive layers get less.
+
+    Raises:
+        BadInput: the budget cannot be met.
     """
+    menu.check(most)
     costs, total = np.array(menu.costs), int(sizes.sum())
-    if costs[-1] > most + 1e-9:
-        raise BadInput(f"the budget cannot be met: a weight costs {costs[-1]:g} at the tightest choice, not {most:g}")
     if menu.task == "protect":
         kept = protected(scores, sizes, at_most(most, total), np.arange(len(sizes)))
         return np.where(kept, 0, 1)

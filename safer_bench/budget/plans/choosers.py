@@ -5,12 +5,12 @@ from typing import Protocol
 
 import numpy as np
 
-from safer_bench.budget.images import seen_examples
+from safer_bench.budget.images import calibration_examples, check_known, seen_examples, some_examples
 from safer_bench.budget.plans.additive import cheapest
 from safer_bench.budget.plans.by_rank import by_rank
 from safer_bench.budget.plans.joint import Joint, corrected
 from safer_bench.budget.plans.menu import Menu, predicted
-from safer_bench.budget.plans.truths import Truth, drops_of
+from safer_bench.budget.plans.truths import Truth, drops_of, measured_examples
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.networks.network import Network
 
@@ -48,7 +48,12 @@ class ByDrops:
         self._joint, self._tell = Joint(WholeNetwork(seen), self.menu, draws), tell
 
     def __call__(self, most: float) -> tuple[Array, list[float]]:
-        """Return the corrected choices."""
+        """Return the corrected choices.
+
+        Raises:
+            BadInput: the budget cannot be met by levels that were measured.
+        """
+        self.menu.check(most)
         start = cheapest(self._lost, self._sizes, np.array(self.menu.costs), most)
         tell = lambda step: self._tell(f"{self.menu.budget(most):g}, {step}")  # noqa: E731
         return corrected(self._joint, self._lost, self._sizes, most, start, tell)
@@ -67,3 +72,20 @@ class ByScores:
     def __call__(self, most: float) -> tuple[Array, list[float]]:
         """Return the choices of the rank rules; no rounds."""
         return by_rank(self.menu, self._scores, self._sizes, most), []
+
+
+def choosing_network(network: Network, menu: Menu, truth: Truth | None, *, by_scores: bool) -> Network:
+    """Return a network with examples that may choose, at most ``MOST_CHOOSING``: none of them judges the plan.
+
+    Those that the truth saw, or will see where it is still to be measured for this plan; scores without a truth leave all
+    evaluation examples to judge, so that the calibration examples choose.
+
+    Raises:
+        BadInput: the truth is of another network or has none of this perturbation, or there are too few examples.
+    """
+    if truth is not None:
+        check_known(network, truth)
+        return seen_examples(network, menu.perturbation, truth, MOST_CHOOSING)
+    if by_scores:
+        return calibration_examples(network, MOST_CHOOSING)
+    return some_examples(network, 0, min(MOST_CHOOSING, measured_examples(network, menu)))

@@ -1,7 +1,7 @@
 """Makes a plan: choices by measured drops or by scores, measured together on examples that chose nothing."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -17,6 +17,7 @@ from safer_bench.budget.plans.truths import Truth, told_protocol
 from safer_bench.budget.tasks import TASKS
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
+from safer_bench.networks.examples import largest_class
 from safer_bench.networks.network import Network
 from safer_bench.tables.facts import read_facts
 
@@ -35,8 +36,9 @@ class Wanted:
 
     Attributes:
         menu: what layers may get.
-        budget: mean bits, share pruned or share protected; None where ``max_drop`` decides.
+        budget: mean bits, share pruned or share protected; None where something else decides.
         max_drop: accuracy that may be lost, with 95 % confidence; None where there is a budget.
+        cost: accuracy that all layers alike are to lose, at the level that ``at`` then takes; None where a level is given.
         by: ``truth``, or the name of the criterion that ``score`` is of.
         score: gives each layer's score; None where the truth plans.
         draws: of bit errors.
@@ -48,19 +50,37 @@ class Wanted:
     by: str = TRUTH
     score: Score | None = None
     draws: int = 10
+    cost: float | None = None
 
     def check(self) -> None:
         """Refuse what cannot be planned.
 
         Raises:
-            BadInput: no budget and no drop, or both, a budget that the task does not have, or a drop that is no share.
+            BadInput: nothing that says how much to spend, or two things, a budget that the task does not have or that its
+                choices cannot meet, or points that are none.
         """
-        if (self.budget is None) == (self.max_drop is None):
-            raise BadInput("a plan needs --budget or --max-drop: one of them")
+        protects = self.menu.task == "protect"
+        ways = [self.budget, self.max_drop] + [self.cost] * (not protects)
+        if sum(way is not None for way in ways) != 1:
+            names = "--budget or --max-drop" if protects else "--budget, --max-drop or --cost"
+            raise BadInput(f"a plan for task {self.menu.task!r} needs {names}: one of them")
         if self.budget is not None:
             TASKS[self.menu.task].chosen_budgets([self.budget])
-        elif not 0.0 < (self.max_drop or 0.0) <= 1.0:
-            raise BadInput(f"--max-drop {100 * (self.max_drop or 0.0):g}; expected points of accuracy above 0, at most 100")
+            self.menu.check(self.menu.most(self.budget))
+        for name, share in (("--max-drop", self.max_drop), ("--cost", self.cost)):
+            if share is not None and not 0.0 < share <= 1.0:
+                raise BadInput(f"{name} {100 * share:g}; expected points of accuracy above 0, at most 100")
+
+    def at(self, level: float) -> "Wanted":
+        """Return what is wanted once the level of ``cost`` is known: protection from it, or a budget that spends as much."""
+        if self.menu.task == "protect":
+            return replace(self, menu=replace(self.menu, levels=(self.menu.levels[0], level)), cost=None)
+        return replace(self, budget=level, cost=None)
+
+    @property
+    def draws_each(self) -> int:
+        """Draws by which an allocation is measured; 1 where nothing is random."""
+        return self.draws if self.menu.task == "protect" else 1
 
 
 def make_plan(
@@ -85,9 +105,11 @@ def make_plan(
     Source: fixed-sequence testing: Maurer, Hothorn, Lehmacher 1995.
     """
     wanted.check()
+    if wanted.cost is not None:
+        raise BadInput("the level of a cost is to be found first: plan for Wanted.at(level_that_costs(...).level)")
     if truth is None and wanted.score is None:
         raise BadInput("a plan by the truth needs measured drops: name a run folder or a tree, or a criterion by --by")
-    draws = wanted.draws if wanted.menu.task == "protect" else 1
+    draws = wanted.draws_each
     judges = own_examples(network) if truth is None else budget_network(network, wanted.menu.perturbation, truth)
     if len(judges.labels) < FEWEST:
         raise BadInput(f"network {network.name!r}: {len(judges.labels)} examples to judge by; expected {FEWEST} or more")
@@ -117,6 +139,7 @@ def make_plan(
             n_examples=len(judges.labels),
             draws=draws,
             unchanged=interval_of(accuracy(judge.unchanged, judge.examples)),
+            chance=largest_class(judges.labels),
             plan=chosen.point,
             curve=[step.point for step in steps],
             uniform=list(judge.uniform(tell)),

@@ -55,6 +55,23 @@ class Menu:
         """Return the budget that an average cost comes to; the inverse of ``most``."""
         return 1.0 - cost if self.task == "prune" else cost
 
+    def check(self, most: float) -> None:
+        """Refuse a budget that cannot be met.
+
+        Args:
+            most: that a weight may cost on average.
+
+        Raises:
+            BadInput: even the tightest choice for every layer costs more; the message says what can be met.
+        """
+        if self.costs[-1] > most + 1e-9:
+            given, end = self.budget(most), self.budget(self.costs[-1])
+            limit = f"at most {end:g} of the weights" if self.task == "prune" else f"{end:g} mean bits at least"
+            raise BadInput(
+                f"budget {given:g} of task {self.task!r} cannot be met: the choices allow {limit}, the tightest for every "
+                "layer; give another budget, or tighter choices by --level"
+            )
+
 
 def make_menu(task: str, perturbation: str | None = None, levels: Sequence[float] = ()) -> Menu:
     """Return what layers may get.

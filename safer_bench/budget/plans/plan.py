@@ -77,6 +77,7 @@ class Measured(Strict):
         n_examples: that judged; none of them chose anything.
         draws: of bit errors.
         unchanged: accuracy with the stored weights.
+        chance: share of these answers that always naming the most frequent class gets right.
         plan: what the plan leaves.
         curve: the same for every budget that was tried, generous to tight.
         uniform: the same choice for all layers, generous to tight.
@@ -86,6 +87,7 @@ class Measured(Strict):
     n_examples: Annotated[int, Field(ge=1)]
     draws: Annotated[int, Field(ge=1)]
     unchanged: Interval
+    chance: Share
     plan: Point
     curve: list[Point]
     uniform: list[Point]

@@ -11,7 +11,7 @@ from safer_bench.budget.images import FEWEST, has_budget_part
 from safer_bench.budget.plans.menu import Menu
 from safer_bench.dataset.tree import MANIFEST, load_tree
 from safer_bench.errors import BadInput, MissingData
-from safer_bench.measurement.design import make_protocol
+from safer_bench.measurement.design import Protocol, make_protocol
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
@@ -42,9 +42,6 @@ def truth_at(path: Path) -> Truth:
 def measured_here(network: Network, menu: Menu, folder: Path, report: OnProgress = lambda *_: None) -> Truth:
     """Measure the drops that a plan needs into a run folder, which resumes, and return its tables.
 
-    The first half of the evaluation examples is measured, so that the others can judge; all of them where the network's
-    dataset has examples for that alone.
-
     Args:
         network: whose plan it is.
         menu: what its layers may get.
@@ -54,18 +51,38 @@ def measured_here(network: Network, menu: Menu, folder: Path, report: OnProgress
     Raises:
         BadInput: too few examples to do both.
     """
-    n = len(network.labels)
-    n_measured = n if has_budget_part(network) else n // 2
-    if not has_budget_part(network) and n < 2 * FEWEST:
-        raise BadInput(
-            f"network {network.name!r}: {n} evaluation examples; expected {2 * FEWEST} or more: half of them judge"
-        )
+    measure_into(folder, [network], protocol_for(network, menu), report)
+    return truth_at(folder)
+
+
+def protocol_for(network: Network, menu: Menu) -> Protocol:
+    """Return what is measured for a plan alone: the levels of its menu, on ``measured_examples``.
+
+    Raises:
+        BadInput: too few examples to measure and to judge.
+    """
+    n_examples = measured_examples(network, menu)
     spec = f"{menu.perturbation}:{','.join(f'{level:g}' for level in menu.levels if level)}"
     draws = DRAWS if menu.task == "protect" else None
-    of_draw = max(1, n_measured // DRAWS)
-    protocol = make_protocol([spec], draws, of_draw, deterministic_examples=n_measured)
-    measure_into(folder, [network], protocol, report)
-    return truth_at(folder)
+    return make_protocol([spec], draws, n_examples // DRAWS, deterministic_examples=n_examples)
+
+
+def measured_examples(network: Network, menu: Menu) -> int:
+    """Return how many evaluation examples are measured for a plan alone: the first ones, so that the others can judge.
+
+    Half of them, or all where the network's dataset has examples that judge alone. Bit errors see as many in each draw.
+
+    Raises:
+        BadInput: too few to measure and to judge.
+    """
+    n = len(network.labels)
+    if not has_budget_part(network):
+        if n < 2 * FEWEST:
+            raise BadInput(
+                f"network {network.name!r}: {n} evaluation examples; expected {2 * FEWEST} or more: half of them judge"
+            )
+        n //= 2
+    return n // DRAWS * DRAWS if menu.task == "protect" else n
 
 
 def drops_of(network: str, perturbation: str, truth: Truth) -> tuple[Drops, Drops]:

@@ -23,5 +23,5 @@ def test_a_budget_is_kept_whatever_is_offered():
 def test_least_sensitive_layers_give_first():
     menu = make_menu("quantize", levels=[6])
     assert by_rank(menu, np.array([3.0, 1.0, 2.0]), np.array([10, 10, 10]), 6.7).tolist() == [0, 1, 1]
-    with pytest.raises(BadInput, match="a weight costs 6 at the tightest choice, not 5"):
+    with pytest.raises(BadInput, match="budget 5 of task 'quantize' cannot be met: the choices allow 6 mean bits at least"):
         by_rank(menu, np.array([3.0, 1.0, 2.0]), np.array([10, 10, 10]), 5.0)

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 import torch
 
@@ -15,21 +16,9 @@ from safer_bench.budget.plans.plan import read_plan, write_text
 from safer_bench.budget.plans.truths import measured_here, truth_at
 from safer_bench.errors import BadInput
 from safer_bench.networks.examples import counted
-from tests.made_up.networks import TinyNet
+from tests.made_up.networks import small_network
 
 BITS = make_menu("quantize", levels=[6, 4, 3, 2])
-
-
-def small_network(seed=7):
-    """Return an untrained network of three layers that judges itself by its own answers, and half of 240 examples."""
-    torch.manual_seed(seed)
-    model = TinyNet().eval()
-    inputs = torch.randn(270, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
-    with torch.no_grad():
-        for bias in (model.conv.bias, model.hidden.bias, model.head.bias):
-            bias.zero_()
-        labels = model(inputs).argmax(1)
-    return sb.Network(model, inputs[:240], labels[:240], name="small", calibration=(inputs[240:], labels[240:]))
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +89,12 @@ def test_it_is_read_as_it_was_written_and_what_was_changed_by_hand_is_refused(pl
         read_plan(tmp_path / "none.json")
 
 
+def only_levels(truth, *levels):
+    """Return the tables of a truth that hold levels with these alone."""
+    kept = pc.field("level").isin([float(level) for level in levels])
+    return {name: truth[name].filter(kept) for name in ("layer_sensitivity", "losses", "layer_drops")}
+
+
 def _with_layer(found, **changed):
     return found | {"layers": [found["layers"][0] | changed, *found["layers"][1:]]}
 
@@ -160,18 +155,29 @@ def test_layers_are_protected_and_marked_and_pruned_layers_have_their_share_of_z
 
 
 def test_what_cannot_be_planned_is_refused(network, truth):
-    with pytest.raises(BadInput, match="--budget or --max-drop: one of them"):
-        make_plan(network, Wanted(BITS), truth)
-    with pytest.raises(BadInput, match="--budget or --max-drop: one of them"):
-        make_plan(network, Wanted(BITS, budget=3.0, max_drop=0.1), truth)
+    for wrong in ({}, {"budget": 3.0, "max_drop": 0.1}, {"budget": 3.0, "cost": 0.2}):
+        with pytest.raises(BadInput, match="task 'quantize' needs --budget, --max-drop or --cost: one of them"):
+            make_plan(network, Wanted(BITS, **wrong), truth)
+    with pytest.raises(BadInput, match="task 'protect' needs --budget or --max-drop: one of them"):
+        Wanted(make_menu("protect"), cost=0.2).check()
+    with pytest.raises(BadInput, match="--cost 0; expected points of accuracy above 0, at most 100"):
+        Wanted(make_menu("protect"), budget=0.1, cost=0.0).check()
+    with pytest.raises(BadInput, match=r"the level of a cost is to be found first: plan for Wanted.at\("):
+        make_plan(network, Wanted(BITS, cost=0.2), truth)
     with pytest.raises(BadInput, match="expected mean bits from 2 to 8"):
         make_plan(network, Wanted(BITS, budget=1.0), truth)
     with pytest.raises(BadInput, match="--max-drop 0"):
         make_plan(network, Wanted(BITS, max_drop=0.0), truth)
     with pytest.raises(BadInput, match="needs measured drops"):
         make_plan(network, Wanted(BITS, budget=3.0))
-    with pytest.raises(BadInput, match=r"a weight costs 3 at the tightest choice, not 2.5"):
+    with pytest.raises(
+        BadInput, match=r"budget 2.5 of task 'quantize' cannot be met: the choices allow 3 mean bits at least"
+    ):
         make_plan(network, Wanted(make_menu("quantize", levels=[4, 3]), budget=2.5), truth)
+    with pytest.raises(
+        BadInput, match=r"budget 2.5 of task 'quantize' cannot be met: the choices allow 3 mean bits at least"
+    ):
+        make_plan(network, Wanted(BITS, budget=2.5), truth | only_levels(truth, 4, 3))
     other = small_network()
     other.name = "other"
     with pytest.raises(BadInput, match="network 'other' is not in the truth"):

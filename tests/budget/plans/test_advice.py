@@ -1,0 +1,55 @@
+"""What is said of a plan that tells nothing."""
+
+import pytest
+
+from safer_bench.budget.plans.advice import advice
+from safer_bench.budget.plans.plan import Interval
+from tests.made_up.networks import tiny_network
+from tests.made_up.plans import POINT, made_up_plan
+
+
+def point(spent, accuracy):
+    value = Interval(value=accuracy, low=None, high=None)
+    return POINT.model_copy(update={"spent": spent, "accuracy": value})
+
+
+def planned(task, amount, curve, uniform):
+    """Return a plan of a network that gets 90 % right unchanged and 20 % by chance."""
+    network = tiny_network()
+    plan = made_up_plan(network, {layer.name: amount for layer in network.layers}, task)
+    unchanged = Interval(value=0.9, low=None, high=None)
+    measured = {"curve": curve, "uniform": uniform, "unchanged": unchanged, "chance": 0.2}
+    return plan.model_copy(update={"measured": plan.measured.model_copy(update=measured)})
+
+
+@pytest.mark.parametrize(
+    ("task", "remedy"),
+    [
+        ("protect", "rate 0.01 is too severe for this network: --cost 20 in place of --level finds a milder one, or give a larger --budget."),
+        ("quantize", "give more bits: --cost 20 in place of --budget finds as many as cost all layers alike 20 points."),
+        ("prune", "prune less: --cost 20 in place of --budget finds the share that costs all layers alike 20 points."),
+    ],
+)  # fmt: skip
+def test_chance_is_named_with_what_to_do(task, remedy):
+    amount, ends = {"protect": (1.0, (1.0, 0.0)), "quantize": (2.0, (8.0, 2.0)), "prune": (0.5, (0.0, 0.95))}[task]
+    uniform = [point(ends[0], 0.9), point(ends[1], 0.0)]
+    start = "Every allocation leaves accuracy at chance, 20.0 % (always answering the largest class): "
+    assert advice(planned(task, amount, [point(0.4, 0.21)], uniform)) == start + remedy
+    assert advice(planned(task, amount, [point(0.4, 0.3)], uniform)) is None
+    spared_first = [point(ends[0], 0.9), point(0.4, 0.1)]
+    assert advice(planned(task, amount, spared_first, uniform)) == start + remedy, "what is spared everywhere is no plan"
+    assert advice(planned(task, amount, spared_first[:1], uniform)) is None, "no allocation was tried"
+
+
+@pytest.mark.parametrize(
+    ("task", "remedy"),
+    [
+        ("protect", "ask for a rate that costs the unprotected network something: --cost 20 in place of --level."),
+        ("quantize", "offer fewer bits by --level."),
+        ("prune", "offer larger shares by --level."),
+    ],
+)
+def test_levels_that_cost_nothing_are_named_with_what_to_do(task, remedy):
+    amount = {"protect": 1.0, "quantize": 2.0, "prune": 0.5}[task]
+    found = advice(planned(task, amount, [point(0.4, 0.9)], [point(1.0, 0.9), point(0.0, 0.9)]))
+    assert found == f"Even the tightest choice everywhere lost nothing: these levels tell no layers apart; {remedy}"
