@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import progress, table
-from safer_bench.cli.options import NETWORK_HELP, Calibration, Data, DataSeed, Device, ExamplesFrom, Name, load_networks
+from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, with_network_options
 from safer_bench.errors import needs_torch
-from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
     from safer_bench.budget.plans.make import Score
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 RUN = "run"  # folder of what is measured for a plan alone
 
 
+@with_network_options
 def plan(
     task: Annotated[str, typer.Option(help="quantize, prune or protect.")],
     network: Annotated[str, typer.Option(help=f"{NETWORK_HELP}.")],
@@ -43,12 +43,8 @@ def plan(
         typer.Option(help="Bits or shares to choose from; of protect the bit-error rate."),
     ] = None,
     draws: Annotated[int, typer.Option(min=2, help="Of bit errors, where the plan is measured.")] = 10,
-    data: Data = None,
-    examples_from: ExamplesFrom = None,
-    calibration: Calibration = None,
-    data_seed: DataSeed = None,
-    name: Name = None,
-    device: Device = None,
+    *,
+    network_options: NetworkOptions,
 ) -> None:
     """Plan what each layer gets (bits, sparsity, protection), and measure what that leaves.
 
@@ -67,7 +63,7 @@ def plan(
     wanted = Wanted(menu, budget, None if max_drop is None else max_drop / 100.0, by, score, draws)
     wanted.check()
     check_writable(out)
-    (item,) = load_networks([network], Choice(data, examples_from, calibration, data_seed, name), device)
+    (item,) = network_options.load([network])
     with progress() as report:
         truth = truth_at(run) if run else None if score else measured_here(item, menu, out / RUN, report)
         made = make_plan(item, wanted, truth, lambda step: report(step, 0, 1))
