@@ -96,9 +96,9 @@ def _tell_folded(networks: "Sequence[Network]") -> None:
     """Say how many batch norms were folded, and name those that could not be."""
     for network in networks:
         if network.folding is not None:
-            left_out = [f"{norm} ({reason})" for norm, reason in network.folding.left_out.items()]
-            but = f"; not folded: {', '.join(left_out)}" if left_out else ""
-            typer.echo(f"{network.name}: {len(network.folding.into)} batch norms folded{but}", err=True)
+            typer.echo(f"{network.name}: {len(network.folding.into)} batch norms folded", err=True)
+            for reason, norms in network.folding.by_reason.items():
+                typer.echo(f"{network.name}: not folded ({reason}): {', '.join(norms)}", err=True)
 
 
 def with_network_options(command: Callable[..., None]) -> Callable[..., None]:

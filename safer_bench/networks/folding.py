@@ -30,6 +30,14 @@ class Folding:
     into: dict[str, str]
     left_out: dict[str, str]
 
+    @property
+    def by_reason(self) -> dict[str, list[str]]:
+        """Those that stay, by why they do."""
+        found: dict[str, list[str]] = {}
+        for norm, reason in self.left_out.items():
+            found.setdefault(reason, []).append(norm)
+        return found
+
 
 def unfolded(name: str) -> str:
     """Return what a network is called where it is not folded."""
@@ -39,7 +47,7 @@ def unfolded(name: str) -> str:
 def folded_copy(model: nn.Module, inputs: Tensor | Inputs, name: str) -> tuple[nn.Module, Folding]:
     """Return a copy of a model whose batch norms are folded where each scales the output of one layer and nothing else.
 
-    A folded batch norm stays in its place and hands on what it is given, to the bit.
+    A folded batch norm stays in its place and hands on the values that it is given.
 
     Args:
         model: in evaluation mode, returns logits; it is not changed.
@@ -90,7 +98,7 @@ def fold_norm(model: nn.Module, of_norm: str, of_layer: str) -> bool:
 
 
 def _switch_off(norm: BatchNorm) -> None:
-    """Make a batch norm hand on what it is given, to the bit."""
+    """Make a batch norm hand on the values that it is given."""
     norm.register_parameter("weight", None)
     norm.register_parameter("bias", None)
     for key, value in (("running_mean", 0.0), ("running_var", 1.0)):

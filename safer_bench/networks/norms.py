@@ -1,6 +1,7 @@
 """Which batch norm scales the output of which layer, found by what a pass does; and why others cannot be folded."""
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,10 +23,27 @@ READ_ELSEWHERE = "its layer's output is read elsewhere, too"
 LAYER_AGAIN = "its layer's weight is shared, or used more than once"
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a convolution or linear layer puts out.
+
+    Attributes:
+        output: the tensor.
+        weight, bias: of the layer.
+        in_rows: whether each row of the last dimension holds its outputs, as of a linear layer; else dimension 1 does.
+    """
+
+    output: Tensor
+    weight: Tensor
+    bias: Tensor | None
+    in_rows: bool
+
+
 class Watched(TorchDispatchMode):
     """Watches which layer makes what, what batch norms are given, and how often each tensor is read, within the block.
 
-    A tensor is known by itself, so that a view or a changed copy of a layer's output is another one.
+    A transposed weight stands for that weight, and rows of a linear layer's output that are laid out anew for that output.
+    Any other view or copy is another tensor.
 
     Args:
         model: whose weights are watched.
@@ -33,8 +51,9 @@ class Watched(TorchDispatchMode):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self._weights = {id(weight): weight for weight in model.parameters()}  # and a transposed view of one -> the weight
-        self._made: dict[int, tuple[Tensor, Tensor | None]] = {}  # what a layer puts out -> its weight and bias
+        self._weights = {id(weight) for weight in model.parameters()}
+        self._stands_for: dict[int, Tensor] = {}
+        self._made: dict[int, Made] = {}  # by what is put out
         self._reads: Counter[int] = Counter()
         self._norms: list[dict[str, Any]] = []
         self._kept: list[Tensor] = []  # so that no other tensor takes the place of one, and is taken for it
@@ -51,36 +70,50 @@ class Watched(TorchDispatchMode):
         return result
 
     def _watch(self, operation: str, given: dict[str, Any], result: Any) -> None:
-        if operation == "t" and id(given["self"]) in self._weights:
-            self._weights[id(result)] = self._weights[id(given["self"])]
-            self._kept.append(result)
+        if self._is_the_same(operation, given, result):
+            self._keep(result)
+            self._stands_for[id(result)] = self._original(given["self"])
             return
         for tensor in tensors_in(given):
-            self._reads[id(self._weights.get(id(tensor), tensor))] += 1
+            self._reads[id(self._original(tensor))] += 1
         if operation in NORMS and given.get("running_var") is not None:
             self._norms.append(given)
         elif operation == "convolution":
-            self._note_made(given["weight"], given["bias"], result)
+            self._note_made(result, given["weight"], given["bias"], in_rows=False)
         elif operation in ("mm", "addmm"):
-            self._note_made(given["mat2"], given["self"] if operation == "addmm" else None, result)
+            self._note_made(result, given["mat2"], given["self"] if operation == "addmm" else None, in_rows=True)
 
-    def _note_made(self, weight: Tensor, bias: Tensor | None, result: Tensor) -> None:
-        self._made.pop(id(result), None)
-        self._reads.pop(id(result), None)  # of what lay there before
+    def _is_the_same(self, operation: str, given: dict[str, Any], result: Any) -> bool:
+        """Tell whether a result stands for what it was made of."""
+        if operation == "t":
+            return id(given["self"]) in self._weights
+        made = self.made(given["self"]) if operation in ("view", "_unsafe_view") else None
+        return made is not None and made.in_rows and result.shape[-1] == given["self"].shape[-1]
+
+    def _note_made(self, result: Tensor, weight: Tensor, bias: Tensor | None, *, in_rows: bool) -> None:
+        weight = self._original(weight)
         if id(weight) in self._weights:
-            self._made[id(result)] = (self._weights[id(weight)], bias)
-            self._kept.append(result)
+            self._keep(result)
+            self._made[id(result)] = Made(result, weight, bias, in_rows)
+
+    def _keep(self, tensor: Tensor) -> None:
+        """Keep a tensor, of which nothing is known yet: what lay in its place before is forgotten."""
+        self._kept.append(tensor)
+        self._reads.pop(id(tensor), None)
+
+    def _original(self, tensor: Tensor) -> Tensor:
+        return self._stands_for.get(id(tensor), tensor)
 
     def calls(self, norm: nn.Module) -> list[dict[str, Any]]:
         """Return the arguments of each call of a batch norm, by their names."""
         return [given for given in self._norms if given["running_var"] is norm.running_var]
 
-    def maker(self, output: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Return weight and bias of the layer whose output a tensor is; None and None where it is of none."""
-        return self._made.get(id(output), (None, None))
+    def made(self, tensor: Tensor) -> Made | None:
+        """Return what made a tensor, where it is or stands for a layer's output."""
+        return self._made.get(id(self._original(tensor)))
 
     def n_reads(self, tensor: Tensor) -> int:
-        """Return how many operations read a tensor; of a weight also by transposing it."""
+        """Return how many operations read a tensor or what stands for it."""
         return self._reads[id(tensor)]
 
 
@@ -117,11 +150,12 @@ def _layer_of(norm: BatchNorm, watched: Watched, model: nn.Module) -> tuple[str,
         return "", OF_THE_BATCH
     if len(calls) != 1:
         return "", CALLED_AGAIN if calls else NEVER_CALLED
-    output = calls[0]["input"]
-    weight, bias = watched.maker(output)
-    owners = [item for item in model.named_modules() if any(own is weight for own in item[1].parameters(recurse=False))]
-    if weight is None or not all(isinstance(module, FoldsInto) and module.bias is bias for _, module in owners):
+    made = watched.made(calls[0]["input"])
+    if made is None or (made.in_rows and calls[0]["input"].ndim != 2):
         return "", NO_LAYER
-    if len(owners) > 1 or watched.n_reads(weight) > 1:
+    owners = [item for item in model.named_modules() if any(own is made.weight for own in item[1].parameters(recurse=False))]
+    if not all(isinstance(module, FoldsInto) and module.bias is made.bias for _, module in owners):
+        return "", NO_LAYER
+    if len(owners) > 1 or watched.n_reads(made.weight) > 1:
         return "", LAYER_AGAIN
-    return (owners[0][0], "") if watched.n_reads(output) == 1 else ("", READ_ELSEWHERE)
+    return (owners[0][0], "") if watched.n_reads(made.output) == 1 else ("", READ_ELSEWHERE)

@@ -131,7 +131,7 @@ def test_options_that_say_nothing_are_refused(options, specs, message):
 
 
 def test_networks_of_the_zoo_stand_beside_those_of_sources(given):
-    options = Choice(given[3], examples_from=20, calibration=10)
-    zoo, other = load_networks(["digits_mlp", given[1]], options, None)
+    options = NetworkOptions(given[3], examples_from=20, calibration=10)
+    zoo, other = options.load(["digits_mlp", given[1]])
     assert zoo.weights_sha256 == load_network("digits_mlp").weights_sha256
     assert len(other.labels) == 20
