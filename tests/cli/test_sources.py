@@ -121,6 +121,7 @@ def test_an_engineers_whole_path_of_texts(cli, tmp_path, make):
     [
         (NetworkOptions(calibration=3), ["digits_mlp"], "--calibration is for networks of timm:, torchvision: and transformers:; found digits_mlp"),
         (NetworkOptions("hub:x", name="a"), ["timm:x", "timm:y"], "--name a: names one network; found timm:x, timm:y: name each by a run of its own"),
+        (NetworkOptions(fold=True), [], "--fold: which network? Name it by --network"),
         (NetworkOptions(data_seed=1), [], "--data-seed is for networks of timm:, torchvision: and transformers:; found none"),
     ],
 )  # fmt: skip

@@ -28,21 +28,7 @@ from safer_bench.networks.norms import (
     OF_THE_BATCH,
     READ_ELSEWHERE,
 )
-
-
-def trained(model, seed=0):
-    """Return a model with statistics and scales as training leaves them: unequal, some negative."""
-    generator = torch.Generator().manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            if module.running_var is not None:
-                module.running_mean.normal_(generator=generator)
-                module.running_var.uniform_(0.25, 4.0, generator=generator)
-            if module.weight is not None:
-                module.weight.data.normal_(generator=generator)
-                module.bias.data.normal_(generator=generator)
-    return model.eval()
-
+from tests.made_up.networks import normed_network, trained
 
 PAIRS = {
     "conv1d": (nn.Conv1d(4, 6, 3), nn.BatchNorm1d(6), (4, 9)),
@@ -231,15 +217,8 @@ def test_a_model_that_answers_otherwise_is_refused(call, wrong):
     )
 
 
-def own(name="mine", *, fold=False, seed=0):
-    torch.manual_seed(seed)
-    layers = [nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3)]
-    model = trained(nn.Sequential(*layers))
-    return Network(model, torch.randn(60, 1, 4, 4), torch.arange(60) % 3, name=name, fold=fold)
-
-
 def test_a_folded_network_has_another_name_and_other_weights_under_the_same_layers():
-    plain, folded = own(), own(fold=True)
+    plain, folded = normed_network(), normed_network(fold=True)
     assert (plain.name, plain.folding) == ("mine", None)
     assert (folded.name, folded.folding.into, folded.folding.left_out) == ("mine_folded", {"1": "0"}, {})
     assert [layer.name for layer in folded.layers] == [layer.name for layer in plain.layers] == ["0", "4"]
@@ -247,9 +226,9 @@ def test_a_folded_network_has_another_name_and_other_weights_under_the_same_laye
     later = plain.folded()
     assert (later.name, later.weights_sha256) == ("mine_folded", folded.weights_sha256)
     assert later.folded() is later
-    assert own("a" * 73, fold=True).name == "a" * 73 + "_folded"
+    assert normed_network("a" * 73, fold=True).name == "a" * 73 + "_folded"
     with pytest.raises(BadInput) as error:
-        own("a" * 74, fold=True)
+        normed_network("a" * 74, fold=True)
     name = "a" * 74
     assert str(error.value) == (f"network name {name!r}: too long to be called {name + '_folded'!r}; give it another name")
 
@@ -269,12 +248,12 @@ def test_inputs_of_several_parts_pass_a_folded_model():
 
 
 def test_what_is_measured_of_a_folded_network_is_what_whole_passes_find():
-    network = own(fold=True)
+    network = normed_network(fold=True)
     rows = measure(network, ["quantize:3,2", "magnitude_prune:0.6"]).to_pylist()
     assert any(row["predictions_changed"] for row in rows)
     facts = {"mine_folded": {key: getattr(network, key) for key in ("weights_sha256", "inputs_sha256")}}
     assert [verdict.outcome for verdict in remeasure(rows, facts, 0, [network])] == ["equal"] * 6
-    verdicts = list(remeasure(rows, facts, 0, [own("mine_folded")]))
+    verdicts = list(remeasure(rows, facts, 0, [normed_network("mine_folded")]))
     assert {verdict.outcome for verdict in verdicts} == {"inputs differ"}, "it is told from the network as it was"
 
 
@@ -289,13 +268,11 @@ def test_a_network_is_loaded_folded_by_its_name_and_in_other_processes():
 
 def test_a_run_is_not_gone_on_with_by_the_folded_network(tmp_path):
     protocol = make_protocol(["quantize:2"])
-    measure_into(tmp_path, [own()], protocol)
+    measure_into(tmp_path, [normed_network()], protocol)
     with pytest.raises(BadInput, match="belongs to a run with another networks"):
-        measure_into(tmp_path, [own(fold=True)], protocol)
+        measure_into(tmp_path, [normed_network(fold=True)], protocol)
 
 
 def test_a_folded_network_of_a_dataset_with_images_for_budgets_is_judged_by_them():
-    images, labels = torch.randn(20, 1, 4, 4), torch.arange(20) % 3
-    for name, expected in (("resnet20", True), ("mine", False)):
-        network = Network(own().model, images, labels, name=name, dataset="fashion_mnist", fold=True)
-        assert has_budget_part(network) == expected
+    assert has_budget_part(normed_network("resnet20", dataset="fashion_mnist", fold=True))
+    assert not has_budget_part(normed_network("mine", dataset="fashion_mnist", fold=True))
