@@ -11,8 +11,8 @@ from safer_bench.errors import BadInput, text_of
 from safer_bench.networks.inputs import Inputs
 from safer_bench.networks.norms import BatchNorm, FoldsInto, followed_by, watched_pass
 from safer_bench.networks.precision import plain_float32
+from safer_bench.tables.columns import FOLDED
 
-FOLDED = "_folded"  # what the name of a folded network ends in
 N_CHECKED = 16  # examples that have to be answered alike, at most
 TOLERANCE = 1e-3  # of the largest logit: float32 rounds the folded weights anew
 OVERFLOWS = "its layer's folded weights are not finite in float32"

@@ -8,7 +8,7 @@ import torch
 
 from safer_bench.errors import BadInput
 from safer_bench.networks.devices import device_named
-from safer_bench.networks.folding import FOLDED, unfolded
+from safer_bench.networks.folding import unfolded
 from safer_bench.networks.network import Network
 from safer_bench.networks.sources.assemble import network_of
 from safer_bench.networks.sources.named import Choice, Named, is_of_source
@@ -16,6 +16,7 @@ from safer_bench.networks.weights import holds_weights, training_folder
 from safer_bench.networks.zoo_network import ZooNetwork
 from safer_bench.packages import BrokenPackage, Offer, find, offers
 from safer_bench.registry import absolute, collect, error_text, is_file_spec, load_function
+from safer_bench.tables.columns import FOLDED
 from safer_bench.user_files import beside
 
 

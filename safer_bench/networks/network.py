@@ -23,12 +23,12 @@ from safer_bench.networks.examples import (
     checked_examples,
 )
 from safer_bench.networks.first_answers import count_classes, returns_a_tensor, width_of_logits
-from safer_bench.networks.folding import FOLDED, N_CHECKED, Folding, folded_copy
+from safer_bench.networks.folding import N_CHECKED, Folding, folded_copy
 from safer_bench.networks.inputs import Inputs, named_parts
 from safer_bench.networks.layers import N_LOOKED_AT, NEVER_READ, Found, Layer, look_through
 from safer_bench.networks.model_checks import checked_model
 from safer_bench.registry import suggestion
-from safer_bench.tables.columns import NAME, SPLITS
+from safer_bench.tables.columns import FOLDED, NAME, SPLITS
 
 _FORMER = "a probe is a measurement, and the former name goes with the next version"
 
