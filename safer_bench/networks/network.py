@@ -56,7 +56,7 @@ class Network:
         output: takes the logits out of what the model returns; a tensor, the first of a tuple and an object with ``.logits``
             need none.
         class_axis: axis of the logits that runs over classes, 1 or -1.
-        fold: see ``folded``.
+        fold: fold batch norms into the layers before them, see ``folded``; the network is then called ``NAME_folded``.
         dataset, family, kind, split, licence, source: where the network stands in the zoo; ``own`` for a user's network.
         probe: the former name of ``calibration``, taken with a warning for one more version.
 
