@@ -80,7 +80,7 @@ class Watched(TorchDispatchMode):
             self._norms.append(given)
         elif operation == "convolution":
             self._note_made(result, given["weight"], given["bias"], in_rows=False)
-        elif operation in ("mm", "addmm"):
+        elif operation in ("mm", "addmm") and id(given["mat2"]) in self._stands_for:  # transposed, as a linear layer does
             self._note_made(result, given["mat2"], given["self"] if operation == "addmm" else None, in_rows=True)
 
     def _is_the_same(self, operation: str, given: dict[str, Any], result: Any) -> bool:

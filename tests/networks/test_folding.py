@@ -177,6 +177,18 @@ def test_rows_of_a_linear_layers_output_may_be_laid_out_anew(bias):
     assert folded_copy(trained(OfRows(by_word=True, bias=bias)), inputs, "mine")[1].left_out == {"norm": NO_LAYER}
 
 
+class OtherWay(OfRows):
+    """Multiplies by a linear layer's weight the other way round."""
+
+    def forward(self, x):
+        return self.norm(x @ self.map.weight)
+
+
+def test_a_weight_that_is_not_used_as_its_layer_does_is_none_of_it():
+    model = trained(OtherWay(by_word=False, bias=False))
+    assert folded_copy(model, torch.randn(3, 4), "mine")[1].left_out == {"norm": NO_LAYER}
+
+
 def test_a_scale_that_float32_does_not_hold_leaves_the_layer_as_it_is():
     model = trained(nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)))
     model[1].weight.data.fill_(1e38)
