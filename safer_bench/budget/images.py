@@ -12,6 +12,7 @@ import torch
 from safer_bench.errors import BadInput
 from safer_bench.networks.data.parts import load_part, part_indices
 from safer_bench.networks.examples import checked_examples
+from safer_bench.networks.folding import unfolded
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.networks.network import Examples, Network
 from safer_bench.registry import suggestion
@@ -104,7 +105,7 @@ def calibration_examples(network: Network, most: int) -> Network:
 
 def has_budget_part(network: Network) -> bool:
     """Tell whether a network's dataset has examples for budgets alone."""
-    entry = zoo_networks().get(network.name)
+    entry = zoo_networks().get(unfolded(network.name))
     return (
         entry is not None
         and entry.role != "foreign"

@@ -7,19 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import (
-    NETWORK_HELP,
-    Calibration,
-    Data,
-    DataSeed,
-    Device,
-    ExamplesFrom,
-    Name,
-    load_networks,
-    refusal,
-)
+from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, refusal, with_network_options
 from safer_bench.errors import BadInput, SaferBenchError, needs_torch
-from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +17,7 @@ if TYPE_CHECKING:
     from safer_bench.networks.network import Network
 
 
+@with_network_options
 def budget(
     task: Annotated[str, typer.Option(help="prune, quantize, protect or additivity.")],
     out: Annotated[Path, typer.Option(help="Folder of tables, summary and plot.")],
@@ -50,31 +40,26 @@ def budget(
         typer.Option(help="protect: int8_bit_flip or float32_bit_flip. additivity: NAME[:LEVEL,...]; repeat for more."),
     ] = None,
     draws: Annotated[int, typer.Option(help="Draws of random perturbations.")] = 10,
-    data: Data = None,
-    examples_from: ExamplesFrom = None,
-    calibration: Calibration = None,
-    data_seed: DataSeed = None,
-    name: Name = None,
-    device: Device = None,
+    *,
+    network_options: NetworkOptions,
 ) -> None:
     """Spend a budget by scores and measure the accuracy that is left.
 
     Example: safer-bench budget --task protect --network resnet20 --submission submissions/snip --out budgets
     """
-    _prepare(device)
+    _prepare(network_options.device)
     is_additivity = _is_additivity(task, uses_scores=any((submission, criterion, budget, level)))
     from safer_bench.dataset.tree import load_tree
     from safer_bench.tables.files import check_writable
 
-    options = Choice(data, examples_from, calibration, data_seed, name)
     tree = load_tree(truth)
     check_writable(out)
     if is_additivity:
-        _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out, options, device)
+        _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out, network_options)
         return
     wanted = _wanted(task, perturbation or [], criterion or [], budget or [], level or [], draws)
     scores = _scores(tree, submission or [])
-    _spend(wanted, tree, _networks(tree, network or [], wanted.perturbation, options, device), scores, out)
+    _spend(wanted, tree, _networks(tree, network or [], wanted.perturbation, network_options), scores, out)
 
 
 def _prepare(device: str | None) -> None:
@@ -149,21 +134,17 @@ def _spend(wanted: "Wanted", tree: Mapping[str, Any], networks: "list[Network]",
     typer.echo(f"Summary: {path}")
 
 
-def _compare_drops(
-    network: list[str], perturbation: list[str], draws: int, out: Path, options: Choice, device: str | None
-) -> None:
+def _compare_drops(network: list[str], perturbation: list[str], draws: int, out: Path, options: NetworkOptions) -> None:
     from safer_bench.budget.additivity import additivity
     from safer_bench.budget.report import write_additivity
 
     with progress() as report:
-        table = additivity(load_networks(network, options, device), perturbation, draws, report)
+        table = additivity(options.load(network), perturbation, draws, report)
     path = write_additivity(out, table)
     typer.echo(f"{path.read_text()}\nSummary: {path}")
 
 
-def _networks(
-    tree: Mapping[str, Any], specs: list[str], perturbation: str, options: Choice, device: str | None
-) -> "list[Network]":
+def _networks(tree: Mapping[str, Any], specs: list[str], perturbation: str, options: NetworkOptions) -> "list[Network]":
     """Return the networks; where none is named, those of the truth that have examples left to judge by.
 
     Raises:
@@ -172,14 +153,14 @@ def _networks(
     from safer_bench.budget.images import budget_network
 
     if specs or options.given:
-        named = load_networks(specs, options, device)
+        named = options.load(specs)
         for network in named:
             budget_network(network, perturbation, tree)
         return named
     networks = []
     for name in tree["networks"]["network"].to_pylist():
         try:
-            (network,) = load_networks([name], options, device)
+            (network,) = options.load([name])
             budget_network(network, perturbation, tree)
         except SaferBenchError as error:
             typer.echo(f"Left out: {error}", err=True)

@@ -9,19 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from safer_bench.cli.console import duration, progress, resumable, size, table
-from safer_bench.cli.options import (
-    NETWORK_HELP,
-    Calibration,
-    Data,
-    DataSeed,
-    Device,
-    DrawOptions,
-    ExamplesFrom,
-    Name,
-    load_networks,
-)
+from safer_bench.cli.options import NETWORK_HELP, DrawOptions, NetworkOptions, with_network_options
 from safer_bench.errors import BadInput, needs_torch
-from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
     from safer_bench.measurement.design import Protocol
@@ -39,6 +28,7 @@ class How(TypedDict):
     executor: str
 
 
+@with_network_options
 def measure(
     network: Annotated[list[str], typer.Option(help=f"{NETWORK_HELP}; repeat for more.")],
     out: Annotated[Path, typer.Option(help="Run folder; the same command resumes an unfinished one.")],
@@ -75,12 +65,8 @@ def measure(
     fast: Annotated[
         bool, typer.Option(help="Try bfloat16 first, where it is faster. Integers stay the same; the gain is told at once.")
     ] = False,
-    data: Data = None,
-    examples_from: ExamplesFrom = None,
-    calibration: Calibration = None,
-    data_seed: DataSeed = None,
-    name: Name = None,
-    device: Device = None,
+    *,
+    network_options: NetworkOptions,
     workers: Annotated[int, typer.Option(help="Processes that measure.")] = 1,
     executor: Annotated[str, typer.Option(help="process, or ray (the cluster at RAY_ADDRESS, or a local one).")] = "process",
     shard: Annotated[str | None, typer.Option(help="i/n: the i-th of n shares, each with its own run folder.")] = None,
@@ -105,7 +91,7 @@ def measure(
     how: How = {"fast": fast, "workers": workers, "executor": executor}
     seen = examples_asked(examples, deterministic_examples)
     protocol = make_protocol(perturbation or [], draws, seen[0], seed, first_draw, seen[1])
-    networks = load_networks(network, Choice(data, examples_from, calibration, data_seed, name), device)
+    networks = network_options.load(network)
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:
         if options.planned:
             protocol = _planned(networks, protocol, out, options, report, dry_run=dry_run, how=how)

@@ -1,8 +1,10 @@
 """What commands take and ask: networks, the truth, folders of submissions, perturbations, draws; and how they refuse."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,48 +22,103 @@ NETWORK_HELP = (
     "Name in the zoo, FILE.py:FUNC, or with --data timm:NAME[@CHECKPOINT], torchvision:NAME[@CHECKPOINT], "
     "transformers:ID_OR_FOLDER (@random:SEED: random weights)"
 )
-Data = Annotated[
-    str | None,
-    typer.Option(help="Examples of such a network: imagefolder:FOLDER, hub:ID[:CONFIG][:SPLIT] or FILE.py:FUNC."),
-]
-ExamplesFrom = Annotated[
-    int | None,
-    typer.Option(help="Evaluation examples to choose from --data at random; by default 250, or what calibration leaves."),
-]
-Calibration = Annotated[
-    int | None, typer.Option(help="Calibration examples, others than those; by default a fifth of all, at most 200.")
-]
-DataSeed = Annotated[int | None, typer.Option(help="Seed of that choice; 0 by default.")]
-Name = Annotated[
-    str | None, typer.Option(help="The network's name in all tables; by default made of source, network and data.")
-]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        help="cpu; cuda: any card, and each worker takes the next one; cuda:1: this card. A FILE.py may choose itself."
-    ),
-]
 Minutes = Annotated[int, typer.Option(min=1, help="Most time that the code of one submission may take.")]
 
 
-def load_networks(specs: Sequence[str], choice: Choice, device: str | None) -> "list[Network]":
-    """Load networks; those that do not bring their own examples get what is chosen.
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """What every command that takes ``--network`` takes beside it: which network is meant, and where it runs."""
 
-    Raises:
-        SaferBenchError: see ``load_network``; or no network takes what is chosen, or several would have one name.
+    data: Annotated[
+        str | None,
+        typer.Option(help="Examples of such a network: imagefolder:FOLDER, hub:ID[:CONFIG][:SPLIT] or FILE.py:FUNC."),
+    ] = None
+    examples_from: Annotated[
+        int | None,
+        typer.Option(
+            help="Evaluation examples to choose from --data at random; by default 250, or what calibration leaves."
+        ),
+    ] = None
+    calibration: Annotated[
+        int | None, typer.Option(help="Calibration examples, others than those; by default a fifth of all, at most 200.")
+    ] = None
+    data_seed: Annotated[int | None, typer.Option(help="Seed of that choice; 0 by default.")] = None
+    name: Annotated[
+        str | None, typer.Option(help="The network's name in all tables; by default made of source, network and data.")
+    ] = None
+    fold: Annotated[
+        bool, typer.Option("--fold", help="Fold batch norms into the layers before them, as deployment does: NAME_folded.")
+    ] = False
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="cpu; cuda: any card, and each worker takes the next one; cuda:1: this card. A FILE.py may choose itself."
+        ),
+    ] = None
+
+    @property
+    def choice(self) -> Choice:
+        """What is said of networks that do not bring their own examples."""
+        return Choice(self.data, self.examples_from, self.calibration, self.data_seed, self.name)
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is said that only a named network can take."""
+        return self.fold or bool(self.choice.given)
+
+    def load(self, specs: Sequence[str]) -> "list[Network]":
+        """Load networks; those that do not bring their own examples get what is chosen. Says what cannot be folded.
+
+        Raises:
+            SaferBenchError: see ``load_network``; or no network takes what is chosen, or several would have one name.
+        """
+        from safer_bench.networks.loading import load_network
+
+        choice = self.choice
+        takers = [spec for spec in specs if is_of_source(spec)]
+        if choice.given and not takers:
+            raise BadInput(
+                f"{choice.options[0]} is for networks of timm:, torchvision: and transformers:; found "
+                f"{', '.join(specs) or 'none'}"
+            )
+        if self.fold and not specs:
+            raise BadInput("--fold: which network? Name it by --network")
+        if choice.name is not None and len(takers) > 1:
+            names = ", ".join(takers)
+            raise BadInput(f"--name {choice.name}: names one network; found {names}: name each by a run of its own")
+        given: dict[str, Any] = choice.given
+        networks = [load_network(spec, self.device, fold=self.fold, **(given if spec in takers else {})) for spec in specs]
+        _tell_folded(networks)
+        return networks
+
+
+def _tell_folded(networks: "Sequence[Network]") -> None:
+    """Say how many batch norms were folded, and name those that could not be."""
+    for network in networks:
+        if network.folding is not None:
+            typer.echo(f"{network.name}: {len(network.folding.into)} batch norms folded", err=True)
+            for reason, norms in network.folding.by_reason.items():
+                typer.echo(f"{network.name}: not folded ({reason}): {', '.join(norms)}", err=True)
+
+
+def with_network_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of ``NetworkOptions`` one by one, in the place of its parameter ``network_options``.
+
+    typer reads options off a signature, and knows no records.
     """
-    from safer_bench.networks.loading import load_network
+    signature = inspect.signature(command)
+    options = inspect.signature(NetworkOptions).parameters.values()
+    parameters = list(signature.parameters.values())
+    place = list(signature.parameters).index("network_options")
+    parameters[place : place + 1] = [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
 
-    given: dict[str, Any] = choice.given
-    takers = [spec for spec in specs if is_of_source(spec)]
-    if given and not takers:
-        raise BadInput(
-            f"{choice.options[0]} is for networks of timm:, torchvision: and transformers:; found "
-            f"{', '.join(specs) or 'none'}"
-        )
-    if choice.name is not None and len(takers) > 1:
-        raise BadInput(f"--name {choice.name}: names one network; found {', '.join(takers)}: name each by a run of its own")
-    return [load_network(spec, device, **(given if spec in takers else {})) for spec in specs]
+    @wraps(command)
+    def with_record(**given: Any) -> None:
+        record = NetworkOptions(**{option.name: given.pop(option.name) for option in options})
+        command(**given, network_options=record)
+
+    with_record.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return with_record
 
 
 @dataclass(frozen=True, slots=True)

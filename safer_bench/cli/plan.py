@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import duration, progress, size, table
-from safer_bench.cli.options import NETWORK_HELP, Calibration, Data, DataSeed, Device, ExamplesFrom, Name, load_networks
+from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, with_network_options
 from safer_bench.errors import BadInput, needs_torch
-from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
     from safer_bench.budget.plans.cost import LevelFound
@@ -36,6 +35,7 @@ DryRun = Annotated[
 ]
 
 
+@with_network_options
 def plan(
     task: Annotated[str, typer.Option(help="quantize, prune or protect.")],
     network: Annotated[str, typer.Option(help=f"{NETWORK_HELP}.")],
@@ -54,12 +54,8 @@ def plan(
     level: Level = None,
     draws: Annotated[int, typer.Option(min=2, help="Draws of bit errors, where the plan is measured.")] = 10,
     dry_run: DryRun = False,
-    data: Data = None,
-    examples_from: ExamplesFrom = None,
-    calibration: Calibration = None,
-    data_seed: DataSeed = None,
-    name: Name = None,
-    device: Device = None,
+    *,
+    network_options: NetworkOptions,
 ) -> None:
     """Plan what each layer gets (bits, sparsity, protection), and measure what that leaves.
 
@@ -72,7 +68,7 @@ def plan(
     tune_allocator()
     wanted = _wanted(task, perturbation, level or [], budget, (max_drop, cost), by, draws, has_run=run is not None)
     check_writable(out)
-    (item,) = load_networks([network], Choice(data, examples_from, calibration, data_seed, name), device)
+    (item,) = network_options.load([network])
     if dry_run:
         _tell_forecast(item, wanted, run)
     else:

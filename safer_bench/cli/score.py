@@ -7,24 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import (
-    NETWORK_HELP,
-    Calibration,
-    Data,
-    DataSeed,
-    Device,
-    ExamplesFrom,
-    Name,
-    load_networks,
-    perturbation_specs,
-)
+from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, perturbation_specs, with_network_options
 from safer_bench.errors import MissingData, needs_torch
-from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
     from safer_bench.networks.network import Network
 
 
+@with_network_options
 def score(
     criteria: Annotated[list[str], typer.Argument(help="Names of criteria, or FILE.py:FUNC.")],
     out: Annotated[Path, typer.Option(help="Folder of the submission; its last part is its name.")],
@@ -45,12 +35,8 @@ def score(
         list[str] | None,
         typer.Option(help="What criteria see: NAME[:LEVEL,...]; by default the perturbations of the truth."),
     ] = None,
-    data: Data = None,
-    examples_from: ExamplesFrom = None,
-    calibration: Calibration = None,
-    data_seed: DataSeed = None,
-    name: Name = None,
-    device: Device = None,
+    *,
+    network_options: NetworkOptions,
 ) -> None:
     """Score the layers of networks by criteria and write a submission.
 
@@ -62,9 +48,7 @@ def score(
         from safer_bench.scoring.write import write_scores
     tune_allocator()
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
-    networks = load_networks(
-        network or _default_networks(), Choice(data, examples_from, calibration, data_seed, name), device
-    )
+    networks = network_options.load(network or _default_networks())
     with progress() as report:
         write_scores(out, criteria, networks, levels, report, calibration_sets)
     typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: {_next(out, networks)}")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import NETWORK_HELP, Calibration, Data, DataSeed, Device, ExamplesFrom, Name, load_networks
+from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, with_network_options
 from safer_bench.errors import needs_torch
-from safer_bench.networks.sources.named import Choice
 
 if TYPE_CHECKING:
     from safer_bench.dataset.tree import Tree
 
 
+@with_network_options
 def verify(
     tree: Annotated[Path | None, typer.Argument(help="Folder of the dataset tree; by default the truth at hand.")] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows to measure again; 0 for files and sums alone.")] = 20,
@@ -26,12 +26,8 @@ def verify(
     perturbation: Annotated[
         list[str] | None, typer.Option(help="FILE.py:FUNC of a perturbation that is not built in; repeatable.")
     ] = None,
-    data: Data = None,
-    examples_from: ExamplesFrom = None,
-    calibration: Calibration = None,
-    data_seed: DataSeed = None,
-    name: Name = None,
-    device: Device = None,
+    *,
+    network_options: NetworkOptions,
 ) -> None:
     """Check a tree against its manifest and measure rows again, integer for integer.
 
@@ -47,10 +43,9 @@ def verify(
     if wrong:
         raise typer.Exit(1)
     typer.echo(f"{truth.path}: {len(truth.manifest['files'])} files as in the manifest, schema and sums in order")
-    options = Choice(data, examples_from, calibration, data_seed, name)
     if rows:
         drawn = choose_rows(truth["layer_drops"], rows, seed, dataset)
-        _remeasure(truth, drawn, network or [], perturbation or [], options, device, is_named=bool(dataset))
+        _remeasure(truth, drawn, network or [], perturbation or [], network_options, is_named=bool(dataset))
 
 
 def _remeasure(
@@ -58,8 +53,7 @@ def _remeasure(
     chosen: list[dict[str, Any]],
     networks: list[str],
     perturbations: list[str],
-    options: Choice,
-    device: str | None,
+    options: NetworkOptions,
     *,
     is_named: bool,
 ) -> None:
@@ -71,11 +65,11 @@ def _remeasure(
     from safer_bench.dataset.verify import row_name
 
     tune_allocator()
-    own = load_networks(networks, options, device), [parse_perturbation(spec)[0] for spec in perturbations]
+    own = options.load(networks), [parse_perturbation(spec)[0] for spec in perturbations]
     facts = {row["network"]: row for row in tree["networks"].to_pylist()}
     outcomes: Counter[str] = Counter()
     with progress() as report:
-        for verdict in remeasure(chosen, facts, tree.manifest["seed"], *own, device=device):
+        for verdict in remeasure(chosen, facts, tree.manifest["seed"], *own, device=options.device):
             outcomes[verdict.outcome] += 1
             report(row_name(verdict.row), outcomes.total(), len(chosen))
             if verdict.outcome != "equal" and (verdict.outcome != "absent" or outcomes["absent"] == 1):

@@ -29,6 +29,7 @@ class Job:
         files: of each perturbation of a user's file, by name, the SHA-256 of the files that make it, where the job began.
         fast: try bfloat16 first.
         devices: where each network runs, by name, as it was named; ``cuda`` is any card.
+        folded: names of the networks whose batch norms are folded once they are loaded.
     """
 
     sources: dict[str, str | Network]
@@ -37,6 +38,7 @@ class Job:
     files: dict[str, dict[str, str]]
     fast: bool = False
     devices: dict[str, str] = field(default_factory=dict)
+    folded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ def job_of(networks: Sequence[Network], protocol: Protocol, *, fast: bool) -> Jo
     sources = {network.name: network.spec or network for network in networks}
     identities = {network.name: Identity.of(network) for network in networks}
     devices = {network.name: str(network.placed or network.device) for network in networks}
-    return Job(sources, identities, protocol, _files(protocol), fast, devices)
+    folded = frozenset(network.name for network in networks if network.folding is not None)
+    return Job(sources, identities, protocol, _files(protocol), fast, devices, folded)
 
 
 def portable(job: Job) -> Job:
@@ -137,7 +140,7 @@ class Worker:
     def _network(self, name: str) -> Network:
         source = self.job.sources[name]
         if name not in self._loaded:
-            network = load_network(source) if isinstance(source, str) else source
+            network = load_network(source, fold=name in self.job.folded) if isinstance(source, str) else source
             card = card_of(torch.device(self.job.devices[name]), self.number)
             self._loaded[name] = network if network.device == card else network.to(card)
         network = self._loaded[name]

@@ -8,6 +8,7 @@ import torch
 
 from safer_bench.errors import BadInput
 from safer_bench.networks.devices import device_named
+from safer_bench.networks.folding import unfolded
 from safer_bench.networks.network import Network
 from safer_bench.networks.sources.assemble import network_of
 from safer_bench.networks.sources.named import Choice, Named, is_of_source
@@ -15,6 +16,7 @@ from safer_bench.networks.weights import holds_weights, training_folder
 from safer_bench.networks.zoo_network import ZooNetwork
 from safer_bench.packages import BrokenPackage, Offer, find, offers
 from safer_bench.registry import absolute, collect, error_text, is_file_spec, load_function
+from safer_bench.tables.columns import FOLDED
 from safer_bench.user_files import beside
 
 
@@ -46,6 +48,7 @@ def load_network(
     calibration: int | None = None,
     data_seed: int | None = None,
     name: str | None = None,
+    fold: bool = False,
 ) -> Network:
     """Load a network: by its name, of a source, or what a function of a file returns.
 
@@ -62,6 +65,7 @@ def load_network(
         calibration: likewise of calibration examples, others than those; 200 by default, or a fifth of what there is.
         data_seed: likewise of the choice; 0 by default.
         name: likewise in every table; by default made of source, network and data.
+        fold: of any network: ``Network.folded``, called ``NAME_folded``. Of the zoo and of packages that name loads it, too.
 
     Raises:
         UnknownName: no network has that name.
@@ -72,6 +76,7 @@ def load_network(
     """
     wanted = None if device is None else device_named(device)  # said before anything is loaded
     network = _load(spec, Choice(data, examples_from, calibration, data_seed, name))
+    network = network.folded() if fold else network
     return network if wanted is None else network.to(wanted)
 
 
@@ -94,6 +99,8 @@ def _load(spec: str, choice: Choice) -> Network:
             result = _built(build, spec)
         result.spec = absolute(spec)
         return result
+    if spec.endswith(FOLDED) and spec not in offers("networks", zoo_networks()):
+        return _load(unfolded(spec), choice).folded()
     found = find("networks", zoo_networks(), spec)
     result = _of_package(found) if isinstance(found, Offer) else found()
     result.spec = spec

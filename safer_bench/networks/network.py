@@ -4,6 +4,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property
 from typing import Any, Self
 
@@ -22,11 +23,12 @@ from safer_bench.networks.examples import (
     checked_examples,
 )
 from safer_bench.networks.first_answers import count_classes, returns_a_tensor, width_of_logits
+from safer_bench.networks.folding import N_CHECKED, Folding, folded_copy
 from safer_bench.networks.inputs import Inputs, named_parts
 from safer_bench.networks.layers import N_LOOKED_AT, NEVER_READ, Found, Layer, look_through
 from safer_bench.networks.model_checks import checked_model
 from safer_bench.registry import suggestion
-from safer_bench.tables.columns import NAME, SPLITS
+from safer_bench.tables.columns import FOLDED, NAME, SPLITS
 
 _FORMER = "a probe is a measurement, and the former name goes with the next version"
 
@@ -54,6 +56,7 @@ class Network:
         output: takes the logits out of what the model returns; a tensor, the first of a tuple and an object with ``.logits``
             need none.
         class_axis: axis of the logits that runs over classes, 1 or -1.
+        fold: fold batch norms into the layers before them, see ``folded``; the network is then called ``NAME_folded``.
         dataset, family, kind, split, licence, source: where the network stands in the zoo; ``own`` for a user's network.
         probe: the former name of ``calibration``, taken with a warning for one more version.
 
@@ -64,6 +67,7 @@ class Network:
             inputs that are not finite in float32; calibration examples of another shape, or that are evaluation examples.
     """
 
+    folding: Folding | None = None  # which batch norms were folded, and which could not be; None where it was not asked for
     placed: torch.device | None = None  # where ``to`` put it, as it was named: cuda alone is any card
 
     def __init__(
@@ -76,6 +80,7 @@ class Network:
         calibration: Any = None,
         output: Callable[[Any], Any] | None = None,
         class_axis: int = 1,
+        fold: bool = False,
         dataset: str = "own",
         family: str = "own",
         kind: str = "own",
@@ -103,6 +108,8 @@ class Network:
         calibration = _calibration_of(calibration, probe, name)
         self._calibration = None if calibration is None else checked_calibration(calibration, self.evaluation, name)
         self.n_classes = count_classes(self, self._all_examples())
+        if fold:
+            self._fold()
 
     def __repr__(self) -> str:
         return f"Network({self.name!r}, dataset={self.dataset!r}, n_examples={len(self.labels)})"
@@ -189,6 +196,29 @@ class Network:
         self.__dict__.pop("device", None)
         width_of_logits(self, 1)
         return self
+
+    def folded(self) -> Self:
+        """Return the network with its batch norms folded, called ``NAME_folded``; itself where it is folded already.
+
+        A layer is then a folded weight, under its own name. ``folding`` tells what was folded and what could not be.
+
+        Raises:
+            BadInput: the name gets too long, or the folded model answers otherwise.
+        """
+        if self.folding is not None:
+            return self
+        other = copy(self)
+        other._fold()
+        return other
+
+    def _fold(self) -> None:
+        if not re.fullmatch(NAME, self.name + FOLDED):
+            raise BadInput(f"network name {self.name!r}: too long to be called {self.name + FOLDED!r}; give it another name")
+        inputs = self.inputs[:N_CHECKED].to(self.device)
+        self.model, self.folding = folded_copy(self.model, inputs, self.name)
+        self.name += FOLDED
+        for found in ("_found", "layers", "left_out", "unused_layers", "weights_sha256"):
+            self.__dict__.pop(found, None)
 
     @cached_property
     def weights_sha256(self) -> str:

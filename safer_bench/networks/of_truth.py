@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from safer_bench.errors import BadInput
+from safer_bench.networks.folding import unfolded
 from safer_bench.networks.loading import load_network, package_of, zoo_networks
 from safer_bench.networks.network import Network
 from safer_bench.tables.facts import read_facts
@@ -46,7 +47,7 @@ def networks_of_truth(truth: Mapping[str, pa.Table], specs: Sequence[str] = ()) 
 
 
 def _of_zoo(name: str) -> Network:
-    if name not in zoo_networks():
+    if unfolded(name) not in zoo_networks():
         raise BadInput(f"network {name!r} of the truth is not of the zoo; name what builds it: --network FILE.py:FUNC")
     return load_network(name, "cpu")
 

@@ -7,6 +7,7 @@ from safer_bench.judging import METRICS
 VERSION = "1"  # raised when a column of a published table goes or changes what it means; a new one beside them does neither
 SPLITS = ("validation", "test")
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"  # of a network, a criterion, a submission
+FOLDED = "_folded"  # what a network's name ends in where its batch norms were folded into the layers before them
 
 STRING, I32, I64, F32, F64 = pa.string(), pa.int32(), pa.int64(), pa.float32(), pa.float64()
 I32_LIST = pa.list_(pa.field("element", I32))  # as a Parquet file names its entries: a content hash knows the name

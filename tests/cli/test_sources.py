@@ -6,11 +6,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from safer_bench.cli.options import load_networks
+from safer_bench.cli.options import NetworkOptions
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
 from safer_bench.networks.loading import load_network
-from safer_bench.networks.sources.named import Choice
 from tests.made_up import foreign
 from tests.made_up.foreign import image_classifier, image_folder, learn, sentences, train
 
@@ -120,19 +119,20 @@ def test_an_engineers_whole_path_of_texts(cli, tmp_path, make):
 @pytest.mark.parametrize(
     ("options", "specs", "message"),
     [
-        (Choice(calibration=3), ["digits_mlp"], "--calibration is for networks of timm:, torchvision: and transformers:; found digits_mlp"),
-        (Choice("hub:x", name="a"), ["timm:x", "timm:y"], "--name a: names one network; found timm:x, timm:y: name each by a run of its own"),
-        (Choice(data_seed=1), [], "--data-seed is for networks of timm:, torchvision: and transformers:; found none"),
+        (NetworkOptions(calibration=3), ["digits_mlp"], "--calibration is for networks of timm:, torchvision: and transformers:; found digits_mlp"),
+        (NetworkOptions("hub:x", name="a"), ["timm:x", "timm:y"], "--name a: names one network; found timm:x, timm:y: name each by a run of its own"),
+        (NetworkOptions(fold=True), [], "--fold: which network? Name it by --network"),
+        (NetworkOptions(data_seed=1), [], "--data-seed is for networks of timm:, torchvision: and transformers:; found none"),
     ],
 )  # fmt: skip
 def test_options_that_say_nothing_are_refused(options, specs, message):
     with pytest.raises(BadInput) as error:
-        load_networks(specs, options, None)
+        options.load(specs)
     assert str(error.value) == message
 
 
 def test_networks_of_the_zoo_stand_beside_those_of_sources(given):
-    options = Choice(given[3], examples_from=20, calibration=10)
-    zoo, other = load_networks(["digits_mlp", given[1]], options, None)
+    options = NetworkOptions(given[3], examples_from=20, calibration=10)
+    zoo, other = options.load(["digits_mlp", given[1]])
     assert zoo.weights_sha256 == load_network("digits_mlp").weights_sha256
     assert len(other.labels) == 20

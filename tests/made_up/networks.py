@@ -145,3 +145,28 @@ def own_network(kind, shape, n_classes):
     return Network(
         model, images[:N_OWN], labels[:N_OWN], name=kind.__name__.lower(), calibration=(images[N_OWN:], labels[N_OWN:])
     )
+
+
+def trained(model: nn.Module) -> nn.Module:
+    """Return a model whose batch norms have what training leaves: unequal statistics and scales, some of them negative."""
+    generator = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if module.running_mean is not None and module.running_var is not None:
+                module.running_mean.normal_(generator=generator)
+                module.running_var.uniform_(0.25, 4.0, generator=generator)
+            if module.affine:
+                module.weight.data.normal_(generator=generator)
+                module.bias.data.normal_(generator=generator)
+    return model.eval()
+
+
+def normed_network(name: str = "mine", *, fold: bool = False, dataset: str = "own") -> Network:
+    """Return an untrained network of two layers with a batch norm behind the first, which judges itself by its answers."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 3)]
+    model = trained(nn.Sequential(*layers))
+    inputs = torch.randn(90, 1, 4, 4)
+    labels = model(inputs).argmax(1).detach()
+    examples = {"inputs": inputs[:60], "labels": labels[:60], "calibration": (inputs[60:], labels[60:])}
+    return Network(model, **examples, name=name, dataset=dataset, fold=fold)

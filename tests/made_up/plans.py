@@ -21,6 +21,7 @@ def made_up_plan(
         level=0.01 if task == "protect" else None,
         network=network.name,
         weights_sha256=network.weights_sha256,
+        folded=None if network.folding is None else network.folding.into,
         activations="float32",
         source=Source(by="truth", truth_revision=None, protocol=""),
         max_drop=None,

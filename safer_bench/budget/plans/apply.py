@@ -10,6 +10,7 @@ from torch import nn
 from safer_bench.budget.plans.plan import Plan, read_plan
 from safer_bench.errors import BadInput
 from safer_bench.networks.digest import state_sha256
+from safer_bench.networks.folding import fold_norm
 from safer_bench.perturbations.loading import perturbations
 from safer_bench.perturbations.perturbation import LayerFacts
 from safer_bench.registry import look_up
@@ -22,19 +23,15 @@ def apply_plan(model: nn.Module, plan: Plan | str | Path) -> nn.Module:
     Of task ``protect`` the weights stay as they are; each layer's weight then has the attribute ``protected``, a bool.
 
     Args:
-        model: the one that was planned for; it is not changed.
+        model: the one that was planned for; it is not changed. Where the plan is of a folded network, it is folded first, if
+            it is not yet.
         plan: the path of a plan.json, or what ``read_plan`` returns.
 
     Raises:
         BadInput: there is no plan, it is damaged, or the model has other weights than the plan's.
     """
     plan = plan if isinstance(plan, Plan) else read_plan(Path(plan))
-    found = state_sha256(model.state_dict())
-    if found != plan.weights_sha256:
-        raise BadInput(
-            f"the model's weights ({found[:16]}) are not those of the plan ({plan.weights_sha256[:16]}); plan for this model"
-        )
-    changed = copy.deepcopy(model)
+    changed = _as_planned(model, plan)
     parameters = dict(changed.named_parameters())
     for layer in plan.layers:
         parameter = parameters.get(layer.parameter)
@@ -47,6 +44,21 @@ def apply_plan(model: nn.Module, plan: Plan | str | Path) -> nn.Module:
             weight = _perturbed(parameter.detach().cpu().numpy(), plan.perturbation, layer.amount, facts)
             with torch.no_grad():
                 parameter.copy_(torch.from_numpy(weight))
+    return changed
+
+
+def _as_planned(model: nn.Module, plan: Plan) -> nn.Module:
+    """Return a copy of a model with the weights that were planned for: folded, where the plan is of a folded network."""
+    changed = copy.deepcopy(model)
+    found = state_sha256(model.state_dict())
+    if plan.folded and found != plan.weights_sha256:
+        for norm, layer in plan.folded.items():
+            fold_norm(changed, norm, layer)
+        found = state_sha256(changed.state_dict())
+    if found != plan.weights_sha256:
+        raise BadInput(
+            f"the model's weights ({found[:16]}) are not those of the plan ({plan.weights_sha256[:16]}); plan for this model"
+        )
     return changed
 
 

@@ -131,6 +131,7 @@ def make_plan(
         level=chooser.menu.levels[1] if chooser.menu.task == "protect" else None,
         network=network.name,
         weights_sha256=network.weights_sha256,
+        folded=None if network.folding is None else network.folding.into,
         activations="float32",
         source=_source(network.name, wanted, truth),
         max_drop=wanted.max_drop,

@@ -117,6 +117,8 @@ class Plan(Strict):
         perturbation: what stands for it, as it was measured; ``level`` is its bit-error rate for ``protect``.
         network: its name.
         weights_sha256: of the state of the model that was measured.
+        folded: path of each batch norm that was folded before -> path of the layer's module that took it; null where the
+            network was measured as it is.
         activations: stay in float32: weights alone were changed.
         max_drop: accuracy that may be lost with 95 % confidence; null where a budget was given.
         met: whether a point keeps to ``max_drop``; null where a budget was given.
@@ -128,6 +130,7 @@ class Plan(Strict):
     level: float | None
     network: str
     weights_sha256: Digest
+    folded: dict[str, str] | None = None
     activations: Literal["float32"]
     source: Source
     max_drop: Share | None

@@ -22,7 +22,7 @@ def render_documents(
         contents: content hash of each table.
         digests: SHA-256 of each Parquet file, by its path within the tree.
     """
-    said = statements(tables["networks"]["dataset"].to_pylist())
+    said = statements(*(tables["networks"][key].to_pylist() for key in ("dataset", "network")))
     return {
         "README.md": render_card(tables, contents, said),
         "croissant.json": render_croissant(contents, digests, said),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from safer_bench.dataset.pinned import VERSION
+from safer_bench.tables.columns import FOLDED
 
 IMAGES = {
     "digits": ("handwritten digits", "digits"),
@@ -30,6 +31,7 @@ COLLECTION = (
     "canonical arithmetic (float64 with the range of float32), so that any machine gets the same integers."
 )
 NOT_FOLDED = "Layers are never folded with their batch norm."
+SOME_FOLDED = f"Batch norms are folded into the layers before them in networks called NAME{FOLDED}, and in no others."
 PREPROCESSING_OF_IMAGES = (
     "Images are those of the source datasets, standardised. "
     "Criteria see calibration images only. The truth is of evaluation images. Networks were trained on neither."
@@ -184,11 +186,12 @@ def _of_photographs(photographs: list[str]) -> _Known:
     )
 
 
-def statements(datasets: Iterable[str]) -> Statements:
+def statements(datasets: Iterable[str], networks: Iterable[str] = ()) -> Statements:
     """Return what is said of a tree.
 
     Args:
         datasets: names of the datasets that its networks are judged on.
+        networks: names of the networks.
     """
     names = sorted(set(datasets))
     known, others = _known(names), [name for name in names if name not in {**IMAGES, **TEXTS, **PHOTOGRAPHS}]
@@ -199,6 +202,7 @@ def statements(datasets: Iterable[str]) -> Statements:
         unstated = f"Of data {', '.join(map(repr, others))}: {unknown} is not known here. Whoever measured them states it."
         return (*stated, unstated) if others else stated
 
+    folding = SOME_FOLDED if any(name.endswith(FOLDED) for name in networks) else NOT_FOLDED
     prepared = of_each(
         lambda kind: [kind.preprocessing], "how examples were prepared, and which of them networks were trained on,"
     )
@@ -206,7 +210,7 @@ def statements(datasets: Iterable[str]) -> Statements:
         ours=not others,
         version=None if others else VERSION,
         annotation=" ".join(of_each(lambda kind: [kind.annotation], "who labelled the examples")),
-        preprocessing=" ".join((NOT_FOLDED, *prepared)),
+        preprocessing=" ".join((folding, *prepared)),
         personal=" ".join(of_each(lambda kind: [kind.personal], "whether they hold personal information")),
         splits=SPLIT_RULES if others else f"{SPLIT_RULES} {SPLIT_BEFORE}",
         maintenance=MAINTENANCE_BY_OTHERS if others else MAINTENANCE,

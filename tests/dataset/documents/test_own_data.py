@@ -103,6 +103,15 @@ def test_what_is_known_is_said_of_the_datasets_that_are_there(small_tree):
     assert mixed.biases[0].startswith("Of Fashion-MNIST: Small image classifiers only")
 
 
+def test_whether_batch_norms_were_folded_is_said_of_the_networks_that_are_there(small_tree):
+    never = "Layers are never folded with their batch norm."
+    assert never in (small_tree.path / "README.md").read_text()
+    assert statements(["digits"], ["digits_cnn"]).preprocessing.startswith(never)
+    assert statements(["digits"], ["digits_cnn", "digits_cnn_folded"]).preprocessing.startswith(
+        "Batch norms are folded into the layers before them in networks called NAME_folded, and in no others. Images"
+    )
+
+
 def test_of_text_and_photographs_is_said_what_holds_of_them():
     alone = statements(["text"])
     assert alone.ours

@@ -64,7 +64,7 @@ def export(plan: Plan, to: Exporter) -> Exported:
             "protected. Export --to json, or take the weights themselves: safer_bench.apply_plan"
         )
     if plan.task != "quantize":
-        return Exported(to.write(plan, ()), ())
+        return Exported(to.write(plan, ()), tuple(_to_fold(plan)))
     given = [Given(layer, bits) for layer in plan.layers if (bits := _bits(layer, to)) is not None]
     return Exported(to.write(plan, given), tuple(_notes(plan, given, to)))
 
@@ -74,6 +74,7 @@ def _bits(layer: PlannedLayer, to: Exporter) -> int | None:
 
 
 def _notes(plan: Plan, given: Sequence[Given], to: Exporter) -> Iterator[str]:
+    yield from _to_fold(plan)
     if plan.perturbation == PER_TENSOR and not to.per_tensor:
         yield f"{to.name} has a grid for each output channel; the plan was measured with one for each tensor"
     bits = {each.layer.name: each.bits for each in given}
@@ -82,6 +83,14 @@ def _notes(plan: Plan, given: Sequence[Given], to: Exporter) -> Iterator[str]:
             yield f"{layer.name} stays in float32: {to.name} has no {layer.amount:g} bits or more for it ({_shape(layer)})"
         elif bits[layer.name] != layer.amount:
             yield f"{layer.name} gets {bits[layer.name]} bits: {to.name} does not have {layer.amount:g} for it"
+
+
+def _to_fold(plan: Plan) -> Iterator[str]:
+    if plan.folded:
+        yield (
+            f"fold {len(plan.folded)} batch norms first, those that 'folded' names in plan.json: the plan is of "
+            "Network(..., fold=True).model"
+        )
 
 
 def _shape(layer: PlannedLayer) -> str:

@@ -10,7 +10,7 @@ from safer_bench.budget.plans.exports.exporter import export
 from safer_bench.budget.plans.exports.loading import exporter_called, exporters
 from safer_bench.budget.plans.plan import Plan
 from safer_bench.errors import BadInput, UnknownName
-from tests.made_up.networks import tiny_network
+from tests.made_up.networks import normed_network, tiny_network
 from tests.made_up.plans import made_up_plan
 
 BITS = {"conv": 8, "hidden": 5, "head": 2}
@@ -82,6 +82,16 @@ def test_llmcompressor_gets_groups_of_linear_layers_by_bits_and_ignores_the_othe
         "ignore": ["conv"],
     }
     assert found.notes == ("conv stays in float32: llmcompressor has no 8 bits or more for it (Conv2d, 3x1x3x3)",)
+
+
+@pytest.mark.parametrize("tool", sorted(exporters()))
+def test_a_plan_of_a_folded_network_says_what_has_to_be_folded_first(tool):
+    plan = made_up_plan(normed_network(fold=True), {"0": 8, "4": 8})
+    assert export(plan, exporter_called(tool)).notes[0] == (
+        "fold 1 batch norms first, those that 'folded' names in plan.json: the plan is of Network(..., fold=True).model"
+    )
+    pruned = made_up_plan(normed_network(fold=True), {"0": 0.5, "4": 0.5}, "prune")
+    assert tool != "json" or export(pruned, exporter_called(tool)).notes == export(plan, exporter_called(tool)).notes
 
 
 def test_json_is_the_plan_itself_of_any_task():
