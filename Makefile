@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-long lint bench bench-evaluation board findings recompute docs zoo calibrate blend clean
+.PHONY: demo test test-long lint bench bench-evaluation board findings recompute docs site zoo calibrate blend clean
 
 demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
@@ -39,8 +39,13 @@ findings: $(READY)  ## what the published tables show: docs/findings.md and its 
 recompute: $(READY) fashion-mnist  ## scores submissions again by their code, which this runs, and notes which follow from it
 	$(BIN)/safer-bench check submissions --recompute
 
-docs: $(READY)  ## the page of perturbations and criteria, from their registry
-	$(BIN)/python docs/entries.py docs/entries.md
+docs: $(READY)  ## the pages made from the code: perturbations and criteria, the tables, the command line
+	$(BIN)/python -m docs.entries
+	$(BIN)/python -m docs.tables
+	$(BIN)/python -m docs.cli
+
+site: $(READY)  ## the site of all documents, in site/
+	$(BIN)/mkdocs build --strict
 
 zoo: $(READY) fashion-mnist text  ## trains the networks whose weights are missing: hours; goes on where it was stopped
 	$(BIN)/safer-bench train --missing
@@ -75,7 +80,7 @@ chromium:
 	  echo "Chromium is not here: the tests of the leaderboard page in a browser are skipped."
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info
 
 # Installs a Debian package where permission allows, else says which one is missing.
 apt = { if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq $(1); \
