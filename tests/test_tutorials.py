@@ -1,5 +1,6 @@
 """The tutorials and the notebook do what they say, and show what comes out."""
 
+import itertools
 import re
 import shutil
 import sys
@@ -48,7 +49,7 @@ def test_there_is_a_tutorial_for_each_role():
 def test_what_a_tutorial_shows_follows_what_prints(page):
     languages = [language for language, _ in fenced(page.read_text())]
     assert set(languages) == {"python", "sh", "text"}
-    for before, after in zip(languages, languages[1:], strict=False):
+    for before, after in itertools.pairwise(languages):
         assert after != "text" or before in {"python", "sh"}
     for language, text in fenced(page.read_text()):
         assert language != "python" or compile(text, page.name, "exec")
