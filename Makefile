@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-long lint bench bench-evaluation board findings recompute docs site zoo calibrate blend clean
+.PHONY: demo test test-long lint bench bench-evaluation board findings recompute docs zoo calibrate blend clean
 
 demo: $(READY)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
@@ -44,6 +44,7 @@ docs: $(READY)  ## the pages made from the code: perturbations and criteria, the
 	$(BIN)/python -m docs.tables
 	$(BIN)/python -m docs.cli
 
+.PHONY: site
 site: $(READY)  ## the site of all documents, in site/
 	$(BIN)/mkdocs build --strict
 
