@@ -41,8 +41,14 @@ findings: $(READY)  ## what the published tables show: docs/findings.md and its 
 recompute: $(READY) fashion-mnist  ## scores submissions again by their code, which this runs, and notes which follow from it
 	$(BIN)/safer-bench check submissions --recompute
 
-docs: $(READY)  ## the page of perturbations and criteria, from their registry
-	$(BIN)/python docs/entries.py docs/entries.md
+docs: $(READY)  ## the pages made from the code: perturbations and criteria, the tables, the command line
+	$(BIN)/python -m docs.entries
+	$(BIN)/python -m docs.tables
+	$(BIN)/python -m docs.cli
+
+.PHONY: site
+site: $(READY)  ## the site of all documents, in site/
+	$(BIN)/mkdocs build --strict
 
 zoo: $(READY) fashion-mnist text  ## trains the networks whose weights are missing: hours; goes on where it was stopped
 	$(BIN)/safer-bench train --missing
@@ -86,7 +92,7 @@ chromium:
 	  echo "Chromium is not here: the tests of the leaderboard page in a browser are skipped."
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info
 
 # Installs a Debian package where permission allows, else says which one is missing.
 apt = { if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq $(1); \

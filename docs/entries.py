@@ -1,9 +1,9 @@
-"""The page of all perturbations and criteria, made from their registry: ``python docs/entries.py FILE``."""
+"""The page of all perturbations and criteria, made from their registry: ``python -m docs.entries``."""
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
+from docs.markdown import table
 from safer_bench.criteria.criterion import TRACKS, Criterion
 from safer_bench.criteria.grid import ATTRIBUTIONS, NAMED, REDUCTIONS
 from safer_bench.criteria.loading import criteria
@@ -107,12 +107,12 @@ def _perturbation_table(entries: Iterable[Perturbation]) -> str:
         for entry in entries
     ]
     header = ("name", "what", "use case", "W'", "levels, mild to severe", "unit, scale", "needs", "draws", "source")
-    return f"## Perturbations: {len(rows)}\n\n{_table(header, rows)}"
+    return f"## Perturbations: {len(rows)}\n\n{table(header, rows)}"
 
 
 def _stream_table() -> str:
     rows = [(", ".join(f"`{name}`" for name in names), numbers) for names, numbers in STREAM.items()]
-    return f"{NUMBERS}\n{_table(('perturbation', 'random numbers'), rows)}\n{ZEROS}"
+    return f"{NUMBERS}\n{table(('perturbation', 'random numbers'), rows)}\n{ZEROS}"
 
 
 def _criterion_table(entries: Iterable[Criterion]) -> str:
@@ -127,7 +127,7 @@ def _criterion_table(entries: Iterable[Criterion]) -> str:
         )
         for entry in entries
     ]
-    return _table(("name", "what", "score", "needs", "cost", "source"), rows)
+    return table(("name", "what", "score", "needs", "cost", "source"), rows)
 
 
 def _grid() -> str:
@@ -143,13 +143,8 @@ def _grid() -> str:
         "An attribution gives each weight a number, a reduction makes one score of a layer's numbers. The table has the "
         "criterion of every attribution under every reduction. A criterion that is known under another name has that one."
     )
-    return f"## The grid of attributions and reductions\n\n{text}\n\n{_table(header, rows)}"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    return f"## The grid of attributions and reductions\n\n{text}\n\n{table(header, rows)}"
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(render())
+    Path(__file__).with_suffix(".md").write_text(render())
