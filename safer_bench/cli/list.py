@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from safer_bench.catalogue import list_entries, not_listed
+from safer_bench.catalogue import list_entries, not_listed, unread
+from safer_bench.errors import MissingData
 from safer_bench.tables.text import visible
 
 
@@ -17,3 +18,6 @@ def list_(kind: Annotated[str, typer.Argument(help="networks, perturbations, cri
         typer.echo(visible(name))
     for sentence in not_listed(kind):
         typer.echo(f"Left out: {visible(sentence)}", err=True)
+    why = unread() if kind in ("networks", "criteria") else None
+    if why:
+        raise MissingData(why)

@@ -1,7 +1,5 @@
 """What a run will cost, from a small sample of it."""
 
-import resource
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +23,7 @@ from safer_bench.measurement.sample import (
     times_of,
 )
 from safer_bench.networks.network import Network
+from safer_bench.processes import peak_memory
 from safer_bench.truth.run_folder import part_of
 
 SAMPLED_SECONDS = 30.0  # of measuring, about and at most, for each network
@@ -183,9 +182,7 @@ def _row_and_part(engine: Engine, sample: Sample) -> tuple[float, float]:
 
 def _memory(engine: Engine, samples: Sequence[Sample], n_examples: int) -> int:
     """Return the bytes of a process: what it took so far, and what larger slices than the sampled ones add."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     replays = map(engine.replay, sampled_layers(engine.network))
     kept = HELD * max((replay.bytes_per_example for replay in replays if replay), default=0)
     sampled = max(sample.n_examples for sample in samples)
-    return int(peak + max(0, min(kept * n_examples, room_on(engine.network.device).kept_bytes) - kept * sampled))
+    return int(peak_memory() + max(0, min(kept * n_examples, room_on(engine.network.device).kept_bytes) - kept * sampled))

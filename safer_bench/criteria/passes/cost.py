@@ -1,11 +1,12 @@
 """What a computation costs: seconds, growth of the process's peak memory, passes in units of one example's forward pass."""
 
-import resource
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+
+from safer_bench.processes import peak_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,7 @@ class Meter:
 
     def read(self) -> Cost:
         """Return a reading of the clocks."""
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return Cost(time.perf_counter(), memory, self.forwards)
+        return Cost(time.perf_counter(), peak_memory() / 2**20, self.forwards)
 
     def watch(self, model: nn.Module) -> Any:
         """Count this model's passes, and those of its copies, until the returned handle is removed."""
