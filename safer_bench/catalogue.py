@@ -156,7 +156,7 @@ def _criterion_facts(entry: Any) -> dict[str, Any]:
         "what": entry.description,
         "formula": entry.formula,
         "track": entry.track,
-        "needs": entry.needs,
+        "needs": entry.needs or "not stated",
         "cost": f"{entry.cost} forward passes of one example" if entry.cost else "not stated",
         "examples": f"at most {entry.examples}" if entry.examples else "as many as asked for",
         "source": entry.source,

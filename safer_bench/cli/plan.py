@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safer_bench.cli.choices import PlanTask
 from safer_bench.cli.console import progress, table
 from safer_bench.cli.options import NETWORK_HELP, Calibration, Data, DataSeed, Device, ExamplesFrom, Name, load_networks
 from safer_bench.errors import needs_torch
@@ -21,7 +22,7 @@ RUN = "run"  # folder of what is measured for a plan alone
 
 
 def plan(
-    task: Annotated[str, typer.Option(help="quantize, prune or protect.")],
+    task: Annotated[PlanTask, typer.Option(help="What each layer gets less or more of.")],
     network: Annotated[str, typer.Option(help=f"{NETWORK_HELP}.")],
     out: Annotated[Path, typer.Option(help="Folder of plan.json and plan.png.")],
     run: Annotated[

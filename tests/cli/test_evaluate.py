@@ -43,7 +43,7 @@ def test_a_tree_without_any_scores_has_a_board_of_controls_and_they_can_be_compa
     found = cli("evaluate", "--truth", tmp_path / "tree", "--out", tmp_path / "board")
     assert found.code == 0
     for name in (*FROM_TABLES, *REPLICATES):
-        assert re.search(rf"^{name} +-?\d", found.out, re.MULTILINE), name
+        assert re.search(rf"^{name} +\w+ +-?\d", found.out, re.MULTILINE), name
         assert f"| {name} |" in (tmp_path / "board" / "leaderboard.md").read_text()
     compared = cli("compare", "parameters", "first_last", "--truth", tmp_path / "tree")
     assert (compared.code, compared.out.splitlines()[0]) == (

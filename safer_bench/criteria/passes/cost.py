@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from safer_bench.processes import peak_memory
 
+FIND_LAYERS = 2  # examples at most of a pass that only finds the layers and what they read
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -41,10 +43,16 @@ class Meter:
     """Counts the passes of models and reads the clocks.
 
     A forward pass of n examples counts n, its backward pass 2n, and the backward pass through that one 4n more.
+
+    Attributes:
+        forwards: all that was counted.
+        deepest: the deepest pass since it was last set to 0: 1 forward over more examples than find the layers,
+            2 backward, 3 backward through a backward pass.
     """
 
     def __init__(self) -> None:
         self.forwards = 0.0
+        self.deepest = 0
 
     def read(self) -> Cost:
         """Return a reading of the clocks."""
@@ -55,6 +63,7 @@ class Meter:
 
         def count(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001  its signature
             self.forwards += len(output)
+            self.deepest = max(self.deepest, int(len(output) > FIND_LAYERS))
             if output.requires_grad:
                 output.register_hook(self._count_backward)
 
@@ -62,8 +71,10 @@ class Meter:
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.forwards += 2.0 * len(gradient)
+        self.deepest = max(self.deepest, 2)
         if gradient.requires_grad:
             gradient.register_hook(self._count_double_backward)
 
     def _count_double_backward(self, gradient: Tensor) -> None:
         self.forwards += 4.0 * len(gradient)
+        self.deepest = 3
