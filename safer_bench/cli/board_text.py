@@ -47,16 +47,19 @@ def excerpt_text(board: "Board", own: Collection[str]) -> str:
     return f"{_title(board)}\n\n{table(header, rows)}{_starred(shown)}{rest}"
 
 
-def place_text(place: "Place") -> str:
-    """Return where a criterion stands on one board, as a few lines."""
+def place_text(place: "Place", *, in_full: bool) -> str:
+    """Return where a criterion stands on one board, as a line; in full also its neighbours, controls and comparisons."""
     board = f"{place.dataset}, {place.split}"
     if place.value is None:
         part = f"{place.n_cells} of {place.n_all_cells} cells (networks under perturbations)"
         return f"  {board}: no mean, as it scores {part}"
     interval = f" ({_ends(*place.interval)})" if place.interval else ""
     ranks = f", ranks {place.ranks[0]} to {place.ranks[1]} of {place.n_ranked} {place.track}" if place.ranks else ""
-    few = "" if place.interval or ranks else f"; {place.families} families are too few for an interval or ranks"
+    families = f"{place.families} famil{'ies are' if place.families > 1 else 'y is'}"
+    few = "" if place.interval or ranks else f"; {families} too few for an interval or ranks"
     lines = [f"  {board}: {place.value:.2f}{interval}{ranks}{few}"]
+    if not in_full:
+        return lines[0]
     near = ((place.above, "above"), (place.below, "below"))
     told = [f"{visible(found[0])} {found[1]:.2f} {where}" for found, where in near if found]
     lines.append(f"    next to it: {', '.join(told) or 'nobody'}")

@@ -11,6 +11,7 @@ from safer_bench.cli.board_text import aggregates_text, excerpt_text, place_text
 from safer_bench.cli.console import Json, note, print_json, progress
 from safer_bench.cli.options import Minutes, Truth, perturbation_specs, submissions_in, told_refused
 from safer_bench.errors import BadInput, needs_torch
+from safer_bench.tables.grouping import grouped
 from safer_bench.tables.text import visible
 
 if TYPE_CHECKING:
@@ -70,53 +71,47 @@ def _evaluate(out: Path, submissions: Path | None, truth: Path | None, budget: P
     results = evaluate_scores(tree, gathered.scores)
     page = make_page(results, tree, Extras(gathered.scores, gathered.costs, gathered.marks, spent))
     path = write_page(out, results, page)
-    taken = [folder for folder in folders if folder not in gathered.refused]
     ranked = boards(results, tree) if gathered.reported else page.boards  # as if reported scores had been computed again
-    found = places(ranked, list(gathered.marks))
+    own = list(dict.fromkeys(name for names in gathered.submitted.values() for name in names))
+    found = places(ranked, own)
     if as_json:
-        print_json(_as_json(taken, gathered, found, page.boards, path))
+        print_json(_as_json(gathered, found, page.boards, path))
     else:
-        _tell(taken, gathered, found, page.boards, path)
+        _tell(gathered, found, page.boards, path)
     if gathered.refused:
         raise typer.Exit(1)
 
 
-def _as_json(
-    taken: Sequence[Path], gathered: "Gathered", found: "Sequence[Place]", shown: "Sequence[Board]", path: Path
-) -> dict[str, Any]:
+def _as_json(gathered: "Gathered", found: "Sequence[Place]", shown: "Sequence[Board]", path: Path) -> dict[str, Any]:
     boards = [
         {"dataset": board.dataset, "split": board.split, "networks": list(board.families), "note": board.note}
         | {"rows": [asdict(row) for row in board.rows]}
         for board in shown
     ]
     return {
-        "submissions": taken,
+        "submissions": gathered.submitted,
         "refused": gathered.refused,
-        "marks": gathered.marks,
-        "places": [asdict(each) for each in found],
+        "places": [asdict(each) | {"mark": gathered.marks[each.criterion]} for each in found],
         "boards": boards,
         "leaderboard": path,
     }
 
 
-def _tell(
-    taken: Sequence[Path], gathered: "Gathered", found: "Sequence[Place]", shown: "Sequence[Board]", path: Path
-) -> None:
-    """Print where the submitted criteria stand, then an excerpt of each board."""
-    typer.echo(f"{_read(taken)}\n")
-    for name, mark in gathered.marks.items():
-        typer.echo(f"{visible(name)} ({mark})")
-        for each in found:
-            if each.criterion == name:
-                typer.echo(place_text(each))
-        typer.echo("")
-    if gathered.reported:
+def _tell(gathered: "Gathered", found: "Sequence[Place]", shown: "Sequence[Board]", path: Path) -> None:
+    """Print where the submitted criteria stand, then an excerpt of each board; those with intervals come first."""
+    typer.echo(f"{_read(list(gathered.submitted))}\n")
+    for name, of_name in grouped(found, key=lambda each: each.criterion).items():
+        main = [each for each in of_name if each.interval] or of_name
+        typer.echo(f"{visible(name)} ({gathered.marks[name]})")
+        typer.echo("\n".join(place_text(each, in_full=each in main) for each in of_name) + "\n")
+    own = {each.criterion for each in found}
+    if own & gathered.reported:
         note(
             "Reported scores stand above as they would if they were computed again. The page shows them unranked until "
             "`safer-bench check FOLDER --recompute` has done so.\n"
         )
-    for board in shown:
-        typer.echo(f"{excerpt_text(board, gathered.marks)}\n")
+    for board in sorted(shown, key=lambda board: not board.has_intervals):
+        typer.echo(f"{excerpt_text(board, own)}\n")
     typer.echo(f"All boards, whole: {path.with_suffix('.md')}, {path.with_suffix('.csv')}\nLeaderboard: {path}")
 
 

@@ -37,7 +37,7 @@ def test_evaluate_and_compare_have_the_numbers_of_the_boards(cli, small_tree, sm
     assert [(each["dataset"], each["split"]) for each in value["boards"]] == [(each.dataset, each.split) for each in made]
     for told, board in zip(value["boards"], made, strict=True):
         assert {row["criterion"]: row["value"] for row in told["rows"]} == {row.criterion: row.value for row in board.rows}
-    assert value["submissions"] == [str(small_scores)]
+    assert value["submissions"] == {str(small_scores): ["snip", "l2_norm", "constant", "random", "measured_drop_128"]}
     places = {(each["criterion"], each["split"]): each["value"] for each in value["places"]}
     assert places["snip", "test"] == next(row.value for row in made[0].rows if row.criterion == "snip")
     compared = json.loads(cli("compare", "snip", "l2_norm", "--truth", small_tree.path, "--json").out)

@@ -64,7 +64,7 @@ def test_where_no_point_keeps_to_the_drop_the_answer_is_no(cli, spec, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--task", "distil", "--budget", 3), "task 'distil'; expected quantize, prune, protect"),
+        (("--task", "distil", "--budget", 3), "'distil' is not one of 'quantize', 'prune', 'protect'."),
         (("--task", "quantize"), "a plan needs --budget or --max-drop: one of them"),
         (("--task", "quantize", "--budget", 1), "budget 1 of task 'quantize'; expected mean bits from 2 to 8"),
         (("--task", "prune", "--budget", 0.5, "--by", "snib"), "Did you mean 'snip'?"),
