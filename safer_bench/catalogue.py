@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from safer_bench.errors import BadInput, MissingData, has_torch
+from safer_bench.errors import BadInput, MissingData, UnknownName, has_torch
 from safer_bench.packages import NOUNS, Kind, Offer, left_out, offers
 from safer_bench.registry import look_up, suggestion
 from safer_bench.tables.controls import ADDED
@@ -27,6 +27,27 @@ def list_entries(kind: str) -> list[str]:
 def not_listed(kind: str) -> list[str]:
     """Return a sentence for each entry that an installed package offers and that cannot be had."""
     return left_out(cast(Kind, kind), _entries(kind)) if kind in NOUNS else []
+
+
+def unread() -> str | None:
+    """Say why built-in networks or criteria are not known here, and how to get them; None where they are."""
+    if has_torch():
+        return None
+    from safer_bench.dataset.tree import load_tree
+
+    try:
+        tree = load_tree()
+    except MissingData as error:
+        reason = str(error)
+    else:
+        missing = [name for name in ("networks", "criteria") if name not in tree]
+        if not missing:
+            return None
+        reason = f"{tree.path} has no table {missing[0]!r}"
+    return (
+        f"without torch, built-in networks and criteria are those of a dataset tree: {reason}. "
+        'Or install the torch half, which knows them all: pip install "safer-bench[measure]"'
+    )
 
 
 def _offers(kind: str, built_in: dict[str, Any]) -> dict[str, Offer]:
@@ -89,7 +110,11 @@ def describe(name: str) -> dict[str, Any]:
     }
     everything |= {name: ("added control", facts) for name, facts in ADDED.items()}
     everything |= {key: (kind, entry) for kind in KINDS for key, entry in built_in[kind].items()}
-    kind, entry = look_up(everything, name, "entry")
+    try:
+        kind, entry = look_up(everything, name, "entry")
+    except UnknownName as error:
+        why = unread()
+        raise UnknownName(f"{error}. But {why}" if why else str(error)) from error
     facts = _offered_facts(entry) if isinstance(entry, Offer) else entry if isinstance(entry, dict) else _FACTS[kind](entry)
     return {"kind": kind, "name": name} | facts
 
@@ -131,7 +156,7 @@ def _criterion_facts(entry: Any) -> dict[str, Any]:
         "what": entry.description,
         "formula": entry.formula,
         "track": entry.track,
-        "needs": entry.needs,
+        "needs": entry.needs or "not stated",
         "cost": f"{entry.cost} forward passes of one example" if entry.cost else "not stated",
         "examples": f"at most {entry.examples}" if entry.examples else "as many as asked for",
         "source": entry.source,

@@ -17,7 +17,7 @@ array([ 1., nan])
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache, reduce
-from typing import Any
+from typing import Any  # what metrics return: a float for one ranking, an array for a stack, which types cannot tell apart
 
 import numpy as np
 

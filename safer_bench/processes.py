@@ -1,8 +1,9 @@
-"""How every process of ours is spawned, and what it does first."""
+"""How every process of ours is spawned, what it does first, and how much memory it took."""
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -39,3 +40,15 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()  # it may have been killed
     os._exit(1)
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process held so far, in bytes.
+
+    Raises:
+        ModuleNotFoundError: the system does not tell, as Windows.
+    """
+    from resource import RUSAGE_SELF, getrusage  # not there on Windows, where the light half runs
+
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
+    return getrusage(RUSAGE_SELF).ru_maxrss * unit

@@ -9,6 +9,7 @@ os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="safer-bench-tests-")
 os.environ["HF_DATASETS_CACHE"] = os.environ["HF_HOME"] + "/datasets"
 
 import atexit
+import math
 import re
 import shutil
 import sys
@@ -78,9 +79,10 @@ class Ran:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
     """Run a command of safer-bench in this process, from the repository's root."""
-    from safer_bench.cli import main
+    from safer_bench.cli import console, main
 
     monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(console, "EVERY", math.inf)  # no line of progress, however slow the machine
 
     def run(*words: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["safer-bench", *map(str, words)])

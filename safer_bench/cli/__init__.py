@@ -7,11 +7,11 @@ Light: never imports torch.
 
 import errno
 import sys
-from typing import Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
+from safer_bench import __version__
 from safer_bench.cli.budget import budget
 from safer_bench.cli.check import check
 from safer_bench.cli.compare import compare
@@ -26,44 +26,50 @@ from safer_bench.cli.plan_export import plan_export
 from safer_bench.cli.publish import publish
 from safer_bench.cli.pull import pull
 from safer_bench.cli.score import score
+from safer_bench.cli.shape import Command, Group, with_quiet
 from safer_bench.cli.submit import submit
 from safer_bench.cli.train import train
 from safer_bench.cli.verify import verify
 from safer_bench.errors import SaferBenchError
 
-COMMANDS = (
-    *(demo, train),
-    *(list_, info),
-    measure,
-    *(pack, verify),
-    *(score, check, evaluate, compare),
-    *(budget, plan, plan_export),
-    *(publish, pull, submit),
-)  # in the order of the help
+COMMANDS = {  # by the groups of the help, in its order
+    "Look around": (demo, list_, info),
+    "Measure the truth": (train, measure, pack, verify),
+    "Judge criteria": (score, check, evaluate, compare),
+    "Spend a budget": (budget, plan, plan_export),
+    "Share on the Hugging Face Hub": (publish, pull, submit),
+}
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # no space, no quota, no larger file, nothing but reading
 
 
-class TwoWords(TyperGroup):
-    """Finds a command by one word or by two: ``plan`` takes arguments of its own, and ``plan export`` is another."""
-
-    def resolve_command(self, ctx: Any, args: Any) -> Any:  # typer carries a click of its own, whose types are private
-        """Return the name of the command, the command and its arguments."""
-        two = " ".join(args[:2])
-        return super().resolve_command(ctx, [two, *args[2:]] if two in self.commands else args)
-
-
 app = typer.Typer(
-    cls=TwoWords,
+    cls=Group,
     name="safer-bench",
     help="Which layers of a trained network are fragile, and which criterion can tell without measuring?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     rich_markup_mode=None,
 )
-for command in COMMANDS:
-    app.command(name=command.__name__.rstrip("_").replace("_", " "))(command)
+for panel, commands in COMMANDS.items():
+    for command in commands:
+        name = command.__name__.rstrip("_").replace("_", " ")
+        app.command(name=name, cls=Command, rich_help_panel=panel)(with_quiet(command))
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"safer-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Take what comes before the command."""
 
 
 def main() -> None:

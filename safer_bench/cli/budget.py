@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safer_bench.cli.console import progress
+from safer_bench.cli.choices import BudgetTask
+from safer_bench.cli.console import note, progress
 from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, refusal, with_network_options
 from safer_bench.errors import BadInput, SaferBenchError, needs_torch
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @with_network_options
 def budget(
-    task: Annotated[str, typer.Option(help="prune, quantize, protect or additivity.")],
+    task: Annotated[BudgetTask, typer.Option(help="What the budget is spent on.")],
     out: Annotated[Path, typer.Option(help="Folder of tables, summary and plot.")],
     network: Annotated[list[str] | None, typer.Option(help=f"{NETWORK_HELP}; by default all of the truth.")] = None,
     submission: Annotated[
@@ -129,8 +130,8 @@ def _spend(wanted: "Wanted", tree: Mapping[str, Any], networks: "list[Network]",
     path = write_outcome(out, wanted.task, outcome)
     for panel in panels(outcome.results, wanted.task):
         typer.echo(sentence(panel, wanted.task))
-    for note in outcome.notes:
-        typer.echo(note, err=True)
+    for each in outcome.notes:
+        note(each)
     typer.echo(f"Summary: {path}")
 
 

@@ -1,13 +1,13 @@
 """The command that checks submissions, and scores them again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safer_bench.cli.console import progress
+from safer_bench.cli.console import Json, print_json, progress
 from safer_bench.cli.options import Minutes, Truth, perturbation_specs, told_refused
 from safer_bench.errors import BadInput, needs_torch
 
@@ -29,6 +29,7 @@ def check(
         bool,
         typer.Option("--unprotected", help="Run code also where the system cannot keep it from files and network."),
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Check submissions against the truth's networks and layers, and their scores against their code.
 
@@ -43,42 +44,61 @@ def check(
         look_up(dict.fromkeys(tree["networks"]["network"].to_pylist()), name, "network")
     submissions, refused = read_all(tree, submission_folders(folder) or [folder])
     told_refused(refused)
-    failed: list[str] = []
-    for path, submission in submissions.items():
-        _tell(path, submission, tree)
+    failed: dict[Path, str] = {}
+    facts = [_facts(path, submission, tree) for path, submission in submissions.items()]
+    for about, (path, submission) in zip(facts, submissions.items(), strict=True):
+        if not as_json:
+            _tell(about)
         if recompute:
-            with _counted(failed):
-                _recompute(path, submission, tree, network, _guard(tree, minutes, unprotected))
+            with _counted(failed, path):
+                said = _recompute(path, submission, tree, network, _guard(tree, minutes, unprotected))
+                about["recomputed"] = said
+                if not as_json:
+                    typer.echo("\n".join(said))
+    if as_json:
+        print_json({"in_order": facts, "refused": refused, "not_recomputed": failed})
     if refused or failed:
         raise typer.Exit(1)
 
 
 @contextmanager
-def _counted(failed: list[str]) -> Iterator[None]:
-    """Say what is wrong with a submission, add it to a list, and go on with the next."""
+def _counted(failed: dict[Path, str], path: Path) -> Iterator[None]:
+    """Say what is wrong with a submission, note it, and go on with the next."""
     from safer_bench.dataset.submissions.submission import BadSubmission
 
     try:
         yield
     except BadSubmission as error:
-        failed.append(str(error))
+        failed[path] = str(error)
         typer.echo(f"Refused: {error}", err=True)
 
 
-def _tell(path: Path, submission: "Submission", tree: "Tree") -> None:
-    """Say what a submission in order holds."""
+def _facts(path: Path, submission: "Submission", tree: "Tree") -> dict[str, Any]:
+    """Return what a submission in order holds, and what is to be said of it."""
     from safer_bench.evaluation.copied import copied_from_the_truth
 
-    n_networks = len(set(submission.scores["network"].to_pylist()))
-    absent = len(set(tree["networks"]["network"].to_pylist())) - n_networks
-    names = ", ".join(item.name for item in submission.card.criteria)
-    typer.echo(f"{path}: {names}: {submission.scores.num_rows} scores of {n_networks} networks in order")
-    if absent:
-        typer.echo(f"{absent} networks of the truth are not scored: shown on their boards, but not ranked")
-    for note in copied_from_the_truth(submission.scores, tree):
-        typer.echo(note)
+    scored = sorted(set(submission.scores["network"].to_pylist()))
+    notes = list(copied_from_the_truth(submission.scores, tree))
     if submission.card.name != path.resolve().name:
-        typer.echo(f"Its card calls it {submission.card.name!r}: among others, that has to be its folder's name")
+        notes.append(f"Its card calls it {submission.card.name!r}: among others, that has to be its folder's name")
+    return {
+        "submission": path,
+        "criteria": [item.name for item in submission.card.criteria],
+        "scores": submission.scores.num_rows,
+        "networks": scored,
+        "absent": sorted(set(tree["networks"]["network"].to_pylist()) - set(scored)),
+        "notes": notes,
+    }
+
+
+def _tell(about: Mapping[str, Any]) -> None:
+    """Print what ``_facts`` returned."""
+    names, n_absent = ", ".join(about["criteria"]), len(about["absent"])
+    typer.echo(f"{about['submission']}: {names}: {about['scores']} scores of {len(about['networks'])} networks in order")
+    if n_absent:
+        typer.echo(f"{n_absent} networks of the truth are not scored: shown on their boards, but not ranked")
+    for said in about["notes"]:
+        typer.echo(said)
 
 
 def _guard(tree: "Tree", minutes: int, unprotected: bool) -> "Guard":
@@ -88,8 +108,11 @@ def _guard(tree: "Tree", minutes: int, unprotected: bool) -> "Guard":
     return Guard((tree.path,), Limits(seconds=60 * minutes), unprotected)
 
 
-def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[str] | None, guard: "Guard") -> None:
+def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[str] | None, guard: "Guard") -> list[str]:
     """Score again, and keep what came out where that is all of it; what was kept goes where it does not come out again.
+
+    Returns:
+        What is to be said of it.
 
     Raises:
         BadSubmission: it is not what was submitted.
@@ -107,8 +130,7 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
     scored = sorted(set(submission.scores["network"].to_pylist()))
     networks = [load_network(name) for name in scored if not only or name in only]
     if not networks:
-        typer.echo(f"{folder}: nothing scored again: it does not score {', '.join(only or ())}")
-        return
+        return [f"{folder}: nothing scored again: it does not score {', '.join(only or ())}"]
     levels = [parse_perturbation(spec) for spec in perturbation_specs(tree)]
     with progress() as report:
         try:
@@ -119,6 +141,7 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
             unmarked = f"; no longer noted in {folder.resolve().parent / RECORD}" if forget(folder) else ""
             raise BadSubmission(f"{error}{unmarked}") from error
     names = ", ".join(again["criterion"].unique().to_pylist())
-    typer.echo(f"{folder}: {names}: scored again on {len(networks)} networks, to the same scores")
+    said = [f"{folder}: {names}: scored again on {len(networks)} networks, to the same scores"]
     if len(networks) == len(scored):
-        typer.echo(f"Noted in {record(folder, submission, again)}")
+        said.append(f"Noted in {record(folder, submission, again)}")
+    return said

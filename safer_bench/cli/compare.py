@@ -1,13 +1,19 @@
 """The command that compares two criteria."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safer_bench.cli.console import table
+from safer_bench.cli.choices import metric_names
+from safer_bench.cli.console import Json, print_json, table
 from safer_bench.cli.options import Truth, submissions_in, told_refused
 from safer_bench.errors import needs_torch
+
+if TYPE_CHECKING:
+    from safer_bench.evaluation.comparison import Comparison
 
 
 def compare(
@@ -17,8 +23,9 @@ def compare(
         Path | None, typer.Option(help="Folder of submissions, or one of them; by default the truth's own criteria only.")
     ] = None,
     truth: Truth = None,
-    metric: Annotated[str, typer.Option(help="One of: safer-bench list metrics")] = "spearman",
+    metric: Annotated[str, typer.Option(help="One of: safer-bench list metrics", autocompletion=metric_names)] = "spearman",
     out: Annotated[Path | None, typer.Option(help="Plot of the differences, such as compare.png.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Compare two criteria: their paired difference under each perturbation.
 
@@ -29,7 +36,6 @@ def compare(
     from safer_bench.dataset.submissions.gather import gather
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation import comparison
-    from safer_bench.evaluation.bootstrap import MIN_FAMILIES
     from safer_bench.evaluation.evaluate import evaluate as evaluate_scores
 
     tree = load_tree(truth)
@@ -39,18 +45,30 @@ def compare(
     comparison.check_names(scores["criterion"].unique().to_pylist(), first, second, metric, out)
     compared = scores.filter(pc.field("criterion").isin([first, second]))  # evaluation adds the controls by itself
     differences = comparison.compare(evaluate_scores(tree, compared), tree, first, second, metric)
+    reported = [name for name in (first, second) if name in gathered.reported]
+    if as_json:
+        rows = [asdict(each) | {"difference": each.difference} for each in differences]
+        print_json({"metric": metric, "first": first, "second": second, "reported": reported, "rows": rows, "plot": out})
+    else:
+        _tell(differences, first, second, metric, reported)
+    if out is not None:
+        with needs_torch():
+            comparison.plot(differences, out, f"{metric}: {first} minus {second}")
+        if not as_json:
+            typer.echo(f"Plot: {out}")
+
+
+def _tell(differences: "Sequence[Comparison]", first: str, second: str, metric: str, reported: Sequence[str]) -> None:
+    from safer_bench.evaluation.bootstrap import MIN_FAMILIES
+    from safer_bench.evaluation.comparison import HEADER, rows
+
     for group in dict.fromkeys((each.dataset, each.split) for each in differences):
         of_group = [each for each in differences if (each.dataset, each.split) == group]
         typer.echo(f"{', '.join(group)}: {metric} of {first} and {second}, mean over families")
-        typer.echo(f"{table(comparison.HEADER, comparison.rows(of_group))}\n")
-    for name in (first, second):
-        if name in gathered.reported:
-            typer.echo(f"{name}: reported by its author, not computed again from code: the difference ranks nothing.")
+        typer.echo(f"{table(HEADER, rows(of_group))}\n")
+    for name in reported:
+        typer.echo(f"{name}: reported by its author, not computed again from code: the difference ranks nothing.")
     if any(each.interval is None for each in differences):
         typer.echo(f"No interval where there are fewer than {MIN_FAMILIES} families: such a difference ranks nothing.")
     if any(each.interval is not None for each in differences):
         typer.echo("Each interval holds by itself; of twenty, one is expected to miss.")
-    if out is not None:
-        with needs_torch():
-            comparison.plot(differences, out, f"{metric}: {first} minus {second}")
-        typer.echo(f"Plot: {out}")

@@ -1,27 +1,70 @@
-"""What commands print with: plain lines to standard output, progress to standard error."""
+"""What commands print with: results to standard output, as text or JSON; progress and notes to standard error."""
 
+import json
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextvars import ContextVar
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from safer_bench.tables.grouping import grouped
-from safer_bench.tables.text import visible
-
-if TYPE_CHECKING:
-    from safer_bench.evaluation.aggregates import Aggregate
-    from safer_bench.evaluation.board import Board, BoardRow
 
 INTERRUPTED = 130
 RECENT = 1800.0  # seconds over which the time left is estimated
+EVERY, SHARE = 5.0, 0.05  # where no terminal is, a line of progress: seconds, later this share of the time gone by
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+_quiet = ContextVar("quiet", default=False)
+
+
+def set_quiet(*, quiet: bool) -> None:
+    """Leave out progress and notes from here on, or show them."""
+    _quiet.set(quiet)
+
+
+def note(text: str) -> None:
+    """Say on standard error what is neither a result nor wrong, unless all is to be quiet."""
+    if not _quiet.get():
+        typer.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON: paths as text, numbers that are not finite as null."""
+    typer.echo(json.dumps(_plain(value), indent=1, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, float, float], None]]:
-    """Show a bar and the time left on standard error; the yielded function takes (step, work done, work in all)."""
+    """Show on standard error how far it is; the yielded function takes (step, work done, work in all).
+
+    A terminal gets a bar with the time left, anything else now and then a line.
+    """
+    if _quiet.get():
+        yield lambda *_: None
+    elif sys.stderr.isatty():
+        with _bar() as report:
+            yield report
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, float, float], None]]:
+    from rich.console import Console  # here, as the help can do without
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=14),
@@ -34,6 +77,21 @@ def progress() -> Iterator[Callable[[str, float, float], None]]:
     with shown as bar:
         task = bar.add_task("starting", total=None)
         yield lambda step, done, total: bar.update(task, description=f"{step:<34.34}", completed=done, total=total)
+
+
+def _lines() -> Callable[[str, float, float], None]:
+    """Return a report that prints a line each few seconds, in a long run each few minutes."""
+    started = told = time.monotonic()
+
+    def report(step: str, done: float, total: float) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told >= max(EVERY, SHARE * (now - started)):
+            told = now
+            share = f", {done / total:.0%}" if total else ""
+            typer.echo(f"{duration(now - started)}: {step}{share}", err=True)
+
+    return report
 
 
 @contextmanager
@@ -78,56 +136,3 @@ def size(n_bytes: float) -> str:
     if n_bytes >= 1e9:
         return f"{n_bytes / 1e9:.1f} GB"
     return f"{n_bytes / 1e6:.0f} MB" if n_bytes >= 1e6 else f"{max(1, round(n_bytes / 1e3))} kB"
-
-
-def board_text(board: "Board") -> str:
-    """Return a board as text, with its note."""
-    header = ["criterion", "mean", *(("95 % interval", "ranks") if board.has_intervals else ()), *board.families]
-    ranked, reported = ([_cells(row, board) for row in board.rows if row.reported is apart] for apart in (False, True))
-    parts = [table(header, ranked)]
-    if reported:
-        parts.append("Reported by their authors: not computed again from code, and not ranked")
-        parts.append(table(header, reported))
-    starred = "\n* undefined (constant) somewhere, counted as 0" if any(row.n_undefined for row in board.rows) else ""
-    size = "" if board.headline else ", fewer than ten layers"
-    title = f"{board.dataset}, {board.split}{size}: Spearman correlation with the true area\n{board.note}"
-    return "\n\n".join([title, *parts]) + starred
-
-
-def aggregates_text(rows: "Sequence[Aggregate]") -> str:
-    """Return means over networks as text, a table for each board."""
-    parts = []
-    for of_board in grouped(rows, key=lambda row: row.board).values():
-        first = of_board[0]
-        size = "" if first.layers == "10 or more" else ", fewer than ten layers"
-        title = (
-            f"{first.dataset}, {first.split}{size}: Spearman correlation with the true area, mean of {first.networks} "
-            f"networks of {first.families} famil{'ies' if first.families > 1 else 'y'}"
-        )
-        header = ["criterion", "submission", "track", "mean", "95 % interval"]
-        cells = [
-            [row.criterion, row.submission or "-", row.track, f"{row.mean:.2f}", _ends(row.low, row.high)]
-            for row in of_board
-        ]
-        parts.append(f"{title}\n\n{table(header, cells)}")
-    return "\n\n".join(parts)
-
-
-def _ends(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{low:.2f} to {high:.2f}"
-
-
-def _cells(row: "BoardRow", board: "Board") -> list[str]:
-    """Return a row of a board as text."""
-    return [
-        visible(row.criterion),
-        "not ranked" if row.value is None else f"{row.value:.2f}" + "*" * bool(row.n_undefined),
-        *(_uncertainty(row) if board.has_intervals else ()),
-        *(f"{row.by_network[name]:.2f}" if name in row.by_network else "-" for name in board.families),
-    ]
-
-
-def _uncertainty(row: "BoardRow") -> tuple[str, str]:
-    """Return a row's interval and ranks as text."""
-    interval = "-" if row.interval is None else f"{row.interval[0]:.2f} to {row.interval[1]:.2f}"
-    return interval, "-" if row.ranks is None else f"{row.ranks[0]} to {row.ranks[1]}"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safer_bench.cli.console import board_text, progress, resumable
+from safer_bench.cli.board_text import board_text
+from safer_bench.cli.console import progress, resumable
 from safer_bench.errors import needs_torch
 from safer_bench.measurement.progress import OnProgress
 

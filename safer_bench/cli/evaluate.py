@@ -1,14 +1,23 @@
 """The command that ranks criteria against the truth, or tells means of one that stays secret."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safer_bench.cli.console import aggregates_text, board_text, progress
+from safer_bench.cli.board_text import aggregates_text, excerpt_text, place_text
+from safer_bench.cli.console import Json, note, print_json, progress
 from safer_bench.cli.options import Minutes, Truth, perturbation_specs, submissions_in, told_refused
 from safer_bench.errors import BadInput, needs_torch
+from safer_bench.tables.grouping import grouped
+from safer_bench.tables.text import visible
+
+if TYPE_CHECKING:
+    from safer_bench.dataset.submissions.gather import Gathered
+    from safer_bench.evaluation.board import Board
+    from safer_bench.evaluation.place import Place
 
 
 def evaluate(
@@ -26,8 +35,9 @@ def evaluate(
         list[str] | None, typer.Option(help="FILE.py:FUNC of a network of that tree that is not of the zoo; repeatable.")
     ] = None,
     minutes: Minutes = 60,
+    as_json: Json = False,
 ) -> None:
-    """Rank submissions and the truth's own criteria against the truth.
+    """Rank submissions and the truth's own criteria against the truth; say where the submissions stand.
 
     Example: safer-bench evaluate submissions --out board
 
@@ -36,20 +46,22 @@ def evaluate(
     if held_out is None:
         if network:
             raise BadInput("--network names what builds a network of a held-out tree; give --held-out TREE too")
-        _evaluate(out, submissions, truth, budget)
+        _evaluate(out, submissions, truth, budget, as_json=as_json)
         return
     if truth is not None or budget is not None:
         raise BadInput("--held-out names the truth, and budgets are of a published one; leave out --truth and --budget")
-    _evaluate_held_out(out, submissions, held_out, network or (), minutes)
+    _evaluate_held_out(out, submissions, held_out, network or (), minutes, as_json=as_json)
 
 
-def _evaluate(out: Path, submissions: Path | None, truth: Path | None, budget: Path | None) -> None:
+def _evaluate(out: Path, submissions: Path | None, truth: Path | None, budget: Path | None, *, as_json: bool) -> None:
     from safer_bench.dataset.budgets import read_budgets
     from safer_bench.dataset.submissions.gather import gather
     from safer_bench.dataset.tree import load_tree
+    from safer_bench.evaluation.boards import boards
     from safer_bench.evaluation.evaluate import evaluate as evaluate_scores
     from safer_bench.evaluation.leaderboard.page import Extras, make_page
     from safer_bench.evaluation.leaderboard.write import write_page
+    from safer_bench.evaluation.place import places
 
     tree = load_tree(truth)
     folders = submissions_in(submissions)
@@ -59,12 +71,48 @@ def _evaluate(out: Path, submissions: Path | None, truth: Path | None, budget: P
     results = evaluate_scores(tree, gathered.scores)
     page = make_page(results, tree, Extras(gathered.scores, gathered.costs, gathered.marks, spent))
     path = write_page(out, results, page)
-    typer.echo(f"{_read([folder for folder in folders if folder not in gathered.refused])}\n")
-    for board in page.boards:
-        typer.echo(f"{board_text(board)}\n")
-    typer.echo(f"Leaderboard: {path}")
+    ranked = boards(results, tree) if gathered.reported else page.boards  # as if reported scores had been computed again
+    own = list(dict.fromkeys(name for names in gathered.submitted.values() for name in names))
+    found = places(ranked, own)
+    if as_json:
+        print_json(_as_json(gathered, found, page.boards, path))
+    else:
+        _tell(gathered, found, page.boards, path)
     if gathered.refused:
         raise typer.Exit(1)
+
+
+def _as_json(gathered: "Gathered", found: "Sequence[Place]", shown: "Sequence[Board]", path: Path) -> dict[str, Any]:
+    boards = [
+        {"dataset": board.dataset, "split": board.split, "networks": list(board.families), "note": board.note}
+        | {"rows": [asdict(row) for row in board.rows]}
+        for board in shown
+    ]
+    return {
+        "submissions": gathered.submitted,
+        "refused": gathered.refused,
+        "places": [asdict(each) | {"mark": gathered.marks[each.criterion]} for each in found],
+        "boards": boards,
+        "leaderboard": path,
+    }
+
+
+def _tell(gathered: "Gathered", found: "Sequence[Place]", shown: "Sequence[Board]", path: Path) -> None:
+    """Print where the submitted criteria stand, then an excerpt of each board; those with intervals come first."""
+    typer.echo(f"{_read(list(gathered.submitted))}\n")
+    for name, of_name in grouped(found, key=lambda each: each.criterion).items():
+        main = [each for each in of_name if each.interval] or of_name
+        typer.echo(f"{visible(name)} ({gathered.marks[name]})")
+        typer.echo("\n".join(place_text(each, in_full=each in main) for each in of_name) + "\n")
+    own = {each.criterion for each in found}
+    if own & gathered.reported:
+        note(
+            "Reported scores stand above as they would if they were computed again. The page shows them unranked until "
+            "`safer-bench check FOLDER --recompute` has done so.\n"
+        )
+    for board in sorted(shown, key=lambda board: not board.has_intervals):
+        typer.echo(f"{excerpt_text(board, own)}\n")
+    typer.echo(f"All boards, whole: {path.with_suffix('.md')}, {path.with_suffix('.csv')}\nLeaderboard: {path}")
 
 
 def _read(folders: Sequence[Path]) -> str:
@@ -72,7 +120,9 @@ def _read(folders: Sequence[Path]) -> str:
     return f"Submissions: {taken}"
 
 
-def _evaluate_held_out(out: Path, submissions: Path | None, held_out: Path, networks: Sequence[str], minutes: int) -> None:
+def _evaluate_held_out(
+    out: Path, submissions: Path | None, held_out: Path, networks: Sequence[str], minutes: int, *, as_json: bool
+) -> None:
     with needs_torch():
         from safer_bench.measurement.answers.tuning import tune_allocator
         from safer_bench.perturbations.loading import parse_perturbation
@@ -91,13 +141,18 @@ def _evaluate_held_out(out: Path, submissions: Path | None, held_out: Path, netw
     with progress() as report:
         found = judge_held_out(tree, networks, folders, levels, Guard(limits=Limits(60 * minutes)), report)
     for folder in found.without:
-        typer.echo(f"{folder}: left out, as it brings no code")
+        typer.echo(f"{folder}: left out, as it brings no code", err=as_json)
     told_refused(found.refused, all_of_them=len(folders) > len(found.judged) == 0)
     path = out / "held_out.csv"
     files.write_text(path, csv_text(found.rows, tree.revision))
-    typer.echo(f"{_read(found.judged)}\n\n{aggregates_text(found.rows)}\n")
-    if found.n_left_out:
-        typer.echo(f"Boards of fewer than {MIN_NETWORKS} networks, left out: {found.n_left_out}")
-    typer.echo(f"Means: {path}")
+    if as_json:
+        print_json(
+            {"submissions": found.judged, "refused": found.refused, "means": list(map(asdict, found.rows)), "csv": path}
+        )
+    else:
+        typer.echo(f"{_read(found.judged)}\n\n{aggregates_text(found.rows)}\n")
+        if found.n_left_out:
+            typer.echo(f"Boards of fewer than {MIN_NETWORKS} networks, left out: {found.n_left_out}")
+        typer.echo(f"Means: {path}")
     if found.refused:
         raise typer.Exit(1)

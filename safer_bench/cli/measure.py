@@ -1,14 +1,16 @@
 """The command that measures networks."""
 
+import json
 import shlex
 import sys
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
-from safer_bench.cli.console import duration, progress, resumable, size, table
+from safer_bench.cli.choices import ExecutorName
+from safer_bench.cli.console import Json, duration, note, print_json, progress, resumable, size, table
 from safer_bench.cli.options import NETWORK_HELP, DrawOptions, NetworkOptions, with_network_options
 from safer_bench.errors import BadInput, needs_torch
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from safer_bench.measurement.pilot import DrawPlan
     from safer_bench.measurement.progress import OnProgress
     from safer_bench.networks.network import Network
+    from safer_bench.truth.fragile import AreaEstimates, Fragility
 
 
 class How(TypedDict):
@@ -68,11 +71,14 @@ def measure(
     *,
     network_options: NetworkOptions,
     workers: Annotated[int, typer.Option(help="Processes that measure.")] = 1,
-    executor: Annotated[str, typer.Option(help="process, or ray (the cluster at RAY_ADDRESS, or a local one).")] = "process",
+    executor: Annotated[
+        ExecutorName, typer.Option(help="What runs them: processes, or Ray (the cluster at RAY_ADDRESS, or a local one).")
+    ] = "process",
     shard: Annotated[str | None, typer.Option(help="i/n: the i-th of n shares, each with its own run folder.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Measure nothing; say how many probes, how long, how much disk and memory.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure the accuracy that networks lose when one layer is perturbed; resumes by itself.
 
@@ -94,26 +100,31 @@ def measure(
     networks = network_options.load(network)
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:
         if options.planned:
-            protocol = _planned(networks, protocol, out, options, report, dry_run=dry_run, how=how)
+            protocol = _planned(networks, protocol, out, options, report, dry_run=dry_run, how=how, as_json=as_json)
         if dry_run:
-            _forecast(networks, protocol, fast=fast, workers=workers)
+            _forecast(networks, protocol, fast=fast, workers=workers, as_json=as_json)
+            return
+        if plan_only and as_json:
+            print_json(json.loads((out / "plan.json").read_text()))
             return
         if plan_only:
             typer.echo(f"Next: the same with --plan {out / 'plan.json'} instead, in a new folder")
             return
-        tell = partial(typer.echo, err=True)
-        total = measure_into(out, networks, protocol, report, shard=share, tell=tell, **how)
-    _tell(networks, out, total, is_share=share is not None)
+        total = measure_into(out, networks, protocol, report, shard=share, tell=note, **how)
+    _tell(networks, out, total, is_share=share is not None, as_json=as_json)
 
 
-def _tell(networks: "list[Network]", out: Path, total: int, *, is_share: bool) -> None:
+def _tell(networks: "list[Network]", out: Path, total: int, *, is_share: bool, as_json: bool) -> None:
     """Print what a run left out, what it found and what is next."""
     for item in networks:
         if item.left_out:
             left_out = ", ".join(f"{name} ({reason})" for name, reason in item.left_out.items())
             typer.echo(f"{item.name}: not measured: {left_out}", err=True)
-    if not is_share:
-        _show_fragile(out)
+    found = [] if is_share else _fragile(out)
+    if as_json:
+        print_json({"out": out, "probes": total, "networks": list(map(_fragility_json, found))})
+        return
+    _show_fragile(found, out)
     typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out}{' and all other shards' * is_share} --out TREE")
 
 
@@ -126,6 +137,7 @@ def _planned(
     *,
     dry_run: bool,
     how: How,
+    as_json: bool,
 ) -> "Protocol":
     """Return the protocol of the plan given, or of the pilot's, which is run unless its plan is there."""
     from safer_bench.measurement.pilot import DrawPlan, make_plan, pilot_protocol
@@ -134,11 +146,12 @@ def _planned(
         return DrawPlan.read(options.plan).protocol(wanted, networks)
     reliability, max_draws = options.reliability or 0.0, options.max_draws
     if dry_run and not (out / "plan.json").is_file():
-        typer.echo("The pilot alone; what the run itself takes is known when the pilot is finished:")
+        typer.echo("The pilot alone; what the run itself takes is known when the pilot is finished:", err=as_json)
         return pilot_protocol(wanted.specs, reliability, max_draws, wanted.n_examples, wanted.seed)
     report_pilot = lambda what, *done: report(f"pilot: {what}", *done)  # noqa: E731
     plan = make_plan(out, networks, wanted, reliability, max_draws, report_pilot, **how)
-    typer.echo(_plan_text(plan))
+    if not as_json:
+        typer.echo(_plan_text(plan))
     return plan.protocol(wanted, networks)
 
 
@@ -155,17 +168,19 @@ def _plan_text(plan: "DrawPlan") -> str:
     return "\n".join(lines)
 
 
-def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, workers: int) -> None:
+def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, workers: int, as_json: bool) -> None:
     """Print what a run will cost."""
     from safer_bench.measurement.design import check_measurable
     from safer_bench.measurement.forecast import SAMPLED_SECONDS, forecast
 
     longest = duration(SAMPLED_SECONDS * len(networks))
-    typer.echo(f"Measures a sample first: about {longest} at most, beside what tracing takes.", err=True)
+    note(f"Measures a sample first: about {longest} at most, beside what tracing takes.")
     for network in networks:
         check_measurable(network, protocol)
-    tell = partial(typer.echo, err=True)
-    forecasts = [forecast(network, protocol, fast=fast, workers=workers, tell=tell) for network in networks]
+    forecasts = [forecast(network, protocol, fast=fast, workers=workers, tell=note) for network in networks]
+    if as_json:
+        print_json({"workers": workers, "networks": list(map(asdict, forecasts))})
+        return
     typer.echo(table(["network", "probes", "time", "disk", "memory"], _forecast_cells(forecasts)))
     if all(each.seconds_by_draws for each in forecasts):
         by_draws = {
@@ -185,20 +200,43 @@ def _forecast_cells(forecasts: "list[Forecast]") -> list[list[str]]:
     return [[name, f"{n:,}", duration(seconds), size(disk), size(memory)] for name, n, seconds, disk, memory in costs]
 
 
-def _show_fragile(out: Path) -> None:
-    """Print the most fragile layers of each network, and plot them into the run folder."""
+def _fragile(out: Path) -> "list[Fragility]":
+    """Return how fragile the layers of each network are, plotted into the run folder; none where there is no area."""
     from safer_bench.tables.together import write_together
-    from safer_bench.truth.fragile import advice, fragility, header, picture, rows
+    from safer_bench.truth.fragile import fragility, picture
     from safer_bench.truth.run_folder import RunFolder
 
     try:
-        fragilities = fragility(RunFolder(out))
+        found = fragility(RunFolder(out))
     except BadInput as error:  # all is measured; there only is no area of it
         typer.echo(str(error), err=True)
+        return []
+    endings = (".png", ".svg")
+    write_together(out, {f"fragile-{each.network}{end}": picture(each, end) for each in found for end in endings})
+    return found
+
+
+def _show_fragile(fragilities: "list[Fragility]", out: Path) -> None:
+    """Print the most fragile layers of each network."""
+    from safer_bench.truth.fragile import advice, header, rows
+
+    if not fragilities:
         return
     typer.echo("Share of the accuracy above chance that is lost (area over levels); 95 % intervals where draws allow them")
     for each in fragilities:
         typer.echo(f"\n{each.network}\n{table(header(each), rows(each))}\n{advice(each)}")
-    endings = (".png", ".svg")
-    write_together(out, {f"fragile-{each.network}{end}": picture(each, end) for each in fragilities for end in endings})
     typer.echo(f"\nPlots: {out / 'fragile-*.png'} and .svg")
+
+
+def _fragility_json(found: "Fragility") -> dict[str, Any]:
+    """Return the layers of a network, most fragile first, with areas and half the width of their 95 % intervals."""
+    columns = {"mean": found.overall, **found.by_perturbation}
+    layers = [
+        {"layer": layer, "parameters": float(found.shares[i]), **{name: _area(each, i) for name, each in columns.items()}}
+        for i, layer in enumerate(found.layers)
+    ]
+    return {"network": found.network, "protect_first": list(found.layers[: found.to_protect]), "layers": layers}
+
+
+def _area(estimate: "AreaEstimates", i: int) -> dict[str, float]:
+    return {"area": float(estimate.values[i]), "halfwidth": float(estimate.halfwidths[i])}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safer_bench.cli.choices import PlanTask
 from safer_bench.cli.console import duration, progress, size, table
 from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, with_network_options
 from safer_bench.errors import BadInput, needs_torch
@@ -37,7 +38,7 @@ DryRun = Annotated[
 
 @with_network_options
 def plan(
-    task: Annotated[str, typer.Option(help="quantize, prune or protect.")],
+    task: Annotated[PlanTask, typer.Option(help="What each layer gets less or more of.")],
     network: Annotated[str, typer.Option(help=f"{NETWORK_HELP}.")],
     out: Annotated[Path, typer.Option(help="Folder of plan.json and plan.png.")],
     run: Annotated[

@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
+from safer_bench.cli.choices import Tool
+from safer_bench.cli.console import note
+
 
 def plan_export(
     plan: Annotated[Path, typer.Argument(help="A plan.json of `safer-bench plan`.")],
-    to: Annotated[str, typer.Option(help="torchao, onnxruntime, nncf, modelopt, llmcompressor or json.")],
+    to: Annotated[Tool, typer.Option(help="The tool that is to read it.")],
     out: Annotated[Path | None, typer.Option(help="File to write; standard output where none is named.")] = None,
 ) -> None:
     """Write a plan as another tool reads it; what that tool cannot express is named on standard error.
@@ -21,8 +24,8 @@ def plan_export(
     from safer_bench.tables.files import write_text
 
     exported = export(read_plan(plan), exporter_called(to))
-    for note in exported.notes:
-        typer.echo(f"Note: {note}", err=True)
+    for each in exported.notes:
+        note(f"Note: {each}")
     if out is None:
         typer.echo(exported.text, nl=False)
         return

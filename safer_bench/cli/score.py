@@ -35,6 +35,13 @@ def score(
         list[str] | None,
         typer.Option(help="What criteria see: NAME[:LEVEL,...]; by default the perturbations of the truth."),
     ] = None,
+    describe: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="FIELD=TEXT for the card: description, authors, licence, needs, formula or source; repeat for more. Of one "
+            "criterion among several: CRITERION.FIELD=TEXT."
+        ),
+    ] = None,
     *,
     network_options: NetworkOptions,
 ) -> None:
@@ -43,6 +50,7 @@ def score(
     Example: safer-bench score my_criterion.py:mine --out submissions/mine
     """
     with needs_torch():
+        from safer_bench.dataset.submissions.describe import still_empty
         from safer_bench.measurement.answers.tuning import tune_allocator
         from safer_bench.perturbations.loading import parse_perturbation
         from safer_bench.scoring.write import write_scores
@@ -50,7 +58,12 @@ def score(
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
     networks = network_options.load(network or _default_networks())
     with progress() as report:
-        write_scores(out, criteria, networks, levels, report, calibration_sets)
+        card = write_scores(out, criteria, networks, levels, report, calibration_sets, describe or ())
+    empty = still_empty(card)
+    if empty:
+        typer.echo(
+            f"Still empty in {out / 'submission.yaml'}, and shown on boards: {', '.join(empty)} (--describe FIELD=TEXT)"
+        )
     typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: {_next(out, networks)}")
 
 

@@ -23,7 +23,7 @@ class Criterion:
         name: unique.
         function: ``(model, batches) -> {layer: score}``; aware ones ``(model, batches, perturb, level)``.
         needs: some of ``weights`` (one example finds the layers), ``data``, ``labels``, ``gradients``, ``hessian`` and
-            ``measurement``, separated by commas.
+            ``measurement``, separated by commas; empty where its author has not said.
         formula: the score in terms of W, g (gradient of the mean loss), x and y (a layer's input and output), L (the loss),
             H (Hessian of the mean loss), W' (the perturbed weight).
         source: where it comes from.
@@ -76,7 +76,7 @@ def criterion(
     Raises:
         BadInput: an unknown need.
     """
-    unknown = set(needs.split(", ")) - set(NEEDS)
+    unknown = set(needs.split(", ")) - {*NEEDS, ""}
     if unknown:
         raise BadInput(f"needs {min(unknown)!r}; expected some of {', '.join(NEEDS)}")
     track = TRACKS[int(aware)]

@@ -32,7 +32,7 @@ def parse_criterion(spec: str | Criterion | Callable[..., Scores]) -> Criterion:
     if isinstance(function, Criterion):
         return function
     name = "" if hasattr(function, "__name__") else source.rpartition(":")[2]  # an object that can be called has none
-    return criterion(name=name, needs="gradients", source=source)(function)
+    return criterion(name=name, needs="", source=source)(function)
 
 
 def _of_package(offer: Offer) -> Criterion:
@@ -40,6 +40,6 @@ def _of_package(offer: Offer) -> Criterion:
     if not callable(found):
         raise BrokenPackage(f"{offer}: a {type(found).__name__}; expected a function of (model, batches)")
     source = f"{offer.package} ({offer.target})"
-    entry = found if isinstance(found, Criterion) else criterion(name=offer.name, needs="gradients", source=source)(found)
+    entry = found if isinstance(found, Criterion) else criterion(name=offer.name, needs="", source=source)(found)
     offer.check_name(entry.name)
     return entry

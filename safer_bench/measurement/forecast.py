@@ -1,7 +1,5 @@
 """What a run will cost, from a small sample of it."""
 
-import resource
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +23,7 @@ from safer_bench.measurement.sample import (
     times_of,
 )
 from safer_bench.networks.network import Network
+from safer_bench.processes import peak_memory
 from safer_bench.truth.run_folder import part_of
 
 SAMPLED_SECONDS = 30.0  # of measuring, about and at most, for each network
@@ -186,10 +185,4 @@ def _memory(engine: Engine, samples: Sequence[Sample], n_examples: int) -> int:
     replays = map(engine.replay, sampled_layers(engine.network))
     kept = HELD * max((replay.bytes_per_example for replay in replays if replay), default=0)
     sampled = max(sample.n_examples for sample in samples)
-    return int(peak_bytes() + max(0, min(kept * n_examples, room_on(engine.network.device).kept_bytes) - kept * sampled))
-
-
-def peak_bytes() -> int:
-    """Return the most memory that this process has taken so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return int(peak_memory() + max(0, min(kept * n_examples, room_on(engine.network.device).kept_bytes) - kept * sampled))

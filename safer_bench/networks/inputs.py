@@ -1,11 +1,13 @@
 """What a model is given of some examples: one tensor, or several that belong together."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
+from torch.utils.data import Dataset
 
 
 class Inputs:
@@ -83,6 +85,10 @@ class Inputs:
 
     def _with(self, change: Callable[[Tensor], Tensor]) -> Self:
         return self.with_parts([change(part) for part in self.parts])
+
+
+# what users give as examples; what it holds (numbers, chunks, pairs) is told apart when it is read, so its types stay open
+Given = Inputs | Tensor | np.ndarray | Sequence[Any] | Mapping[str, Any] | Iterable[Any] | Dataset[Any]
 
 
 def named_parts(inputs: Tensor | Inputs) -> Iterator[tuple[str, Tensor]]:

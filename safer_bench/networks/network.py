@@ -24,7 +24,7 @@ from safer_bench.networks.examples import (
 )
 from safer_bench.networks.first_answers import count_classes, returns_a_tensor, width_of_logits
 from safer_bench.networks.folding import N_CHECKED, Folding, folded_copy
-from safer_bench.networks.inputs import Inputs, named_parts
+from safer_bench.networks.inputs import Given, Inputs, named_parts
 from safer_bench.networks.layers import N_LOOKED_AT, NEVER_READ, Found, Layer, look_through
 from safer_bench.networks.model_checks import checked_model
 from safer_bench.registry import suggestion
@@ -73,12 +73,12 @@ class Network:
     def __init__(
         self,
         model: nn.Module,
-        inputs: Any,
-        labels: Any = None,
+        inputs: Given,
+        labels: Given | None = None,
         *,
         name: str = "own",
-        calibration: Any = None,
-        output: Callable[[Any], Any] | None = None,
+        calibration: Given | None = None,
+        output: Callable[[Any], torch.Tensor] | None = None,  # a model may return anything
         class_axis: int = 1,
         fold: bool = False,
         dataset: str = "own",
@@ -87,7 +87,7 @@ class Network:
         split: str = "test",
         licence: str = "",
         source: str = "",
-        probe: tuple[Any, Any] | None = None,
+        probe: Given | None = None,
     ) -> None:
         if not re.fullmatch(NAME, name):
             raise BadInput(f"network name {name!r}; expected letters, digits, '_', '-' and '.', as it names files")
@@ -115,7 +115,7 @@ class Network:
         return f"Network({self.name!r}, dataset={self.dataset!r}, n_examples={len(self.labels)})"
 
     @property
-    def inputs(self) -> Any:
+    def inputs(self) -> torch.Tensor | Inputs:
         """Evaluation inputs: a float32 tensor ``(n, ...)`` where one such input was given, else ``Inputs``."""
         return self.evaluation[0]
 
@@ -143,7 +143,7 @@ class Network:
         return self._calibration
 
     @property
-    def images(self) -> Any:
+    def images(self) -> torch.Tensor | Inputs:
         """The former name of ``inputs``."""
         warnings.warn(
             "Network.images is called Network.inputs now; the former name goes with the next version",
@@ -266,7 +266,7 @@ class Network:
         return self.model.get_parameter(layer.parameter).detach().cpu().numpy().astype(np.float32).copy()
 
 
-def _calibration_of(calibration: Any, probe: Any, name: str) -> Any:
+def _calibration_of(calibration: Given | None, probe: Given | None, name: str) -> Given | None:
     """Return what was given under the name of today or, with a warning, under the former one."""
     if probe is None:
         return calibration

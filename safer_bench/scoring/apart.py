@@ -75,7 +75,7 @@ def score_all(job: dict[str, Any], write: Callable[[dict[str, Any]], None]) -> N
             doing = f"criterion {criterion!r} on network {network!r}"
             if network != at:
                 at, sweeps = network, calibration_sweeps(networks[network], job["sets"])
-            rows, _ = over_sets(sweeps, entries[criterion], [parse_perturbation(spec) for spec in levels])
+            rows = over_sets(sweeps, entries[criterion], [parse_perturbation(spec) for spec in levels]).rows
             plain = [[row[key] for key in ("perturbation", "level", "layer", "score", "spread")] for row in rows]
             write({"network": network, "criterion": criterion, "rows": plain})
     except BaseException as error:

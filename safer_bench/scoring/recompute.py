@@ -104,7 +104,7 @@ def _by_ourselves(tasks: Sequence[Task], n_sets: int) -> Generator[Scores, None,
     for task in tasks:
         if task.network is not network:
             network, sweeps = task.network, calibration_sweeps(task.network, n_sets)
-        rows, _ = over_sets(sweeps, criteria()[task.criterion], task.levels)
+        rows = over_sets(sweeps, criteria()[task.criterion], task.levels).rows
         yield {(row["perturbation"], row["level"], row["layer"]): (row["score"], row["spread"]) for row in rows}
 
 

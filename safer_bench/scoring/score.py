@@ -1,12 +1,12 @@
 """Scores the layers of one network by one criterion."""
 
 from collections.abc import Callable
-from typing import Any
 
 from safer_bench.criteria.criterion import Criterion
 from safer_bench.criteria.loading import parse_criterion
 from safer_bench.errors import BadInput
 from safer_bench.networks.examples import check_alike, checked_examples, counted
+from safer_bench.networks.inputs import Given
 from safer_bench.networks.network import Examples, Network, require_network
 from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.perturbations.perturbation import Perturbation
@@ -16,8 +16,8 @@ from safer_bench.scoring.sweep import EXAMPLES, Sweep, average
 def score(
     spec: str | Criterion | Callable[..., dict[str, float]],
     network: Network,
-    inputs: Any = None,
-    labels: Any = None,
+    inputs: Given | None = None,
+    labels: Given | None = None,
     *,
     batch_size: int = 64,
     examples: int = EXAMPLES,
@@ -53,7 +53,7 @@ def score(
     return average([sweep.scores(entry, perturbation_entry, level) for level in levels], perturbation_entry, levels)
 
 
-def _own_examples(network: Network, inputs: Any, labels: Any) -> Examples:
+def _own_examples(network: Network, inputs: Given | None, labels: Given | None) -> Examples:
     """Return examples as a network takes them.
 
     Raises:

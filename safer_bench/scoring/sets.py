@@ -1,7 +1,6 @@
 """A criterion over disjoint sets of calibration examples: mean, spread and cost."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from safer_bench.errors import BadInput
 from safer_bench.metrics import ROUNDING
 from safer_bench.networks.network import Network
 from safer_bench.scoring.suffixes import Suffixes
-from safer_bench.scoring.sweep import EXAMPLES, Levels, Sweep
+from safer_bench.scoring.sweep import EXAMPLES, Levels, Scored, Sweep
 
 
 def calibration_sweeps(network: Network, n_sets: int) -> list[Sweep]:
@@ -34,7 +33,7 @@ def _spreads(scores: np.ndarray) -> list[float]:
     return np.where(equal, 0.0, scores.std(axis=0, ddof=1)).tolist()
 
 
-def over_sets(sweeps: Sequence[Sweep], entry: Criterion, levels: Levels) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def over_sets(sweeps: Sequence[Sweep], entry: Criterion, levels: Levels) -> Scored:
     """Return a criterion's rows, means over the sets where it sees examples, with their spread; and what all that cost."""
     scored = [sweep.scored(entry, levels) for sweep in sweeps[: len(sweeps) if entry.of_examples else 1]]
     scores = np.array([[row["score"] for row in each.rows] for each in scored])
@@ -45,4 +44,4 @@ def over_sets(sweeps: Sequence[Sweep], entry: Criterion, levels: Levels) -> tupl
         "memory": max(each.cost["memory"] for each in scored),
         "forward_equivalents": sum(each.cost["forward_equivalents"] for each in scored),
     }
-    return [row | {"score": mean, "spread": spread} for row, mean, spread in columns], cost
+    return Scored([row | {"score": mean, "spread": spread} for row, mean, spread in columns], cost, scored[0].needs)

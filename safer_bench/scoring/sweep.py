@@ -25,16 +25,21 @@ from safer_bench.stream import Stream
 from safer_bench.truth.area import area_of
 
 EXAMPLES = 512
+SEEN = ("", "data", "gradients", "hessian")  # by the deepest pass
 STREAM = "criteria"  # aware criteria draw from a stream of their own, never from the truth's
 Levels = Sequence[tuple[Perturbation, tuple[float, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a criterion said of a network, as rows of ``scores`` without dataset and split, and what it cost."""
+    """What a criterion said of a network, as rows of ``scores`` without dataset and split, and what it cost.
+
+    ``needs`` is what it was seen to take: ``data``, ``gradients`` or ``hessian``; empty where it ran no pass of the model.
+    """
 
     rows: list[dict[str, Any]]
     cost: dict[str, Any]
+    needs: str = ""
 
 
 def average(each: Sequence[dict[str, float]], perturbation: Perturbation, levels: tuple[float, ...]) -> dict[str, float]:
@@ -105,6 +110,7 @@ class Sweep:
             BadInput: as in ``score``.
         """
         rows: list[dict[str, Any]] = []
+        self._meter.deepest = 0
         with self._shared.billed() as bill:
             for perturbation, level, values in self._tasks(entry, levels):
                 rows += [
@@ -121,7 +127,7 @@ class Sweep:
             "memory": bill.cost.memory,
             "forward_equivalents": bill.cost.forwards,
         }
-        return Scored(rows, cost)
+        return Scored(rows, cost, SEEN[self._meter.deepest])
 
     def _tasks(self, entry: Criterion, levels: Levels) -> Iterator[tuple[str | None, float | None, dict[str, float]]]:
         if not entry.aware:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from safer_bench.criteria.criterion import Criterion
 from safer_bench.criteria.loading import criteria, package_of, parse_criterion
 from safer_bench.dataset.submissions.code import imported_files
+from safer_bench.dataset.submissions.describe import described
 from safer_bench.dataset.submissions.submission import SubmissionCard, write_submission
 from safer_bench.errors import BadInput
 from safer_bench.measurement.progress import OnProgress
@@ -29,7 +30,8 @@ def write_scores(
     levels: Levels,
     report: OnProgress = lambda *_: None,
     calibration_sets: int = 1,
-) -> None:
+    said: Sequence[str] = (),
+) -> SubmissionCard:
     """Score networks by criteria and write a submission: scores, costs and card.
 
     Args:
@@ -40,6 +42,11 @@ def write_scores(
         levels: the perturbations that aware criteria are asked about.
         report: called with (step, done, total).
         calibration_sets: disjoint sets of calibration examples that scores are averaged over; costs are of all of them.
+        said: what the card says besides, each ``FIELD=TEXT`` (``describe.described``). What a criterion needs is what it was
+            seen to take where neither its author nor this says it.
+
+    Returns:
+        The card.
 
     Raises:
         UnknownName: no criterion has that name.
@@ -48,10 +55,14 @@ def write_scores(
     """
     entries = [parse_criterion(spec) for spec in specs]
     code = _code(specs, entries, networks)
-    _card(out.resolve().name, entries, networks, code, levels, calibration_sets)
+    weights = {network.name: network.weights_sha256 for network in networks}
+    about = {"name": out.resolve().name, "calibration_sets": calibration_sets, "weights": weights}
+    fields = described(about | _of_criteria(entries, code, levels), said)
+    card = _card(fields)
     copied = _copied(code.values())
     files.check_writable(out)
     rows, costs, refused = list[dict[str, Any]](), list[dict[str, Any]](), list[str]()
+    seen: dict[str, str] = {}
     done, total = 0, len(entries) * len(networks)
     for network in networks:
         sweeps = calibration_sweeps(network, calibration_sets)
@@ -59,21 +70,25 @@ def write_scores(
             report(f"scoring {network.name} {entry.name}", done, total)
             done += 1
             try:
-                new_rows, cost = over_sets(sweeps, entry, levels)
+                scored = over_sets(sweeps, entry, levels)
             except BadInput as error:
                 refused.append(str(error))
                 continue
-            rows += [row | {"dataset": network.dataset, "split": network.split} for row in new_rows]
-            costs.append(cost)
-    scored = {row["criterion"] for row in costs}
-    if scored:
-        kept = [entry for entry in entries if entry.name in scored]
-        card = _card(out.resolve().name, kept, networks, code, levels, calibration_sets)
+            rows += [row | {"dataset": network.dataset, "split": network.split} for row in scored.rows]
+            costs.append(scored.cost)
+            seen[entry.name] = seen.get(entry.name) or scored.needs
+    if costs:
+        kept = _of_criteria([entry for entry in entries if entry.name in seen], code, levels)
+        kept["criteria"] = [
+            item | {"needs": item["needs"] or seen[item["name"]]} for item in fields["criteria"] if item["name"] in seen
+        ]
+        card = _card(fields | kept)
         files_of_code = {path.as_posix(): source.read_bytes() for path, source in copied.items()}
         write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs), files_of_code)
     if refused:
-        rest = f"{out} holds what was not refused" if scored else "nothing was written"
+        rest = f"{out} holds what was not refused" if costs else "nothing was written"
         raise BadInput("\n".join([*refused, f"{len(refused)} of {total} refused; {rest}"]))
+    return card
 
 
 def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence[Network]) -> dict[str, Path]:
@@ -129,31 +144,25 @@ def _offers(entries: Sequence[Criterion], code: Collection[str]) -> dict[str, Of
     return {name: offer for name, offer in offers.items() if offer is not None}
 
 
-def _card(
-    name: str,
-    entries: Sequence[Criterion],
-    networks: Sequence[Network],
-    code: Mapping[str, Path],
-    levels: Levels,
-    calibration_sets: int,
-) -> SubmissionCard:
+def _of_criteria(entries: Sequence[Criterion], code: Mapping[str, Path], levels: Levels) -> dict[str, Any]:
+    """Return what a card says of criteria, and what it says only because of them: levels, and files of packages."""
     facts = ("name", "track", "needs", "formula", "source")
-    criteria = [{fact: getattr(entry, fact) for fact in facts} for entry in entries]
+    items = [{fact: getattr(entry, fact) for fact in facts} for entry in entries]
     offers = _offers(entries, code)
-    for item in criteria:
+    for item in items:
         if item["name"] in offers:
             item["package"] = offers[item["name"]].package
         if item["name"] in code:
             item["code"] = f"{code[item['name']].name}:{item['name']}"
             item["source"] = item["source"].rpartition("/")[2]  # a path says nothing elsewhere
-    fields = {
-        "name": name,
-        "criteria": criteria,
-        "weights": {network.name: network.weights_sha256 for network in networks},
+    return {
+        "criteria": items,
         "levels": {each.name: list(values) for each, values in levels} if any(entry.aware for entry in entries) else {},
-        "calibration_sets": calibration_sets,
         "files": {file: digest for offer in offers.values() for file, digest in offer.files().items()},
     }
+
+
+def _card(fields: Mapping[str, Any]) -> SubmissionCard:
     try:
         return SubmissionCard.model_validate(fields)
     except ValidationError as error:

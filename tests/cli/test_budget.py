@@ -3,7 +3,9 @@
 import pyarrow.parquet as pq
 import pytest
 
+from safer_bench.budget.tasks import look_up_task
 from safer_bench.dataset.budgets import read_budgets
+from safer_bench.errors import BadInput
 
 
 def test_pruning_by_a_submission_of_ones_own(cli, small_tree, small_scores, tmp_path):
@@ -53,8 +55,13 @@ def test_additivity_shows_its_table(cli, small_tree, tmp_path):
     assert pq.read_table(tmp_path / "budget_additivity.parquet").num_rows == 50
 
 
+def test_a_misspelt_task_is_told():
+    with pytest.raises(BadInput) as refused:
+        look_up_task("prun")
+    assert str(refused.value) == "task 'prun'; expected one of prune, quantize, protect, additivity. Did you mean 'prune'?"
+
+
 BAD = [
-    (("--task", "prun"), "task 'prun'; expected one of prune, quantize, protect, additivity. Did you mean 'prune'?"),
     (("--task", "prune", "--network", "resnet21"), "no network is called 'resnet21'. Did you mean 'resnet32' or 'resnet20' or 'resnext20'? All of them: safer-bench list networks"),
     (("--task", "prune", "--network", "digits_cnn"), "network 'digits_cnn' is not in the truth. Did you mean 'digits_mlp'? It has digits_mlp, digits_resnet; measure others: safer-bench measure, then pack"),
     (("--task", "prune", "--budget", "1"), "budget 1 of task 'prune'; expected global sparsity from 0 to 1"),

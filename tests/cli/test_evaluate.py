@@ -2,12 +2,19 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from safer_bench.cli.board_text import place_text
+from safer_bench.dataset.submissions.gather import gather
 from safer_bench.dataset.tree import load_tree
+from safer_bench.evaluation.boards import boards
+from safer_bench.evaluation.evaluate import evaluate
+from safer_bench.evaluation.place import places
 from safer_bench.tables.controls import FROM_TABLES, REPLICATES
 from tests.conftest import COMMITTED, ROOT
+from tests.made_up.truth import made_up_scores, made_up_truth
 
 
 def test_results_of_budgets_are_shown_or_missed_aloud(cli, small_tree, small_scores, tmp_path):
@@ -43,7 +50,7 @@ def test_a_tree_without_any_scores_has_a_board_of_controls_and_they_can_be_compa
     found = cli("evaluate", "--truth", tmp_path / "tree", "--out", tmp_path / "board")
     assert found.code == 0
     for name in (*FROM_TABLES, *REPLICATES):
-        assert re.search(rf"^{name} +-?\d", found.out, re.MULTILINE), name
+        assert re.search(rf"^{name} +\w+ +-?\d", found.out, re.MULTILINE), name
         assert f"| {name} |" in (tmp_path / "board" / "leaderboard.md").read_text()
     compared = cli("compare", "parameters", "first_last", "--truth", tmp_path / "tree")
     assert (compared.code, compared.out.splitlines()[0]) == (
@@ -64,3 +71,59 @@ def test_a_folder_without_any_submission_is_refused(cli, small_tree, tmp_path, w
         f"score CRITERION --out {tmp_path}/NAME` writes; without a folder the truth's own criteria are judged\n",
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_submitted_stands_first_with_its_neighbours_and_the_controls_it_passes(cli, small_tree, tmp_path):
+    """It once had to be looked for among all rows of all boards."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "submission.yaml").write_text("name: mine\ncriteria:\n- name: mine\n")
+    layers = small_tree["layers"].to_pylist()
+    rows = [f"{row['network']},{row['layer']},{i}" for i, row in enumerate(layers)]
+    (mine / "scores.csv").write_text("\n".join(["network,layer,score", *rows]) + "\n")
+    found = cli("evaluate", mine, "--truth", small_tree.path, "--out", tmp_path / "board")
+    assert found.code == 0
+    lines = found.out.splitlines()
+    assert lines[:3] == [f"Submissions: 1 read: {mine}", "", "mine (reported)"]
+    for split, block in (("test", lines[3:6]), ("validation", lines[6:9])):
+        board = next(
+            each
+            for each in boards(evaluate(small_tree, gather(small_tree, [mine]).scores), small_tree)
+            if each.split == split
+        )
+        (place,) = places([board], ["mine"])
+        sides = ((place.above, "above"), (place.below, "below"))
+        near = [f"{side[0]} {side[1]:.2f} {where}" for side, where in sides if side]
+        assert near
+        assert block == [
+            f"  digits, {split}: {place.value:.2f}; 1 family is too few for an interval or ranks",
+            f"    next to it: {', '.join(near)}",
+            f"    higher than the controls {', '.join(place.passed)}; not than {', '.join(place.not_passed)}",
+        ]
+    assert found.err.startswith("Reported scores stand above as they would if they were computed again.")
+    assert "not than" not in "\n".join(lines[9:])
+
+
+def test_a_place_with_intervals_is_told_with_ranks_and_comparisons():
+    truth = made_up_truth(7)
+    scores = {
+        name: made_up_scores(truth, noise, seed) for seed, (name, noise) in enumerate({"good": 0.2, "poor": 2.0}.items())
+    }
+    (place,) = places(boards(evaluate(truth, scores), truth), ["good"])
+    first, *_, last = place_text(place, in_full=True).splitlines()
+    low, high = place.interval
+    assert first == (
+        f"  {place.dataset}, test: {place.value:.2f} ({low:.2f} to {high:.2f}), "
+        f"ranks {place.ranks[0]} to {place.ranks[1]} of {place.n_ranked} blind"
+    )
+    ((name, difference),) = place.against.items()
+    low, high = difference.interval
+    assert low > 0
+    assert last == f"    minus {name}: {difference.value:+.2f} ({low:.2f} to {high:.2f}), surely higher"
+    lower = replace(place, against={name: replace(difference, interval=(-high, -low))})
+    assert place_text(lower, in_full=True).endswith(", surely lower")
+    assert place_text(place, in_full=False) == first
+    part = replace(place, value=None, n_cells=3)
+    assert place_text(part, in_full=True) == (
+        f"  {place.dataset}, test: no mean, as it scores 3 of {place.n_all_cells} cells (networks under perturbations)"
+    )

@@ -114,7 +114,7 @@ def test_a_rate_that_leaves_chance_is_said_with_what_to_do(cli, spec, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--task", "distil", "--budget", 3), "task 'distil'; expected quantize, prune, protect"),
+        (("--task", "distil", "--budget", 3), "'distil' is not one of 'quantize', 'prune', 'protect'."),
         (("--task", "quantize"), "a plan for task 'quantize' needs --budget, --max-drop or --cost: one of them"),
         (("--task", "quantize", "--budget", 1), "budget 1 of task 'quantize'; expected mean bits from 2 to 8"),
         (("--task", "prune", "--budget", 0.5, "--by", "snib"), "Did you mean 'snip'?"),

@@ -4,7 +4,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+from safer_bench.budget.plans.exports.loading import exporter_called
 from safer_bench.budget.plans.plan import write_text
+from safer_bench.errors import UnknownName
 from tests.made_up.networks import tiny_network
 from tests.made_up.plans import made_up_plan
 
@@ -43,9 +47,9 @@ def test_bad_input_is_one_message(cli, tmp_path):
     assert cli("plan", "export", path, "--to", "json").out == path.read_text()
     found = cli("plan", "export", tmp_path / "none.json", "--to", "json")
     assert (found.code, found.err) == (2, f"Error: {tmp_path / 'none.json'}: there is no plan; make one: safer-bench plan\n")
-    assert cli("plan", "export", path, "--to", "tensorrt").err.startswith(
-        "Error: no export to 'tensorrt'. There are: json, "
-    )
+    assert "'tensorrt' is not one of 'json', " in cli("plan", "export", path, "--to", "tensorrt").err
+    with pytest.raises(UnknownName, match=r"^no export to 'tensorrt'\. There are: json, "):
+        exporter_called("tensorrt")
     assert not out.exists()
 
 

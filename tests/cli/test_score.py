@@ -114,3 +114,70 @@ SIZES = """
 def sizes(model):
     return {name: m.weight.numel() for name, m in model.named_modules() if getattr(m, "weight", None) is not None and m.weight.ndim > 1}
 """
+
+
+NEEDS = """import torch
+
+
+def layers(model):
+    linear = {name: part for name, part in model.named_modules() if isinstance(part, torch.nn.Linear)}
+    return {name: float(part.weight.detach().abs().max()) for name, part in linear.items()}
+
+
+def untouched(model, batches):
+    return layers(model)
+
+
+def forward(model, batches):
+    model(batches[0][0])
+    return layers(model)
+
+
+def backward(model, batches):
+    torch.nn.functional.cross_entropy(model(batches[0][0]), batches[0][1]).backward()
+    return layers(model)
+
+
+def twice(model, batches):
+    loss = torch.nn.functional.cross_entropy(model(batches[0][0]), batches[0][1])
+    (gradient, *_) = torch.autograd.grad(loss, list(model.parameters()), create_graph=True)
+    gradient.square().sum().backward()
+    return layers(model)
+"""
+
+
+def test_what_a_criterion_needs_is_what_it_was_seen_to_take_or_what_is_said(cli, tmp_path):
+    """Every function of a file was once said to need gradients."""
+    (tmp_path / "own.py").write_text(NEEDS)
+    names = ("untouched", "forward", "backward", "twice")
+    specs = [f"{tmp_path / 'own.py'}:{name}" for name in names]
+    out = tmp_path / "mine"
+    said = ("--describe", "twice.formula=|g|", "--describe", "description=Four passes", "--describe", "twice.source=made up")
+    found = cli("score", *specs, "--network", "digits_mlp", "--out", out, *said)
+    assert found.code == 0
+    card = yaml.safe_load((out / "submission.yaml").read_text())
+    assert {item["name"]: item["needs"] for item in card["criteria"]} == dict(
+        zip(names, ("", "data", "gradients", "hessian"), strict=True)
+    )
+    assert (card["description"], card["criteria"][3]["formula"], card["criteria"][3]["source"]) == (
+        "Four passes",
+        "|g|",
+        "made up",
+    )
+    assert found.out.splitlines()[0] == (
+        f"Still empty in {out / 'submission.yaml'}, and shown on boards: authors, untouched.needs, untouched.formula, "
+        "forward.formula, backward.formula (--describe FIELD=TEXT)"
+    )
+    found = cli(
+        "score", specs[2], "--network", "digits_mlp", "--out", tmp_path / "one", "--describe", "needs=labels, gradients"
+    )
+    assert yaml.safe_load((tmp_path / "one" / "submission.yaml").read_text())["criteria"][0]["needs"] == "labels, gradients"
+
+
+def test_a_field_that_there_is_not_is_told_before_anything_is_scored(cli, tmp_path):
+    (tmp_path / "own.py").write_text("def own(model, batches):\n    raise AssertionError('was called')\n")
+    found = cli(
+        "score", f"{tmp_path / 'own.py'}:own", "--network", "digits_mlp", "--out", tmp_path / "mine", "--describe", "nedes=x"
+    )
+    assert found.code == 2
+    assert found.err.startswith("Error: --describe nedes=x: no field 'nedes'; expected one of ")

@@ -17,9 +17,10 @@ from safer_bench.budget.plans.truths import Truth, measured_examples, protocol_f
 from safer_bench.budget.protection import n_slices
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.measurement.design import Design, Protocol
-from safer_bench.measurement.forecast import forecast, peak_bytes
+from safer_bench.measurement.forecast import forecast
 from safer_bench.measurement.sample import FEWEST_EXAMPLES, Clock, extended
 from safer_bench.networks.network import Network
+from safer_bench.processes import peak_memory
 
 Array = np.ndarray
 SAMPLED_SECONDS = 10.0  # of joint measurements, about
@@ -122,7 +123,7 @@ def forecast_plan(network: Network, wanted: Wanted, truth: Truth | None = None) 
         each = per_example * n_examples * draws / n_slices(draws)
         steps.append(Step(name, n_measurements, round(each * n_measurements), seconds))
     kept = FLOAT_BYTES * sum(layer.parameters for layer in network.layers) * len(wanted.menu.levels) * draws
-    return PlanForecast(tuple(steps), max(memory, peak_bytes() + 2 * kept))  # the weights of those that choose, and judge
+    return PlanForecast(tuple(steps), max(memory, peak_memory() + 2 * kept))  # the weights of those that choose, and judge
 
 
 def joint_times(network: Network, menu: Menu, clock: Clock) -> JointTimes:

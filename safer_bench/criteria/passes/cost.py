@@ -1,11 +1,14 @@
 """What a computation costs: seconds, growth of the process's peak memory, passes in units of one example's forward pass."""
 
-import resource
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+
+from safer_bench.processes import peak_memory
+
+FIND_LAYERS = 2  # examples at most of a pass that only finds the layers and what they read
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +43,27 @@ class Meter:
     """Counts the passes of models and reads the clocks.
 
     A forward pass of n examples counts n, its backward pass 2n, and the backward pass through that one 4n more.
+
+    Attributes:
+        forwards: all that was counted.
+        deepest: the deepest pass since it was last set to 0: 1 forward over more examples than find the layers,
+            2 backward, 3 backward through a backward pass.
     """
 
     def __init__(self) -> None:
         self.forwards = 0.0
+        self.deepest = 0
 
     def read(self) -> Cost:
         """Return a reading of the clocks."""
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return Cost(time.perf_counter(), memory, self.forwards)
+        return Cost(time.perf_counter(), peak_memory() / 2**20, self.forwards)
 
     def watch(self, model: nn.Module) -> Any:
         """Count this model's passes, and those of its copies, until the returned handle is removed."""
 
         def count(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001  its signature
             self.forwards += len(output)
+            self.deepest = max(self.deepest, int(len(output) > FIND_LAYERS))
             if output.requires_grad:
                 output.register_hook(self._count_backward)
 
@@ -62,8 +71,10 @@ class Meter:
 
     def _count_backward(self, gradient: Tensor) -> None:
         self.forwards += 2.0 * len(gradient)
+        self.deepest = max(self.deepest, 2)
         if gradient.requires_grad:
             gradient.register_hook(self._count_double_backward)
 
     def _count_double_backward(self, gradient: Tensor) -> None:
         self.forwards += 4.0 * len(gradient)
+        self.deepest = 3

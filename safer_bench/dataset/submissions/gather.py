@@ -29,12 +29,14 @@ class Gathered:
         costs: of schema ``costs``.
         marks: ``{criterion: "recomputed" or "reported"}``.
         refused: what is wrong with each submission that was left out.
+        submitted: the criteria of each submission that was not.
     """
 
     scores: pa.Table
     costs: pa.Table
     marks: dict[str, str]
     refused: dict[Path, str] = field(default_factory=dict)
+    submitted: dict[Path, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def reported(self) -> frozenset[str]:
@@ -115,7 +117,8 @@ def gather(truth: Mapping[str, pa.Table], folders: Sequence[Path], *, strict: bo
     rest = [each.scores.filter(pc.invert(pc.is_in(each.scores["criterion"], known))) for each in submissions.values()]
     sources = [(score_table.OWN, own), *zip(map(str, again), again.values(), strict=True)]
     sources += zip(map(str, submissions), rest, strict=True)
-    return Gathered(_scores(sources), _costs(truth, list(submissions.values())), marks, refused)
+    submitted = {folder: tuple(item.name for item in each.card.criteria) for folder, each in submissions.items()}
+    return Gathered(_scores(sources), _costs(truth, list(submissions.values())), marks, refused, submitted)
 
 
 def _without(found: Mapping[Path, Submission], refused: Mapping[Path, str]) -> dict[Path, Submission]:
