@@ -84,7 +84,9 @@ def test_the_summary_holds_a_table_of_each_network_and_level(results):
     assert f"| snip | {gains} |" in lines
     assert "| snip | 6.0 (-) | 0.8 (-) | -2.0 (-) |" in lines
     assert sum(line.startswith("| nothing_protected") for line in lines) == 1, "a limit has neither gain nor regret"
-    assert lines[2].startswith("Accuracy in percent with its 95 % interval over 2,500 examples and 10 draws, and what was spent.")
+    assert lines[2].startswith(
+        "Accuracy in percent with its 95 % interval over 2,500 examples and 10 draws, and what was spent."
+    )
     assert text.endswith("\n## Not measured\n\n- net: something was not possible\n")
 
 
