@@ -168,8 +168,9 @@ class Board:
             return f"{n_networks} networks of {n_families} families. Means alone, without intervals or ranks.{self._gated}"
         if self.has_intervals:
             return (
-                f"{n_networks} networks of {n_families} families. Intervals: 95 %, each by itself. Ranks within a track and "
-                f"differences: 95 % for all at once.{self._resembling}{self._gated}{self._taught}"
+                f"{n_networks} networks of {n_families} families. Intervals are 95 %, unadjusted: each holds by itself. "
+                "Ranks within a track and differences are 95 %, corrected for multiple comparisons: they hold all at once."
+                f"{self._resembling}{self._gated}{self._taught}"
             )
         return (
             f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "

@@ -1,0 +1,57 @@
+// What is chosen stands in the page's address, in words, so that a link shows the same again; what is as at first is left out.
+const ADDRESSED = ["choose-board", "choose-use-case", "choose-perturbation", "choose-metric", "choose-summary", "choose-gate", "show-networks", "filter",
+  "choose-network", "scatter-criterion", "scatter-network", "scatter-perturbation", "scatter-axis", "budget-task", "budget-network", "budget-perturbation", "budget-level"];
+const shortName = (id) => id.replace("choose-", "");
+const controls = () => ADDRESSED.map(byId).filter(Boolean);
+const defaults = new Map();
+
+function valueOf(control) {
+  if (control.type === "checkbox") return control.checked ? "yes" : "no";
+  return control.tagName === "SELECT" ? (control.selectedOptions[0]?.textContent ?? "") : control.value.trim();
+}
+
+const sortWords = () => `${state.sort}${state.falling ? "" : ", rising"}`;
+
+function startAddress() {
+  for (const control of controls()) defaults.set(control.id, valueOf(control));
+  defaults.set("track", state.track).set("sort", sortWords());
+  for (const link of document.querySelectorAll("[data-state]")) link.href = `#${link.dataset.state}`;
+  readAddress();
+  for (const event of ["change", "input", "click"]) document.addEventListener(event, writeAddress);
+  addEventListener("hashchange", readAddress);
+}
+
+function writeAddress(event) {
+  if (event.target.closest("a")) return; // it leads elsewhere
+  const now = controls().map((control) => [shortName(control.id), valueOf(control), defaults.get(control.id)]);
+  now.push(["track", state.track || "all", defaults.get("track") || "all"], ["sort", sortWords(), defaults.get("sort")]);
+  const wanted = new URLSearchParams(now.filter(([, value, first]) => value !== first).map(([name, value]) => [name, value])).toString();
+  if (wanted || location.hash.includes("=")) history.replaceState(null, "", `#${wanted}`);
+}
+
+// A part that nothing here is called by is passed over; so is an address that names a section.
+function readAddress() {
+  if (!location.hash.includes("=")) return;
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  for (const control of controls()) set(control, wanted.get(shortName(control.id)) ?? defaults.get(control.id));
+  const track = wanted.get("track") ?? defaults.get("track");
+  if (track === "all" || byId(`tab-${track || "all"}`)) state.track = track === "all" ? "" : track;
+  const [, key, rising] = /^(.*?)(, rising)?$/.exec(wanted.get("sort") ?? defaults.get("sort"));
+  Object.assign(state, { sort: key, falling: !rising });
+  byId("more").open = byId("more").open || byId("more-chosen").textContent !== "";
+  markTrack();
+  showRows();
+  byId("board-title").scrollIntoView();
+}
+
+function set(control, value) {
+  if (value === valueOf(control)) return;
+  if (control.type === "checkbox") control.checked = value === "yes";
+  else if (control.tagName !== "SELECT") control.value = value;
+  else {
+    const option = [...control.options].find((each) => each.textContent === value && !each.disabled);
+    if (!option) return;
+    control.value = option.value;
+  }
+  control.dispatchEvent(new Event("change", { bubbles: true }));
+}
