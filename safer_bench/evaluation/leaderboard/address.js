@@ -33,7 +33,7 @@ function writeAddress(event) {
 function readAddress() {
   if (!location.hash.includes("=")) return;
   const wanted = new URLSearchParams(location.hash.slice(1));
-  for (const control of controls()) set(control, wanted.get(shortName(control.id)) ?? defaults.get(control.id));
+  for (const control of controls()) set(control, wanted.get(shortName(control.id)));
   const track = wanted.get("track") ?? defaults.get("track");
   if (track === "all" || byId(`tab-${track || "all"}`)) state.track = track === "all" ? "" : track;
   const [, key, rising] = /^(.*?)(, rising)?$/.exec(wanted.get("sort") ?? defaults.get("sort"));
@@ -44,14 +44,17 @@ function readAddress() {
   byId("board-title").scrollIntoView();
 }
 
-function set(control, value) {
+// What a choice has not got, or not with the other choices as they are, leaves it as at first.
+function set(control, wanted) {
+  const first = defaults.get(control.id), value = wanted ?? first;
   if (value === valueOf(control)) return;
-  if (control.type === "checkbox") control.checked = value === "yes";
-  else if (control.tagName !== "SELECT") control.value = value;
-  else {
-    const option = [...control.options].find((each) => each.textContent === value && !each.disabled);
-    if (!option) return;
-    control.value = option.value;
-  }
-  control.dispatchEvent(new Event("change", { bubbles: true }));
+  if (control.tagName === "SELECT") {
+    const option = optionOf(control, value) ?? optionOf(control, first);
+    if (!option || option.selected) return;
+    option.selected = true;
+  } else if (control.type === "checkbox") control.checked = value === "yes";
+  else control.value = value;
+  control.dispatchEvent(new Event(control.type === "search" ? "input" : "change", { bubbles: true }));
 }
+
+const optionOf = (select, label) => [...select.options].find((each) => each.textContent === label && !each.disabled);

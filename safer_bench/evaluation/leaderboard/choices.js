@@ -31,12 +31,14 @@ function startChoices() {
   byId("choices").addEventListener("change", changed);
   byId("choices").addEventListener("submit", (event) => event.preventDefault());
   byId("filter").addEventListener("input", showRows);
+  byId("show-all").addEventListener("click", showAll);
   byId("download").addEventListener("click", () => saveCsv("safer-bench-table.csv", tableAsText()));
   changed({ target: byId("choose-board") });
 }
 
 function changed(event) {
   const source = event.target.id, perturbation = choice("perturbation");
+  if (source === "filter") return; // told by each letter; told again when it loses the focus, it would draw anew what is just pressed
   if (source === "choose-perturbation" && perturbation) byId("choose-use-case").value = useCaseOf(perturbation);
   fill(byId("choose-perturbation"), withAll(perturbationsOf(choice("use-case"))), source === "choose-use-case" ? "" : perturbation);
   if (source === "choose-board") fillTracks();

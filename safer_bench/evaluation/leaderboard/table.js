@@ -109,15 +109,16 @@ const caption = () => `${board().title}${state.track ? `, ${trackName(state.trac
   `mean ${metricWords(data.metrics[Number(choice("metric"))][0])}`, choice("perturbation") ? words(choice("perturbation")) : words(choice("use-case")),
   data.summaries[Number(choice("summary"))]].filter(Boolean).join(", ")}`;
 
-// An empty table says why, and how to fill it again.
+// An empty table says why, and how to fill it again. What is pressed here stays in the page: a click on a new button would be lost.
 function tellNothing(size) {
-  const node = byId("nothing"), again = make("button", { type: "button" }, "Show all criteria");
-  again.addEventListener("click", () => {
-    byId("filter").value = "";
-    chooseTrack("");
-    byId("filter").focus();
-  });
-  node.hidden = size > 0;
+  byId("nothing").hidden = size > 0;
   byId("board").parentElement.hidden = size === 0;
-  node.replaceChildren(...(size ? [] : [`No criterion of ${state.track ? `the track ${trackName(state.track)}` : "this board"} has “${byId("filter").value.trim()}” in its name. `, again]));
+  const where = state.track ? `the track ${trackName(state.track)}` : "this board";
+  byId("nothing").firstChild.textContent = size ? "" : `No criterion of ${where} has “${byId("filter").value.trim()}” in its name.`;
+}
+
+function showAll() {
+  byId("filter").value = "";
+  chooseTrack("");
+  byId("filter").focus();
 }

@@ -25,7 +25,7 @@ def browser():
         running.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page_file(tmp_path_factory):
     """The page with everything that it can show."""
     truth, results, extras = everything()

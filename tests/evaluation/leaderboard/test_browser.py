@@ -181,6 +181,7 @@ def test_metric_perturbation_and_level_change_the_numbers_to_those_of_python(vis
         ({"gate": 0.5}, {"gate": "0.5 or more"}),
     ]
     for scope, choices in scopes:
+        page.evaluate("history.replaceState(null, '', location.pathname)")
         page.reload()
         for name, label in choices.items():
             choose(page, name, label)

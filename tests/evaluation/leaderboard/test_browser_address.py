@@ -1,5 +1,7 @@
 """What is chosen stands in the page's address, and an address brings it back."""
 
+import re
+
 from tests.evaluation.leaderboard.test_browser import choose, direction, names
 from tests.made_up.boards import HOSTILE
 
@@ -30,13 +32,13 @@ def test_an_address_shows_the_same_again(visit):
 def test_links_choose_and_what_an_address_names_that_is_not_there_is_passed_over(visit):
     page = visit()
     page.click(".cases a >> nth=1")
-    page.wait_for_function("document.querySelector('#choose-use-case').selectedOptions[0].textContent === 'rot'")
+    page.locator("#choose-use-case option:checked", has_text="rot").wait_for(state="attached")
     assert page.evaluate("document.querySelector('#board-title').getBoundingClientRect().top < innerHeight")
     first = names(page)
     page.evaluate("location.hash = 'use-case=nothing&track=none&sort=__proto__&metric=%3Cb%3E&filter='")
-    page.wait_for_function("document.querySelector('#choose-use-case').value === ''")
+    page.locator("#choose-use-case option:checked", has_text="all").wait_for(state="attached")
     assert sorted(names(page)) == sorted(first)
     page.evaluate(f"location.hash = new URLSearchParams({{filter: {HOSTILE!r}}}).toString()")
-    page.wait_for_function("document.querySelectorAll('#board .name').length === 1")
+    page.locator("#count", has_text=re.compile("^1 of ")).wait_for()
     assert names(page) == [HOSTILE]
     assert page.locator("th[aria-sort='descending']").inner_text().startswith("mean")
