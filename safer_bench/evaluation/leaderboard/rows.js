@@ -35,7 +35,7 @@ const ranksCell = (row) => make("td", { class: "ranks" }, row.ranks === null ? "
 const costCell = (row) => make("td", {}, row.cost === null ? "–" : count(row.cost));
 const changeText = (row) => (row.change === null ? "–" : row.change > 0 ? `▲ ${row.change}` : row.change < 0 ? `▼ ${-row.change}` : "=");
 const changeCell = (row) => make("td", { title: "places gained against all cells, within the track" }, changeText(row));
-const trackCell = (row) => make("td", { class: "text soft" }, trackName(row.track));
+const trackCell = (row) => make("td", { class: "text soft track" }, trackName(row.track));
 
 function sourceCell(row) {
   const { cited, arxiv } = data.criteria[row.name];
