@@ -15,23 +15,25 @@ const sortWords = () => `${state.sort}${state.falling ? "" : ", rising"}`;
 function startAddress() {
   for (const control of controls()) defaults.set(control.id, valueOf(control));
   defaults.set("track", state.track).set("sort", sortWords());
-  for (const link of document.querySelectorAll("[data-state]")) link.href = `#${link.dataset.state}`;
+  for (const link of document.querySelectorAll("[data-state]")) {
+    link.href = `#${link.dataset.state}`;
+    link.addEventListener("click", () => { if (link.hash === location.hash) readAddress(); });
+  }
   readAddress();
-  for (const event of ["change", "input", "click"]) document.addEventListener(event, writeAddress);
+  for (const event of ["change", "input", "click"]) document.addEventListener(event, ({ target }) => { if (!target.closest("a")) writeAddress(); });
   addEventListener("hashchange", readAddress);
 }
 
-function writeAddress(event) {
-  if (event.target.closest("a")) return; // it leads elsewhere
+function writeAddress() {
   const now = controls().map((control) => [shortName(control.id), valueOf(control), defaults.get(control.id)]);
   now.push(["track", state.track || "all", defaults.get("track") || "all"], ["sort", sortWords(), defaults.get("sort")]);
   const wanted = new URLSearchParams(now.filter(([, value, first]) => value !== first).map(([name, value]) => [name, value])).toString();
   if (wanted || location.hash.includes("=")) history.replaceState(null, "", `#${wanted}`);
 }
 
-// A part that nothing here is called by is passed over; so is an address that names a section.
+// A part that nothing here is called by is passed over; so is an address that names a section. An empty one shows all as at first.
 function readAddress() {
-  if (!location.hash.includes("=")) return;
+  if (location.hash && !location.hash.includes("=")) return;
   const wanted = new URLSearchParams(location.hash.slice(1));
   for (const control of controls()) set(control, wanted.get(shortName(control.id)));
   const track = wanted.get("track") ?? defaults.get("track");
@@ -41,7 +43,8 @@ function readAddress() {
   byId("more").open = byId("more").open || byId("more-chosen").textContent !== "";
   markTrack();
   showRows();
-  byId("board-title").scrollIntoView();
+  if (location.hash) byId("board-title").scrollIntoView();
+  writeAddress();
 }
 
 // What a choice has not got, or not with the other choices as they are, leaves it as at first.

@@ -16,7 +16,7 @@ function showCost() {
   svg.append(...dots);
   label(svg, [...places].sort((a, b) => a[1] - b[1]), places);
   readable(byId("cost-plot"), svg, dots, "Point at a dot, or reach the plot by Tab and its dots by the arrow keys.");
-  byId("cost-plot").append(make("figcaption", {}, `The stepped line is the front: nothing that costs as little reaches more. Rings are controls${ceilingWords(ceilings)}.`));
+  byId("cost-plot").append(make("figcaption", {}, `The stepped line is the Pareto front: nothing that costs as little reaches more. Rings are controls${ceilingWords(ceilings)}.`));
 }
 
 const costOf = (row) => Math.max(row.cost, 1); // an axis of logarithms has no 0

@@ -35,6 +35,13 @@ def test_links_choose_and_what_an_address_names_that_is_not_there_is_passed_over
     page.locator("#choose-use-case option:checked", has_text="rot").wait_for(state="attached")
     assert page.evaluate("document.querySelector('#board-title').getBoundingClientRect().top < innerHeight")
     first = names(page)
+    page.evaluate("location.hash = 'sort=name%2C+rising&track=all&use-case=noise'")
+    page.locator("#choose-use-case option:checked", has_text="noise").wait_for(state="attached")
+    assert direction(page, "name") == "ascending"
+    assert page.url.endswith("#use-case=noise&track=all&sort=name%2C+rising")
+    page.go_back()
+    page.locator("#choose-use-case option:checked", has_text="rot").wait_for(state="attached")
+    assert (direction(page, "mean"), names(page)) == ("descending", first)
     page.evaluate("location.hash = 'use-case=nothing&track=none&sort=__proto__&metric=%3Cb%3E&filter='")
     page.locator("#choose-use-case option:checked", has_text="all").wait_for(state="attached")
     assert sorted(names(page)) == sorted(first)
