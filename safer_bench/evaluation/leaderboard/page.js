@@ -1,5 +1,5 @@
 "use strict";
-// Start, shared state and drawing primitives. Every number was computed before: this script sorts, filters and draws.
+// Shared state and drawing primitives. Every number was computed before: this script sorts, filters and draws.
 // Names are a stranger's: they enter the page as text only, never as markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
