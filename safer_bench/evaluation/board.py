@@ -168,8 +168,8 @@ class Board:
             return f"{n_networks} networks of {n_families} families. Means alone, without intervals or ranks.{self._gated}"
         if self.has_intervals:
             return (
-                f"{n_networks} networks of {n_families} families. 95 % intervals of means are unadjusted: each holds by "
-                "itself. Ranks within a track and differences are corrected: they hold with 95 % for all at once."
+                f"{n_networks} networks of {n_families} families. Intervals are 95 %, unadjusted: each holds by itself. "
+                "Ranks within a track and differences are 95 %, corrected for multiple comparisons: they hold all at once."
                 f"{self._resembling}{self._gated}{self._taught}"
             )
         return (

@@ -122,8 +122,8 @@ def test_with_families_enough_rows_have_intervals_ranks_and_declared_comparisons
     assert rows["b"].against["a"].value == pytest.approx(rows["b"].value - rows["a"].value)
     assert all(list(row.against) == [best] for row in validation.rows if row.criterion in "abc")
     assert test.note == (
-        "10 networks of 7 families. 95 % intervals of means are unadjusted: each holds by itself. Ranks within a track and "
-        "differences are corrected: they hold with 95 % for all at once."
+        "10 networks of 7 families. Intervals are 95 %, unadjusted: each holds by itself. Ranks within a track and "
+        "differences are 95 %, corrected for multiple comparisons: they hold all at once."
     )
     bare = replace(test.standings, intervals=np.full((len(test.rows), 2), np.nan), ranks=np.zeros((len(test.rows), 2), int))
     assert replace(test, standings=bare).note == "10 networks of 7 families. Means alone, without intervals or ranks."

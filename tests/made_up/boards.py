@@ -13,6 +13,13 @@ from tests.made_up.truth import made_up_scores, made_up_truth
 
 HOSTILE = "</script><!--<script>alert(1)</script>|`x`"
 LEVELS = (1.0, 2.0)
+GOOD = {
+    "criterion": "good",
+    "track": "blind",
+    "needs": "data",
+    "formula": "f",
+    "source": "Cai et al. 2020, arXiv 2001.00281",
+}
 KINDS = dict.fromkeys(
     ("criterion", "track", "network", "dataset", "split", "task", "perturbation", "verdict"), pa.string()
 ) | {"n_examples": pa.int32()}
@@ -121,6 +128,7 @@ def everything():
         for row in truth["cells"].to_pylist()
     ]
     truth["cells"] = schema.build("cells", cells)
+    truth["criteria"] = schema.build("criteria", [GOOD])
     truth = with_levels(truth, lambda row: 0.3 if row["perturbation"] == "noise" or row["level"] == 1.0 else 0.9)
     entries = criteria_of(truth)
     scores = scores_of(entries, truth)

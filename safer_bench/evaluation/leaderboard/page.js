@@ -1,9 +1,9 @@
 "use strict";
-// Start, shared state and drawing primitives. Every number was computed before: this script sorts, filters and draws.
+// Shared state and drawing primitives. Every number was computed before: this script sorts, filters and draws.
 // Names are a stranger's: they enter the page as text only, never as markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
-const state = { sort: "mean", falling: true, open: new Set() };
+const state = { track: "", sort: "mean", falling: true, open: new Set() };
 
 function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -43,19 +43,8 @@ function fill(select, options, chosen = select.value) {
   select.value = options.some(([value]) => String(value) === String(chosen)) ? chosen : options[0]?.[0] ?? "";
 }
 
-const trackName = (track) => track.replace("_", " ");
-
-function sortable(key, label, title = null) {
-  const direction = state.sort === key ? (state.falling ? "descending" : "ascending") : "none";
-  const button = make("button", { type: "button", class: "sort", title, "data-sort": key }, ...breakable(label));
-  button.addEventListener("click", () => {
-    state.falling = state.sort === key ? !state.falling : key !== "name" && key !== "track" && key !== "ranks" && key !== "cost";
-    state.sort = key;
-    showBoard();
-    document.querySelector(`#board [data-sort="${CSS.escape(key)}"]`).focus();
-  });
-  return make("th", { scope: "col", class: key === "track" ? "text" : null, "aria-sort": direction }, button);
-}
+const words = (name) => String(name).replaceAll("_", " ");
+const metricWords = (name) => words(name).replace("spearman", "Spearman").replace("kendall tau b", "Kendall tau-b").replace("ndcg", "NDCG");
 
 function simpleTable(table, header, rows) {
   const head = make("thead", {}, make("tr", {}, ...header.map((name) => make("th", { scope: "col" }, ...breakable(name)))));
@@ -63,13 +52,4 @@ function simpleTable(table, header, rows) {
     make("tr", {}, make("th", { scope: "row" }, ...breakable(first)), ...rest.map((cell) => make("td", {}, cell))));
   table.replaceChildren(head, make("tbody", {}, ...body));
   return table;
-}
-
-function saveCsv(name, rows) {
-  const quote = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-  const guard = (cell) => (typeof cell === "string" && /^(\s*[=+\-@＝＋－＠]|[\t\r\n])/.test(cell) ? `'${cell}` : String(cell ?? "")); // no formula
-  const text = rows.map((row) => row.map((cell) => quote(guard(cell))).join(",")).join("\n") + "\n";
-  const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }

@@ -1,7 +1,7 @@
 """What the page holds: one JSON value that its script draws, and the boards that its template renders; no I/O."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 from safer_bench.errors import BadInput
 from safer_bench.evaluation.board import Board
 from safer_bench.evaluation.leaderboard import panels
+from safer_bench.evaluation.leaderboard.citation import citation
 from safer_bench.evaluation.leaderboard.numbers import (
     Group,
     Json,
@@ -110,7 +111,7 @@ def _level_names(facts: TruthFacts) -> list[str]:
 
 
 def _criteria(tables: Tables, truth: Mapping[str, pa.Table], extras: Extras) -> Json:
-    """Return what is known of each criterion: whether it is a control, its mark, needs, formula and source."""
+    """Return what is known of each criterion: whether it is a control, its mark, needs, formula, source, short citation."""
     known = {row["criterion"]: row for row in truth["criteria"].to_pylist()} if "criteria" in truth else {}
     names = sorted({name for board in tables.headline for name, _ in entries_of(board)})
     facts = {
@@ -118,6 +119,7 @@ def _criteria(tables: Tables, truth: Mapping[str, pa.Table], extras: Extras) -> 
             "control": name in controls.CONTROLS,
             "mark": extras.marks.get(name),
             **{key: known.get(name, {}).get(key) for key in ("needs", "formula", "source")},
+            **citation(known.get(name, {}).get("source")),
         }
         for name in names
     }
@@ -137,8 +139,13 @@ def _boards(facts: TruthFacts, tables: Tables, extras: Extras) -> list[Json]:
             "against": _differences(board),
             "costs": panels.mean_costs(extras.costs, board.families),
         }
-        for board in tables.headline
+        for board in headline_first(tables.headline)
     ]
+
+
+def headline_first(boards: Iterable[Board]) -> list[Board]:
+    """Return boards as the page shows them: test networks first, then large networks, then many of them."""
+    return sorted(boards, key=lambda board: (board.split != "test", not board.headline, -len(board.families)))
 
 
 def _differences(board: Board) -> list[list[Sequence[Any]]]:

@@ -16,7 +16,7 @@ function startTruth() {
 
 function showTruth() {
   const name = byId("choose-network").value, { layers, areas, reliability } = data.truth[name];
-  const head = make("tr", {}, make("th", { scope: "col" }, "layer"), ...data.perturbations.map((each) => make("th", { scope: "col" }, ...breakable(each))));
+  const head = make("tr", {}, make("th", { scope: "col" }, "layer"), ...data.perturbations.map((each) => make("th", { scope: "col" }, words(each))));
   const body = layers.map((layer, i) => make("tr", {}, make("th", { scope: "row" }, ...breakable(layer)), ...areas.map((values, p) => heatCell(layer, p, values?.[i]))));
   const foot = make("tr", {}, make("th", { scope: "row" }, "reliability"), ...reliability.map((value) => make("td", {}, number(value))));
   const caption = make("caption", {}, `${name} (${data.truth[name].board}), ${layers.length} layers`);
@@ -52,7 +52,7 @@ function showScatter() {
   const criterion = byId("scatter-criterion").value;
   fill(byId("scatter-network"), Object.keys(data.truth).filter((name) => data.scores[name]?.[criterion]).map((name) => [name, name]), byId("scatter-network").value || firstNetwork());
   const network = byId("scatter-network").value, given = data.scores[network][criterion], truth = data.truth[network];
-  const known = data.perturbations.map((name, p) => [p, name.replaceAll("_", " ")]).filter(([p]) => truth.areas[p] && (given.all || given[p]));
+  const known = data.perturbations.map((name, p) => [p, words(name)]).filter(([p]) => truth.areas[p] && (given.all || given[p]));
   fill(byId("scatter-perturbation"), known);
   const p = Number(byId("scatter-perturbation").value), ranks = given.all ?? given[p], areas = truth.areas[p].map((value) => value / 1000);
   const byRank = byId("scatter-axis").value === "rank", heights = byRank ? ranksOf(areas) : areas;
@@ -62,8 +62,10 @@ function showScatter() {
   const { svg, across, up } = frame(byId("scatter"), title, x, y);
   if (byRank) svg.append(draw("line", { class: "grid", x1: across(0), y1: up(0), x2: across(x.high), y2: up(y.high) }));
   const places = truth.layers.map((layer, i) => [across(ranks[i]), up(heights[i]), layer]);
-  truth.layers.forEach((layer, i) => svg.append(dot(places[i], `${layer}: predicted rank ${ranks[i]}, true area ${number(truth.areas[p][i], 3)}`)));
+  const dots = truth.layers.map((layer, i) => dot(places[i], `${layer}: predicted rank ${ranks[i]}, true rank ${ranksOf(areas)[i]}, true area ${number(truth.areas[p][i], 3)}`));
+  svg.append(...dots);
   label(svg, places, places);
+  readable(byId("scatter"), svg, dots, "Point at a dot, or reach the plot by Tab and its dots by the arrow keys.");
   byId("scatter").append(make("figcaption", {}, `${title}: Spearman ${number(spearmanOf(criterion, network, p))}, reliability of the truth ${number(truth.reliability[p])}`));
   const lines = truth.layers.map((layer, i) => [layer, String(ranks[i]), String(ranksOf(areas)[i]), number(truth.areas[p][i], 3)]);
   simpleTable(byId("scatter-table"), ["layer", "rank by the criterion", "true rank", "true area"], lines);

@@ -28,7 +28,7 @@ const plain = (value) => (Math.abs(value) >= 10000 ? count(value) : String(+valu
 function frame(figure, title, x, y) {
   const { width, height, left, right, top, bottom } = FRAME;
   const across = scaleOf(x.low, x.high, left, width - right, x.log), up = scaleOf(y.low, y.high, height - bottom, top);
-  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
+  const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": title });
   for (const value of ticksOf(y.low, y.high)) {
     svg.append(draw("line", { class: value === 0 ? "axis" : "grid", x1: left, x2: width - right, y1: up(value), y2: up(value) }));
     svg.append(draw("text", { x: left - 8, y: up(value) + 4, "text-anchor": "end" }, plain(value)));
@@ -60,22 +60,4 @@ function label(svg, places, dots) {
       break;
     }
   }
-}
-
-function showCost() {
-  const found = rows().filter((row) => row.cost !== null && row.mean !== null);
-  byId("cost").hidden = !found.length;
-  if (!found.length) return;
-  const costs = found.map((row) => Math.max(row.cost, 1)), values = found.map((row) => row.mean / 1000);
-  const x = { name: "forward passes of one example (logarithmic)", low: 10 ** Math.floor(Math.log10(Math.min(...costs))), high: 10 ** Math.ceil(Math.log10(Math.max(...costs) * 1.01)), log: true };
-  const metric = data.metrics[Number(choice("metric"))][0].replaceAll("_", " ");
-  const y = { name: `mean ${metric}`, low: Math.min(0, Math.floor(Math.min(...values) * 5) / 5), high: Math.max(1, ...values) };
-  const { svg, across, up } = frame(byId("cost-plot"), `Mean ${metric} against forward passes, ${found.length} criteria`, x, y);
-  const places = found.map((row, i) => [across(costs[i]), up(values[i]), row.name]);
-  const ceilings = [...new Set(Object.values(table().c ?? {}))];
-  for (const each of ceilings) svg.append(draw("line", { class: "ceiling", x1: FRAME.left, x2: FRAME.width - FRAME.right, y1: up(each / 1000), y2: up(each / 1000) }));
-  const dotted = !ceilings.length ? "" : ceilings.length === 1 ? `; the dotted line is the ${ceilingName()}` : "; the dotted lines are the ceilings, the lower one of blind criteria";
-  found.forEach((row, i) => svg.append(dot(places[i], `${row.name}: ${number(row.mean)} for ${count(row.cost)} forward passes`, row.control ? "control" : "")));
-  label(svg, [...places].sort((a, b) => a[1] - b[1]), places);
-  byId("cost-plot").append(make("figcaption", {}, `Rings are controls${dotted}. The numbers are in the leaderboard's column of forward passes.`));
 }

@@ -1,18 +1,18 @@
 // A row of the leaderboard, its bar, and what opens below it.
 function tableRow(row, heads) {
-  const cells = { mean: meanCell, bar: (each) => make("td", {}, bar(each)), interval: intervalCell, ranks: ranksCell, change: changeCell, cost: costCell };
-  const nodes = heads.slice(1).map(([key]) => {
-    if (key.startsWith("network ")) return make("td", {}, number(row.networks?.[Number(key.slice(8))]));
-    return key === "track" ? make("td", { class: "text soft" }, trackName(row.track)) : cells[key](row);
-  });
-  const id = `detail-${row.i}`, open = state.open.has(row.i);
-  const button = make("button", { type: "button", class: "name", "aria-expanded": String(open), "aria-controls": id }, ...breakable(row.name));
-  const mark = data.criteria[row.name].mark;
-  const line = make("tr", {}, make("th", { scope: "row" }, button, ...(mark ? [make("span", { class: "mark" }, mark)] : [])), ...nodes);
-  const below = make("tr", { class: "detail", id, hidden: !open }, make("td", { colspan: heads.length }));
+  const cells = { ranks: ranksCell, name: nameCell, mean: meanCell, change: changeCell, cost: costCell, source: sourceCell, track: trackCell };
+  const nodes = heads.map(([key]) => (key.startsWith("network ") ? make("td", {}, number(row.networks?.[Number(key.slice(8))])) : cells[key](row)));
+  const line = make("tr", {}, ...nodes), button = line.querySelector(".name"), open = state.open.has(row.i);
+  const below = make("tr", { class: "detail", id: `detail-${row.i}`, hidden: !open }, make("td", { colspan: heads.length }));
   if (open) below.firstChild.append(details(row));
   button.addEventListener("click", () => toggle(row, button, below));
   return [line, below];
+}
+
+function nameCell(row) {
+  const attributes = { type: "button", class: "name", "aria-expanded": String(state.open.has(row.i)), "aria-controls": `detail-${row.i}` };
+  const button = make("button", attributes, ...breakable(row.name));
+  return make("th", { scope: "row", class: "who" }, button, row.reported ? make("span", { class: "mark" }, "reported") : null);
 }
 
 function toggle(row, button, below) {
@@ -23,55 +23,64 @@ function toggle(row, button, below) {
   below.firstChild.replaceChildren(...(open ? [details(row)] : []));
 }
 
+// The mean, its interval in numbers, and both as one bar.
 function meanCell(row) {
-  if (row.mean === null) return make("td", { class: "soft" }, "not ranked");
+  if (row.mean === null) return make("td", { class: "mean soft" }, make("span", {}, "not ranked"));
   const title = row.undefined ? `undefined in ${row.undefined} cells, which count as 0` : null;
-  return make("td", { title }, number(row.mean) + (row.undefined ? "*" : ""));
+  const interval = table().l ? make("span", { class: "interval soft" }, row.low === null ? "–" : `${number(row.low)} to ${number(row.high)}`) : null;
+  return make("td", { class: "mean", title }, make("span", { class: "value" }, number(row.mean) + (row.undefined ? "*" : "")), interval, bar(row));
 }
 
-const intervalCell = (row) => make("td", {}, row.low === null ? "–" : `${number(row.low)} to ${number(row.high)}`);
-const ranksCell = (row) => make("td", {}, row.ranks === null ? "–" : row.ranks === row.worst ? `${row.ranks}` : `${row.ranks} to ${row.worst}`);
+const ranksCell = (row) => make("td", { class: "ranks" }, row.ranks === null ? "–" : row.ranks === row.worst ? `${row.ranks}` : `${row.ranks} to ${row.worst}`);
 const costCell = (row) => make("td", {}, row.cost === null ? "–" : count(row.cost));
 const changeText = (row) => (row.change === null ? "–" : row.change > 0 ? `▲ ${row.change}` : row.change < 0 ? `▼ ${-row.change}` : "=");
 const changeCell = (row) => make("td", { title: "places gained against all cells, within the track" }, changeText(row));
+const trackCell = (row) => make("td", { class: "text soft track" }, trackName(row.track));
 
-const share = (value) => `${50 + Math.max(-1, Math.min(1, value / 1000)) * 50}%`;
-const span = (low, high) => ({ left: share(low), width: `calc(${share(high)} - ${share(low)})` });
+function sourceCell(row) {
+  const { cited, arxiv } = data.criteria[row.name];
+  return make("td", { class: "text source" }, arxiv ? paper(arxiv, cited) : (cited ?? "–"));
+}
 
-// The axis runs from -1 to 1; what lies outside is cut off here and told in numbers.
+// A link out, which asks for nothing before somebody follows it.
+const paper = (arxiv, label) => make("a", { href: new URL(arxiv, "https://arxiv.org/abs/").href, rel: "noreferrer" }, label);
+
+// The axis runs to 1, from 0 or the half below all means and ends that are shown, but not below -1; what lies outside is cut off.
+function lowestOf(rows) {
+  const lowest = Math.min(0, ...rows.flatMap((row) => [row.mean ?? 0, row.low ?? 0])) / 1000;
+  return Math.max(-1, Math.floor(lowest * 2) / 2);
+}
+
+function barTicks() {
+  const from = Number(byId("board").style.getPropertyValue("--from"));
+  const ticks = [...new Set([from, 0, 1])].map((value) => make("span", { style: { "--at": `${((value - from) / (1 - from)) * 100}%` } }, plain(value)));
+  return make("span", { class: "ticks", "aria-hidden": "true" }, ...ticks);
+}
+
 function bar(row) {
-  if (row.mean === null) return "";
-  const now = table(), parts = [make("i", { class: "fill", style: span(Math.min(0, row.mean), Math.max(0, row.mean)) })];
-  if (row.low !== null) parts.push(make("i", { class: "whisker", style: span(row.low, row.high) }));
-  const ceiling = now.c?.[row.track];
-  if (ceiling !== undefined) parts.push(make("i", { class: "ceiling", title: `${ceilingName(row.track)} ${number(ceiling)}`, style: { left: share(ceiling) } }));
-  return make("span", { class: "bar", "aria-hidden": "true" }, ...parts);
+  const ceiling = table().c?.[row.track], style = { "--mean": row.mean / 1000 };
+  const parts = [make("i", { class: "fill" })];
+  if (row.low !== null) {
+    Object.assign(style, { "--low": row.low / 1000, "--high": row.high / 1000 });
+    parts.push(make("i", { class: "whisker" }));
+  }
+  if (ceiling !== undefined) {
+    style["--top"] = ceiling / 1000;
+    parts.push(make("i", { class: "ceiling", title: `${ceilingName(row.track)} ${number(ceiling)}` }));
+  }
+  return make("span", { class: "bar", "aria-hidden": "true", style }, ...parts);
 }
 
 function details(row) {
-  const known = data.criteria[row.name], here = board();
-  const facts = [["formula", known.formula], ["needs", known.needs], ["source", known.source], ["forward passes", row.cost === null ? null : count(row.cost)]];
-  const words = facts.filter(([, value]) => value).map(([name, value]) => make("p", {}, make("span", { class: "soft" }, `${name}: `), value));
+  const { formula, needs, source, arxiv } = data.criteria[row.name], here = board();
+  const facts = [["formula", formula], ["needs", needs], ["source", source], ["forward passes", row.cost === null ? null : count(row.cost)]];
+  const lines = facts.filter(([, value]) => value).map(([name, value]) =>
+    make("p", {}, make("span", { class: "soft" }, `${name}: `), value, ...(name === "source" && arxiv ? [" ", paper(arxiv, `arXiv ${arxiv}`)] : [])));
   const against = here.against[row.i].map(([other, value, low, high]) =>
-    make("p", {}, make("span", { class: "soft" }, "Spearman in area, minus "), `${other}: ${number(value)} (${low === null ? "no interval: families too nearly alike" : `${number(low)} to ${number(high)}`})`));
+    make("p", {}, make("span", { class: "soft" }, "Spearman in area, minus "), `${other}: ${number(value)} (${low === null ? "no interval: families too nearly alike" : `${number(low)} to ${number(high)}, 95 %, corrected`})`));
   const width = data.perturbations.length;
-  const lines = here.networks.map(([network], n) => [network, ...here.cells[row.i].slice(n * width, (n + 1) * width).map((value) => number(value))]);
-  const grid = simpleTable(make("table", {}), ["Spearman in area", ...data.perturbations], lines);
+  const cells = here.networks.map(([network], n) => [network, ...here.cells[row.i].slice(n * width, (n + 1) * width).map((value) => number(value))]);
+  const grid = simpleTable(make("table", {}), ["Spearman in area", ...data.perturbations.map(words)], cells);
   const label = `Values of ${row.name} by network and perturbation`;
-  return make("div", { class: "inside" }, ...words, ...against, make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, grid));
-}
-
-// The table as it stands: its choices are columns of their own.
-function tableAsText() {
-  const heads = columns(rows()).filter(([key]) => key !== "bar");
-  const scope = { board: board().title, metric: data.metrics[Number(choice("metric"))][0], "use case": choice("use-case") || "all",
-    perturbation: choice("perturbation") || "all", sensitivity: data.summaries[Number(choice("summary"))], gate: data.gates[Number(choice("gate"))] };
-  const exact = (value) => (value === null || value === undefined ? "" : value === "u" ? 0 : value / 1000);
-  const text = { mean: (row) => [exact(row.mean)], interval: (row) => [exact(row.low), exact(row.high)], ranks: (row) => [row.ranks, row.worst],
-    name: (row) => [row.name], track: (row) => [row.track], change: (row) => [row.change], cost: (row) => [row.cost] };
-  const names = { name: ["criterion"], interval: ["low", "high"], ranks: ["best_rank", "worst_rank"], cost: ["forward_equivalents"], change: ["places_gained"] };
-  const header = [...Object.keys(scope), ...heads.flatMap(([key, label]) => names[key] ?? [label]), "undefined_cells"];
-  const body = shown().map((row) => [...Object.values(scope),
-    ...heads.flatMap(([key]) => (key.startsWith("network ") ? [exact(row.networks?.[Number(key.slice(8))])] : text[key](row))), row.undefined]);
-  return [header, ...body];
+  return make("div", { class: "inside" }, ...lines, ...against, make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, grid));
 }

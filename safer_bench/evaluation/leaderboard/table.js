@@ -1,72 +1,5 @@
-// The leaderboard's table: choices, rows, sorting, details.
-const choice = (name) => byId(`choose-${name}`).value;
-const board = () => data.boards[Number(choice("board"))];
-
-// Where the chosen perturbations are in data.places.
-function placeOf(useCase, perturbation) {
-  const exact = data.places.findIndex(([c, p]) => c === (useCase || null) && p === (perturbation || null));
-  return exact >= 0 ? exact : data.places.findIndex(([c, p]) => c === useCase && p === null); // the only one of its use case
-}
-
-const keyOf = (metric, place, summary, gate) => [metric, place, summary, gate].join(".");
-const place = () => placeOf(choice("use-case"), choice("perturbation"));
-const chosenKey = () => keyOf(choice("metric"), place(), choice("summary"), choice("gate"));
-const table = () => board().tables[chosenKey()];
-// Of which part of the cells it is, where not of all; where no track is named, each note of the tracks.
-const ceilingNotes = (track) => [...new Set(track ? [table().o?.[track]] : Object.values(table().o ?? {}))].filter(Boolean);
-const ceilingName = (track) => ["ceiling", ...ceilingNotes(track).map((note) => `(${note})`)].join(" ");
-
-const useCaseOf = (perturbation) => data.use_cases[data.perturbations.indexOf(perturbation)];
-const perturbationsOf = (useCase) => data.perturbations.filter((name) => !useCase || useCaseOf(name) === useCase);
-const withAll = (names) => [["", "all"], ...names.map((name) => [name, name.replaceAll("_", " ")])];
-
-// The largest board of test networks.
-function firstBoard() {
-  const sizes = data.boards.map((each) => (each.split === "test" ? 1000 : 0) + (each.headline ? 500 : 0) + each.networks.length);
-  return sizes.indexOf(Math.max(...sizes));
-}
-
-function startChoices() {
-  fill(byId("choose-board"), data.boards.map((each, i) => [i, each.title]), firstBoard());
-  fill(byId("choose-metric"), data.metrics.map(([name], i) => [i, name.replaceAll("_", " ")]));
-  fill(byId("choose-use-case"), withAll([...new Set(data.use_cases.filter(Boolean))].sort()));
-  fill(byId("choose-summary"), data.summaries.map((name, i) => [i, name]));
-  fill(byId("choose-gate"), data.gates.map((gate, i) => [i, gate ? `${gate} or more` : "any"]));
-  byId("choices").addEventListener("change", changed);
-  byId("choices").addEventListener("submit", (event) => event.preventDefault());
-  byId("filter").addEventListener("input", showRows);
-  byId("download").addEventListener("click", () => saveCsv("safer-bench-table.csv", tableAsText()));
-  changed({ target: byId("choose-board") });
-}
-
-function changed(event) {
-  const source = event.target.id, perturbation = choice("perturbation");
-  if (source === "choose-perturbation" && perturbation) byId("choose-use-case").value = useCaseOf(perturbation);
-  fill(byId("choose-perturbation"), withAll(perturbationsOf(choice("use-case"))), source === "choose-use-case" ? "" : perturbation);
-  if (source === "choose-board") {
-    const tracks = [...new Set(board().entries.map(([, track]) => track))];
-    fill(byId("choose-track"), [["", "all"], ...tracks.map((track) => [track, trackName(track)])]);
-  }
-  if (!table()) for (const name of ["gate", "summary"]) byId(`choose-${name}`).value = table() ? choice(name) : "0";
-  if (!table()) byId("choose-metric").value = "0";
-  showBoard();
-  showCost();
-}
-
-// What has no table with the other choices as they are is greyed.
-function greyOptions() {
-  const here = board().tables;
-  const now = { metric: choice("metric"), place: place(), summary: choice("summary"), gate: choice("gate") };
-  const exists = (other) => { const all = { ...now, ...other }; return keyOf(all.metric, all.place, all.summary, all.gate) in here; };
-  for (const name of ["metric", "summary", "gate"]) {
-    for (const option of byId(`choose-${name}`).options) option.disabled = !exists({ [name]: option.value });
-  }
-  for (const option of byId("choose-use-case").options) option.disabled = !exists({ place: placeOf(option.value, "") });
-  for (const option of byId("choose-perturbation").options) {
-    const useCase = option.value ? useCaseOf(option.value) : choice("use-case");
-    option.disabled = !exists({ place: placeOf(useCase, option.value) });
-  }
-}
+// The leaderboard's table: its rows, columns and order.
+const isReported = (name) => data.criteria[name].mark === "reported"; // its author's word alone: shown, not ranked
 
 // One record a row, with all that can be shown or sorted by.
 function rows() {
@@ -75,12 +8,10 @@ function rows() {
   return here.entries.map(([name, track], i) => ({
     i, name, track, mean: now.v[i], low: now.l?.[i] ?? null, high: now.h?.[i] ?? null, undefined: now.u?.[i] ?? 0,
     ranks: now.a?.[i] ?? null, worst: now.b?.[i] ?? null, cost: Object.hasOwn(here.costs, name) ? here.costs[name] : null,
-    change: places[i] === null || before[i] === null ? null : before[i] - places[i],
+    change: places[i] === null || before[i] === null ? null : before[i] - places[i], source: data.criteria[name].cited ?? null,
     networks: networkValues(i), control: Boolean(data.criteria[name].control), reported: isReported(name),
   }));
 }
-
-const isReported = (name) => data.criteria[name].mark === "reported"; // its author's word alone: shown, not ranked
 
 // The place of each row by its mean, within its track, equal means alike; replicates and other controls count.
 function placesOf(values) {
@@ -101,29 +32,44 @@ function networkValues(i) {
 
 function showBoard() {
   greyOptions();
-  const [name, meaning] = data.metrics[Number(choice("metric"))];
-  byId("metric-note").textContent = `${name.replaceAll("_", " ")}: ${meaning}.`;
+  tellChoices();
   byId("note").textContent = data.notes[table().t];
-  byId("ceiling-name").textContent = ceilingName();
-  byId("board-caption").textContent = `${board().title}: mean ${name.replaceAll("_", " ")}, ${data.summaries[Number(choice("summary"))]}`;
   showRows();
 }
 
+// Key, heading and explanation of each column.
 function columns(all) {
   const now = table(), some = (key) => all.some((row) => row[key] !== null);
   const networks = byId("show-networks").checked && all.some((row) => row.networks) ? board().networks : [];
   return [
-    ["name", "criterion"], ["mean", "mean"], ["bar", ""],
-    ...(now.l ? [["interval", "95 % interval"], ["ranks", "ranks"]] : []),
-    ...(choice("gate") !== "0" ? [["change", "places gained"]] : []),
-    ...(some("cost") ? [["cost", "forward passes"]] : []),
-    ["track", "track"], ...networks.map(([network], n) => [`network ${n}`, network]),
+    ...(now.l ? [["ranks", "rank", "best and worst rank within the track that the data allow, corrected for multiple comparisons"]] : []),
+    ["name", "criterion", "press a name for its formula, its source and its value on each network"],
+    ["mean", now.l ? "mean, 95 % interval" : "mean", "mean over families of networks; the interval is unadjusted"],
+    ...(choice("gate") !== "0" ? [["change", "places gained", "against all cells, within the track"]] : []),
+    ...(some("cost") ? [["cost", "forward passes", "cost of the scores: passes of one example, mean over the board's networks"]] : []),
+    ...(some("source") ? [["source", "source", "where the criterion was published"]] : []),
+    ...(state.track ? [] : [["track", "track", "what the criterion sees"]]),
+    ...networks.map(([network], n) => [`network ${n}`, network, `mean on ${network}`]),
   ];
 }
 
+const RISING_FIRST = ["ranks", "name", "cost", "source", "track"];
+
+function heading([key, label, meaning]) {
+  const direction = state.sort === key ? (state.falling ? "descending" : "ascending") : "none";
+  const button = make("button", { type: "button", class: "sort", title: meaning, "data-sort": key }, ...breakable(label));
+  button.addEventListener("click", () => {
+    state.falling = state.sort === key ? !state.falling : !RISING_FIRST.includes(key);
+    state.sort = key;
+    showRows();
+    document.querySelector(`#board [data-sort="${CSS.escape(key)}"]`).focus();
+  });
+  const kind = { mean: table().l ? "mean" : "mean plain", name: "text who", source: "text", track: "text" }[key] ?? null;
+  return make("th", { scope: "col", class: kind, "aria-sort": direction }, button, key === "mean" ? barTicks() : null);
+}
+
 function compare(a, b) {
-  const of = (row) => state.sort.startsWith("network ") ? row.networks?.[Number(state.sort.slice(8))] ?? null
-    : state.sort === "interval" ? row.low : row[state.sort === "bar" ? "mean" : state.sort];
+  const of = (row) => (state.sort.startsWith("network ") ? row.networks?.[Number(state.sort.slice(8))] ?? null : row[state.sort] ?? null);
   const plain = (value) => (value === "u" ? 0 : value);
   const [x, y] = [plain(of(a)), plain(of(b))];
   if (x === null || y === null) return (x === null) - (y === null) || a.i - b.i; // without a value: last, either way
@@ -133,27 +79,46 @@ function compare(a, b) {
 
 function shown() {
   const wanted = byId("filter").value.trim().toLowerCase();
-  return rows().filter((row) => (!choice("track") || row.track === choice("track")) && row.name.toLowerCase().includes(wanted)).sort(compare);
+  return rows().filter((row) => (!state.track || row.track === state.track) && row.name.toLowerCase().includes(wanted)).sort(compare);
 }
 
 function showRows() {
-  const found = shown(), heads = columns(rows()), ranked = found.filter((row) => !row.reported);
+  const all = rows(), found = shown(), ranked = found.filter((row) => !row.reported), body = byId("board");
+  const ofTrack = all.filter((row) => !state.track || row.track === state.track), heads = columns(ofTrack);
+  body.style.setProperty("--from", lowestOf(ofTrack));
   const groups = [
     ["", "", ranked.filter((row) => row.mean !== null && !row.control)],
     ["controls", "Controls: size, depth, chance, and measuring itself", ranked.filter((row) => row.mean !== null && row.control)],
     ["unranked", "Not ranked: these did not score every network and perturbation of the board", ranked.filter((row) => row.mean === null)],
     ["reported", "Reported by their authors: not computed again from code, and not ranked", found.filter((row) => row.reported)],
   ];
-  byId("board").tHead.replaceChildren(make("tr", {}, ...heads.map(([key, label]) => (key === "bar" ? barHead() : sortable(key, label)))));
-  for (const body of [...byId("board").tBodies]) body.remove();
+  body.tHead.replaceChildren(make("tr", {}, ...heads.map(heading)));
+  for (const each of [...body.tBodies]) each.remove();
   for (const [kind, title, members] of groups) {
     if (!members.length) continue;
-    const head = title ? [make("tr", { class: "group" }, make("th", { colspan: heads.length, scope: "rowgroup" }, title))] : [];
-    byId("board").append(make("tbody", { class: kind }, ...head, ...members.flatMap((row) => tableRow(row, heads))));
+    const head = title ? [make("tr", { class: "group" }, make("th", { colspan: heads.length, scope: "rowgroup" }, make("span", {}, title)))] : [];
+    body.append(make("tbody", { class: kind }, ...head, ...members.flatMap((row) => tableRow(row, heads))));
   }
-  byId("count").textContent = `${found.length} of ${board().entries.length} criteria shown`;
+  byId("board-caption").textContent = caption();
+  byId("ceiling-name").textContent = ceilingName(state.track);
+  byId("count").textContent = `${found.length} of ${all.length} criteria shown`;
+  tellNothing(found.length);
 }
 
-function barHead() {
-  return make("th", { class: "wide" }, make("span", { class: "ticks", "aria-hidden": "true" }, make("span", {}, "−1"), make("span", {}, "0"), make("span", {}, "1")));
+const caption = () => `${board().title}${state.track ? `, ${trackName(state.track)}` : ""}: ${[
+  `mean ${metricWords(data.metrics[Number(choice("metric"))][0])}`, choice("perturbation") ? words(choice("perturbation")) : words(choice("use-case")),
+  data.summaries[Number(choice("summary"))]].filter(Boolean).join(", ")}`;
+
+// An empty table says why, and how to fill it again. What is pressed here stays in the page: a click on a new button would be lost.
+function tellNothing(size) {
+  byId("nothing").hidden = size > 0;
+  byId("board").parentElement.hidden = size === 0;
+  const where = state.track ? `the track ${trackName(state.track)}` : "this board";
+  byId("nothing").firstChild.textContent = size ? "" : `No criterion of ${where} has “${byId("filter").value.trim()}” in its name.`;
+}
+
+function showAll() {
+  byId("filter").value = "";
+  chooseTrack("");
+  byId("filter").focus();
 }

@@ -1,5 +1,6 @@
 """Results -> pages: one self-contained HTML file, Markdown and CSV."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,17 +8,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from safer_bench.evaluation.leaderboard.listing import listing
-from safer_bench.evaluation.leaderboard.page import Extras, Page, make_page, script_json, title_of
+from safer_bench.evaluation.leaderboard.page import Extras, Page, headline_first, make_page, script_json, title_of
 from safer_bench.tables import files
 from safer_bench.tables.coding import coded
 from safer_bench.tables.text import plain
 from safer_bench.tables.together import write_together
 
 HERE = Path(__file__).parent
-SCRIPTS = ("page.js", "table.js", "rows.js", "plots.js", "panels.js", "budget.js")  # in this order they are one script
+SCRIPTS = (  # in this order they are one script
+    *("page.js", "choices.js", "tracks.js", "table.js", "rows.js", "download.js"),
+    *("plots.js", "marks.js", "cost.js", "panels.js", "budget.js", "address.js", "start.js"),
+)
+STYLES = ("page.css", "tables.css", "plots.css", "print.css")
 # the order of results.parquet: rows of one cell beside each other take 38 % less than rows of one criterion
 BY_CELL = ("dataset", "split", "network", "perturbation", "summary", "level", "metric", "track", "criterion")
 
@@ -97,18 +102,17 @@ def render_markdown(page: Page) -> str:
 
 def render_html(page: Page) -> str:
     """Return a page that loads nothing from anywhere: style, script and data are inside."""
-    script = "\n".join((HERE / name).read_text() for name in SCRIPTS)
+    script, style = ("\n".join((HERE / name).read_text() for name in names) for names in (SCRIPTS, STYLES))
     return (
         _environment(html=True)
         .get_template("leaderboard.html.j2")
         .render(
             overviews=page.overviews,
-            boards=page.boards,
-            marks={name: of["mark"] for name, of in page.data["criteria"].items() if "mark" in of},
+            boards=headline_first(page.boards),
             revision=page.data["revision"],
             has_scores="scores" in page.data,
             has_budget="budget" in page.data,
-            style=Markup((HERE / "page.css").read_text()),  # noqa: S704  our own file
+            style=Markup(style),  # noqa: S704  our own files
             script=Markup(script),  # noqa: S704  our own files
             data=Markup(script_json(page.data)),  # noqa: S704  escaped by script_json
         )
@@ -123,7 +127,7 @@ def _environment(*, html: bool) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": _number, "interval": _interval, "title_of": title_of, "plain": plain}
+    made.filters |= {"number": _number, "interval": _interval, "title_of": title_of, "plain": plain, "breakable": _breakable}
     return made
 
 
@@ -135,3 +139,8 @@ def _number(value: float | None) -> str:
 def _interval(ends: tuple[float, float] | None) -> str:
     """Return the ends of an interval, or a dash."""
     return "-" if ends is None else f"{_number(ends[0])} to {_number(ends[1])}"
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that may break after underscores and dots."""
+    return Markup(re.sub(r"([_.])", r"\1<wbr>", str(escape(name))))  # noqa: S704  escaped before

@@ -25,7 +25,7 @@ def browser():
         running.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def page_file(tmp_path_factory):
     """The page with everything that it can show."""
     truth, results, extras = everything()
@@ -34,10 +34,10 @@ def page_file(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser, page_file):
-    """Open the page; at the end nothing was requested but files and what the page made itself, and nothing went wrong."""
+    """Open the page, or another file, at an address; at the end nothing was requested but files and what the page made itself, and nothing went wrong."""
     contexts, wrong = [], []
 
-    def opened(**settings):
+    def opened(at="", file=page_file, **settings):
         settings = {"viewport": {"width": 1280, "height": 900}, **settings}
         contexts.append(browser.new_context(**settings))
         page = contexts[-1].new_page()
@@ -46,7 +46,7 @@ def visit(browser, page_file):
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
         page.on("request", lambda request: None if _local(request.url) else wrong.append(f"request: {request.url}"))
-        page.goto(page_file.as_uri())
+        page.goto(file.as_uri() + at)
         return page
 
     yield opened

@@ -16,7 +16,7 @@
   const low = [];
   const row = document.querySelector("#heat tbody").insertRow();
   for (let v = 0; v <= 1000; v += 20) row.append(heatCell("layer", 0, v));
-  for (const node of document.querySelectorAll("h1, h2, p, a, th, td, label, select, input, button, caption, code, summary, legend, .mark, .soft, svg text")) {
+  for (const node of document.querySelectorAll("h1, h2, p, a, dt, dd, th, td, label, select, input, button, caption, code, summary, legend, .mark, .soft, svg text")) {
     if (!node.textContent.trim() || !node.getClientRects().length) continue;
     const style = getComputedStyle(node), ink = node instanceof SVGElement ? style.fill : style.color;
     const [a, b] = [light(ink), light(behind(node instanceof SVGElement ? node.closest("figure, fieldset") : node))].sort((x, y) => y - x);

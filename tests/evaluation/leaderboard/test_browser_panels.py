@@ -6,6 +6,7 @@ from tests.made_up.boards import everything
 
 def test_the_plots_follow_their_choices(visit):
     page = visit()
+    page.click("#tab-all")
     names = set(page.locator("#board tbody:not(.unranked) .name").all_inner_texts())
     without = {"replicate", "reversed_replicate", "size_depth", *FROM_TABLES} - {"parameters", "constant"}  # added, so free
     assert page.locator("#cost-plot circle").count() == len({name.split("\n")[0] for name in names} - without)
@@ -45,7 +46,7 @@ def test_budgets_of_two_perturbations_are_never_one_curve(visit):
         assert page.locator("#budget-level option").all_inner_texts() == levels
         assert picture.get_attribute("aria-label") == f"Accuracy against what was spent: protect, other_test0a, {name}, 0.01"
         assert n_points.count() == 3 * 3
-        page.locator("#budget summary").click()
+        page.locator("#budget summary").last.click()
         assert set(page.locator("#budget-table tbody td:nth-child(3)").all_inner_texts()) == {name}
         cells = page.locator("#budget-table tbody tr").last.locator("td").all_inner_texts()
         assert cells[1:] == [
@@ -59,7 +60,7 @@ def test_budgets_of_two_perturbations_are_never_one_curve(visit):
             "2500",
             "0.90",
         ]
-        page.locator("#budget summary").click()
+        page.locator("#budget summary").last.click()
 
 
 def test_plots_are_drawn_anew_for_a_narrow_window(visit):
@@ -70,6 +71,36 @@ def test_plots_are_drawn_anew_for_a_narrow_window(visit):
     page.set_viewport_size({"width": 390, "height": 800})
     page.wait_for_function("document.querySelector('#scatter svg').viewBox.baseVal.width === 370")
     assert page.evaluate(size) > 0.7 * wide
+
+
+def test_plots_are_read_by_keyboard(visit):
+    """One stop of the Tab key a plot; arrows move between its marks, and the line below it says what each is."""
+    page = visit()
+    for plot in ("cost-plot", "scatter", "budget-plot"):
+        marks, readout = page.locator(f"#{plot} circle"), page.locator(f"#{plot} .readout")
+        assert page.locator(f"#{plot} [tabindex='0']").count() == 1
+        page.locator(f"#{plot} [tabindex='0']").focus()
+        read = [readout.inner_text()]
+        for _ in range(marks.count() - 1):
+            page.keyboard.press("ArrowRight")
+            read.append(readout.inner_text())
+        assert sorted(read) == sorted(each.get_attribute("aria-label") for each in marks.all()), plot
+        page.keyboard.press("Home")
+        assert readout.inner_text() == read[0]
+        assert page.locator(f"#{plot} [tabindex='0']").get_attribute("aria-label") == read[0]
+    assert page.locator("#budget-plot g.out").count() == 1  # the focused line stands out
+    assert page.locator("#budget-plot g.faded").count() == page.locator("#budget-plot g").count() - 1 > 0
+
+
+def test_the_front_is_what_nothing_as_cheap_beats(visit):
+    page = visit()
+    found = page.evaluate("rows().filter((row) => row.cost !== null && row.mean !== null)")
+    front = page.evaluate("frontOf(rows().filter((row) => row.cost !== null && row.mean !== null)).map((row) => row.name)")
+    judged = [row for row in found if not row["reported"]]
+    better = lambda a, b: max(a["cost"], 1) <= max(b["cost"], 1) and a["mean"] > b["mean"]  # noqa: E731
+    wanted = {row["name"] for row in judged if not any(better(other, row) for other in judged)}
+    assert {"good", "aware"} <= set(front) <= wanted
+    assert page.locator("#cost-plot .front").get_attribute("d").count("H") == len(front)
 
 
 def test_the_heat_map_shows_the_true_areas_of_the_chosen_network(visit):

@@ -139,7 +139,7 @@ def test_the_page_is_well_formed(which, request):
 
     class Checker(HTMLParser):
         def handle_starttag(self, tag, attrs):
-            if tag not in {"meta", "link", "br", "input"}:
+            if tag not in {"meta", "link", "br", "wbr", "input"}:
                 open_tags.append(tag)
 
         def handle_endtag(self, tag):
@@ -225,6 +225,15 @@ def test_reported_scores_stand_apart_in_every_file(full_page):
     assert re.findall(r'<th scope="row">(\w+)', static) == ["Bad"]
 
 
+def test_the_headline_board_is_first_on_the_page_and_the_files_keep_their_order(small_page):
+    html, markdown = small_page.read_text(), (small_page.parent / "leaderboard.md").read_text()
+    shown = re.findall(r"<h3>(.*?)</h3>", html.partition('<div id="static">')[2])
+    assert shown == [board["title"] for board in embedded(html)["boards"]]
+    assert sorted(shown) == sorted(re.findall(r"^## (.*)$", markdown, re.MULTILINE))
+    assert ", test" in shown[0]
+    assert "(networks of fewer than ten layers)" not in shown[0]
+
+
 def test_script_json_is_json_without_signs_of_markup():
     assert json.loads(script_json([HOSTILE, "&amp;", 1.5, None])) == [HOSTILE, "&amp;", 1.5, None]
     assert not re.search(r"[<>&]", script_json([HOSTILE, "&amp;"]))
@@ -251,9 +260,10 @@ def test_intervals_ranks_and_differences_are_shown_where_families_allow(tmp_path
     assert "good minus parameters: " in (tmp_path / "leaderboard.md").read_text()
 
 
-def test_marks_are_shown_and_an_unknown_one_is_refused(full_page, tmp_path):
+def test_what_is_not_recomputed_is_marked_and_an_unknown_mark_is_refused(full_page, tmp_path):
     truth, results, _ = everything()
-    assert '<th scope="row">good <span class="mark">recomputed</span></th>' in full_page.read_text()
+    assert '<th scope="row">Bad <span class="mark">reported</span></th>' in full_page.read_text()
+    assert '<th scope="row">good</th>' in full_page.read_text()
     with pytest.raises(BadInput) as error:
         write_leaderboard(tmp_path, results, truth, marks={"good": "verified"})
     assert str(error.value) == "marks: 'good' is marked 'verified'; expected one of recomputed, reported"

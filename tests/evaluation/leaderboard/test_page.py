@@ -14,7 +14,7 @@ from safer_bench.metrics import spearman
 from safer_bench.tables import schema
 from safer_bench.tables.facts import read_facts
 from safer_bench.tables.score_table import from_mapping
-from tests.made_up.boards import HOSTILE, everything
+from tests.made_up.boards import GOOD, HOSTILE, everything
 
 
 @pytest.fixture(scope="module")
@@ -208,9 +208,10 @@ def test_a_mean_cost_needs_every_network():
     assert mean_costs(None, ["x"]) == {}
 
 
-def test_controls_and_marks_are_known(data):
+def test_controls_marks_and_sources_are_known(data):
     assert data["criteria"]["parameters"] == {"control": True}
-    assert data["criteria"]["good"] == {"mark": "recomputed"}
+    known = {key: GOOD[key] for key in ("needs", "formula", "source")}
+    assert data["criteria"]["good"] == {"mark": "recomputed", **known, "cited": "Cai et al. 2020", "arxiv": "2001.00281"}
     assert data["criteria"][HOSTILE] == {}
 
 
