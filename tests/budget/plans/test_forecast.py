@@ -39,9 +39,9 @@ def taken(monkeypatch):
     ("task", "levels", "asked"),
     [
         ("quantize", [4, 2], {"budget": 3.0}),
-        ("quantize", [4, 2], {"max_drop": 0.9}),
+        pytest.param("quantize", [4, 2], {"max_drop": 0.9}, marks=pytest.mark.long),
         ("protect", [0.05], {"budget": 0.3, "cost": 0.2, "draws": 3}),
-        ("prune", [0.5, 0.9], {"cost": 0.2}),
+        pytest.param("prune", [0.5, 0.9], {"cost": 0.2}, marks=pytest.mark.long),
     ],
 )
 def test_a_plan_takes_no_more_than_was_said_and_its_probes_are_counted_exactly(
