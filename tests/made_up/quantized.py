@@ -20,3 +20,9 @@ def differences(found, wanted, weight, bits):
 def on_the_plans_grid(weight):
     """Return which channels torchao puts on the grid of the plan: those whose largest weight is positive ``(n_channels,)``."""
     return by_channel(weight).max(axis=1) >= -by_channel(weight).min(axis=1)
+
+
+def torchao_steps(weight, bits):
+    """Return torchao's step in each channel of a linear layer, the plan's or a finer one ``(n_channels, 1)``."""
+    flat, most = by_channel(weight), 2 ** (bits - 1)
+    return np.maximum(flat.max(axis=1) / (most - 1), -flat.min(axis=1) / most)[:, None]
