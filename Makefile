@@ -5,7 +5,7 @@ MEASURE := .venv/.measure
 READY := .venv/.ready
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test test-long lint bench bench-evaluation board findings recompute docs zoo calibrate blend clean
+.PHONY: demo test test-long lint bench bench-evaluation bench-plan board findings recompute docs zoo calibrate blend clean
 
 demo: $(MEASURE)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo
@@ -31,6 +31,11 @@ bench: $(READY) fashion-mnist  ## the engine beside the loops that people write:
 
 bench-evaluation: $(READY)  ## results and page of 220 made-up submissions: a minute on two cores
 	$(BIN)/python -m benchmarks.evaluation
+
+bench-plan: SHELL := /bin/bash
+bench-plan: $(READY)  ## bits for each layer of a ResNet-18 from nothing, 500 images at 128 px: the time that it takes
+	rm -rf runs/bench-plan
+	time $(BIN)/safer-bench plan --task quantize --network benchmarks/resnet18.py:full --level 8 --level 4 --budget 5 --out runs/bench-plan
 
 board: $(READY)  ## the leaderboard over the committed truth
 	$(BIN)/safer-bench evaluate submissions --budget docs/budgets --out docs/board

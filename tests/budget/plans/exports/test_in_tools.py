@@ -13,11 +13,11 @@ from safer_bench.budget.plans.exports.loading import exporter_called
 from tests.conftest import ROOT
 from tests.made_up.documents import blocks
 from tests.made_up.plans import made_up_plan
+from tests.made_up.quantized import EXACT, by_channel, differences, on_the_plans_grid
 
 pytestmark = pytest.mark.long
 BITS = {"first": 8, "conv": 4, "hidden": 4, "head": 8}
 IN_TORCHAO, IN_ONNXRUNTIME = blocks("python", (ROOT / "docs" / "plan.md").read_text())
-EXACT = 1e-6  # of a channel's largest weight: float32 roundings of step and product
 
 
 class Folding(nn.Module):
@@ -56,16 +56,6 @@ def quantized(plan, tool, run, folder, monkeypatch, **names):
     exec(run, names)
 
 
-def by_channel(weight):
-    return np.asarray(weight.detach() if isinstance(weight, torch.Tensor) else weight, np.float64).reshape(len(weight), -1)
-
-
-def differences(found, wanted, weight, bits):
-    """Return by channel how far a tool's weight is from the plan's, in steps of the plan's grid ``(n_channels,)``."""
-    step = np.abs(by_channel(weight)).max(axis=1) / (2 ** (bits - 1) - 1)
-    return np.abs(by_channel(found) - by_channel(wanted)).max(axis=1) / step
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_torchao_quantizes_to_the_bits_of_the_plan_on_its_grid_or_a_finer_one(network, tmp_path, monkeypatch):
     from torchao.quantization import IntxUnpackedToInt8Tensor
@@ -85,9 +75,8 @@ def test_torchao_quantizes_to_the_bits_of_the_plan_on_its_grid_or_a_finer_one(ne
         off = differences(found.dequantize(), planned.get_submodule(name).weight, weight, bits[name])
         assert off.max() <= 1.0 + EXACT
         if name != "conv":  # a scale for each output and place of the kernel
-            largest_is_positive = by_channel(weight).max(axis=1) >= -by_channel(weight).min(axis=1)
-            assert off[largest_is_positive].max() < EXACT * 2 ** bits[name]
-            n_exact += int(largest_is_positive.sum())
+            assert off[on_the_plans_grid(weight)].max() < EXACT * 2 ** bits[name]
+            n_exact += int(on_the_plans_grid(weight).sum())
     assert n_exact >= 3
     by_hand = copy.deepcopy(network.model)
     for name in ("conv", "hidden", "head"):
