@@ -23,7 +23,7 @@ def main() -> None:
     """Rewrite README in place, for the version and the repository of pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     readme = ROOT / "README.md"
-    readme.write_text(absolute(readme.read_text(), project["urls"]["Source"], f"v{project['version']}"))
+    readme.write_text(absolute(readme.read_text(), project["urls"]["Repository"], f"v{project['version']}"))
 
 
 if __name__ == "__main__":
