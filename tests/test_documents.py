@@ -131,10 +131,11 @@ def test_the_snippets_of_the_data_run(path, monkeypatch, capsys, tmp_path):
 def test_no_other_page_has_python_that_is_not_run():
     """The network of docs/runs.md is measured in tests/test_long.py, those of docs/networks.md in tests/test_networks_page.py.
 
+    The commands of docs/folding.md are run in tests/test_folding_page.py.
     What docs/plan.md tells torchao and ONNX Runtime is run in tests/budget/plans/exports/test_in_tools.py.
     """
     pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks("python", path.read_text())}
-    assert pages == {"data.md", "networks.md", "plan.md", "runs.md"}
+    assert pages == {"data.md", "folding.md", "networks.md", "plan.md", "runs.md"}
 
 
 def test_the_readmes_own_criterion_scores(tmp_path):
