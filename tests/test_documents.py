@@ -42,7 +42,8 @@ def test_every_command_in_the_readme_exists_with_its_options():
     assert len(lines) >= 6
     for line in lines:
         words = shlex.split(line, comments=True)[1:]
-        known = {option for parameter in COMMANDS[words[0]].params for option in parameter.opts}
+        name = next(name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS)
+        known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
         assert {word for word in words[1:] if word.startswith("--")} <= known, line
 
 
@@ -91,11 +92,12 @@ def test_the_snippets_of_the_data_run(path, monkeypatch, capsys, tmp_path):
 def test_no_other_page_has_python_that_is_not_run():
     """The network of docs/runs.md is measured in tests/test_long.py, those of docs/networks.md in tests/test_networks_page.py.
 
+    The commands of docs/folding.md are run in tests/test_folding_page.py.
     What docs/plan.md tells torchao and ONNX Runtime is run in tests/budget/plans/exports/test_in_tools.py, and
     docs/quantize-a-network.md in tests/test_quantize_page.py.
     """
     pages = {path.name for path in (ROOT / "docs").glob("*.md") if blocks("python", path.read_text())}
-    assert pages == {"data.md", "networks.md", "plan.md", "quantize-a-network.md", "runs.md"}
+    assert pages == {"data.md", "folding.md", "networks.md", "plan.md", "quantize-a-network.md", "runs.md"}
 
 
 def test_the_readmes_own_criterion_scores(tmp_path):

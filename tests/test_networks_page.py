@@ -1,28 +1,14 @@
 """The page on networks of one's own says what is so: its files and commands are run one after the other."""
 
-import os
 import re
-import shlex
-import subprocess
-import sys
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.made_up.documents import blocks
-from tests.made_up.durability import MAIN
+from tests.made_up.documents import blocks, run_line
 
 PAGE = (ROOT / "docs" / "networks.md").read_text()
 RUN = PAGE.partition("What is below was run as it stands here")[2]
-
-
-def run(line, folder):
-    program, *words = shlex.split(line)
-    command = [sys.executable, *words] if program == "python" else [sys.executable, "-c", MAIN, *words]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, f"{line}\n{ran.stderr}"
-    return ran.stdout
 
 
 @pytest.mark.long
@@ -34,7 +20,7 @@ def test_every_example_runs_as_the_page_shows_it(tmp_path):
     shown = re.findall(r"^```sh\n(.*?)^```\n\n```text\n(.*?)^```", RUN, re.MULTILINE | re.DOTALL)
     assert len(shown) == len(blocks("sh", RUN)) == 5
     for commands, expected in shown:
-        out = "".join(run(line, tmp_path) for line in commands.splitlines())
+        out = "".join(run_line(line, tmp_path) for line in commands.splitlines())
         assert words(out) == words(expected)
 
 
