@@ -14,14 +14,9 @@ if TYPE_CHECKING:
 
 
 def board_text(board: "Board") -> str:
-    """Return a board as text, with its note."""
+    """Return a whole board as text, with its note."""
     header = ["criterion", "mean", *(("95 % interval", "ranks") if board.has_intervals else ()), *board.families]
-    ranked, reported = ([_cells(row, board) for row in board.rows if row.reported is apart] for apart in (False, True))
-    parts = [table(header, ranked)]
-    if reported:
-        parts.append("Reported by their authors: not computed again from code, and not ranked")
-        parts.append(table(header, reported))
-    return "\n\n".join([_title(board), *parts]) + _starred(board.rows)
+    return f"{_title(board)}\n\n{table(header, [_cells(row, board) for row in board.rows])}{_starred(board.rows)}"
 
 
 def _starred(rows: "Sequence[BoardRow]") -> str:

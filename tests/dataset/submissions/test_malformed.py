@@ -213,7 +213,8 @@ def test_a_bad_folder_stops_no_other_one(cli, small_tree, layers, tmp_path):
     found = cli("evaluate", root, "--truth", small_tree.path, "--out", board)
     assert (found.code, found.out.splitlines()[0]) == (1, f"Submissions: 2 read: {kept[0]}, {kept[1]}")
     assert found.err.startswith(f"Refused: {bad / 'submission.yaml'}: missing;")
-    assert "Reported by their authors: not computed again from code, and not ranked" in found.out
+    assert "a_good_one (reported)\n" in found.out
+    assert "The page shows them unranked until `safer-bench check FOLDER --recompute` has done so." in found.err
     assert "a\\_good" not in (text := (board / "leaderboard.md").read_text())
     assert "| a_good_one |" in text
     found = cli("compare", "a_good_one", "snip", "--submissions", root, "--truth", small_tree.path)
