@@ -1,6 +1,7 @@
 """Criteria over networks -> a submission's folder."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,34 +62,49 @@ def write_scores(
     card = _card(fields)
     copied = _copied(code.values())
     files.check_writable(out)
-    rows, costs, refused = list[dict[str, Any]](), list[dict[str, Any]](), list[str]()
-    seen: dict[str, str] = {}
-    done, total = 0, len(entries) * len(networks)
+    done = _score_all(entries, networks, levels, report, calibration_sets)
+    if done.costs:
+        kept = _of_criteria([entry for entry in entries if entry.name in done.needs], code, levels)
+        criteria_kept = [item for item in fields["criteria"] if item["name"] in done.needs]
+        kept["criteria"] = [item | {"needs": item["needs"] or done.needs[item["name"]]} for item in criteria_kept]
+        card = _card(fields | kept)
+        files_of_code = {path.as_posix(): source.read_bytes() for path, source in copied.items()}
+        write_submission(out, card, schema.build("scores", done.rows), schema.build("costs", done.costs), files_of_code)
+    if done.refused:
+        rest = f"{out} holds what was not refused" if done.costs else "nothing was written"
+        count = f"{len(done.refused)} of {len(entries) * len(networks)} refused; {rest}"
+        raise BadInput("\n".join([*done.refused, count]))
+    return card
+
+
+@dataclass(slots=True)
+class _Done:
+    """Rows of scores and of costs, what each criterion that gave any was seen to need, and what was refused."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    costs: list[dict[str, Any]] = field(default_factory=list)
+    needs: dict[str, str] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+
+def _score_all(
+    entries: Sequence[Criterion], networks: Sequence[Network], levels: Levels, report: OnProgress, calibration_sets: int
+) -> _Done:
+    done, count, total = _Done(), 0, len(entries) * len(networks)
     for network in networks:
         sweeps = calibration_sweeps(network, calibration_sets)
         for entry in entries:
-            report(f"scoring {network.name} {entry.name}", done, total)
-            done += 1
+            report(f"scoring {network.name} {entry.name}", count, total)
+            count += 1
             try:
                 scored = over_sets(sweeps, entry, levels)
             except BadInput as error:
-                refused.append(str(error))
+                done.refused.append(str(error))
                 continue
-            rows += [row | {"dataset": network.dataset, "split": network.split} for row in scored.rows]
-            costs.append(scored.cost)
-            seen[entry.name] = seen.get(entry.name) or scored.needs
-    if costs:
-        kept = _of_criteria([entry for entry in entries if entry.name in seen], code, levels)
-        kept["criteria"] = [
-            item | {"needs": item["needs"] or seen[item["name"]]} for item in fields["criteria"] if item["name"] in seen
-        ]
-        card = _card(fields | kept)
-        files_of_code = {path.as_posix(): source.read_bytes() for path, source in copied.items()}
-        write_submission(out, card, schema.build("scores", rows), schema.build("costs", costs), files_of_code)
-    if refused:
-        rest = f"{out} holds what was not refused" if costs else "nothing was written"
-        raise BadInput("\n".join([*refused, f"{len(refused)} of {total} refused; {rest}"]))
-    return card
+            done.rows += [row | {"dataset": network.dataset, "split": network.split} for row in scored.rows]
+            done.costs.append(scored.cost)
+            done.needs[entry.name] = done.needs.get(entry.name) or scored.needs
+    return done
 
 
 def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence[Network]) -> dict[str, Path]:
