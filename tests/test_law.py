@@ -78,7 +78,11 @@ def public_names_taken(path):
 def test_no_room_takes_public_names_past_the_law(tmp_path):
     """`import safer_bench as sb` in a criterion would reach the truth, and no contract sees it."""
     package = ROOT / "safer_bench"
-    allowed = {package / "__init__.py": ["import_module"], package / "registry.py": ["importlib"]}
+    allowed = {
+        package / "__init__.py": ["import_module", "metrics"],
+        package / "registry.py": ["importlib"],
+        package / "cli" / "__init__.py": ["__version__"],
+    }
     for path in package.rglob("*.py"):
         assert public_names_taken(path) == allowed.get(path, []), path
     for line in ("import safer_bench as sb", "from safer_bench import load_truth", "from importlib import import_module"):

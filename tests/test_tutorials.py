@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from tests.made_up.documents import README
 from tests.made_up.pages import cells, compare, fenced, follow, printed
 
 TUTORIALS = ROOT / "docs" / "tutorials"
@@ -61,3 +62,13 @@ def test_what_is_shown_is_compared_line_by_line_but_for_what_is_cut():
     for shown, came in (("one\nthree\n", "one\ntwo\nthree\n"), ("two 3.5\n", "two 3.25\n"), ("one\n...\n", "two\n")):
         with pytest.raises(AssertionError, match=re.escape(f"the page shows\n{shown}\n")):
             compare(shown, came)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_the_readmes_criterion_stands_where_the_readme_says(cli, copy):
+    """Its section is followed word by word, on all networks of the truth."""
+    section = re.search(r"^## Rank layers by a criterion of your own\n.*?(?=^## )", README, re.MULTILINE | re.DOTALL)[0]
+    (copy / "section.md").write_text(section)
+    assert [language for language, _ in fenced(section)] == ["python", "sh", "text"]
+    follow(copy / "section.md", cli, copy)

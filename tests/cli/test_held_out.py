@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tests.conftest import ROOT
 from tests.made_up.held_out import LAYERS, NETWORKS, networks_file, submission
 from tests.made_up.trees import content
 
+PROGRESS = re.compile(r"(\d+ min )?\d+ s: (rehearsing|scoring by \w+), \d+%$")
 SIZE = "return {name: float(model.get_submodule(name).weight.detach().abs().max()) for name in layers}"
 MOVED = """import safer_bench as sb
 import numpy as np
@@ -143,7 +145,7 @@ def test_nothing_but_means_leaves(judged):
 
 def test_code_that_fails_is_named_and_not_quoted(judged):
     assert judged.ran.returncode == 1
-    refused = [line for line in judged.ran.stderr.splitlines() if line.strip()]
+    refused = [line for line in judged.ran.stderr.splitlines() if line and not PROGRESS.match(line)]
     assert refused == [f"Refused: {judged.root / name}: its code failed" for name in ("forges", "says")]
 
 

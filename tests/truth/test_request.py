@@ -89,7 +89,7 @@ def of_plan(spec, run, tmp_path):
 
 @pytest.mark.parametrize(("name", "commands"), [("run.json", of_run), ("plan.json", of_plan)])
 def test_mutations_are_refused_or_change_nothing(cli, made, tmp_path, monkeypatch, name, commands):
-    monkeypatch.setattr(sys.modules["safer_bench.cli.measure"], "_show_fragile", lambda out: None)  # plots take long
+    monkeypatch.setattr(sys.modules["safer_bench.cli.measure"], "_show_fragile", lambda *_: None)  # plots take long
     check_all(cli, made[0], shutil.copytree(made[1], tmp_path / "run"), tmp_path, name, commands, 30)
 
 
@@ -97,7 +97,7 @@ def test_mutations_are_refused_or_change_nothing(cli, made, tmp_path, monkeypatc
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("name", "commands", "n"), [("run.json", of_run, 550), ("plan.json", of_plan, 500)])
 def test_a_thousand_mutations_are_refused_or_change_nothing(cli, made, tmp_path, monkeypatch, name, commands, n):
-    monkeypatch.setattr(sys.modules["safer_bench.cli.measure"], "_show_fragile", lambda out: None)
+    monkeypatch.setattr(sys.modules["safer_bench.cli.measure"], "_show_fragile", lambda *_: None)
     spec, run = made[0], shutil.copytree(made[1], tmp_path / "run")
     check_all(cli, spec, run, tmp_path, name, commands, n, seed=1)
 
