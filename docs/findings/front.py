@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from docs.findings.chosen import best, is_aware, is_blind, row_of
+from docs.findings.costs import ALL
 from docs.findings.data import Data
 from docs.findings.drawing import COLOURS, encoded, new_figure, readable
-from docs.findings.finding import Finding, Value
+from docs.findings.finding import Finding, Value, told
+from docs.findings.one_ranking import AMONG, ODD, odd_one
 from safer_bench.evaluation.board import Board, BoardRow
 from safer_bench.evaluation.leaderboard.overview import SIMPLE
 from safer_bench.tables.controls import MEASURING
@@ -34,19 +36,36 @@ def with_findings(readme: str, data: Data, findings: Mapping[str, Finding | None
 
 def sentences(data: Data, findings: Mapping[str, Finding | None]) -> list[str]:
     """Return one paragraph a finding; those that the truth lacks are left out."""
-    made = (_seen(data), _one_ranking(findings), _concentrated(findings))
+    made = (_seen(data, findings), _one_ranking(findings), _concentrated(findings))
     return [paragraph for paragraph in made if paragraph]
 
 
-def _seen(data: Data) -> str:
+def _seen(data: Data, findings: Mapping[str, Finding | None]) -> str:
     chosen = _chosen(data)
     if len(chosen) < 3:
         return ""
     blind, aware, measured = chosen
+    gap, priced = _beside(findings, blind.criterion)
+    beats = told(gap, "beats", "loses against", "is not told from") if gap else "stands beside"
     return (
-        f"**Measuring on few examples beats guessing.** `{blind.criterion}`, which does not see the perturbed network, "
-        f"ranks layers at a correlation of {_told(blind)}. Measuring on 128 examples reaches {_told(measured)}. "
-        f"`{aware.criterion}`, which compares answers before and after, reaches {_told(aware)}."
+        f"**Running the perturbed network {beats} looking at the intact one, in the mean.** The blind criterion chosen on "
+        f"validation networks, `{blind.criterion}`, reaches {_told(blind)}. Measuring on 128 examples reaches "
+        f"{_told(measured)}. `{aware.criterion}`, which compares outputs before and after, reaches {_told(aware)}.{priced}"
+    )
+
+
+def _beside(findings: Mapping[str, Finding | None], blind: str) -> tuple[Value | None, str]:
+    """Return measuring minus a blind criterion, and what it costs and in how many use cases it is told to be better."""
+    found = findings.get("measuring")
+    cost = found.values.get(f"{MEASURED}/forward passes") if found else None
+    if found is None or cost is None:
+        return None, ""
+    gaps = {key.partition("/")[0]: value for key, value in found.values.items() if f"/{MEASURED} - blind " in key}
+    alone = [value for case, value in gaps.items() if case != ALL]
+    n_told = sum(value.low is not None and value.low > 0 for value in alone)
+    return found.values.get(f"{ALL}/{MEASURED} - blind {blind}"), (
+        f" Measuring takes {cost.value:.0f} {cost.unit} a network. In {n_told} of {len(alone)} single use cases it is told "
+        "from the blind criterion chosen there."
     )
 
 
@@ -60,12 +79,15 @@ def _one_ranking(findings: Mapping[str, Finding | None]) -> str:
     found = findings.get("one_ranking")
     if found is None or "single ranking reaches" not in found.values:
         return ""
-    values = found.values
-    return (
-        f"**No single ranking serves all.** Rankings under two perturbations of one use case correlate at "
-        f"{values['within a use case']}, of two use cases at {values['between use cases']}. "
-        f"The best single ranking reaches {values['single ranking reaches']}."
+    values, odd = found.values, odd_one(found.values)
+    apart = (
+        f"Corrected for noise, rankings under {readable(odd)} correlate with those of other use cases at "
+        f"{values[f'{odd}{ODD}']}, and these with each other at {values[AMONG]}. "
+        if odd
+        else ""
     )
+    reached = values["single ranking reaches"]
+    return f"**No single ranking serves all.** {apart}The best single ranking reaches {reached} with the measured ones."
 
 
 def _concentrated(findings: Mapping[str, Finding | None]) -> str:
@@ -73,8 +95,9 @@ def _concentrated(findings: Mapping[str, Finding | None]) -> str:
     if found is None:
         return ""
     return (
-        "**A few layers bear the damage.** The most fragile tenth of the layers bears "
-        f"{found.values['all use cases: top']} of the accuracy that single layers cost."
+        "**A few layers bear the damage.** The most fragile tenth of the layers, rounded up, bears "
+        f"{found.values['all use cases: top']} of the accuracy that single layers cost. If all lost alike, it would bear "
+        f"{found.values['if all lost alike: top'].value:.0f} %."
     )
 
 
@@ -105,7 +128,7 @@ def _heat_map(axes: Any, data: Data) -> None:
     axes.set_yticks(range(len(layers)), layers, fontsize=SMALL)
     axes.set_title(f"Measured: accuracy that a layer of {NETWORK} costs", fontsize=LARGE)
     bar = axes.figure.colorbar(shade, ax=axes, orientation="horizontal", aspect=40, pad=0.02)
-    bar.set_label("share of the accuracy above chance, averaged over levels", fontsize=SMALL)
+    bar.set_label("share of the accuracy above chance that is lost, averaged over levels", fontsize=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
 
 

@@ -1,6 +1,6 @@
 """How far one ranking of the layers serves all perturbations."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +14,8 @@ from docs.findings.finding import Figure, Finding, Table, Value, told
 TITLE = "Does one ranking of layers serve all?"
 QUESTION = "Are the layers that break under one use case those that break under another?"
 Pair = tuple[str, str]
+FEWEST = 4  # use cases of which one may be told from the others
+ODD, AMONG = " and the others", "among the others"
 
 
 def find(data: Data) -> Finding | None:
@@ -26,7 +28,7 @@ def find(data: Data) -> Finding | None:
     pairs = at_once(by_pair, data.facts, ends=agreement.ENDS)
     values = {f"{first} and {second}": value for (first, second), value in pairs.items()}
     values |= {f"within {use_case}": _mean(data, of_networks) for use_case, of_networks in inside.items()}
-    values |= _overall(data, by_pair, inside)
+    values |= _overall(data, by_pair, inside) | _odd_one(data, by_pair)
     ceilings = {"single ranking": board.ceilings["blind"], "every ranking": board.ceilings["perturbation_aware"]}
     reached = {f"{name} reaches": row.by_network for name, row in ceilings.items() if row.value is not None}
     values |= {name: over_families(by_network, data.facts, ends=agreement.ENDS) for name, by_network in reached.items()}
@@ -58,18 +60,36 @@ def _overall(
 ) -> dict[str, Value]:
     """Return the mean agreement between and within use cases, and their difference, of networks that have both."""
     parts = {"between use cases": by_pair.values(), "within a use case": inside.values()}
-    means = {
-        name: {
-            network: float(np.mean([values[network] for values in part if network in values]))
-            for network in data.population()
-            if any(network in values for values in part)
-        }
-        for name, part in parts.items()
-    }
+    means = {name: _over_pairs(data, part) for name, part in parts.items()}
     first, second = means.values()
     gap = {network: second[network] - first[network] for network in first if network in second}
     found = {name: _mean(data, values) for name, values in means.items()}
     return {**found, "within less between": over_families(gap, data.facts, difference=True)}
+
+
+def _odd_one(data: Data, by_pair: Mapping[Pair, Mapping[str, float]]) -> dict[str, Value]:
+    """Return the mean agreement of the use case that agrees least with the others, and of these among each other."""
+    cases = sorted({case for pair in by_pair for case in pair})
+    if len(cases) < FEWEST:
+        return {}
+    least = min(cases, key=lambda case: np.mean([np.mean([*by_pair[pair].values()]) for pair in by_pair if case in pair]))
+    parts = {f"{least}{ODD}": [pair for pair in by_pair if least in pair]}
+    parts[AMONG] = [pair for pair in by_pair if least not in pair]
+    return {name: _mean(data, _over_pairs(data, [by_pair[pair] for pair in pairs])) for name, pairs in parts.items()}
+
+
+def _over_pairs(data: Data, parts: Collection[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each network over the parts that have it."""
+    return {
+        network: float(np.mean([values[network] for values in parts if network in values]))
+        for network in data.population()
+        if any(network in values for values in parts)
+    }
+
+
+def odd_one(values: Mapping[str, Value]) -> str | None:
+    """Return the use case that agrees least with the others, by the values of this finding; None with fewer than four."""
+    return next((name.removesuffix(ODD) for name in values if name.endswith(ODD)), None)
 
 
 def _sentences(values: Mapping[str, Value], pairs: Mapping[Pair, Value]) -> list[str]:
@@ -85,6 +105,11 @@ def _sentences(values: Mapping[str, Value], pairs: Mapping[Pair, Value]) -> list
         sentences.append(
             f"Of {len(pairs)} pairs of use cases, {_names(most)} have the highest agreement, {pairs[most]}. The lowest is "
             f"that of {_names(least)}, {pairs[least]}, {answer}. These intervals hold for all pairs at once."
+        )
+    if odd := odd_one(values):
+        sentences.append(
+            f"The use case that agrees least with the others is {readable(odd)}: {values[f'{odd}{ODD}']}. "
+            f"The others agree among each other at {values[AMONG]}."
         )
     if "single ranking reaches" in values and "every ranking reaches" in values:
         sentences.append(
