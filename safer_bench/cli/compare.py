@@ -48,7 +48,10 @@ def compare(
     reported = [name for name in (first, second) if name in gathered.reported]
     if as_json:
         rows = [asdict(each) | {"difference": each.difference} for each in differences]
-        print_json({"metric": metric, "first": first, "second": second, "reported": reported, "rows": rows, "plot": out})
+        print_json(
+            {"metric": metric, "first": first, "second": second, "reported": reported, "refused": gathered.refused}
+            | {"rows": rows, "plot": out}
+        )
     else:
         _tell(differences, first, second, metric, reported)
     if out is not None:

@@ -47,7 +47,7 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, float, float], None]]:
-    """Show on standard error how far it is; the yielded function takes (step, work done, work in all).
+    """Show on standard error how far it is; the yielded function takes (step, work done, work in all; 0: not known).
 
     A terminal gets a bar with the time left, anything else now and then a line.
     """
@@ -73,10 +73,16 @@ def _bar() -> Iterator[Callable[[str, float, float], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    shown = Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=RECENT)
+    shown = Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=RECENT,
+        redirect_stdout=False,  # else what is printed meanwhile, JSON even, would go to standard error, wrapped
+    )
     with shown as bar:
         task = bar.add_task("starting", total=None)
-        yield lambda step, done, total: bar.update(task, description=f"{step:<34.34}", completed=done, total=total)
+        yield lambda step, done, total: bar.update(task, description=f"{step:<34.34}", completed=done, total=total or None)
 
 
 def _lines() -> Callable[[str, float, float], None]:

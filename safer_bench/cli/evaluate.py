@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.board_text import aggregates_text, excerpt_text, place_text
-from safer_bench.cli.console import Json, note, print_json, progress
+from safer_bench.cli.console import Json, print_json, progress
 from safer_bench.cli.options import Minutes, Truth, perturbation_specs, submissions_in, told_refused
 from safer_bench.errors import BadInput, needs_torch
 from safer_bench.tables.grouping import grouped
@@ -66,14 +66,20 @@ def _evaluate(out: Path, submissions: Path | None, truth: Path | None, budget: P
     tree = load_tree(truth)
     folders = submissions_in(submissions)
     gathered = gather(tree, folders, strict=False)
-    told_refused(gathered.refused, all_of_them=len(gathered.refused) == len(folders) > 0)
+    told_refused(gathered.refused)
+    if len(gathered.refused) == len(folders) > 0:
+        if as_json:
+            print_json({"submissions": {}, "refused": gathered.refused, "places": [], "boards": [], "leaderboard": None})
+        raise typer.Exit(1)
     spent = read_budgets(budget, tree.revision) if budget else None
     results = evaluate_scores(tree, gathered.scores)
     page = make_page(results, tree, Extras(gathered.scores, gathered.costs, gathered.marks, spent))
     path = write_page(out, results, page)
-    ranked = boards(results, tree) if gathered.reported else page.boards  # as if reported scores had been computed again
     own = list(dict.fromkeys(name for names in gathered.submitted.values() for name in names))
-    found = places(ranked, own)
+    reported = [name for name in own if name in gathered.reported]
+    found = places(page.boards, [name for name in own if name not in reported])
+    if reported:  # where they would stand if they were computed again; that moves nobody else
+        found = sorted([*found, *places(boards(results, tree), reported)], key=lambda place: own.index(place.criterion))
     if as_json:
         print_json(_as_json(gathered, found, page.boards, path))
     else:
@@ -106,9 +112,10 @@ def _tell(gathered: "Gathered", found: "Sequence[Place]", shown: "Sequence[Board
         typer.echo("\n".join(place_text(each, in_full=each in main) for each in of_name) + "\n")
     own = {each.criterion for each in found}
     if own & gathered.reported:
-        note(
+        typer.echo(
             "Reported scores stand above as they would if they were computed again. The page shows them unranked until "
-            "`safer-bench check FOLDER --recompute` has done so.\n"
+            "`safer-bench check FOLDER --recompute` has done so.\n",
+            err=True,
         )
     for board in sorted(shown, key=lambda board: not board.has_intervals):
         typer.echo(f"{excerpt_text(board, own)}\n")
@@ -142,7 +149,11 @@ def _evaluate_held_out(
         found = judge_held_out(tree, networks, folders, levels, Guard(limits=Limits(60 * minutes)), report)
     for folder in found.without:
         typer.echo(f"{folder}: left out, as it brings no code", err=as_json)
-    told_refused(found.refused, all_of_them=len(folders) > len(found.judged) == 0)
+    told_refused(found.refused)
+    if len(folders) > len(found.judged) == 0:
+        if as_json:
+            print_json({"submissions": [], "refused": found.refused, "means": [], "csv": None})
+        raise typer.Exit(1)
     path = out / "held_out.csv"
     files.write_text(path, csv_text(found.rows, tree.revision))
     if as_json:

@@ -232,7 +232,8 @@ def _fragility_json(found: "Fragility") -> dict[str, Any]:
     """Return the layers of a network, most fragile first, with areas and half the width of their 95 % intervals."""
     columns = {"mean": found.overall, **found.by_perturbation}
     layers = [
-        {"layer": layer, "parameters": float(found.shares[i]), **{name: _area(each, i) for name, each in columns.items()}}
+        {"layer": layer, "share_of_parameters": float(found.shares[i])}
+        | {"areas": {name: _area(each, i) for name, each in columns.items()}}
         for i, layer in enumerate(found.layers)
     ]
     return {"network": found.network, "protect_first": list(found.layers[: found.to_protect]), "layers": layers}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from safer_bench.cli.console import note
 from safer_bench.errors import BadInput
 from safer_bench.networks.sources.named import Choice, is_of_source
 
@@ -96,7 +97,7 @@ def _tell_folded(networks: "Sequence[Network]") -> None:
     """Say how many batch norms were folded, and name those that could not be."""
     for network in networks:
         if network.folding is not None:
-            typer.echo(f"{network.name}: {len(network.folding.into)} batch norms folded", err=True)
+            note(f"{network.name}: {len(network.folding.into)} batch norms folded")
             for reason, norms in network.folding.by_reason.items():
                 typer.echo(f"{network.name}: not folded ({reason}): {', '.join(norms)}", err=True)
 
@@ -179,12 +180,10 @@ def refusal() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def told_refused(refused: Mapping[Path, str], *, all_of_them: bool = False) -> None:
-    """Name what is wrong with submissions that are left out; exit code 1 at once where nothing else is left."""
+def told_refused(refused: Mapping[Path, str]) -> None:
+    """Name what is wrong with submissions that are left out."""
     for message in refused.values():
         typer.echo(f"Refused: {message}", err=True)
-    if all_of_them:
-        raise typer.Exit(1)
 
 
 def submissions_in(root: Path | None) -> list[Path]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.choices import PlanTask
-from safer_bench.cli.console import duration, progress, size, table
+from safer_bench.cli.console import duration, note, progress, size, table
 from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, with_network_options
 from safer_bench.errors import BadInput, needs_torch
 
@@ -114,8 +114,10 @@ def _made(network: "Network", wanted: "Wanted", run: Path | None, out: Path) -> 
     from safer_bench.budget.plans.truths import measured_here, truth_at
 
     truth, by_scores = truth_at(run) if run else None, wanted.score is not None
+    if truth is not None and not by_scores:
+        wanted = wanted.measured(network, truth)
     with progress() as report:
-        tell = lambda step: report(step, 0, 1)  # noqa: E731
+        tell = lambda step: report(step, 0, 0)  # noqa: E731
         if wanted.cost is not None:
             chooses = choosing_network(network, wanted.menu, truth, by_scores=by_scores)
             found = level_that_costs(chooses, wanted.menu, wanted.cost, wanted.draws_each, tell)
@@ -137,8 +139,11 @@ def _tell_forecast(network: "Network", wanted: "Wanted", run: Path | None) -> No
     from safer_bench.budget.plans.forecast import forecast_plan
     from safer_bench.budget.plans.truths import truth_at
 
-    typer.echo("Measures a sample first: about a minute at most, beside what tracing takes.", err=True)
-    found = forecast_plan(network, wanted, truth_at(run) if run else None)
+    truth = truth_at(run) if run else None
+    if truth is not None and wanted.score is None:
+        wanted = wanted.measured(network, truth)
+    note("Measures a sample first: about a minute at most, beside what tracing takes.")
+    found = forecast_plan(network, wanted, truth)
     rows = [
         [step.name, f"{step.n_measurements:,}", f"{step.n_answers:,}", duration(step.seconds)]
         for step in [*found.steps, found.whole]

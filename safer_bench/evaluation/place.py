@@ -64,9 +64,8 @@ def places(boards: Sequence[Board], criteria: Collection[str]) -> list[Place]:
 
 
 def _place(row: BoardRow, board: Board, rows: Sequence[BoardRow]) -> Place:
-    rivals = [
-        each for each in rows if each.track == row.track and each.value is not None and each.criterion not in REPLICATES
-    ]
+    ranked = [each for each in rows if each.value is not None and not each.reported]
+    rivals = [each for each in ranked if each.track == row.track and each.criterion not in REPLICATES]
     at = rivals.index(row) if row in rivals else None
     controls = [each for each in rows if each.criterion in CONTROLS and each.value is not None and each is not row]
     passed = {each.criterion for each in controls if row.value is not None and (each.value or 0.0) < row.value}

@@ -110,7 +110,7 @@ class Sweep:
             BadInput: as in ``score``.
         """
         rows: list[dict[str, Any]] = []
-        self._meter.deepest = 0
+        self._meter.restart()
         with self._shared.billed() as bill:
             for perturbation, level, values in self._tasks(entry, levels):
                 rows += [

@@ -73,3 +73,13 @@ def test_a_terminal_gets_a_bar_and_colours_unless_no_color_is_set(monkeypatch, n
 def test_json_has_no_number_that_json_lacks(capsys):
     console.print_json({"a": float("nan"), ("b"): [Path("x") / "y", (1, 2.5)], 3: None})
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": ["x/y", [1, 2.5]], "3": None}
+
+
+def test_results_printed_beside_a_bar_stay_on_standard_output(monkeypatch, capsys):
+    """rich would take them to standard error, wrapped: JSON was lost that way."""
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with console.progress() as report:
+        report("step", 0, 0)
+        console.print_json({"long": "word " * 100})
+    assert json.loads(capsys.readouterr().out) == {"long": "word " * 100}
+    assert "long" not in sys.stderr.getvalue()

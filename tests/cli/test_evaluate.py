@@ -1,5 +1,6 @@
 """The command that ranks criteria."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -7,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from safer_bench.cli.board_text import place_text
+from safer_bench.dataset.submissions import gather as gathering
 from safer_bench.dataset.submissions.gather import gather
 from safer_bench.dataset.tree import load_tree
 from safer_bench.evaluation.boards import boards
@@ -102,6 +104,22 @@ def test_what_was_submitted_stands_first_with_its_neighbours_and_the_controls_it
         ]
     assert found.err.startswith("Reported scores stand above as they would if they were computed again.")
     assert "not than" not in "\n".join(lines[9:])
+
+
+def test_scores_that_nobody_recomputed_move_nobody_elses_place(cli, small_tree, small_scores, tmp_path, monkeypatch):
+    read = gather(small_tree, [small_scores])
+    ((_, names),) = read.submitted.items()
+    words = ("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "board", "--json")
+
+    def places_with(marks):
+        monkeypatch.setattr(gathering, "gather", lambda *_, **__: replace(read, marks=read.marks | marks))
+        return {(each["criterion"], each["split"]): each for each in json.loads(cli(*words).out)["places"]}
+
+    sure = dict.fromkeys(names, "recomputed")
+    alone, whole = places_with(sure | {"snip": "reported"}), places_with(sure)
+    assert alone["snip", "test"]["n_ranked"] == whole["snip", "test"]["n_ranked"] == whole["l2_norm", "test"]["n_ranked"]
+    assert alone["l2_norm", "test"]["n_ranked"] == whole["l2_norm", "test"]["n_ranked"] - 1
+    assert all("snip" not in (each["above"] or []) + (each["below"] or []) for each in alone.values())
 
 
 def test_a_place_with_intervals_is_told_with_ranks_and_comparisons():

@@ -55,6 +55,6 @@ def test_measure_has_its_table_and_its_forecast(cli, tmp_path):
     measured = json.loads(cli(*MEASURE, "--out", tmp_path / "run", "--json").out)
     assert measured["probes"] == 20
     (network,) = measured["networks"]
-    areas = [layer["mean"]["area"] for layer in network["layers"]]
+    areas = [layer["areas"]["mean"]["area"] for layer in network["layers"]]
     assert (network["network"], areas) == ("digits_mlp", sorted(areas, reverse=True))
     assert network["protect_first"] == [layer["layer"] for layer in network["layers"][: len(network["protect_first"])]]

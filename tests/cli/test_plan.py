@@ -142,6 +142,19 @@ def test_bad_input_is_one_message(cli, spec, tmp_path, words, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_only_levels_that_a_run_measured_are_planned(cli, spec, tmp_path):
+    """A level between them was once found by --cost, and then refused as a budget that nobody gave."""
+    words = ("--task", "quantize", "--network", spec)
+    assert cli("plan", *words, "--level", 5, "--budget", 6, "--out", tmp_path / "a").code == 0
+    found = cli("plan", tmp_path / "a" / "run", *words, "--cost", 90, "--out", tmp_path / "b")
+    assert found.code == 2
+    assert "5, the severest, costs" in found.err
+    for way in ((), ("--dry-run",)):
+        found = cli("plan", tmp_path / "a" / "run", *words, "--budget", 4, *way, "--out", tmp_path / "b")
+        assert (found.code, found.out) == (2, "")
+        assert "budget 4 of task 'quantize' cannot be met: the choices allow 5 mean bits at least" in found.err
+
+
 def test_drops_of_other_weights_are_refused_before_anything_is_measured(cli, spec, tmp_path):
     words = ("--task", "quantize", "--network", spec, "--level", 3)
     cli("plan", *words, "--budget", 4, "--out", tmp_path / "a")

@@ -133,6 +133,12 @@ def forward(model, batches):
     return layers(model)
 
 
+def one_by_one(model, batches):
+    for i in range(len(batches[0][0])):
+        model(batches[0][0][i : i + 1])
+    return layers(model)
+
+
 def backward(model, batches):
     torch.nn.functional.cross_entropy(model(batches[0][0]), batches[0][1]).backward()
     return layers(model)
@@ -149,7 +155,7 @@ def twice(model, batches):
 def test_what_a_criterion_needs_is_what_it_was_seen_to_take_or_what_is_said(cli, tmp_path):
     """Every function of a file was once said to need gradients."""
     (tmp_path / "own.py").write_text(NEEDS)
-    names = ("untouched", "forward", "backward", "twice")
+    names = ("untouched", "forward", "one_by_one", "backward", "twice")
     specs = [f"{tmp_path / 'own.py'}:{name}" for name in names]
     out = tmp_path / "mine"
     said = ("--describe", "twice.formula=|g|", "--describe", "description=Four passes", "--describe", "twice.source=made up")
@@ -157,19 +163,19 @@ def test_what_a_criterion_needs_is_what_it_was_seen_to_take_or_what_is_said(cli,
     assert found.code == 0
     card = yaml.safe_load((out / "submission.yaml").read_text())
     assert {item["name"]: item["needs"] for item in card["criteria"]} == dict(
-        zip(names, ("", "data", "gradients", "hessian"), strict=True)
+        zip(names, ("", "data", "data", "gradients", "hessian"), strict=True)
     )
-    assert (card["description"], card["criteria"][3]["formula"], card["criteria"][3]["source"]) == (
+    assert (card["description"], card["criteria"][4]["formula"], card["criteria"][4]["source"]) == (
         "Four passes",
         "|g|",
         "made up",
     )
     assert found.out.splitlines()[0] == (
         f"Still empty in {out / 'submission.yaml'}, and shown on boards: authors, untouched.needs, untouched.formula, "
-        "forward.formula, backward.formula (--describe FIELD=TEXT)"
+        "forward.formula, one_by_one.formula, backward.formula (--describe FIELD=TEXT)"
     )
     found = cli(
-        "score", specs[2], "--network", "digits_mlp", "--out", tmp_path / "one", "--describe", "needs=labels, gradients"
+        "score", specs[3], "--network", "digits_mlp", "--out", tmp_path / "one", "--describe", "needs=labels, gradients"
     )
     assert yaml.safe_load((tmp_path / "one" / "submission.yaml").read_text())["criteria"][0]["needs"] == "labels, gradients"
 

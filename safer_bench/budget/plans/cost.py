@@ -15,7 +15,7 @@ from safer_bench.networks.network import Network
 
 Array = np.ndarray
 NEAR = 0.1  # of the cost asked for: a level that comes as near is taken at once
-POINT = 0.01  # of accuracy; a level within one point is near too
+POINT = 0.01  # of accuracy; a level within one point is near too, or within half of the cost if that is less
 # Rates from one in a billion to 1/2, at which bits are random, of two digits
 RATES = tuple(rate for power in range(-10, -1) for digits in range(10, 100) if (rate := float(f"{digits}e{power}")) <= 0.5)
 HUNDREDTHS = tuple(n / 100 for n in range(1, 100))
@@ -42,7 +42,7 @@ def level_that_costs(
     """Return the level at which a network loses about ``cost`` with all layers changed alike, by binary search.
 
     The severer a level, the more it is taken to cost. Each is measured on the same examples, bit errors by other draws. The
-    search ends at a level within a tenth of the cost, or a point; else the nearest of those that were measured is taken.
+    search ends at a level that is near the cost; else the nearest of those that were measured is taken.
 
     Args:
         network: with examples that judge nothing.
@@ -63,7 +63,7 @@ def level_that_costs(
             lost[level] = lost_at(whole, menu, level, draws)
         return lost[level].mean - cost
 
-    near = max(POINT, NEAR * cost)
+    near = max(NEAR * cost, min(POINT, cost / 2))
     if measured(levels[-1]) < -near:
         raise BadInput(f"{_refused(network, menu, cost)}: {levels[-1]:g}, the severest, costs {_told(lost[levels[-1]])}; "
                        f"{_room(whole)}: ask for fewer points")  # fmt: skip
@@ -82,7 +82,9 @@ def candidates(menu: Menu) -> tuple[float, ...]:
     """Return the levels that are searched, mild to severe: rates, the bits of the menu, or hundredths up to its largest."""
     if menu.task == "protect":
         return RATES
-    return menu.levels if menu.task == "quantize" else tuple(share for share in HUNDREDTHS if share <= menu.levels[-1])
+    if menu.task == "quantize":
+        return menu.levels
+    return (*(share for share in HUNDREDTHS if share < menu.levels[-1]), menu.levels[-1])
 
 
 def lost_at(whole: WholeNetwork, menu: Menu, level: float, draws: int) -> IntervalEstimate:

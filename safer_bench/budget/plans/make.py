@@ -6,14 +6,14 @@ from typing import cast
 
 import numpy as np
 
-from safer_bench.budget.images import FEWEST, budget_network, own_examples
+from safer_bench.budget.images import FEWEST, budget_network, check_known, own_examples
 from safer_bench.budget.intervals import accuracy
 from safer_bench.budget.plans.choosers import ByDrops, ByScores, Chooser, Score
 from safer_bench.budget.plans.joint import Joint
 from safer_bench.budget.plans.judge import Judge, interval_of, judge_of
-from safer_bench.budget.plans.menu import Menu
+from safer_bench.budget.plans.menu import Menu, predicted
 from safer_bench.budget.plans.plan import Measured, Plan, PlannedLayer, Point, Source
-from safer_bench.budget.plans.truths import Truth, told_protocol
+from safer_bench.budget.plans.truths import Truth, drops_of, told_protocol
 from safer_bench.budget.tasks import TASKS
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.errors import BadInput
@@ -70,6 +70,19 @@ class Wanted:
         for name, share in (("--max-drop", self.max_drop), ("--cost", self.cost)):
             if share is not None and not 0.0 < share <= 1.0:
                 raise BadInput(f"{name} {100 * share:g}; expected points of accuracy above 0, at most 100")
+
+    def measured(self, network: Network, truth: Truth) -> "Wanted":
+        """Return what is wanted of the levels that a truth measured.
+
+        Raises:
+            BadInput: the truth is of other weights, lacks the network or all levels, or its levels cannot meet the budget.
+        """
+        check_known(network, truth)
+        costs = drops_of(network.name, self.menu.perturbation, truth)[1]
+        menu, _ = predicted(self.menu, [layer.name for layer in network.layers], costs)
+        narrowed = replace(self, menu=menu)
+        narrowed.check()
+        return narrowed
 
     def at(self, level: float) -> "Wanted":
         """Return what is wanted once the level of ``cost`` is known: protection from it, or a budget that spends as much."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from safer_bench.processes import peak_memory
 
 FIND_LAYERS = 2  # examples at most of a pass that only finds the layers and what they read
+FIND_IN_ALL = 8  # examples at most of all such passes of a criterion
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,18 @@ class Meter:
 
     Attributes:
         forwards: all that was counted.
-        deepest: the deepest pass since it was last set to 0: 1 forward over more examples than find the layers,
-            2 backward, 3 backward through a backward pass.
+        deepest: the deepest pass since it was last ``restart``ed: 1 forward over more examples than find the layers,
+            at once or one by one, 2 backward, 3 backward through a backward pass.
     """
 
     def __init__(self) -> None:
         self.forwards = 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget how deep passes went."""
         self.deepest = 0
+        self._n_seen = 0
 
     def read(self) -> Cost:
         """Return a reading of the clocks."""
@@ -63,7 +69,9 @@ class Meter:
 
         def count(_: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001  its signature
             self.forwards += len(output)
-            self.deepest = max(self.deepest, int(len(output) > FIND_LAYERS))
+            self._n_seen += len(output)
+            reads = len(output) > FIND_LAYERS or self._n_seen > FIND_IN_ALL
+            self.deepest = max(self.deepest, int(reads))
             if output.requires_grad:
                 output.register_hook(self._count_backward)
 

@@ -63,6 +63,12 @@ def test_what_is_searched_is_mild_to_severe_and_within_what_the_task_can_get():
     assert np.diff(np.log(RATES)).max() < 0.1
     assert candidates(make_menu("quantize", levels=[4, 6])) == (8.0, 6.0, 4.0)
     assert candidates(make_menu("prune", levels=[0.5]))[-1] == 0.5
+    assert candidates(make_menu("prune", levels=[0.005])) == (0.005,)
+
+
+def test_a_level_that_costs_nothing_is_not_near_to_a_small_cost(network):
+    found = level_that_costs(network, make_menu("protect"), 0.01, 10)
+    assert 0.005 <= found.lost.mean <= 0.015
 
 
 def test_a_cost_that_no_level_reaches_is_refused_with_what_the_severest_costs(network):
