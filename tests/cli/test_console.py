@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import pty
+import subprocess
 import sys
 from pathlib import Path
 
@@ -75,11 +78,16 @@ def test_json_has_no_number_that_json_lacks(capsys):
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": ["x/y", [1, 2.5]], "3": None}
 
 
-def test_results_printed_beside_a_bar_stay_on_standard_output(monkeypatch, capsys):
+def test_results_printed_beside_a_bar_stay_on_standard_output():
     """rich would take them to standard error, wrapped: JSON was lost that way."""
-    monkeypatch.setattr(sys, "stderr", Terminal())
-    with console.progress() as report:
-        report("step", 0, 0)
-        console.print_json({"long": "word " * 100})
-    assert json.loads(capsys.readouterr().out) == {"long": "word " * 100}
-    assert "long" not in sys.stderr.getvalue()
+    code = (
+        "from safer_bench.cli import console\n"
+        "with console.progress() as report:\n    report('step', 0, 0)\n    console.print_json({'long': 'word ' * 100})"
+    )
+    ours, theirs = pty.openpty()
+    try:
+        found = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=theirs, check=True)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert json.loads(found.stdout) == {"long": "word " * 100}
