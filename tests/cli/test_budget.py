@@ -19,6 +19,7 @@ def test_pruning_by_a_submission_of_ones_own(cli, small_tree, small_scores, tmp_
     assert "l2_norm" not in {row["criterion"] for row in rows}
 
 
+@pytest.mark.long
 def test_protection_of_all_networks_of_the_truth(cli, small_tree, tmp_path):
     words = ("--task", "protect", "--truth", small_tree.path, "--criterion", "snip", "--budget", "0.1", "--level", "0.01")
     found = cli("budget", *words, "--draws", 2, "--out", tmp_path)

@@ -86,6 +86,7 @@ def test_compare(cli, small_tree, tmp_path):
     assert refused(cli, 1_000, "compare", "snip", "l2_norm", "--truth", small_tree.path, "--out", path) == str(path)
 
 
+@pytest.mark.long
 def test_the_record_of_check_recompute(cli, small_tree, small_scores, tmp_path):
     shutil.copytree(small_scores, tmp_path / "scores")
     words = ("check", tmp_path / "scores", "--truth", small_tree.path, "--recompute", "--network", "digits_mlp")

@@ -26,6 +26,7 @@ from tests.conftest import ROOT
 from tests.made_up.held_out import LAYERS, NETWORKS, networks_file, submission
 from tests.made_up.trees import content
 
+pytestmark = pytest.mark.long  # each is a sandbox of its own
 PROGRESS = re.compile(r"(\d+ min )?\d+ s: (rehearsing|scoring by \w+), \d+%$")
 SIZE = "return {name: float(model.get_submodule(name).weight.detach().abs().max()) for name in layers}"
 MOVED = """import safer_bench as sb

@@ -28,6 +28,7 @@ from tests.made_up.networks import tiny_network
 SPECS = ["gaussian_noise:0.5,2", "quantize:2,4"]
 
 
+@pytest.mark.long
 def test_two_processes_measure_the_same_also_where_a_file_is_called_like_a_module_of_the_language(
     tiny, tmp_path, monkeypatch
 ):
