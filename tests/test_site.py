@@ -15,6 +15,8 @@ from typer.main import get_command
 import safer_bench
 from docs import cli, entries, tables
 from safer_bench.cli import app
+from safer_bench.dataset.pinned import REPO_ID
+from safer_bench.links import LINKS
 from safer_bench.tables.columns import TABLES
 from tests.conftest import ROOT
 
@@ -94,6 +96,8 @@ def test_the_project_has_one_address():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert urls["Repository"] == CONFIG["repo_url"] == citation["repository-code"]
     assert urls["Documentation"] == CONFIG["site_url"] == citation["url"]
+    assert {name: urls[name] for name in LINKS} == LINKS
+    assert LINKS["Dataset"].endswith(f"/datasets/{REPO_ID}")
     board = urls["Leaderboard"].removeprefix(urls["Documentation"])
     assert (DOCS / board).is_file()
 

@@ -36,6 +36,15 @@ def test_every_step_calls_what_there_is(path):
             assert first in TOOLS or line == ".ci/run", line
 
 
+def test_a_release_tries_its_wheel_outside_the_checkout():
+    """In the checkout, Python imports the source beside it, whatever the wheel has."""
+    steps = [step for job in jobs(WORKFLOWS[0]) for step in job["steps"]]
+    after = steps[[step.get("run") for step in steps].index("pip install dist/*.whl") + 1 :]
+    tried = [step for step in after if re.search(r"\bpython\b|\bsafer-bench\b", step.get("run", ""))]
+    assert [shlex.split(step["run"])[0] for step in tried] == ["test", "safer-bench"]
+    assert {step.get("working-directory") for step in tried} == {"${{ runner.temp }}"}
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 def test_every_action_is_pinned_by_its_hash_beside_the_version(path):
     used = re.findall(r"uses: (.*)", path.read_text())

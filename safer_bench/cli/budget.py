@@ -142,7 +142,7 @@ def _compare_drops(network: list[str], perturbation: list[str], draws: int, out:
     with progress() as report:
         table = additivity(options.load(network), perturbation, draws, report)
     path = write_additivity(out, table)
-    typer.echo(f"{path.read_text()}\nSummary: {path}")
+    typer.echo(f"{path.read_text(encoding='utf-8')}\nSummary: {path}")
 
 
 def _networks(tree: Mapping[str, Any], specs: list[str], perturbation: str, options: NetworkOptions) -> "list[Network]":

@@ -105,7 +105,7 @@ def measure(
             _forecast(networks, protocol, fast=fast, workers=workers, as_json=as_json)
             return
         if plan_only and as_json:
-            print_json(json.loads((out / "plan.json").read_text()))
+            print_json(json.loads((out / "plan.json").read_text(encoding="utf-8")))
             return
         if plan_only:
             typer.echo(f"Next: the same with --plan {out / 'plan.json'} instead, in a new folder")

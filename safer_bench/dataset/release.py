@@ -66,7 +66,7 @@ def _zoo_problems(folder: Path) -> Iterator[str]:
     known = {"README.md", "parts.json", ACCURACIES, *(f"{name}.safetensors" for name in digests)}
     yield from (f"{name}: not in {ACCURACIES}" for name in sorted(there - known))
     yield from (f"{name}: missing" for name in sorted(known - there))
-    card = (folder / "README.md").read_text() if "README.md" in there else ""
+    card = (folder / "README.md").read_text(encoding="utf-8") if "README.md" in there else ""
     for name, digest in digests.items():
         weights = f"{name}.safetensors"
         if weights in there and files.sha256_of((folder / weights).read_bytes()) != digest:

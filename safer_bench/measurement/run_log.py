@@ -115,7 +115,7 @@ def cards() -> list[str]:
 def _driver() -> str:
     """Return the version of NVIDIA's kernel module; torch does not know it."""
     try:
-        return DRIVER.read_text().strip()
+        return DRIVER.read_text(encoding="utf-8").strip()
     except OSError:
         return "unknown"
 
@@ -123,7 +123,7 @@ def _driver() -> str:
 def processor() -> str:
     """Return the processor's name."""
     path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from safer_bench.dataset.documents import responsible
 from safer_bench.dataset.documents.responsible import Statements
+from safer_bench.links import LINKS
 from safer_bench.tables import schema
 
 CONFORMS_TO = ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"]
@@ -74,7 +75,7 @@ def render_croissant(contents: Mapping[str, str], digests: Mapping[str, str], st
 def _origin(revision: str) -> dict[str, str]:
     return {
         "license": responsible.LICENCE,
-        "url": "https://huggingface.co/datasets/safer-bench/safer-bench",
+        "url": LINKS["Dataset"],
         "citeAs": responsible.citation(revision[:16]),
     }
 

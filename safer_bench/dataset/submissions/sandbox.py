@@ -166,7 +166,7 @@ def _below(pid: int) -> list[int]:
 def _resident(pid: int) -> int:
     """Return the bytes of memory that a process holds."""
     with suppress(OSError, ValueError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0
 
 

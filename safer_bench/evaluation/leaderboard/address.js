@@ -4,12 +4,14 @@ const ADDRESSED = ["choose-board", "choose-use-case", "choose-perturbation", "ch
 const shortName = (id) => id.replace("choose-", "");
 const controls = () => ADDRESSED.map(byId).filter(Boolean);
 const defaults = new Map();
+let reading = false; // an address that is read sets one control after another, and is written once, when all are set
 
 function valueOf(control) {
   if (control.type === "checkbox") return control.checked ? "yes" : "no";
   return control.tagName === "SELECT" ? (control.selectedOptions[0]?.textContent ?? "") : control.value.trim();
 }
 
+const RISING = /, rising$/;
 const sortWords = () => `${state.sort}${state.falling ? "" : ", rising"}`;
 
 function startAddress() {
@@ -25,25 +27,29 @@ function startAddress() {
 }
 
 function writeAddress() {
+  if (reading) return;
   const now = controls().map((control) => [shortName(control.id), valueOf(control), defaults.get(control.id)]);
   now.push(["track", state.track || "all", defaults.get("track") || "all"], ["sort", sortWords(), defaults.get("sort")]);
   const wanted = new URLSearchParams(now.filter(([, value, first]) => value !== first).map(([name, value]) => [name, value])).toString();
-  if (wanted || location.hash.includes("=")) history.replaceState(null, "", `#${wanted}`);
+  const differs = location.hash !== `#${wanted}` && (wanted || location.hash.includes("="));
+  if (differs) history.replaceState(null, "", `#${wanted}`);
 }
 
 // A part that nothing here is called by is passed over; so is an address that names a section. An empty one shows all as at first.
 function readAddress() {
   if (location.hash && !location.hash.includes("=")) return;
+  reading = true;
   const wanted = new URLSearchParams(location.hash.slice(1));
   for (const control of controls()) set(control, wanted.get(shortName(control.id)));
   const track = wanted.get("track") ?? defaults.get("track");
   if (track === "all" || byId(`tab-${track || "all"}`)) state.track = track === "all" ? "" : track;
-  const [, key, rising] = /^(.*?)(, rising)?$/.exec(wanted.get("sort") ?? defaults.get("sort"));
-  Object.assign(state, { sort: key, falling: !rising });
+  const sort = wanted.get("sort") ?? defaults.get("sort");
+  Object.assign(state, { sort: sort.replace(RISING, ""), falling: !RISING.test(sort) });
   byId("more").open = byId("more").open || byId("more-chosen").textContent !== "";
   markTrack();
   showRows();
   if (location.hash) byId("board-title").scrollIntoView();
+  reading = false;
   writeAddress();
 }
 

@@ -32,9 +32,9 @@ function number(value, digits = 2) {
 
 const count = (value) => (value >= 1e6 ? `${+(value / 1e6).toPrecision(3)}M` : value >= 1e4 ? `${+(value / 1e3).toPrecision(3)}k` : `${+value.toPrecision(3)}`);
 
-// A name that may break after underscores and dots.
+// A name that may break after underscores and dots, but not before the number that it ends with.
 function breakable(name) {
-  const parts = String(name).split(/(?<=[_.])/);
+  const parts = String(name).split(/(?<=[_.])(?!\d+$)/);
   return parts.flatMap((part, i) => (i ? [document.createElement("wbr"), part] : [part]));
 }
 

@@ -2,7 +2,7 @@
 function tableRow(row, heads) {
   const cells = { ranks: ranksCell, name: nameCell, mean: meanCell, change: changeCell, cost: costCell, source: sourceCell, track: trackCell };
   const nodes = heads.map(([key]) => (key.startsWith("network ") ? make("td", {}, number(row.networks?.[Number(key.slice(8))])) : cells[key](row)));
-  const line = make("tr", {}, ...nodes), button = line.querySelector(".name"), open = state.open.has(row.i);
+  const line = make("tr", {}, ...nodes), button = line.querySelector(".name"), open = isOpen(row);
   const below = make("tr", { class: "detail", id: `detail-${row.i}`, hidden: !open }, make("td", { colspan: heads.length }));
   if (open) below.firstChild.append(details(row));
   button.addEventListener("click", () => toggle(row, button, below));
@@ -10,14 +10,18 @@ function tableRow(row, heads) {
 }
 
 function nameCell(row) {
-  const attributes = { type: "button", class: "name", "aria-expanded": String(state.open.has(row.i)), "aria-controls": `detail-${row.i}` };
+  const attributes = { type: "button", class: "name", "aria-expanded": String(isOpen(row)), "aria-controls": `detail-${row.i}` };
   const button = make("button", attributes, ...breakable(row.name));
   return make("th", { scope: "row", class: "who" }, button, row.reported ? make("span", { class: "mark" }, "reported") : null);
 }
 
+// By track and name, which no two rows of a board share: the same criterion stands open on every board.
+const openKey = (row) => `${row.track} ${row.name}`;
+const isOpen = (row) => state.open.has(openKey(row));
+
 function toggle(row, button, below) {
-  const open = !state.open.delete(row.i);
-  if (open) state.open.add(row.i);
+  const open = !state.open.delete(openKey(row));
+  if (open) state.open.add(openKey(row));
   button.setAttribute("aria-expanded", String(open));
   below.hidden = !open;
   below.firstChild.replaceChildren(...(open ? [details(row)] : []));

@@ -83,8 +83,9 @@ function shown() {
 }
 
 function showRows() {
-  const all = rows(), found = shown(), ranked = found.filter((row) => !row.reported), body = byId("board");
-  const ofTrack = all.filter((row) => !state.track || row.track === state.track), heads = columns(ofTrack);
+  const all = rows(), ofTrack = all.filter((row) => !state.track || row.track === state.track), heads = columns(ofTrack);
+  if (!heads.some(([key]) => key === state.sort)) Object.assign(state, { sort: "mean", falling: true }); // no such column here
+  const found = shown(), ranked = found.filter((row) => !row.reported), body = byId("board");
   body.style.setProperty("--from", lowestOf(ofTrack));
   const groups = [
     ["", "", ranked.filter((row) => row.mean !== null && !row.control)],

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from safer_bench.evaluation.leaderboard.listing import listing
 from safer_bench.evaluation.leaderboard.page import Extras, Page, headline_first, make_page, script_json, title_of
+from safer_bench.links import LINKS
 from safer_bench.tables import files
 from safer_bench.tables.coding import coded
 from safer_bench.tables.text import plain
@@ -102,7 +103,7 @@ def render_markdown(page: Page) -> str:
 
 def render_html(page: Page) -> str:
     """Return a page that loads nothing from anywhere: style, script and data are inside."""
-    script, style = ("\n".join((HERE / name).read_text() for name in names) for names in (SCRIPTS, STYLES))
+    script, style = ("\n".join((HERE / name).read_text(encoding="utf-8") for name in names) for names in (SCRIPTS, STYLES))
     return (
         _environment(html=True)
         .get_template("leaderboard.html.j2")
@@ -112,6 +113,7 @@ def render_html(page: Page) -> str:
             revision=page.data["revision"],
             has_scores="scores" in page.data,
             has_budget="budget" in page.data,
+            links=LINKS,
             style=Markup(style),  # noqa: S704  our own files
             script=Markup(script),  # noqa: S704  our own files
             data=Markup(script_json(page.data)),  # noqa: S704  escaped by script_json
@@ -142,5 +144,5 @@ def _interval(ends: tuple[float, float] | None) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """Return a name that may break after underscores and dots."""
-    return Markup(re.sub(r"([_.])", r"\1<wbr>", str(escape(name))))  # noqa: S704  escaped before
+    """Return a name that may break after underscores and dots, but not before the number that it ends with."""
+    return Markup(re.sub(r"([_.])(?!\d+$)", r"\1<wbr>", str(escape(name))))  # noqa: S704  escaped before

@@ -165,7 +165,10 @@ def test_a_choice_without_numbers_is_greyed_and_a_new_board_falls_back(visit):
     assert page.locator("#choose-metric option:not([disabled])").all_inner_texts() == ["Spearman"]
     assert page.locator("#board-caption").inner_text() == "made, test, blind: mean Spearman, noise, level 2"
     assert page.locator("#more-chosen").inner_text() == ": level 2"
+    page.get_by_role("button", name="macs", exact=True).click()
     choose(page, "board", "other, test")
+    assert page.locator("#board [aria-expanded='true']").all_inner_texts() == ["macs"]  # which is the next row on this board
+    assert page.locator("tr.detail:visible [role='region']").get_attribute("aria-label").startswith("Values of macs ")
     assert "too few for an interval" in page.locator("#note").inner_text()
     assert page.locator("[data-sort='ranks']").count() == 0
 

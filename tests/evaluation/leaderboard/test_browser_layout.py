@@ -36,6 +36,10 @@ def test_the_published_page_opens_with_its_results_on_a_desk_a_tablet_and_a_phon
         assert scrolled <= shown, width
         scrolled, shown = page.locator("#board").locator("..").evaluate(WIDTHS)
         assert scrolled <= shown, width
+    page.click("#tab-all")
+    for drawn in (cases.inner_html(), page.locator("#board").inner_html()):  # by the template, by the script
+        assert "measured_<wbr>drop_512" in drawn, "a number alone begins no line"
+    page.click("#tab-blind")
     page.set_viewport_size({"width": 390, "height": 844})
     first = page.locator(".cases tbody tr").first
     heads = page.locator(".cases thead th").all_inner_texts()[:4]

@@ -20,6 +20,7 @@ from safer_bench.errors import BadInput
 from safer_bench.evaluation.boards import boards
 from safer_bench.evaluation.leaderboard.page import script_json
 from safer_bench.evaluation.leaderboard.write import plain, write_leaderboard
+from safer_bench.links import LINKS
 from tests.conftest import COMMITTED, ROOT
 from tests.made_up.boards import HOSTILE, budget_of, everything
 from tests.made_up.truth import made_up_scores, made_up_truth
@@ -127,9 +128,10 @@ def test_the_page_holds_every_criterion_network_and_layer(small_page, small_tree
     assert "so the order of the rows is no ranking of criteria" in page
 
 
-def test_the_page_names_no_address_but_the_files_beside_it(full_page):
+def test_the_page_names_no_address_but_the_files_beside_it_and_the_projects_own(full_page):
     found = re.findall(r"""(?:src|href|action)\s*=\s*["']([^"'#]+)|url\(([^)]*)|(@import)""", full_page.read_text())
-    assert sorted({"".join(each) for each in found}) == ["data:,", "leaderboard.csv", "leaderboard.md", "results.parquet"]
+    beside = ["data:,", "leaderboard.csv", "leaderboard.md", "results.parquet"]
+    assert sorted({"".join(each) for each in found}) == sorted([*beside, *LINKS.values()])
     assert "default-src 'none'" in full_page.read_text()
 
 
