@@ -8,23 +8,13 @@ from tests.conftest import ROOT
 from tests.made_up.sentences import n_words, sentences
 
 AVERAGE, LONGEST = 20, 35  # words
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-TERMS = (
-    *(
-        "Network",
-        "Layer",
-        "Perturbation",
-        "Level",
-        "Draw",
-        "Probe",
-        "Truth",
-        "Cell",
-        "Criterion",
-        "Score",
-        "Result",
-        "Board",
-    ),
-)
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
+]
+TERMS = "Network Layer Perturbation Level Draw Probe Truth Cell Criterion Score Result Board".split()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
