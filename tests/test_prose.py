@@ -14,7 +14,20 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
 ]
-TERMS = "Network Layer Perturbation Level Draw Probe Truth Cell Criterion Score Result Board".split()
+TERMS = [
+    "Network",
+    "Layer",
+    "Perturbation",
+    "Level",
+    "Draw",
+    "Probe",
+    "Truth",
+    "Cell",
+    "Criterion",
+    "Score",
+    "Result",
+    "Board",
+]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
