@@ -102,13 +102,13 @@ def names_of_this_machine(host, *rest, really=socket.getaddrinfo, **more):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Nothing waits: what is slow is told by a fraction of a second."""
+    """Nothing waits: what is slow is told by a fraction of a second, which a busy machine's honest answers keep to."""
     monkeypatch.setattr(client, "WAITS", ())
-    monkeypatch.setattr(watch, "SILENCE", 0.15)
+    monkeypatch.setattr(watch, "SILENCE", 0.3)
     monkeypatch.setattr(watch, "MANY_PAGES", 40)
     for name in ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"):
-        monkeypatch.setattr(constants, name, 0.15)
-    monkeypatch.setattr("huggingface_hub.file_download._ETAG_RETRY_TIMEOUT", 0.15)
+        monkeypatch.setattr(constants, name, 0.3)
+    monkeypatch.setattr("huggingface_hub.file_download._ETAG_RETRY_TIMEOUT", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", names_of_this_machine)
 
 
