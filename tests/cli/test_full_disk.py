@@ -26,7 +26,7 @@ def refused(cli, n_bytes, *words):
     [
         (100, "networks.parquet"),
         (9_650, r"parts/digits_mlp/000000-000060-0000\.[0-9a-f]{16}\.parquet"),
-        (24_000, r"fragile-digits_mlp\.png"),
+        pytest.param(24_000, r"fragile-digits_mlp\.png", marks=pytest.mark.long),
     ],
 )
 def test_measure_names_the_file_and_repeating_it_finishes(cli, tmp_path, n_bytes, name):

@@ -202,6 +202,7 @@ def test_a_dry_run_measures_nothing_and_says_what_a_run_costs(cli, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.long
 def test_draws_follow_a_reliability_and_a_plan_can_be_taken_elsewhere(cli, tmp_path):
     words = ("measure", "--network", "digits_mlp", "--perturbation", "sign_flip:0.03,0.1", "--examples", 30)
     made = cli(*words, "--reliability", 0.9, "--max-draws", 8, "--plan-only", "--out", tmp_path / "a")

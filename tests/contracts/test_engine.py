@@ -265,6 +265,7 @@ def test_weights_of_any_module_count_what_a_plain_loop_does(kind):
     assert engine.reasons == {}
 
 
+@pytest.mark.long
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.data(), st.sampled_from([3, 7, 12, 13]))
 def test_networks_made_up_at_random_count_what_a_plain_loop_does(data, n_images):

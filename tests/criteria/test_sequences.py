@@ -37,7 +37,7 @@ def scores_of(network, batch_size):
 @pytest.mark.parametrize(
     "name",
     [
-        "causal",
+        pytest.param("causal", marks=pytest.mark.long),
         pytest.param("masked", marks=pytest.mark.long),
         "segmenter",
         pytest.param("tagger", marks=pytest.mark.long),

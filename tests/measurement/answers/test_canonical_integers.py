@@ -128,16 +128,19 @@ def without_bfloat16():
     return in_a_new_process(ONEDNN_MAX_CPU_ISA="AVX2", ONEDNN_VERBOSE="1")
 
 
+@pytest.mark.long
 def test_integers_do_not_depend_on_onednns_instruction_set(rows, without_bfloat16):
     *verbose, _, plain, engine, _ = without_bfloat16
     assert any("isa:Intel AVX2" in line for line in verbose)
     assert {plain, engine} == {digest(rows)}
 
 
+@pytest.mark.long
 def test_fast_does_without_bfloat16_where_the_machine_has_none(rows, without_bfloat16):
     assert without_bfloat16[-1] == digest(rows)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fast", [False, True])
 def test_exponent_bits_that_make_most_logits_overflow(digits, fast, bfloat16_is_faster):
     """Some draws are settled fast, some overflow for every image (made bright, so that flipped weights reach the limit)."""
