@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from safer_bench.networks.entries import tensors_in
 from safer_bench.networks.inputs import Inputs
 from safer_bench.networks.layers import taken_apart
+from safer_bench.networks.operations import Operations
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 FoldsInto = nn.modules.conv._ConvNd | nn.Linear
@@ -39,7 +39,7 @@ class Made:
     in_rows: bool
 
 
-class Watched(TorchDispatchMode):
+class Watched(Operations):
     """Watches which layer makes what, what batch norms are given, and how often each tensor is read, within the block.
 
     A transposed weight stands for that weight, and rows of a linear layer's output that are laid out anew for that output.
@@ -58,18 +58,8 @@ class Watched(TorchDispatchMode):
         self._norms: list[dict[str, Any]] = []
         self._kept: list[Tensor] = []  # so that no other tensor takes the place of one, and is taken for it
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        with self:  # within inference mode operations come as they were called
-            parts = func.decompose(*args, **kwargs)
-        if parts is not NotImplemented:
-            return parts
-        result = func(*args, **kwargs)
-        given = dict(zip((item.name for item in func._schema.arguments), args, strict=False)) | kwargs
-        self._watch(func.overloadpacket.__name__, given, result)
-        return result
-
-    def _watch(self, operation: str, given: dict[str, Any], result: Any) -> None:
+    def _watch(self, func: Any, given: dict[str, Any], result: Any) -> None:
+        operation = func.overloadpacket.__name__
         if self._is_the_same(operation, given, result):
             self._keep(result)
             self._stands_for[id(result)] = self._original(given["self"])

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from safer_bench.networks.entries import Entries, storage_of, tensors_in
 from safer_bench.networks.inputs import Inputs, parts_of
+from safer_bench.networks.operations import Operations
 
 PRODUCTS = {  # operation -> its left and its right factor
     "mm": ("self", "mat2"),
@@ -87,7 +87,7 @@ class Use:
     otherwise: set[str] = field(default_factory=set)
 
 
-class Uses(TorchDispatchMode):
+class Uses(Operations):
     """Watches the operations of a pass over some images within the block.
 
     A parameter is followed into what is made of parameters and constants alone: a transposed copy of a matrix is that
@@ -112,16 +112,6 @@ class Uses(TorchDispatchMode):
         self._chosen: set[int] = set()  # storages of matrices that the images choose out of a stack of them
         self.of = {name: Use() for name in parameters}
         self.order: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        with self:  # within inference mode operations come as they were called
-            parts = func.decompose(*args, **kwargs)
-        if parts is not NotImplemented:
-            return parts
-        result = func(*args, **kwargs)
-        self._watch(func, dict(zip((item.name for item in func._schema.arguments), args, strict=False)) | kwargs, result)
-        return result
 
     def _watch(self, func: Any, given: dict[str, Any], result: Any) -> None:
         if func.overloadpacket.__name__ in WITHOUT_VALUES:
