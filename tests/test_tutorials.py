@@ -18,8 +18,10 @@ NOTEBOOK = TUTORIALS / "criterion.ipynb"
 
 @pytest.fixture
 def copy(cli, tmp_path, monkeypatch):
-    """A folder that has what a copy of the repository has: the truth, and a submission."""
+    """A folder that has what a copy of the repository has: the truth, its board, and a submission."""
     (tmp_path / "data_cards").symlink_to(ROOT / "data_cards")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "board").symlink_to(ROOT / "docs" / "board")
     shutil.copytree(ROOT / "submissions" / "snip", tmp_path / "submissions" / "snip")
     monkeypatch.chdir(tmp_path)  # after the fixture `cli`, which goes to the repository
     monkeypatch.syspath_prepend(tmp_path)

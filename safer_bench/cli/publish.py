@@ -1,4 +1,4 @@
-"""The command that publishes a tree on the Hugging Face Hub."""
+"""The command that publishes a tree, or a board's page, on the Hugging Face Hub."""
 
 import shlex
 import sys
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 
 def publish(
-    tree: Annotated[Path, typer.Argument(help="Folder of a dataset tree, or of the zoo's weights.")],
+    tree: Annotated[Path, typer.Argument(help="Folder of a dataset tree, of the zoo's weights, or of a board (--space).")],
     repo_id: Annotated[str, typer.Option(help="ORG/NAME of the repository; created where it is not there.")],
     tag: Annotated[str | None, typer.Option(help="vX.Y.Z; a tag never moves.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Create the repository as a private one.")] = False,
     into_existing: Annotated[
         bool, typer.Option("--into-existing", help="Replace what a repository holds that publish did not make.")
+    ] = False,
+    space: Annotated[
+        bool, typer.Option("--space", help="Publish the page of a board, such as docs/board, as a static Space.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; list what would change.")] = False,
 ) -> None:
@@ -31,8 +34,9 @@ def publish(
     """
     from safer_bench.dataset.hub import publishing
     from safer_bench.dataset.release import read_release
+    from safer_bench.dataset.space import read_space
 
-    release = read_release(tree)
+    release = read_space(tree) if space else read_release(tree)
     typer.echo(f"{tree}: {len(release.names)} files in order, for a {release.repo_type} repository")
     if dry_run:
         _show_changes(release, repo_id, tag, into_existing=into_existing)

@@ -1,6 +1,6 @@
 """What may be published: a folder in which every file is accounted for, by a manifest or, in the zoo, by the accuracies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha1
 from pathlib import Path
@@ -13,23 +13,30 @@ from safer_bench.tables import files
 from safer_bench.tables.accuracies import FILE as ACCURACIES
 from safer_bench.tables.accuracies import read_accuracies
 
+MARKERS = {"dataset": MANIFEST, "model": ACCURACIES, "space": "README.md"}
+
 
 @dataclass(frozen=True)
 class Release:
-    """A checked folder: the kind of repository it belongs in and its files."""
+    """A checked folder, the kind of repository it belongs in, and each file there: where it lies, or what it holds."""
 
     folder: Path
-    repo_type: Literal["dataset", "model"]
-    names: tuple[str, ...]
+    repo_type: Literal["dataset", "model", "space"]
+    files: Mapping[str, Path | bytes]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the files in the repository, in order."""
+        return tuple(sorted(self.files))
 
     @property
     def marker(self) -> str:
         """The file by which a repository on the Hub is known to be one of ours."""
-        return MANIFEST if self.repo_type == "dataset" else ACCURACIES
+        return MARKERS[self.repo_type]
 
     def digests(self) -> dict[str, set[str]]:
         """Return of each file the names that the Hub may give its content: git's blob hash, or SHA-256 of a large file."""
-        found = {name: (self.folder / name).read_bytes() for name in self.names}
+        found = {name: file if isinstance(file, bytes) else file.read_bytes() for name, file in self.files.items()}
         return {name: {git_blob(data), files.sha256_of(data)} for name, data in found.items()}
 
 
@@ -52,7 +59,7 @@ def read_release(folder: Path) -> Release:
         )
         raise BadInput(f"{folder}: cannot be published: {wrong[0]}{more}; remove or mend it first: {mend}")
     names = files.names_below(folder) if zoo else {*load_tree(folder).manifest["files"], MANIFEST}
-    return Release(folder, "model" if zoo else "dataset", tuple(sorted(names)))
+    return Release(folder, "model" if zoo else "dataset", {name: folder / name for name in names})
 
 
 def _zoo_problems(folder: Path) -> Iterator[str]:

@@ -126,7 +126,11 @@ class Handler(BaseHTTPRequestHandler):
         url = f"{self.hub.endpoint}/{'' if kind == 'model' else kind + 's/'}{repo_id}"
         if f"{kind}s/{repo_id}" in self.hub.repos:
             return ok({"error": "You already created this repo", "url": url}, 409)
-        self.hub.make(repo_id, kind).private = bool(wanted.get("private")) or wanted.get("visibility") == "private"
+        if kind == "space" and wanted.get("sdk") != "static":
+            raise Refused(400, "a Space names its sdk", None)
+        self.hub.make(repo_id, kind, BEGUN if kind == "space" else None).private = (
+            bool(wanted.get("private")) or wanted.get("visibility") == "private"
+        )
         return ok({"url": url, "name": repo_id, "id": repo_id})
 
     def info(self, body: bytes, query: Any, kind: str, repo_id: str, revision: str = "main") -> Any:
@@ -248,7 +252,8 @@ class Handler(BaseHTTPRequestHandler):
         return 206, headers | {"Content-Range": f"bytes {first}-{last}/{len(data)}"}, data[first : last + 1]
 
 
-API = r"/api/(datasets|models)/([^/]+/[^/]+)"
+BEGUN = {"README.md": b"---\ntitle: Board\nsdk: static\n---\n", "index.html": b"<h1>Welcome</h1>", "style.css": b"h1 {}"}
+API = r"/api/(datasets|models|spaces)/([^/]+/[^/]+)"
 ROUTES = (
     ("POST", r"/api/repos/create", Handler.create),
     ("POST", r"/api/validate-yaml", Handler.valid_yaml),
@@ -261,9 +266,9 @@ ROUTES = (
     ("POST", rf"{API}/preupload/([^/]+)", Handler.preupload),
     ("POST", rf"{API}/commit/([^/]+)", Handler.commit),
     ("POST", rf"{API}/tag/([^/]+)", Handler.tag),
-    ("POST", r"/(?:datasets/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", Handler.batch),
+    ("POST", r"/(?:(?:datasets|spaces)/)?([^/]+/[^/]+)\.git/info/lfs/objects/batch", Handler.batch),
     ("PUT", r"/objects/(\w+)", Handler.put),
-    ("GET", r"(?:/(datasets))?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", Handler.resolve),
+    ("GET", r"(?:/(datasets|spaces))?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", Handler.resolve),
 )
 
 

@@ -104,12 +104,22 @@ def _is_ours(api: "HfApi", release: Release, repo_id: str, head: str, theirs: Ma
     """Tell whether a repository holds what `publish` put there: its marker, and no file that the marker does not know."""
     if release.marker not in theirs:
         return False
+    marker = _marker(api, release, repo_id, head, theirs[release.marker])
     try:
-        marker = json.loads(_marker(api, release, repo_id, head, theirs[release.marker]))
-        known = set(marker["files"]) if release.repo_type == "dataset" else {f"{name}.safetensors" for name in marker}
+        known = _known_to(release, marker)
     except (ValueError, TypeError, KeyError):
         return False
-    return set(theirs) <= known | {release.marker} | ({"README.md", "parts.json"} if release.repo_type == "model" else set())
+    return set(theirs) <= known | {release.marker}
+
+
+def _known_to(release: Release, marker: bytes) -> set[str]:
+    """Return the files that a marker accounts for; an exception where it is no marker."""
+    if release.repo_type == "space":
+        return set(release.names) if b"\n- safer-bench\n" in marker else set()
+    held = json.loads(marker)
+    if release.repo_type == "dataset":
+        return set(held["files"])
+    return {"README.md", "parts.json", *(f"{name}.safetensors" for name in held)}
 
 
 def _marker(api: "HfApi", release: Release, repo_id: str, head: str, digest: str) -> bytes:
@@ -144,13 +154,17 @@ def publish(
         HubUnreachable, HubError, BadInput: as ``find_changes``; the Hub did not take the files, or holds others now.
     """
     _check_names(repo_id, tag)
+    created = False  # the Hub itself puts files into a new Space, such as a card and a page to begin with
 
     def once() -> str:
+        nonlocal created
         api = open_api()
-        look = lambda: _changes_of(api, release, repo_id, tag, into_existing=into_existing)  # noqa: E731
+        look = lambda: _changes_of(api, release, repo_id, tag, into_existing=into_existing or created)  # noqa: E731
         changes = look()
         if changes.head is None:
-            api.create_repo(repo_id, repo_type=release.repo_type, private=private, exist_ok=True)
+            created = True
+            sdk = "static" if release.repo_type == "space" else None
+            api.create_repo(repo_id, repo_type=release.repo_type, private=private, exist_ok=True, space_sdk=sdk)
             changes = look()
         if changes.tagged:
             return changes.tagged
@@ -176,7 +190,7 @@ def _commit(api: "HfApi", release: Release, repo_id: str, changes: Changes, titl
         repo_id,
         repo_type=release.repo_type,
         operations=[
-            *(CommitOperationAdd(name, release.folder / name) for name in changes.added + changes.changed),
+            *(CommitOperationAdd(name, release.files[name]) for name in changes.added + changes.changed),
             *(CommitOperationDelete(name, is_folder=False) for name in changes.removed),
         ],
         commit_message=title,
