@@ -167,7 +167,11 @@ def _whole(levels: list[float], entry: Perturbation) -> list[float]:
 
 def read(names: Sequence[str]) -> dict[str, Any]:
     """Return what was measured of networks."""
-    return {name: json.loads((OUT / f"{name}.json").read_text()) for name in names if (OUT / f"{name}.json").exists()}
+    return {
+        name: json.loads((OUT / f"{name}.json").read_text(encoding="utf-8"))
+        for name in names
+        if (OUT / f"{name}.json").exists()
+    }
 
 
 def by_family(found: Mapping[str, Any], perturbation: str) -> dict[str, list[Curve]]:
@@ -201,7 +205,7 @@ def calibrate(network: Network, names: Sequence[str]) -> None:
         "weights_sha256": network.weights_sha256,
     }
     sizes = {name: dict(zip(SIZE, size(network.dataset, perturbations()[name]), strict=True)) for name in names}
-    kept = json.loads(path.read_text()) if path.exists() else {}
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     measured = kept["perturbations"] if facts.items() <= kept.items() else {}
     missing = [name for name in names if not sizes[name].items() <= measured.get(name, {}).items()]
     if not missing:
@@ -211,9 +215,8 @@ def calibrate(network: Network, names: Sequence[str]) -> None:
         levels, shares = curve(engine, perturbations()[name])
         measured[name] = sizes[name] | {"levels": levels, "shares": [round(share, 4) for share in shares]}
         path.parent.mkdir(exist_ok=True)
-        path.write_text(
-            json.dumps(facts | {"processor": processor(), "perturbations": measured}, indent=1, sort_keys=True) + "\n"
-        )
+        kept = facts | {"processor": processor(), "perturbations": measured}
+        path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         print(f"{network.name} {name}: {levels[0]:g} to {levels[-1]:g}, {shares[0]:.1%} to {shares[-1]:.1%}", flush=True)
 
 

@@ -57,13 +57,13 @@ class Session:
 def forget_peak() -> None:
     """Start the peak of memory anew, where Linux lets us: reading a dataset took more than measuring does."""
     with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
 
 
 def peak_bytes() -> int:
     """Return the most memory that was held since ``forget_peak``; since the process started elsewhere than on Linux."""
     status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
     held = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
     return 1024 * (held or [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss])[0]
 

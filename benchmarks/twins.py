@@ -32,7 +32,7 @@ Figures = dict[str, float]
 def figures(name: str, draws: int, n_examples: int) -> Figures:
     """Return what is compared of one network: accuracy in points, the mean layer's indicator, areas in percent."""
     network = sb.load_network(name)
-    accuracy = json.loads(ACCURACIES.read_text())[name]
+    accuracy = json.loads(ACCURACIES.read_text(encoding="utf-8"))[name]
     indicator = sb.score("corruption_indicator_l2", network)
     figures_of = {
         "accuracy": 100 * accuracy["n_correct"] / accuracy["n_examples"],

@@ -48,4 +48,4 @@ def _records(group: typer.core.TyperGroup, context: typer.Context) -> list[tuple
 
 
 if __name__ == "__main__":
-    Path(__file__).with_suffix(".md").write_text(render())
+    Path(__file__).with_suffix(".md").write_text(render(), encoding="utf-8")

@@ -147,4 +147,4 @@ def _grid() -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_suffix(".md").write_text(render())
+    Path(__file__).with_suffix(".md").write_text(render(), encoding="utf-8")

@@ -21,9 +21,10 @@ def absolute(readme: str, repository: str, revision: str) -> str:
 
 def main() -> None:
     """Rewrite README in place, for the version and the repository of pyproject.toml."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     readme = ROOT / "README.md"
-    readme.write_text(absolute(readme.read_text(), project["urls"]["Repository"], f"v{project['version']}"))
+    text = absolute(readme.read_text(encoding="utf-8"), project["urls"]["Repository"], f"v{project['version']}")
+    readme.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

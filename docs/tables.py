@@ -43,4 +43,4 @@ def _kind(kind: pa.DataType) -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_suffix(".md").write_text(render())
+    Path(__file__).with_suffix(".md").write_text(render(), encoding="utf-8")

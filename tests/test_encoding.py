@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-CODE = sorted((ROOT / "safer_bench").rglob("*.py"))
+CODE = sorted(path for folder in ("safer_bench", "docs", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 
 
 def unencoded(source):

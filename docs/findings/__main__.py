@@ -60,14 +60,14 @@ def main() -> None:
     data = Data(load_tree(DOCS.parent / DEFAULT), BUDGETS)
     findings = found_in(data)
     for name, text in documents(data, findings).items():
-        (DOCS / name).write_text(text)
+        (DOCS / name).write_text(text, encoding="utf-8")
     figures = DOCS / "findings" / "figures"
     for path in figures.glob("*.png"):
         path.unlink()
     for name, finding in findings.items():
         if finding is not None:
             (figures / f"{name}.png").write_bytes(finding.figure.draw())
-    README.write_text(with_findings(README.read_text(), data, findings))
+    README.write_text(with_findings(README.read_text(encoding="utf-8"), data, findings), encoding="utf-8")
     (DOCS / "front.png").write_bytes(picture(data))
 
 

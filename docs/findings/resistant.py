@@ -45,7 +45,7 @@ class Row:
 
 def find(data: Data) -> Finding | None:  # noqa: ARG001 the study is in no table of the tree
     """Return the finding; None where the study is not there."""
-    return from_study(STUDY.read_text()) if STUDY.is_file() else None
+    return from_study(STUDY.read_text(encoding="utf-8")) if STUDY.is_file() else None
 
 
 def from_study(text: str) -> Finding | None:

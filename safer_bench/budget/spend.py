@@ -9,13 +9,17 @@ import pyarrow as pa
 from safer_bench.budget.chance import all_at_chance, nothing_lost
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT, Entrant, entrants
 from safer_bench.budget.images import budget_network
+from safer_bench.budget.planners import Planner, planners
 from safer_bench.budget.protection import EVERYTHING, shielded
 from safer_bench.budget.rows import LIMITS, allocation_rows, asked, examples_of, result_rows
 from safer_bench.budget.tasks import Task
 from safer_bench.budget.trials import (
     BEST_KNOWN,
     FIRST_AND_LAST,
+    HAWQ,
     MIXED,
+    PLAN,
+    PLAN_UNCORRECTED,
     PRUNE_BASELINES,
     UNCHANGED,
     UNIFORM,
@@ -33,6 +37,7 @@ from safer_bench.tables.verdicts import with_verdicts
 
 # no criterion's
 NAMES = {UNIFORM, FIRST_AND_LAST, MIXED, BEST_KNOWN, TRUTH_GUIDED, TRUTH_PER_WEIGHT, *PRUNE_BASELINES, *LIMITS}
+NAMES |= {PLAN, PLAN_UNCORRECTED, HAWQ}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class Wanted:
         levels: bit-error rates; None alone where the budget says how much.
         draws: of bit errors.
         criteria: names; all that have scores where there is none.
+        plans: whether what ``planners`` allocate is measured, too: pruning and quantization alone.
     """
 
     task: Task
@@ -54,6 +60,7 @@ class Wanted:
     levels: tuple[float | None, ...]
     draws: int = 10
     criteria: tuple[str, ...] = ()
+    plans: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,9 @@ def spend(
     for i, (network, each) in enumerate(zip(judged, who, strict=True)):
         report_network = lambda step, done, total, i=i: report(step, i + done / total, len(networks))  # noqa: E731
         report_network(f"{network.name} unchanged", 0, 1)
-        trials = _trials(wanted, WholeNetwork(network), each, report_network)
+        whole = WholeNetwork(network)
+        makes = planners(networks[i], whole, wanted.perturbation, wanted.task.name, truth, scores) if wanted.plans else []
+        trials = _trials(wanted, whole, each, makes, report_network)
         shown = asked(trials, wanted.budgets, examples_of(network))
         identity = {key: getattr(network, key) for key in ("dataset", "split")} | {"network": network.name}
         identity |= {"task": wanted.task.name, "perturbation": wanted.perturbation}
@@ -122,9 +131,11 @@ def spend(
     )
 
 
-def _trials(wanted: Wanted, whole: WholeNetwork, who: Sequence[Entrant], report: OnProgress) -> list[Trial]:
+def _trials(
+    wanted: Wanted, whole: WholeNetwork, who: Sequence[Entrant], makes: Sequence[Planner], report: OnProgress
+) -> list[Trial]:
     if wanted.task.name != "protect":
-        return list(compressed(whole, wanted.task.name, who, wanted.budgets, report))
+        return list(compressed(whole, wanted.task.name, wanted.perturbation, who, wanted.budgets, report, makes))
     levels = [level for level in wanted.levels if level is not None]
     return list(shielded(whole, wanted.perturbation, who, wanted.budgets, levels, wanted.draws, report))
 

@@ -11,14 +11,23 @@ from safer_bench.budget.additivity import Fit
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT
 from safer_bench.budget.protection import EVERYTHING, NOTHING
 from safer_bench.budget.tasks import Task
-from safer_bench.budget.trials import BEST_KNOWN, FIRST_AND_LAST, MIXED, PRUNE_BASELINES, UNCHANGED, UNIFORM
+from safer_bench.budget.trials import (
+    BEST_KNOWN,
+    FIRST_AND_LAST,
+    MIXED,
+    PLAN,
+    PLAN_UNCORRECTED,
+    PRUNE_BASELINES,
+    UNCHANGED,
+    UNIFORM,
+)
 from safer_bench.tables.controls import CONTROLS
 from safer_bench.tables.verdicts import BEATS, HARMS
 
 Row = Mapping[str, Any]
 LIMITS = {NOTHING: "unprotected", EVERYTHING: "everything protected", UNCHANGED: "unchanged"}
-COMPARED = (UNIFORM, MIXED, TRUTH_GUIDED, TRUTH_PER_WEIGHT, BEST_KNOWN)
-REFERENCES = (UNIFORM, TRUTH_GUIDED, TRUTH_PER_WEIGHT, BEST_KNOWN, *LIMITS)
+COMPARED = (UNIFORM, MIXED, PLAN, TRUTH_GUIDED, TRUTH_PER_WEIGHT, BEST_KNOWN)
+REFERENCES = (UNIFORM, PLAN, PLAN_UNCORRECTED, TRUTH_GUIDED, TRUTH_PER_WEIGHT, BEST_KNOWN, *LIMITS)
 BASELINES = (*REFERENCES, FIRST_AND_LAST, MIXED, *PRUNE_BASELINES)
 
 

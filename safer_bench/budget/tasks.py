@@ -29,8 +29,13 @@ class Task:
     phrase: str
 
     def label(self, perturbation: str) -> str:
-        """Return what tells results from others: the task's name, and the perturbation where it has several."""
-        return f"{self.name}-{perturbation}" if len(self.perturbations) > 1 else self.name
+        """Return what tells results from others: the task's name, and the perturbation unless it is the usual one.
+
+        >>> [TASKS["quantize"].label(name) for name in ("quantize", "quantize_per_channel")]
+        ['quantize', 'quantize-quantize_per_channel']
+        """
+        usual = perturbation == next(iter(self.perturbations)) and not self.perturbations[perturbation]
+        return self.name if usual else f"{self.name}-{perturbation}"
 
     def spending(self, budget: float) -> str:
         """Say what is done with a budget."""
@@ -80,7 +85,14 @@ TASKS = {
             "global sparsity",
             "pruning {percent:g} % of the weights",
         ),
-        Task("quantize", {"quantize": ()}, (6.0, 5.0, 4.0, 3.5, 3.0), (2.0, 8.0), "mean bits", "{budget:g} bits a weight"),
+        Task(
+            "quantize",
+            {"quantize": (), "quantize_per_channel": ()},
+            (6.0, 5.0, 4.0, 3.5, 3.0),
+            (2.0, 8.0),
+            "mean bits",
+            "{budget:g} bits a weight",
+        ),
         Task(
             "protect",
             RATES,

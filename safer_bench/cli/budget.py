@@ -1,6 +1,7 @@
 """The command that spends budgets by scores."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,6 +42,14 @@ def budget(
         typer.Option(help="protect: int8_bit_flip or float32_bit_flip. additivity: NAME[:LEVEL,...]; repeat for more."),
     ] = None,
     draws: Annotated[int, typer.Option(help="Draws of random perturbations.")] = 10,
+    plans: Annotated[
+        bool,
+        typer.Option(
+            "--plans",
+            help="prune, quantize: also what `safer-bench plan` chooses by the truth, before and after its joint "
+            "correction, and HAWQ-V2's rule.",
+        ),
+    ] = False,
     *,
     network_options: NetworkOptions,
 ) -> None:
@@ -49,7 +58,7 @@ def budget(
     Example: safer-bench budget --task protect --network resnet20 --submission submissions/snip --out budgets
     """
     _prepare(network_options.device)
-    is_additivity = _is_additivity(task, uses_scores=any((submission, criterion, budget, level)))
+    is_additivity = _is_additivity(task, uses_scores=any((submission, criterion, budget, level, plans)))
     from safer_bench.dataset.tree import load_tree
     from safer_bench.tables.files import check_writable
 
@@ -58,7 +67,7 @@ def budget(
     if is_additivity:
         _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out, network_options)
         return
-    wanted = _wanted(task, perturbation or [], criterion or [], budget or [], level or [], draws)
+    wanted = replace(_wanted(task, perturbation or [], criterion or [], budget or [], level or [], draws), plans=plans)
     scores = _scores(tree, submission or [])
     _spend(wanted, tree, _networks(tree, network or [], wanted.perturbation, network_options), scores, out)
 
@@ -89,7 +98,8 @@ def _is_additivity(task: str, *, uses_scores: bool) -> bool:
         look_up_task(task)
     elif uses_scores:
         raise BadInput(
-            "task 'additivity' compares drops, not scores: --submission, --criterion, --budget and --level are not its"
+            "task 'additivity' compares drops, not scores: --submission, --criterion, --budget, --level and --plans are not "
+            "its"
         )
     return task == ADDITIVITY
 

@@ -33,7 +33,7 @@ def by_name(trials):
 
 def test_pruning_by_scores_prunes_what_the_rule_says(whole):
     who = [Entrant("mine", "blind", np.array([1.0, 3.0, 2.0]))]
-    found = by_name(compressed(whole, "prune", who, (0.5, 0.8), ignore))
+    found = by_name(compressed(whole, "prune", "magnitude_prune", who, (0.5, 0.8), ignore))
     assert {name for name, _ in found} == {
         "unchanged",
         "uniform",
@@ -60,7 +60,7 @@ def test_quantizing_by_scores_gives_the_bits_that_the_rule_says(whole, monkeypat
     calls, correct = [], whole.correct
     monkeypatch.setattr(whole, "correct", lambda weights: calls.append(weights) or correct(weights))
     who = [Entrant("mine", "blind", np.array([3.0, 1.0, 2.0])), Entrant("same", "blind", np.array([30.0, 10.0, 20.0]))]
-    found = by_name(compressed(whole, "quantize", who, (4.0,), ignore))
+    found = by_name(compressed(whole, "quantize", "quantize", who, (4.0,), ignore))
     n_calls = len(calls)
     assert found["uniform", 4.0].amounts.tolist() == [4, 4, 4]
     assert found["first_and_last", 4.0].amounts.tolist() == [8, 3, 8]
@@ -77,8 +77,8 @@ def test_quantizing_by_scores_gives_the_bits_that_the_rule_says(whole, monkeypat
 
 
 def test_uniform_is_measured_from_end_to_end(whole):
-    pruned = by_name(compressed(whole, "prune", [], (0.8,), ignore))
-    quantized = by_name(compressed(whole, "quantize", [], (3.5,), ignore))
+    pruned = by_name(compressed(whole, "prune", "magnitude_prune", [], (0.8,), ignore))
+    quantized = by_name(compressed(whole, "quantize", "quantize", [], (3.5,), ignore))
     assert pruned["uniform", 1.0].spent == 1.0
     assert [quantized["uniform", bits].spent for bits in (2.0, 3.0, 8.0)] == [2.0, 3.0, 8.0]
     everything = {layer.name: np.zeros(layer.shape, np.float32) for layer in whole.network.layers}
@@ -86,7 +86,7 @@ def test_uniform_is_measured_from_end_to_end(whole):
 
 
 def test_mixed_spends_what_uniform_leaves_on_layers_at_random(whole):
-    found = by_name(compressed(whole, "quantize", [], (3.1, 4.0), ignore))
+    found = by_name(compressed(whole, "quantize", "quantize", [], (3.1, 4.0), ignore))
     assert found["uniform", 3.1].spent == 3.0
     mixed = found["mixed", 3.1]
     assert mixed.amounts[1] == 3.0  # 43 of 435 weights can have one bit more: not these 384, and one of the others
@@ -103,7 +103,7 @@ def test_mixed_spends_what_uniform_leaves_on_layers_at_random(whole):
 
 
 def test_baselines_that_cannot_keep_to_a_budget_are_left_out(whole):
-    found = by_name(compressed(whole, "prune", [], (0.8, 0.95), ignore))
+    found = by_name(compressed(whole, "prune", "magnitude_prune", [], (0.8, 0.95), ignore))
     assert ("first_and_last", 0.8) in found
     assert ("first_and_last", 0.95) not in found
 

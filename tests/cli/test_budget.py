@@ -74,7 +74,7 @@ BAD = [
     (("--task", "protect", "--draws", "1", "--network", "digits_mlp"), "1 draws; expected at least 2, as intervals are over draws"),
     (("--task", "prune", "--submission", "{tmp}/absent"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
     (("--task", "prune", "--criterion", "spectral_norm", "--network", "digits_mlp"), "criterion 'spectral_norm' has no scores of network 'digits_mlp' under magnitude_prune. Did you mean 'l2_norm'? Those that have: constant, l2_norm, measured_drop_128, random, snip; give further ones by --submission DIR"),
-    (("--task", "additivity", "--budget", "0.5"), "task 'additivity' compares drops, not scores: --submission, --criterion, --budget and --level are not its"),
+    (("--task", "additivity", "--budget", "0.5"), "task 'additivity' compares drops, not scores: --submission, --criterion, --budget, --level and --plans are not its"),
     (("--task", "additivity", "--perturbation", "noise"), "no perturbation is called 'noise'. Did you mean 'gaussian_noise'? All of them: safer-bench list perturbations"),
 ]  # fmt: skip
 

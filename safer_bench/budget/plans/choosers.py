@@ -9,7 +9,8 @@ from safer_bench.budget.images import calibration_examples, check_known, seen_ex
 from safer_bench.budget.plans.additive import cheapest
 from safer_bench.budget.plans.by_rank import by_rank
 from safer_bench.budget.plans.joint import Joint, corrected
-from safer_bench.budget.plans.menu import Menu, predicted
+from safer_bench.budget.plans.menu import Menu, narrowed
+from safer_bench.budget.plans.predicted import predicted
 from safer_bench.budget.plans.truths import Truth, drops_of, measured_examples
 from safer_bench.budget.whole import WholeNetwork
 from safer_bench.networks.network import Network
@@ -24,7 +25,8 @@ class Chooser(Protocol):
 
     Attributes:
         menu: what layers may get.
-        predicted: accuracy that each layer loses alone at each choice ``(n_layers, n_choices)``; None where not measured.
+        predicted: accuracy that each layer loses alone at each choice ``(n_layers, n_choices)``, nan where that was not
+            measured; None where nothing was.
     """
 
     menu: Menu
@@ -37,15 +39,28 @@ class Chooser(Protocol):
 class ByDrops:
     """Chooses what loses least by the drops of single layers, summed; then corrects it on examples that the truth saw."""
 
-    def __init__(self, network: Network, menu: Menu, truth: Truth, draws: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, network: Network, menu: Menu, truth: Truth, draws: int = 1, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         layers = [layer.name for layer in network.layers]
         drops, costs = drops_of(network.name, menu.perturbation, truth)
-        self.menu, self._lost = predicted(menu, layers, costs)
-        alone = [[drops.get((layer, level), 0.0) for level in self.menu.levels] for layer in layers]
+        self.menu = narrowed(menu, layers, costs)
+        seen = WholeNetwork(seen_examples(network, menu.perturbation, truth, MOST_CHOOSING))
+        self._lost = predicted(network, self.menu, costs, seen.perturbed)
+        drops = {**{(layer, self.menu.levels[0]): 0.0 for layer in layers}, **drops}
+        alone = [[drops.get((layer, level), np.nan) for level in self.menu.levels] for layer in layers]
         self.predicted: Array | None = np.array(alone)
         self._sizes = np.array([layer.parameters for layer in network.layers])
-        seen = seen_examples(network, menu.perturbation, truth, MOST_CHOOSING)
-        self._joint, self._tell = Joint(WholeNetwork(seen), self.menu, draws), tell
+        self._joint, self._tell = Joint(seen, self.menu, draws), tell
+
+    def uncorrected(self, most: float) -> Array:
+        """Return each layer's choice by the additive model alone.
+
+        Raises:
+            BadInput: the budget cannot be met by levels that were measured.
+        """
+        self.menu.check(most)
+        return cheapest(self._lost, self._sizes, np.array(self.menu.costs), most)
 
     def __call__(self, most: float) -> tuple[Array, list[float]]:
         """Return the corrected choices.
@@ -53,8 +68,7 @@ class ByDrops:
         Raises:
             BadInput: the budget cannot be met by levels that were measured.
         """
-        self.menu.check(most)
-        start = cheapest(self._lost, self._sizes, np.array(self.menu.costs), most)
+        start = self.uncorrected(most)
         tell = lambda step: self._tell(f"{self.menu.budget(most):g}, {step}")  # noqa: E731
         return corrected(self._joint, self._lost, self._sizes, most, start, tell)
 

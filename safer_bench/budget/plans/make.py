@@ -11,7 +11,7 @@ from safer_bench.budget.intervals import accuracy
 from safer_bench.budget.plans.choosers import ByDrops, ByScores, Chooser, Score
 from safer_bench.budget.plans.joint import Joint
 from safer_bench.budget.plans.judge import Judge, interval_of, judge_of
-from safer_bench.budget.plans.menu import Menu, predicted
+from safer_bench.budget.plans.menu import Menu, narrowed
 from safer_bench.budget.plans.plan import Measured, Plan, PlannedLayer, Point, Source
 from safer_bench.budget.plans.truths import Truth, drops_of, told_protocol
 from safer_bench.budget.tasks import TASKS
@@ -79,10 +79,10 @@ class Wanted:
         """
         check_known(network, truth)
         costs = drops_of(network.name, self.menu.perturbation, truth)[1]
-        menu, _ = predicted(self.menu, [layer.name for layer in network.layers], costs)
-        narrowed = replace(self, menu=menu)
-        narrowed.check()
-        return narrowed
+        menu = narrowed(self.menu, [layer.name for layer in network.layers], costs)
+        wanted = replace(self, menu=menu)
+        wanted.check()
+        return wanted
 
     def at(self, level: float) -> "Wanted":
         """Return what is wanted once the level of ``cost`` is known: protection from it, or a budget that spends as much."""
@@ -209,10 +209,16 @@ def _layers(network: Network, chooser: Chooser, choices: Array) -> list[PlannedL
             output_axis=layer.output_axis,
             fan_in=layer.fan_in,
             amount=chooser.menu.amount(int(choice)),
-            predicted_drop=None if chooser.predicted is None else float(chooser.predicted[layer.index, choice]),
+            predicted_drop=_alone(chooser, layer.index, int(choice)),
         )
         for layer, choice in zip(network.layers, choices, strict=True)
     ]
+
+
+def _alone(chooser: Chooser, layer: int, choice: int) -> float | None:
+    """Return what a layer loses alone; None where that was not measured."""
+    drop = np.nan if chooser.predicted is None else chooser.predicted[layer, choice]
+    return None if np.isnan(drop) else float(drop)
 
 
 def _source(network: str, wanted: Wanted, truth: Truth | None) -> Source:

@@ -3,14 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from safer_bench.budget.tasks import TASKS
 from safer_bench.errors import BadInput
 from safer_bench.perturbations.loading import perturbations
 from safer_bench.registry import look_up
 
-Array = np.ndarray
 PLANNED = {  # task -> perturbations that can stand for it, the default first
     "quantize": ("quantize_per_channel", "quantize"),
     "prune": ("magnitude_prune",),
@@ -46,6 +43,10 @@ class Menu:
     def amount(self, choice: int) -> float:
         """Return what a choice is called in a plan: bits, share pruned, or 1 where protected and 0 where not."""
         return self.costs[choice] if self.task == "protect" else self.levels[choice]
+
+    def cost(self, level: float) -> float:
+        """Return what a weight costs at a level of bits or of a share pruned."""
+        return level if self.task == "quantize" else 1.0 - level
 
     def most(self, budget: float) -> float:
         """Return the most that a weight may cost on average within a budget, which for ``prune`` is the share pruned."""
@@ -100,12 +101,11 @@ def make_menu(task: str, perturbation: str | None = None, levels: Sequence[float
     offered = {SPARED[task], *(levels or OFFERED[task])}
     ordered = entry.ordered(tuple(offered - {entry.neutral})) if entry.neutral is not None else entry.ordered(tuple(offered))
     all_levels = (SPARED[task], *(level for level in ordered if level != SPARED[task]))
-    costs = all_levels if task == "quantize" else tuple(1.0 - level for level in all_levels)
-    return Menu(task, name, all_levels, costs)
+    return Menu(task, name, all_levels, all_levels if task == "quantize" else tuple(1.0 - level for level in all_levels))
 
 
-def predicted(menu: Menu, layers: Sequence[str], drops: Mapping[tuple[str, float], float]) -> tuple[Menu, Array]:
-    """Return the choices whose drops were measured, and each layer's drop at each ``(n_layers, n_choices)``, at least 0.
+def narrowed(menu: Menu, layers: Sequence[str], drops: Mapping[tuple[str, float], float]) -> Menu:
+    """Return the choices whose drops are known: those measured, and for bits and shares those between them.
 
     The most generous choice stays in any case: where it was not measured it counts as harmless. Its real harm shows when
     the plan is measured.
@@ -118,18 +118,21 @@ def predicted(menu: Menu, layers: Sequence[str], drops: Mapping[tuple[str, float
     Raises:
         BadInput: nothing but the first choice was measured, or a level of some layers alone.
     """
-    measured = {level for _, level in drops}
-    kept = [i for i, level in enumerate(menu.levels) if i == 0 or level in measured]
+    measured = {level for _, level in drops if level != menu.levels[0]}
+    if menu.task == "protect":
+        kept = [i for i, level in enumerate(menu.levels) if i == 0 or level in measured]
+    else:
+        tightest = min((menu.cost(level) for level in measured), default=menu.costs[0])
+        kept = [i for i, cost in enumerate(menu.costs) if i == 0 or cost >= tightest]
     if len(kept) < 2:
         raise BadInput(
             f"{menu.perturbation}: measured at {_levels(measured)}, planned are {_levels(menu.levels[1:])}; measure "
             f"{menu.perturbation}:{','.join(f'{level:g}' for level in menu.levels[1:])}, or name measured ones by --level"
         )
-    missing = [(layer, menu.levels[i]) for layer in layers for i in kept[1:] if (layer, menu.levels[i]) not in drops]
+    missing = next(((layer, level) for layer in layers for level in measured if (layer, level) not in drops), None)
     if missing:
-        raise BadInput(f"{menu.perturbation}: layer {missing[0][0]!r} was not measured at level {missing[0][1]:g}")
-    found = np.array([[max(0.0, drops.get((layer, menu.levels[i]), 0.0)) for i in kept] for layer in layers])
-    return Menu(menu.task, menu.perturbation, *(tuple(each[i] for i in kept) for each in (menu.levels, menu.costs))), found
+        raise BadInput(f"{menu.perturbation}: layer {missing[0]!r} was not measured at level {missing[1]:g}")
+    return Menu(menu.task, menu.perturbation, *(tuple(each[i] for i in kept) for each in (menu.levels, menu.costs)))
 
 
 def _levels(levels: Sequence[float] | set[float]) -> str:

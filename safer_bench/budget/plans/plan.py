@@ -41,7 +41,7 @@ class PlannedLayer(Strict):
         kind: class name of the module that owns the weight.
         shape, output_axis, fan_in: of the weight.
         amount: bits, share pruned, or 1 where protected and 0 where not.
-        predicted_drop: accuracy that the layer loses alone, as it was measured; null where scores made the plan.
+        predicted_drop: accuracy that the layer loses alone, as it was measured; null where it was not.
     """
 
     name: str

@@ -1,9 +1,8 @@
 """What layers may get, and which of it was measured."""
 
-import numpy as np
 import pytest
 
-from safer_bench.budget.plans.menu import make_menu, predicted
+from safer_bench.budget.plans.menu import make_menu, narrowed
 from safer_bench.errors import BadInput
 
 
@@ -35,14 +34,26 @@ def test_what_no_task_has_is_refused():
             make_menu(*wrong)
 
 
-def test_levels_that_were_not_measured_are_no_choices_but_the_first_counts_as_harmless():
-    drops = {("a", 4.0): 0.25, ("a", 2.0): 0.5, ("b", 4.0): -0.125, ("b", 2.0): 0.0}
-    menu, found = predicted(make_menu("quantize"), ["a", "b"], drops)
-    assert menu.levels == menu.costs == (8.0, 4.0, 2.0)
-    assert np.array_equal(found, [[0.0, 0.25, 0.5], [0.0, 0.0, 0.0]])
+DROPS = {("a", 4.0): 0.25, ("a", 2.0): 0.5, ("b", 4.0): -0.125, ("b", 2.0): 0.0}
+
+
+def test_choices_run_to_the_tightest_that_was_measured():
+    menu = narrowed(make_menu("quantize"), ["a", "b"], DROPS)
+    assert menu.levels == menu.costs == (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)
+    mild = {key: drop for key, drop in DROPS.items() if key[1] == 4.0}
+    assert narrowed(make_menu("quantize"), ["a", "b"], mild).levels == (8.0, 7.0, 6.0, 5.0, 4.0)
+    pruned = narrowed(make_menu("prune"), ["a"], {("a", 0.73): 0.1, ("a", 0.87): 0.2})
+    assert pruned.levels == (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85)
+    protected = make_menu("protect", levels=[0.01])
+    assert narrowed(protected, ["a"], {("a", 0.01): 0.2}) == protected
+
+
+def test_drops_that_tell_nothing_of_the_choices_are_refused():
     with pytest.raises(
-        BadInput, match=r"measured at 1.5, planned are 2, 3, 4, 5, 6, 7; measure quantize_per_channel:7,6,5,4,3,2"
+        BadInput, match=r"measured at no level, planned are 2, 3, 4, 5, 6, 7; measure quantize_per_channel:7,6,5"
     ):
-        predicted(make_menu("quantize"), ["a"], {("a", 1.5): 0.0})
+        narrowed(make_menu("quantize"), ["a"], {("a", 8.0): 0.0})
+    with pytest.raises(BadInput, match=r"int8_bit_flip: measured at 0.02, planned are 0.01; measure int8_bit_flip:0.01"):
+        narrowed(make_menu("protect", levels=[0.01]), ["a"], {("a", 0.02): 0.1})
     with pytest.raises(BadInput, match="layer 'b' was not measured at level 2"):
-        predicted(make_menu("quantize"), ["a", "b"], {key: drop for key, drop in drops.items() if key != ("b", 2.0)})
+        narrowed(make_menu("quantize"), ["a", "b"], {key: drop for key, drop in DROPS.items() if key != ("b", 2.0)})
