@@ -43,7 +43,7 @@ board: $(READY)  ## the leaderboard over the committed truth
 findings: $(READY)  ## what the published tables show: docs/findings.md and its figures
 	$(BIN)/python -m docs.findings
 
-recompute: $(READY) fashion-mnist  ## scores submissions again by their code, which this runs, and notes which follow from it
+recompute: $(MEASURE) fashion-mnist  ## scores submissions again by their code, which this runs, and notes which follow from it
 	$(BIN)/safer-bench check submissions --recompute
 
 docs: $(READY)  ## the pages made from the code: perturbations and criteria, the tables, the command line
@@ -73,12 +73,12 @@ $(MEASURE): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --retries 0 --timeout 10 --index-url $(CPU_TORCH) \
 	  $$(grep -E '^torch(vision)?==' constraints.txt) 2>/dev/null || echo "It cannot be had here: PyPI's build instead"
 	@echo "Installing what measuring needs"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[measure]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[measure]"
 	@touch $@
 
 $(READY): $(MEASURE)
 	@echo "Installing what tests need"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 
 .PHONY: fashion-mnist

@@ -112,6 +112,7 @@ def test_versions_agree():
     assert project["version"] == safer_bench.__version__
     assert f"version: {safer_bench.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"## {safer_bench.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"version = {{{safer_bench.__version__}}}" in README
     assert f"tree is version {VERSION}." in (ROOT / "docs" / "data.md").read_text()
 
 

@@ -82,7 +82,7 @@ TASKS = {
             {"magnitude_prune": ()},
             (0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
             (0.0, 1.0),
-            "global sparsity",
+            "share of the weights pruned",
             "pruning {percent:g} % of the weights",
         ),
         Task(

@@ -58,7 +58,7 @@ def place_text(place: "Place", *, in_full: bool) -> str:
     near = ((place.above, "above"), (place.below, "below"))
     told = [f"{visible(found[0])} {found[1]:.2f} {where}" for found, where in near if found]
     lines.append(f"    next to it: {', '.join(told) or 'nobody'}")
-    lines.append(f"    higher than the controls {_names(place.passed)}; not than {_names(place.not_passed)}")
+    lines.append(f"    mean above the controls {_names(place.passed)}; not above {_names(place.not_passed)}")
     lines += [f"    {_against(name, difference)}" for name, difference in place.against.items()]
     return "\n".join(lines)
 

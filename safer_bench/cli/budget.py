@@ -32,7 +32,7 @@ def budget(
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by default the truth at hand.")] = None,
     budget: Annotated[
-        list[float] | None, typer.Option(help="Global sparsity, mean bits, or share of the weights protected.")
+        list[float] | None, typer.Option(help="Share of the weights pruned, mean bits, or share of the weights protected.")
     ] = None,
     level: Annotated[
         list[float] | None, typer.Option(help="Bit-error rates for protect; by default calibrated ones.")

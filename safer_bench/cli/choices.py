@@ -5,6 +5,7 @@ from typing import Literal
 EntryKind = Literal["networks", "perturbations", "criteria", "metrics"]
 BudgetTask = Literal["prune", "quantize", "protect", "additivity"]
 PlanTask = Literal["quantize", "prune", "protect"]
+Split = Literal["validation", "test"]
 ExecutorName = Literal["process", "ray"]
 Tool = Literal["json", "llmcompressor", "modelopt", "nncf", "onnxruntime", "torchao"]
 

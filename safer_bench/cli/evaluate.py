@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.board_text import aggregates_text, excerpt_text, place_text
+from safer_bench.cli.choices import Split
 from safer_bench.cli.console import Json, print_json, progress
 from safer_bench.cli.options import Minutes, Truth, perturbation_specs, submissions_in, told_refused
 from safer_bench.errors import BadInput, needs_torch
@@ -34,6 +35,10 @@ def evaluate(
     network: Annotated[
         list[str] | None, typer.Option(help="FILE.py:FUNC of a network of that tree that is not of the zoo; repeatable.")
     ] = None,
+    split: Annotated[
+        Split | None,
+        typer.Option(help="Print boards of this split alone, such as validation to design by."),
+    ] = None,
     minutes: Minutes = 60,
     as_json: Json = False,
 ) -> None:
@@ -46,14 +51,18 @@ def evaluate(
     if held_out is None:
         if network:
             raise BadInput("--network names what builds a network of a held-out tree; give --held-out TREE too")
-        _evaluate(out, submissions, truth, budget, as_json=as_json)
+        _evaluate(out, submissions, truth, budget, split, as_json=as_json)
         return
     if truth is not None or budget is not None:
         raise BadInput("--held-out names the truth, and budgets are of a published one; leave out --truth and --budget")
+    if split is not None:
+        raise BadInput("--held-out prints means of all its networks; leave out --split")
     _evaluate_held_out(out, submissions, held_out, network or (), minutes, as_json=as_json)
 
 
-def _evaluate(out: Path, submissions: Path | None, truth: Path | None, budget: Path | None, *, as_json: bool) -> None:
+def _evaluate(
+    out: Path, submissions: Path | None, truth: Path | None, budget: Path | None, split: str | None, *, as_json: bool
+) -> None:
     from safer_bench.dataset.budgets import read_budgets
     from safer_bench.dataset.submissions.gather import gather
     from safer_bench.dataset.tree import load_tree
@@ -80,10 +89,12 @@ def _evaluate(out: Path, submissions: Path | None, truth: Path | None, budget: P
     found = places(page.boards, [name for name in own if name not in reported])
     if reported:  # where they would stand if they were computed again; that moves nobody else
         found = sorted([*found, *places(boards(results, tree), reported)], key=lambda place: own.index(place.criterion))
+    shown = [board for board in page.boards if split in (None, board.split)]
+    found = [place for place in found if split in (None, place.split)]
     if as_json:
-        print_json(_as_json(gathered, found, page.boards, path))
+        print_json(_as_json(gathered, found, shown, path))
     else:
-        _tell(gathered, found, page.boards, path)
+        _tell(gathered, found, shown, path)
     if gathered.refused:
         raise typer.Exit(1)
 

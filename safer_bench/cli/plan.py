@@ -173,12 +173,15 @@ def _tell(made: "Plan", out: Path) -> None:
     from safer_bench.tables.together import write_together
 
     write_together(out, {"plan.json": write_text(made).encode(), "plan.png": plan_png(made)})
-    rows = [[layer.name, f"{layer.amount:g}", _points(layer.predicted_drop)] for layer in made.layers]
+    rows = [[layer.name, _amount(made, layer.amount), _points(layer.predicted_drop)] for layer in made.layers]
     typer.echo(table(["layer", _gets(made), "alone, points"], rows))
     measured = made.measured
     typer.echo(f"Unchanged: {100 * measured.unchanged.value:.1f} % of {measured.n_examples} examples that {made.judges}.")
     for label, point in [("Plan", measured.plan), *(("Uniform", point) for point in measured.uniform)]:
         typer.echo(f"{label}: {_about(point)}")
+    if made.met:
+        allowed = 100 * (made.max_drop or 0.0)
+        typer.echo(f"Met: at most {_points(measured.plan.drop.high)} of {allowed:g} points are lost, with 95 % confidence.")
     if said := advice(made):
         typer.echo(said, err=True)
     if made.met is False:
@@ -192,6 +195,10 @@ def _tell(made: "Plan", out: Path) -> None:
 
 def _gets(made: "Plan") -> str:
     return {"quantize": "bits", "prune": "sparsity", "protect": "protected"}[made.task]
+
+
+def _amount(made: "Plan", amount: float) -> str:
+    return ("no", "yes")[int(amount)] if made.task == "protect" else f"{amount:g}"
 
 
 def _points(share: float | None) -> str:

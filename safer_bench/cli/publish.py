@@ -28,7 +28,7 @@ def publish(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; list what would change.")] = False,
 ) -> None:
-    """Publish a checked tree on the Hugging Face Hub: one commit, one tag; may be repeated after a failure.
+    """Publish a checked tree, the zoo or a board on the Hugging Face Hub: one commit, one tag; repeat it after a failure.
 
     Example: safer-bench publish data_cards/safer-bench --repo-id me/safer-bench --tag v0.1.0 --dry-run
     """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safer_bench.cli.console import progress
+from safer_bench.cli.console import number_of, progress
 from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, perturbation_specs, with_network_options
 from safer_bench.errors import MissingData, needs_torch
 
@@ -33,7 +33,10 @@ def score(
     ] = 1,
     perturbation: Annotated[
         list[str] | None,
-        typer.Option(help="What criteria see: NAME[:LEVEL,...]; by default the perturbations of the truth."),
+        typer.Option(
+            help="What criteria see: NAME:LEVEL,...; by default all of the truth. NAME alone takes today's levels; `check` "
+            "refuses them where the truth has others."
+        ),
     ] = None,
     describe: Annotated[
         list[str] | None,
@@ -64,7 +67,8 @@ def score(
         typer.echo(
             f"Still empty in {out / 'submission.yaml'}, and shown on boards: {', '.join(empty)} (--describe FIELD=TEXT)"
         )
-    typer.echo(f"{out}: {len(criteria)} criteria on {len(networks)} networks. Next: {_next(out, networks)}")
+    done = f"{number_of(len(criteria), 'criterion', 'criteria')} on {number_of(len(networks), 'network', 'networks')}"
+    typer.echo(f"{out}: {done}. Next: {_next(out, networks)}")
 
 
 def _next(out: Path, networks: Sequence["Network"]) -> str:

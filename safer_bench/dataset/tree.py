@@ -45,10 +45,8 @@ class Tree(Mapping[str, pa.Table]):
         try:
             manifest = read_manifest(self.path / MANIFEST)
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise MissingData(
-                f"{self.path}: is not a dataset tree (it has no {MANIFEST}). Name the folder of one, or make one: "
-                "safer-bench demo"
-            ) from error
+            what = f"is not a dataset tree (it has no {MANIFEST})" if self.path.exists() else "there is no such folder"
+            raise MissingData(f"{self.path}: {what}. Name the folder of one, or make one: safer-bench demo") from error
         self.check_no_link(MANIFEST)
         return manifest
 

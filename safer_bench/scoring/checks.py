@@ -40,7 +40,7 @@ def checked(returned: Any, names: list[str], where: str) -> dict[str, float]:
     """
     if not isinstance(returned, dict) or set(returned) != set(names):
         scored = set(returned) if isinstance(returned, dict) else set()
-        detail = f"; missing {sorted(set(names) - scored)[:3]}, unknown {sorted(map(str, scored - set(names)))[:3]}"
+        detail = f"; missing {_some(set(names) - scored)}, unknown {_some(set(map(str, scored - set(names))))}"
         raise BadInput(f"{where}: expected one score for each of the {len(names)} layers{detail}")
     try:
         scores = {name: float(returned[name]) for name in names}
@@ -50,6 +50,16 @@ def checked(returned: Any, names: list[str], where: str) -> dict[str, float]:
     if bad:
         raise BadInput(f"{where}: the score of layer {bad[0]!r} is {scores[bad[0]]}; expected a finite number")
     return scores
+
+
+def _some(names: set[str]) -> str:
+    """Return how many names there are, and the first three.
+
+    >>> _some({"b", "a", "d", "c"}), _some(set())
+    ("4 (['a', 'b', 'c'], ...)", 'none')
+    """
+    shown = f"{sorted(names)[:3]}"
+    return f"{len(names)} ({f'{shown}, ...' if len(names) > 3 else shown})" if names else "none"
 
 
 def check_untouched(model: nn.Module, n_hooks: int, original: nn.Module, where: str) -> None:

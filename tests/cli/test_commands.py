@@ -23,7 +23,7 @@ def test_the_way_through(cli, tmp_path):
         f"20 probes in {run}. Next: safer-bench pack {run} --out TREE",
     )
     scored = cli("score", "snip", "l2_norm", "--network", "digits_mlp", "--out", mine)
-    assert (scored.code, scored.out) == (0, f"{mine}: 2 criteria on 1 networks. Next: safer-bench check {mine}\n")
+    assert (scored.code, scored.out) == (0, f"{mine}: 2 criteria on 1 network. Next: safer-bench check {mine}\n")
     packed = cli("pack", run, "--out", tree)
     assert (packed.code, packed.out) == (0, f"{tree}: 20 measurements, revision {load_tree(tree).revision}\n")
     checked = cli("check", mine, "--truth", tree)

@@ -100,7 +100,7 @@ def test_what_was_submitted_stands_first_with_its_neighbours_and_the_controls_it
         assert block == [
             f"  digits, {split}: {place.value:.2f}; 1 family is too few for an interval or ranks",
             f"    next to it: {', '.join(near)}",
-            f"    higher than the controls {', '.join(place.passed)}; not than {', '.join(place.not_passed)}",
+            f"    mean above the controls {', '.join(place.passed)}; not above {', '.join(place.not_passed)}",
         ]
     assert found.err.startswith("Reported scores stand above as they would if they were computed again.")
     assert "not than" not in "\n".join(lines[9:])
@@ -120,6 +120,20 @@ def test_scores_that_nobody_recomputed_move_nobody_elses_place(cli, small_tree, 
     assert alone["snip", "test"]["n_ranked"] == whole["snip", "test"]["n_ranked"] == whole["l2_norm", "test"]["n_ranked"]
     assert alone["l2_norm", "test"]["n_ranked"] == whole["l2_norm", "test"]["n_ranked"] - 1
     assert all("snip" not in (each["above"] or []) + (each["below"] or []) for each in alone.values())
+
+
+def test_boards_of_one_split_can_be_printed_alone(cli, small_tree, small_scores, tmp_path):
+    words = ("evaluate", small_scores, "--truth", small_tree.path, "--out", tmp_path / "board")
+    told = {split: cli(*words, "--split", split).out for split in ("validation", "test")}
+    assert "digits, validation" in told["validation"]
+    assert "digits, test" not in told["validation"]
+    assert "digits, test" in told["test"]
+    assert "digits, validation" not in told["test"]
+    as_json = json.loads(cli(*words, "--split", "validation", "--json").out)
+    assert {each["split"] for each in [*as_json["places"], *as_json["boards"]]} == {"validation"}
+    assert "digits, test" in (tmp_path / "board" / "leaderboard.md").read_text()
+    refused = cli(*words[:2], "--held-out", small_tree.path, "--out", tmp_path, "--split", "test")
+    assert (refused.code, refused.err) == (2, "Error: --held-out prints means of all its networks; leave out --split\n")
 
 
 def test_a_place_with_intervals_is_told_with_ranks_and_comparisons():

@@ -236,7 +236,7 @@ def test_what_stops_a_criterion_of_ours_is_told_in_full_and_is_no_submissions_fa
         ),
         (
             ("--held-out", "absent"),
-            "absent: is not a dataset tree (it has no manifest.json). Name the folder of one, or make one: safer-bench demo",
+            "absent: there is no such folder. Name the folder of one, or make one: safer-bench demo",
         ),
     ],
 )

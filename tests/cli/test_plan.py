@@ -175,7 +175,12 @@ def test_drops_of_other_weights_are_refused_before_anything_is_measured(cli, spe
 def test_a_folder_that_is_neither_run_nor_tree_is_named(cli, spec, tmp_path):
     found = cli("plan", tmp_path, "--task", "quantize", "--network", spec, "--budget", 3, "--out", tmp_path / "out")
     assert found.code == 2
-    assert f"{tmp_path}: neither a run folder (no run.json) nor a dataset tree (no manifest.json)" in found.err
+    message = f"{tmp_path}: neither a run folder (no run.json) nor a dataset tree (no manifest.json)"
+    assert message in found.err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    found = cli("plan", tmp_path, "--task", "quantize", "--network", spec, "--budget", 3, "--out", tmp_path / "out")
+    assert f"{message}; name {tmp_path / 'run'}" in found.err
 
 
 @pytest.mark.long

@@ -16,7 +16,7 @@ def test_scores_of_ones_own_network_go_on_to_a_truth_of_its_own(cli, tmp_path):
     run, scores, tree, board = (tmp_path / name for name in ("run", "scores", "tree", "board"))
     cli("measure", "--network", network, "--perturbation", "sign_flip:0.5", "--draws", 1, "--out", run)
     found = cli("score", "l2_norm", "--network", network, "--out", scores)
-    pack, evaluate = found.out.removeprefix(f"{scores}: 1 criteria on 1 networks. Next: ").strip().split("; ")
+    pack, evaluate = found.out.removeprefix(f"{scores}: 1 criterion on 1 network. Next: ").strip().split("; ")
     assert (pack, evaluate) == (
         f"safer-bench pack RUN --scores {scores} --out TREE",
         "safer-bench evaluate --truth TREE --out BOARD",

@@ -15,6 +15,7 @@ from safer_bench.catalogue import KINDS
 from safer_bench.cli import COMMANDS, choices
 from safer_bench.cli.shape import ENVIRONMENT
 from safer_bench.measurement.executors.execute import EXECUTORS
+from safer_bench.tables.columns import SPLITS
 from tests.conftest import ROOT
 
 
@@ -66,6 +67,7 @@ def test_what_is_given_and_wrong_is_told_before_what_is_missing(cli):
         (choices.EntryKind, KINDS),
         (choices.BudgetTask, (*TASKS, ADDITIVITY)),
         (choices.PlanTask, PLANNED),
+        (choices.Split, SPLITS),
         (choices.ExecutorName, EXECUTORS),
         (choices.Tool, exporters()),
     ],

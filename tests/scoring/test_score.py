@@ -67,10 +67,10 @@ def test_the_name_of_a_network_is_no_network():
     [
         ("raise ValueError('no')", "raised ValueError: no (criterion.py:3, in mine)"),
         ("raise SystemExit(0)", "raised SystemExit: 0 (criterion.py:3, in mine)"),
-        ("return {'conv': 1.0}", "expected one score for each of the 3 layers; missing ['head', 'hidden'], unknown []"),
-        (f"return {{**{LAYERS}, 'tail': 1.0}}", "expected one score for each of the 3 layers; missing [], unknown ['tail']"),
+        ("return {'conv': 1.0}", "expected one score for each of the 3 layers; missing 2 (['head', 'hidden']), unknown none"),
+        (f"return {{**{LAYERS}, 'tail': 1.0}}", "expected one score for each of the 3 layers; missing none, unknown 1 (['tail'])"),
         (f"return {{**{LAYERS}, 'head': None}}", "a score is not a number (float() argument must be a string or a real number, not 'NoneType')"),
-        ("return 3", "expected one score for each of the 3 layers; missing ['conv', 'head', 'hidden'], unknown []"),
+        ("return 3", "expected one score for each of the 3 layers; missing 3 (['conv', 'head', 'hidden']), unknown none"),
         (f"return {{**{LAYERS}, 'head': float('nan')}}", "the score of layer 'head' is nan; expected a finite number"),
         (
             f"next(model.parameters()).data.mul_(2); return {LAYERS}",
@@ -341,7 +341,7 @@ def test_the_others_go_on_when_a_criterion_fails(tiny, tmp_path):
         write_scores(out, ["l2_norm", bad, "snip"], [tiny], LEVELS)
     assert str(error.value) == (
         "criterion 'mine' on network 'tiny': expected one score for each of the 3 layers; "
-        "missing ['conv', 'head', 'hidden'], unknown []\n"
+        "missing 3 (['conv', 'head', 'hidden']), unknown none\n"
         f"1 of 3 refused; {out} holds what was not refused"
     )
     assert set(pq.read_table(out / "scores.parquet")["criterion"].to_pylist()) == {"l2_norm", "snip"}

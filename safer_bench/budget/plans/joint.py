@@ -36,7 +36,10 @@ class Joint:
     _known: dict[bytes, Array] = field(default_factory=dict)
 
     def correct(self, choices: Array) -> Array:
-        """Return which answers are right ``(n_draws, n_answers)``, nan where a draw does not see them."""
+        """Return which answers are right ``(n_draws, n_answers)``, nan where a draw does not see them.
+
+        Where every layer is protected nothing is random: it is one draw that sees all.
+        """
         key = choices.astype(np.int64).tobytes()
         if key not in self._known:
             self._known[key] = self._measured(choices)
@@ -49,9 +52,10 @@ class Joint:
     def _measured(self, choices: Array) -> Array:
         network = self.whole.network
         begin = begins(network.n_answers.numpy())
-        correct = np.full((self.draws, begin[-1]), np.nan)
-        for draw in range(self.draws):
-            start, n = slice_of(draw, self.draws, len(network.labels)) if self.draws > 1 else (0, len(network.labels))
+        draws = 1 if self.menu.task == "protect" and not choices.any() else self.draws
+        correct = np.full((draws, begin[-1]), np.nan)
+        for draw in range(draws):
+            start, n = slice_of(draw, draws, len(network.labels)) if draws > 1 else (0, len(network.labels))
             weights = {layer.name: self._weight(layer.index, int(choices[layer.index]), draw) for layer in network.layers}
             right = self.whole.correct({name: each for name, each in weights.items() if each is not None}, start, n)
             correct[draw, begin[start] : begin[start + n]] = right

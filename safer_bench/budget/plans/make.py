@@ -63,7 +63,8 @@ class Wanted:
         ways = [self.budget, self.max_drop] + [self.cost] * (not protects)
         if sum(way is not None for way in ways) != 1:
             names = "--budget or --max-drop" if protects else "--budget, --max-drop or --cost"
-            raise BadInput(f"a plan for task {self.menu.task!r} needs {names}: one of them")
+            found = "more than one" if any(way is not None for way in ways) else "none"
+            raise BadInput(f"a plan for task {self.menu.task!r} needs {names}: one of them, found {found}")
         if self.budget is not None:
             TASKS[self.menu.task].chosen_budgets([self.budget])
             self.menu.check(self.menu.most(self.budget))

@@ -162,7 +162,7 @@ class Plan(Strict):
     @property
     def judges(self) -> str:
         """What the examples that judge have chosen, in words."""
-        return "chose nothing" if self.max_drop is None else "chose the budget alone"
+        return "chose nothing" if self.max_drop is None else "chose only the budget"
 
     @property
     def amounts(self) -> dict[str, float]:

@@ -34,7 +34,8 @@ def truth_at(path: Path) -> Truth:
         return load_tree(path)
     run = RunFolder(path)
     if not (path / "run.json").exists():
-        raise MissingData(f"{path}: neither a run folder (no run.json) nor a dataset tree (no {MANIFEST})")
+        within = f"; name {path / 'run'}" if (path / "run" / "run.json").exists() else ""
+        raise MissingData(f"{path}: neither a run folder (no run.json) nor a dataset tree (no {MANIFEST}){within}")
     tables = {name: run.table(name) for name in KEYS}
     return tables | probe_tables([run], tables)
 

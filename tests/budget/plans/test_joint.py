@@ -3,8 +3,9 @@
 import numpy as np
 
 from safer_bench.budget.plans.additive import cheapest
-from safer_bench.budget.plans.joint import corrected
-from safer_bench.budget.plans.menu import Menu
+from safer_bench.budget.plans.joint import Joint, corrected
+from safer_bench.budget.plans.menu import Menu, make_menu
+from safer_bench.budget.whole import WholeNetwork
 
 MENU = Menu("quantize", "quantize", (8.0, 4.0, 2.0), (8.0, 4.0, 2.0))
 SIZES = np.array([10, 10, 10])
@@ -53,3 +54,12 @@ def test_a_correction_that_makes_it_worse_is_not_taken():
     found, accuracies = corrected(joint, drops, SIZES, 4.0, start)
     assert found.tolist() == start.tolist()
     assert accuracies[0] == max(accuracies) == 0.95
+
+
+def test_where_all_is_protected_no_draw_counts(tiny):
+    """Nothing is random then: every answer is seen, and is that of the stored weights."""
+    joint = Joint(WholeNetwork(tiny), make_menu("protect", levels=[0.05]), draws=5)
+    found = joint.correct(np.zeros(3, dtype=np.int64))
+    stored = {layer.name: joint.whole.perturbed(layer, "int8_bit_flip", 0.0) for layer in tiny.layers}
+    assert np.array_equal(found, joint.whole.correct(stored)[None])
+    assert joint.correct(np.array([1, 0, 0])).shape == (5, found.shape[1])

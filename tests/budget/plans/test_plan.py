@@ -155,8 +155,9 @@ def test_layers_are_protected_and_marked_and_pruned_layers_have_their_share_of_z
 
 
 def test_what_cannot_be_planned_is_refused(network, truth):
-    for wrong in ({}, {"budget": 3.0, "max_drop": 0.1}, {"budget": 3.0, "cost": 0.2}):
-        with pytest.raises(BadInput, match="task 'quantize' needs --budget, --max-drop or --cost: one of them"):
+    both = {"budget": 3.0, "max_drop": 0.1}
+    for wrong, found in (({}, "none"), (both, "more than one"), ({"budget": 3.0, "cost": 0.2}, "more than one")):
+        with pytest.raises(BadInput, match=f"needs --budget, --max-drop or --cost: one of them, found {found}"):
             make_plan(network, Wanted(BITS, **wrong), truth)
     with pytest.raises(BadInput, match="task 'protect' needs --budget or --max-drop: one of them"):
         Wanted(make_menu("protect"), cost=0.2).check()

@@ -80,7 +80,8 @@ def _notes(plan: Plan, given: Sequence[Given], to: Exporter) -> Iterator[str]:
     bits = {each.layer.name: each.bits for each in given}
     for layer in plan.layers:
         if layer.name not in bits:
-            yield f"{layer.name} stays in float32: {to.name} has no {layer.amount:g} bits or more for it ({_shape(layer)})"
+            bits_or_more = f"{layer.amount:g} bits or more"
+            yield f"{layer.name} stays in float32: {to.name} takes no layer like it ({_shape(layer)}) in {bits_or_more}"
         elif bits[layer.name] != layer.amount:
             yield f"{layer.name} gets {bits[layer.name]} bits: {to.name} does not have {layer.amount:g} for it"
 

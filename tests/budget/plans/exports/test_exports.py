@@ -27,7 +27,7 @@ def test_torchao_gets_the_bits_of_each_weight_but_of_a_convolution_of_one_channe
     of_weights = config["_data"]["fqn_to_config"]
     bits = {name: each["_data"]["weight_dtype"]["_data"] for name, each in of_weights.items()}
     assert bits == {"hidden.weight": "int5", "head.weight": "int2"}
-    assert found.notes == ("conv stays in float32: torchao has no 8 bits or more for it (Conv2d, 3x1x3x3)",)
+    assert found.notes == ("conv stays in float32: torchao takes no layer like it (Conv2d, 3x1x3x3) in 8 bits or more",)
 
 
 def test_onnxruntime_gets_a_type_for_each_initializer_rounded_up():
@@ -81,7 +81,9 @@ def test_llmcompressor_gets_groups_of_linear_layers_by_bits_and_ignores_the_othe
         },
         "ignore": ["conv"],
     }
-    assert found.notes == ("conv stays in float32: llmcompressor has no 8 bits or more for it (Conv2d, 3x1x3x3)",)
+    assert found.notes == (
+        "conv stays in float32: llmcompressor takes no layer like it (Conv2d, 3x1x3x3) in 8 bits or more",
+    )
 
 
 @pytest.mark.parametrize("tool", sorted(exporters()))
@@ -128,8 +130,8 @@ def test_a_plan_with_a_grid_for_each_tensor_says_so_or_is_told_aloud():
 def test_bits_beyond_what_a_tool_has_keep_a_layer_in_float32():
     bits = {"conv": 16, "hidden": 9, "head": 8}
     assert told("nncf", bits).notes == (
-        "conv stays in float32: nncf has no 16 bits or more for it (Conv2d, 3x1x3x3)",
-        "hidden stays in float32: nncf has no 9 bits or more for it (Linear, 8x48)",
+        "conv stays in float32: nncf takes no layer like it (Conv2d, 3x1x3x3) in 16 bits or more",
+        "hidden stays in float32: nncf takes no layer like it (Linear, 8x48) in 9 bits or more",
     )
     assert told("onnxruntime", bits).notes == ("hidden gets 16 bits: onnxruntime does not have 9 for it",)
 
