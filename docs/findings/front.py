@@ -64,8 +64,8 @@ def _beside(findings: Mapping[str, Finding | None], blind: str) -> tuple[Value |
     alone = [value for case, value in gaps.items() if case != ALL]
     n_told = sum(value.low is not None and value.low > 0 for value in alone)
     return found.values.get(f"{ALL}/{MEASURED} - blind {blind}"), (
-        f" Measuring takes {cost.value:.0f} {cost.unit} a network. In {n_told} of {len(alone)} single use cases it is surely "
-        "better than the blind criterion chosen there."
+        f" Measuring takes {cost.value:.0f} {cost.unit} a network. In {n_told} of {len(alone)} single use cases it is "
+        "surely better than the blind criterion chosen there."
     )
 
 

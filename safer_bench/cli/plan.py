@@ -173,8 +173,7 @@ def _tell(made: "Plan", out: Path) -> None:
     from safer_bench.tables.together import write_together
 
     write_together(out, {"plan.json": write_text(made).encode(), "plan.png": plan_png(made)})
-    rows = [[layer.name, _amount(made, layer.amount), _points(layer.predicted_drop)] for layer in made.layers]
-    typer.echo(table(["layer", _gets(made), "alone, points"], rows))
+    _tell_layers(made)
     measured = made.measured
     typer.echo(f"Unchanged: {100 * measured.unchanged.value:.1f} % of {measured.n_examples} examples that {made.judges}.")
     for label, point in [("Plan", measured.plan), *(("Uniform", point) for point in measured.uniform)]:
@@ -193,8 +192,18 @@ def _tell(made: "Plan", out: Path) -> None:
         raise typer.Exit(1)
 
 
-def _gets(made: "Plan") -> str:
-    return {"quantize": "bits", "prune": "sparsity", "protect": "protected"}[made.task]
+def _tell_layers(made: "Plan") -> None:
+    """Print what each layer gets, and what it loses alone at each choice that was measured."""
+    gets = {"quantize": "bits", "prune": "sparsity", "protect": "protected"}[made.task]
+    choices = [choice for choice in made.layers[0].alone if (made.task, choice) != ("protect", "1")]
+    heads = ["unprotected" if made.task == "protect" else f"at {choice}" for choice in choices]
+    if choices:
+        typer.echo("What layers get, and the points of accuracy that each loses alone:")
+    rows = [
+        [layer.name, _amount(made, layer.amount), *(_points(layer.alone[choice]) for choice in choices)]
+        for layer in made.layers
+    ]
+    typer.echo(table(["layer", gets, *heads], rows))
 
 
 def _amount(made: "Plan", amount: float) -> str:

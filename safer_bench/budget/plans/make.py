@@ -211,6 +211,11 @@ def _layers(network: Network, chooser: Chooser, choices: Array) -> list[PlannedL
             fan_in=layer.fan_in,
             amount=chooser.menu.amount(int(choice)),
             predicted_drop=_alone(chooser, layer.index, int(choice)),
+            alone={
+                f"{chooser.menu.amount(each):g}": drop
+                for each in range(len(chooser.menu.levels))
+                if (drop := _alone(chooser, layer.index, each)) is not None
+            },
         )
         for layer, choice in zip(network.layers, choices, strict=True)
     ]

@@ -42,6 +42,7 @@ class PlannedLayer(Strict):
         shape, output_axis, fan_in: of the weight.
         amount: bits, share pruned, or 1 where protected and 0 where not.
         predicted_drop: accuracy that the layer loses alone, as it was measured; null where it was not.
+        alone: the same of each choice that was measured, by its amount; empty where scores made the plan.
     """
 
     name: str
@@ -52,6 +53,7 @@ class PlannedLayer(Strict):
     fan_in: Annotated[int, Field(ge=1)]
     amount: float
     predicted_drop: Difference | None
+    alone: dict[str, Difference] = Field(default_factory=dict)
 
 
 class Point(Strict):
