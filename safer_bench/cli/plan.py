@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from safer_bench.budget.plans.cost import LevelFound
     from safer_bench.budget.plans.make import Score, Wanted
     from safer_bench.budget.plans.menu import Menu
-    from safer_bench.budget.plans.plan import Plan, Point
+    from safer_bench.budget.plans.plan import Interval, Plan, Point
     from safer_bench.networks.network import Network
 
 RUN = "run"  # folder of what is measured for a plan alone
@@ -178,6 +178,8 @@ def _tell(made: "Plan", out: Path) -> None:
     typer.echo(f"Unchanged: {100 * measured.unchanged.value:.1f} % of {measured.n_examples} examples that {made.judges}.")
     for label, point in [("Plan", measured.plan), *(("Uniform", point) for point in measured.uniform)]:
         typer.echo(f"{label}: {_about(point)}")
+    if measured.gain is not None:
+        typer.echo(f"Plan minus uniform at equal spending: {_difference(measured.gain)}")
     if made.met:
         allowed = 100 * (made.max_drop or 0.0)
         typer.echo(f"Met: at most {_points(measured.plan.drop.high)} of {allowed:g} points are lost, with 95 % confidence.")
@@ -212,6 +214,13 @@ def _amount(made: "Plan", amount: float) -> str:
 
 def _points(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.2f}"
+
+
+def _difference(gain: "Interval") -> str:
+    if gain.low is None or gain.high is None:
+        return f"{_points(gain.value)} points"
+    verdict = "surely better" if gain.low > 0 else "surely worse" if gain.high < 0 else "not surely different"
+    return f"{_points(gain.value)} points ({_points(gain.low)} to {_points(gain.high)}), {verdict}"
 
 
 def _about(point: "Point") -> str:

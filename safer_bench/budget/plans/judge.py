@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from safer_bench.budget.equal_spending import uniform_at
 from safer_bench.budget.intervals import IntervalEstimate, accuracy, gain, quantile
 from safer_bench.budget.plans.additive import average_cost
 from safer_bench.budget.plans.joint import Joint
@@ -43,6 +44,14 @@ class Judge:
             accuracy=interval_of(estimate),
             drop=drop_interval(self.unchanged, right, self.examples),
         )
+
+    def gain(self, choices: Array) -> Interval:
+        """Return the accuracy of choices minus that of all layers alike at equal spending, paired by answer."""
+        alike = {float(cost): self.joint.correct(np.full(len(self.sizes), i)) for i, cost in enumerate(self.costs)}
+        uniform = uniform_at(average_cost(choices, self.sizes, self.costs), alike)
+        right = self.joint.correct(choices)
+        shape = np.broadcast_shapes(right.shape, uniform.shape)  # of one draw is what has nothing random
+        return interval_of(gain(np.broadcast_to(right, shape), np.broadcast_to(uniform, shape), self.examples))
 
     def uniform(self, tell: Callable[[str], None]) -> Iterator[Point]:
         """Yield what all layers alike leave, at every choice."""

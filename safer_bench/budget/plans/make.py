@@ -158,6 +158,7 @@ def make_plan(
             plan=chosen.point,
             curve=[step.point for step in steps],
             uniform=list(judge.uniform(tell)),
+            gain=judge.gain(chosen.choices),
             rounds=chosen.rounds,
         ),
         layers=_layers(network, chooser, chosen.choices),

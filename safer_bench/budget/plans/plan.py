@@ -83,6 +83,8 @@ class Measured(Strict):
         plan: what the plan leaves.
         curve: the same for every budget that was tried, generous to tight.
         uniform: the same choice for all layers, generous to tight.
+        gain: accuracy of the plan minus that of ``uniform`` at equal spending, on the line between its nearest two points;
+            paired by answer, and null where it was not measured.
         rounds: accuracy on the examples that chose, before and after each round of correction; empty where scores planned.
     """
 
@@ -93,6 +95,7 @@ class Measured(Strict):
     plan: Point
     curve: list[Point]
     uniform: list[Point]
+    gain: Interval | None = None
     rounds: list[Share]
 
 

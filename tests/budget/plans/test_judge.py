@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from safer_bench.budget.plans.judge import drop_interval
+from safer_bench.budget.plans.judge import Judge, drop_interval
 
 
 def drop_of(broken, fixed, n):
@@ -58,3 +58,22 @@ def test_answers_of_one_example_are_not_counted_as_independent():
         drop_interval(np.ones((1, 400)), right, examples) for examples in (np.arange(400), np.arange(400) // 10)
     )
     assert together.high - together.value > 2 * (apart.high - apart.value)
+
+
+class MadeUp:
+    """Answers of 40 examples: all right at 8 bits, three quarters of them at 4, half at 2; the plan of 5 bits misses ten."""
+
+    def correct(self, choices):
+        n_right = {(0, 0): 40, (1, 1): 30, (2, 2): 20, (0, 2): 30}[tuple(choices.tolist())]
+        return (np.arange(40) < n_right).astype(float)[None]
+
+
+def test_a_plan_is_set_beside_uniform_at_what_it_spends():
+    """At 5 bits uniform lies a quarter of the way from 4 to 8: 32.5 of 40 right, 2.5 more than the plan; paired by answer."""
+    judge = Judge(MadeUp(), np.array([10, 10]), np.array([8.0, 4.0, 2.0]), np.arange(40), np.ones((1, 40)))
+    found = judge.gain(np.array([0, 2]))
+    assert found.value == pytest.approx(-2.5 / 40)
+    differences = np.repeat([-0.25, 0.0], [10, 30])
+    error = differences.std(ddof=1) / np.sqrt(40)
+    assert (found.low, found.high) == pytest.approx((found.value - 1.96 * error, found.value + 1.96 * error), rel=1e-3)
+    assert judge.gain(np.array([1, 1])).value == 0.0
