@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safer_bench.cli.console import note
+from safer_bench.cli.console import note, progress
 from safer_bench.errors import BadInput
 from safer_bench.networks.sources.named import Choice, is_of_source
 
@@ -88,7 +88,11 @@ class NetworkOptions:
             names = ", ".join(takers)
             raise BadInput(f"--name {choice.name}: names one network; found {names}: name each by a run of its own")
         given: dict[str, Any] = choice.given
-        networks = [load_network(spec, self.device, fold=self.fold, **(given if spec in takers else {})) for spec in specs]
+        networks = []
+        with progress() as report:
+            for i, spec in enumerate(specs):
+                report(f"loading {spec}", i, len(specs))
+                networks.append(load_network(spec, self.device, fold=self.fold, **(given if spec in takers else {})))
         _tell_folded(networks)
         return networks
 
