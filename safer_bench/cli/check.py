@@ -119,14 +119,17 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
         Unprotected: the system cannot keep submitted code apart.
     """
     with needs_torch():
-        from safer_bench.dataset.submissions.recomputed import RECORD, forget, record
+        from safer_bench.dataset.submissions.recomputed import record
         from safer_bench.dataset.submissions.submission import BadSubmission
         from safer_bench.measurement.answers.tuning import tune_allocator
         from safer_bench.networks.loading import load_network
         from safer_bench.perturbations.loading import parse_perturbation
         from safer_bench.scoring.by_code import Unprotected
-        from safer_bench.scoring.recompute import recompute
+        from safer_bench.scoring.recompute import can_be_scored_again, recompute
     tune_allocator()
+    if not can_be_scored_again(submission):
+        stays = "brings no code, and is no built-in criterion: its scores stay reported"
+        return [f"{folder}: {stays}{_unmarked(folder)}"]
     scored = sorted(set(submission.scores["network"].to_pylist()))
     networks = [load_network(name) for name in scored if not only or name in only]
     if not networks:
@@ -138,10 +141,18 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
         except Unprotected as error:
             raise Unprotected(f"{error}; --unprotected runs it all the same, with all that you may do") from error
         except BadInput as error:
-            unmarked = f"; no longer noted in {folder.resolve().parent / RECORD}" if forget(folder) else ""
-            raise BadSubmission(f"{error}{unmarked}") from error
+            raise BadSubmission(f"{error}{_unmarked(folder)}") from error
     names = ", ".join(again["criterion"].unique().to_pylist())
     said = [f"{folder}: {names}: scored again on {len(networks)} networks, to the same scores"]
     if len(networks) == len(scored):
         said.append(f"Noted in {record(folder, submission, again)}")
+    else:
+        said.append(f"Not noted: that takes all {len(scored)} networks that it scores")
     return said
+
+
+def _unmarked(folder: Path) -> str:
+    """Forget what was kept of a submission, and say so; nothing where nothing was."""
+    from safer_bench.dataset.submissions.recomputed import RECORD, forget
+
+    return f"; no longer noted in {folder.resolve().parent / RECORD}" if forget(folder) else ""

@@ -62,6 +62,11 @@ def recompute(
     return schema.build("scores", [row | {"track": tracks[row["criterion"]]} for row in rows])
 
 
+def can_be_scored_again(submission: Submission) -> bool:
+    """Tell whether any of its criteria brings code, or is a built-in one."""
+    return any(item.code or item.name in criteria() for item in submission.card.criteria)
+
+
 def _tasks(folder: Path, submission: Submission, networks: Sequence[Network], levels: Levels) -> tuple[list[Task], int]:
     """Return what can be scored again, and how many of the first tasks are by criteria of ours."""
     items = [item for item in submission.card.criteria if item.code or item.name in criteria()]

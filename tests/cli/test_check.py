@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from tests.made_up.submitted_code import SubmittedCode
 
@@ -60,6 +61,24 @@ def test_submissions_are_scored_again_by_their_code_and_noted(cli, small_tree, t
     )
     assert (path.parent / "recomputed.json").read_text() == "{}\n"
     assert not list((path.parent / "recomputed").iterdir())
+
+
+def test_scores_without_code_stay_reported_and_are_no_fault(cli, small_tree, submitted):
+    submitted.write("mine", "return {name: len(name) for name in layers}", lambda name, rank: len(name))
+    folder, words = submitted.root / "mine", ("--truth", small_tree.path, "--recompute")
+    assert cli("check", folder, *words).code == 0
+    assert submitted.recorded() == ["mine"]
+    card = yaml.safe_load((folder / "submission.yaml").read_text())
+    card["criteria"][0]["code"] = ""
+    (folder / "submission.yaml").write_text(yaml.safe_dump(card))
+    found = cli("check", folder, *words)
+    stays = f"{folder}: brings no code, and is no built-in criterion: its scores stay reported"
+    assert (found.code, found.out.splitlines()[-1]) == (
+        0,
+        f"{stays}; no longer noted in {folder.parent / 'recomputed.json'}",
+    )
+    assert submitted.recorded() == []
+    assert cli("check", folder, *words).out.splitlines()[-1] == stays
 
 
 def test_check_refuses_another_criterion_under_a_name_of_the_truths_own(cli, small_tree, small_scores, tmp_path):
