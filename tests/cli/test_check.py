@@ -63,6 +63,7 @@ def test_submissions_are_scored_again_by_their_code_and_noted(cli, small_tree, t
     assert not list((path.parent / "recomputed").iterdir())
 
 
+@pytest.mark.long
 def test_scores_without_code_stay_reported_and_are_no_fault(cli, small_tree, submitted):
     submitted.write("mine", "return {name: len(name) for name in layers}", lambda name, rank: len(name))
     folder, words = submitted.root / "mine", ("--truth", small_tree.path, "--recompute")
@@ -109,6 +110,7 @@ def test_code_that_ends_its_process_is_one_refusal_and_the_next_is_looked_at(cli
     assert submitted.recorded() == ["later"]
 
 
+@pytest.mark.long
 def test_whatever_code_raises_is_told_with_its_name(cli, small_tree, submitted):
     submitted.write("stops", "raise KeyboardInterrupt('stop')", None)
     submitted.write("large", "return dict.fromkeys(layers, 10**400)", None)

@@ -107,7 +107,7 @@ FAMILIES = {
     ),
 }
 SPECS = [parse_perturbation(spec) for spec in ("gaussian_noise:1", "random_zero:0.5")]
-LONG = set(FAMILIES) - {"resnet", "densenet", "convnext", "vit", "mlp_mixer"}
+LONG = set(FAMILIES) - {"resnet", "vit"}
 
 
 @torch.no_grad()

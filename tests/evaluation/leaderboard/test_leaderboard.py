@@ -130,7 +130,7 @@ def test_the_page_holds_every_criterion_network_and_layer(small_page, small_tree
 
 def test_the_page_names_no_address_but_the_files_beside_it_and_the_projects_own(full_page):
     found = re.findall(r"""(?:src|href|action)\s*=\s*["']([^"'#]+)|url\(([^)]*)|(@import)""", full_page.read_text())
-    beside = ["data:,", "leaderboard.csv", "leaderboard.md", "results.parquet"]
+    beside = ["data:,", "leaderboard.csv", "leaderboard.md"]
     assert sorted({"".join(each) for each in found}) == sorted([*beside, *LINKS.values()])
     assert "default-src 'none'" in full_page.read_text()
 
