@@ -10,13 +10,14 @@ from safer_bench.budget.additivity import fits
 from safer_bench.budget.entrants import TRUTH_GUIDED, TRUTH_PER_WEIGHT
 from safer_bench.budget.summary import LIMITS, Panel
 from safer_bench.budget.tasks import Task
-from safer_bench.budget.trials import BEST_KNOWN, UNIFORM
+from safer_bench.budget.trials import BEST_KNOWN, PLAN, UNIFORM
 from safer_bench.tables.pictures import encoded, new_figure
 
 # Okabe and Ito 2008: told apart by colour-blind readers, and by markers in print
 BEST = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"))
 BASELINE = ("#CC79A7", "P")
 FIXED = {
+    PLAN: ("#7B2D8E", "h"),
     TRUTH_GUIDED: ("#000000", "^"),
     TRUTH_PER_WEIGHT: ("#E69F00", "*"),
     UNIFORM: ("#999999", "v"),

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from safer_bench.budget.additivity import Fit
-from safer_bench.budget.plots import _curve, additivity_png, curves_png
+from safer_bench.budget.plots import _curve, _styles, additivity_png, curves_png
 from safer_bench.budget.report import write_additivity, write_outcome
 from safer_bench.budget.spend import Outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels, sentence
@@ -164,6 +164,13 @@ def test_perturbations_at_one_level_are_panels_of_their_own(results):
     first, second = panels(schema.build("budget_results", ROWS + other), PROTECT)
     assert (first.perturbation, second.perturbation) == ("float32_bit_flip", "int8_bit_flip")
     assert (first.curves["snip"][0.1]["accuracy"], second.curves["snip"][0.1]["accuracy"]) == (0.5, 0.852)
+
+
+def test_a_plan_is_drawn_and_is_no_criterion_that_others_are_set_against(results):
+    planned = [each | {"criterion": "plan"} for each in ROWS if each["criterion"] == "snip"]
+    (panel,) = panels(schema.build("budget_results", [*ROWS, *planned]), PROTECT)
+    assert "plan" in _styles(panel)
+    assert "plan" not in panel.best(100)
 
 
 def test_plots_are_drawn(results):
