@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from safer_bench.budget.plans.additive import cheapest
 from safer_bench.budget.plans.choosers import ByDrops
-from safer_bench.budget.plans.menu import PLANNED, Menu, make_menu
+from safer_bench.budget.plans.menu import Menu, make_menu
 from safer_bench.budget.plans.predicted import squared_change
 from safer_bench.budget.trials import HAWQ, PLAN, PLAN_UNCORRECTED
 from safer_bench.budget.whole import WholeNetwork
@@ -42,8 +42,6 @@ def planners(
         truth: tables of a tree.
         scores: a ``scores`` table; that of ``hessian_mean_trace`` is used.
     """
-    if perturbation not in PLANNED.get(task, ()):
-        return []
     menu, found = make_menu(task, perturbation), []
     if pc.any(_of(truth["layer_drops"], network, perturbation)).as_py():
         drops = ByDrops(network, menu, truth)

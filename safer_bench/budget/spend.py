@@ -100,13 +100,15 @@ def spend(
         report: called with (step, done, total).
 
     Raises:
-        BadInput: a criterion has no scores of a network or the name of a baseline, fewer than two draws, or no examples
-            are left to judge a network by.
+        BadInput: a criterion has no scores of a network or the name of a baseline, fewer than two draws, plans of
+            protection, or no examples are left to judge a network by.
         MissingData: the images are not on this machine.
     """
     check_names(scores)
     if wanted.task.name == "protect" and wanted.draws < 2:
         raise BadInput(f"{wanted.draws} draws; expected at least 2, as intervals are over draws")
+    if wanted.task.name == "protect" and wanted.plans:
+        raise BadInput("--plans is for tasks prune and quantize; plan protection by safer-bench plan --task protect")
     judged = [budget_network(network, wanted.perturbation, truth) for network in networks]
     facts = read_facts(truth)
     who = [entrants(network, wanted.perturbation, truth, facts, scores, wanted.criteria) for network in judged]

@@ -14,6 +14,7 @@ from safer_bench.budget.plans.truths import measured_here
 from safer_bench.budget.spend import Wanted, spend
 from safer_bench.budget.tasks import TASKS
 from safer_bench.budget.whole import WholeNetwork
+from safer_bench.errors import BadInput
 from safer_bench.tables import schema
 from tests.made_up.networks import small_network
 
@@ -86,4 +87,6 @@ def test_spending_tells_of_plans_where_asked(measured):
     assert all(row["spent"] <= budget and row["gain"] is not None for budget, row in plans.items())
     assert {row["perturbation"] for row in rows} == {"quantize_per_channel"}
     without = spend(Wanted(TASKS["quantize"], "quantize_per_channel", (4.0,), (None,)), [network], truth, no_scores)
+    with pytest.raises(BadInput, match="--plans is for tasks prune and quantize"):
+        spend(Wanted(TASKS["protect"], "int8_bit_flip", (0.1,), (0.01,), plans=True), [network], truth, no_scores)
     assert not {"plan", "hawq_v2"} & set(without.results["criterion"].to_pylist())

@@ -162,8 +162,8 @@ def publish(
         look = lambda: _changes_of(api, release, repo_id, tag, into_existing=into_existing or created)  # noqa: E731
         changes = look()
         if changes.head is None:
-            created = True
-            sdk = "static" if release.repo_type == "space" else None
+            created = release.repo_type == "space"
+            sdk = "static" if created else None
             api.create_repo(repo_id, repo_type=release.repo_type, private=private, exist_ok=True, space_sdk=sdk)
             changes = look()
         if changes.tagged:
