@@ -118,8 +118,9 @@ def test_versions_agree():
 
 def test_the_committed_documents_are_those_that_its_tables_render():
     tree = load_tree(COMMITTED)
+    assert tree.manifest["version"] == VERSION
     digests = {name: digest for name, digest in tree.manifest["files"].items() if name.endswith(".parquet")}
-    for name, text in render_documents(tree, tree.manifest["contents"], digests).items():
+    for name, text in render_documents(tree, tree.manifest["contents"], digests, VERSION).items():
         assert name == "constraints.txt" or (COMMITTED / name).read_text() == text, name
 
 

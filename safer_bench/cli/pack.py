@@ -10,6 +10,9 @@ def pack(
     runs: Annotated[list[Path], typer.Argument(help="Finished run folders.")],
     out: Annotated[Path, typer.Option(help="Folder of the dataset tree.")],
     scores: Annotated[list[Path] | None, typer.Option(help="Folder written by `score`; repeat for more.")] = None,
+    data_version: Annotated[
+        str | None, typer.Option(help="X.Y.Z, where the tree is a release: its documents and its tag on the Hub state it.")
+    ] = None,
 ) -> None:
     """Write a dataset tree from run folders and scores; shards of one run are merged.
 
@@ -18,6 +21,6 @@ def pack(
     from safer_bench.dataset.pack import pack as write
     from safer_bench.dataset.tree import load_tree
 
-    write(runs, scores or [], out)
+    write(runs, scores or [], out, data_version)
     tree = load_tree(out)
     typer.echo(f"{out}: {tree['layer_drops'].num_rows} measurements, revision {tree.revision}")

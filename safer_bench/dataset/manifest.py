@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from safer_bench.dataset.pinned import X_Y_Z
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
 from safer_bench.tables.strict_json import read_json
@@ -27,7 +28,7 @@ class Manifest(BaseModel):
 
     Attributes:
         schema_version: of the schema of tables.
-        version: of the data; none where they are not the package's own, nor in manifests of before.
+        version: of the data, where they are a release; its tag on the Hub is ``v`` and this.
         protocol: of the measurement.
         seed: of all random streams.
         contents: of each table the hash of its rows.
@@ -37,7 +38,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     schema_version: str = Field(alias="schema")
-    version: str | None = Field(default=None, pattern=r"^\d+\.\d+\.\d+$")
+    version: str | None = Field(default=None, pattern=f"^{X_Y_Z}$")
     protocol: int = Field(ge=0, lt=2**31)
     seed: int = Field(ge=-(2**63), lt=2**63)
     contents: dict[str, Digest]

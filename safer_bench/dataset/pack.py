@@ -1,8 +1,10 @@
 """Run folders and scores -> a dataset tree."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench.dataset.documents.render import render_documents
-from safer_bench.dataset.documents.responsible import statements
+from safer_bench.dataset.pinned import X_Y_Z
 from safer_bench.dataset.submissions.submission import Submission, read_submission
 from safer_bench.dataset.tree import write_tree
 from safer_bench.errors import BadInput
@@ -21,7 +23,7 @@ from safer_bench.truth.request import another_file
 from safer_bench.truth.run_folder import PROTOCOL, RunFolder
 
 
-def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None:
+def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path, version: str | None = None) -> None:
     """Write the dataset tree of finished run folders and scores; shards of one run are merged.
 
     Large ones are packed by spawned processes: a script that calls this needs ``if __name__ == "__main__"``.
@@ -30,10 +32,13 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
         runs: run folders of one seed.
         score_folders: folders in the form of a submission; those of one criterion on different networks are merged.
         out: the tree's folder.
+        version: ``X.Y.Z`` of the data, where the tree is a release: its documents state it, and its tag on the Hub is that.
 
     Raises:
-        BadInput: a run that is not finished, runs that contradict each other, or scores that do not fit.
+        BadInput: a run that is not finished, runs that contradict each other, scores that do not fit, or no version.
     """
+    if version is not None and not re.fullmatch(X_Y_Z, version):
+        raise BadInput(f"data version {version!r}; expected X.Y.Z, such as 1.0.0")
     folders = [RunFolder(path) for path in runs]
     for folder in folders:
         if folder.request().get("protocol") != PROTOCOL:
@@ -53,9 +58,8 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path) -> None
     tables |= probe_tables(folders, tables)
     submissions = [read_submission(path, tables) for path in score_folders]
     tables |= {name: table for name, table in _scores(submissions).items() if table.num_rows}
-    version = statements(tables["networks"]["dataset"].to_pylist()).version
     facts = {"protocol": PROTOCOL, "seed": seeds.pop(), **({"version": version} if version else {})}
-    write_tree(out, tables, facts, render_documents)
+    write_tree(out, tables, facts, partial(render_documents, data_version=version))
 
 
 def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:

@@ -18,11 +18,12 @@ MARKERS = {"dataset": MANIFEST, "model": ACCURACIES, "space": "README.md"}
 
 @dataclass(frozen=True)
 class Release:
-    """A checked folder, the kind of repository it belongs in, and each file there: where it lies, or what it holds."""
+    """A checked folder, its kind of repository, each file there (where it lies, or what it holds), its data's version."""
 
     folder: Path
     repo_type: Literal["dataset", "model", "space"]
     files: Mapping[str, Path | bytes]
+    version: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,8 +59,11 @@ def read_release(folder: Path) -> Release:
             "safer-bench train NAME writes the zoo's card and accuracies" if zoo else f"safer-bench verify {folder} --rows 0"
         )
         raise BadInput(f"{folder}: cannot be published: {wrong[0]}{more}; remove or mend it first: {mend}")
-    names = files.names_below(folder) if zoo else {*load_tree(folder).manifest["files"], MANIFEST}
-    return Release(folder, "model" if zoo else "dataset", {name: folder / name for name in names})
+    if zoo:
+        return Release(folder, "model", {name: folder / name for name in files.names_below(folder)})
+    manifest = load_tree(folder).manifest
+    found = {name: folder / name for name in (*manifest["files"], MANIFEST)}
+    return Release(folder, "dataset", found, manifest.get("version"))
 
 
 def _zoo_problems(folder: Path) -> Iterator[str]:

@@ -2,13 +2,13 @@
 
 import inspect
 import shutil
+from functools import partial
 
 import datasets
 import pyarrow.compute as pc
 import pytest
 
 from safer_bench.dataset.documents.render import render_documents
-from safer_bench.dataset.pinned import VERSION
 from safer_bench.dataset.tree import load_tree, load_truth, write_tree
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
@@ -79,9 +79,9 @@ def test_two_trees_of_one_version_give_load_dataset_their_own_rows(copy, small_t
     for changed, out in enumerate((copy, copy, other, copy), start=1):
         counts = pc.add(small_tree["layers"]["macs"], changed)
         tables = dict(small_tree) | {"layers": small_tree["layers"].set_column(macs, "macs", counts)}
-        write_tree(out, tables, {"protocol": 1, "seed": 0}, render_documents)
+        write_tree(out, tables, {"protocol": 1, "seed": 0}, partial(render_documents, data_version="1.0.0"))
         versions = {line for line in (out / "README.md").read_text().splitlines() if line.startswith("  version: ")}
-        assert versions == {f"  version: {VERSION}"}
+        assert versions == {"  version: 1.0.0"}
         theirs = datasets.load_dataset(str(out), "layers", split="test", cache_dir=cache)
         assert theirs.to_list() == load_truth(out, "layers", "test").to_pylist()
         assert theirs["macs"][0] == load_truth(small_tree.path, "layers", "test")["macs"][0].as_py() + changed

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from safer_bench.dataset.pack import pack
-from safer_bench.dataset.pinned import VERSION
 from safer_bench.dataset.tree import content_hash, load_tree
 from safer_bench.errors import BadInput
 from safer_bench.measurement.design import make_protocol
@@ -230,10 +229,26 @@ def test_reliability_of_two_draws_is_not_stated(tmp_path):
     assert {cell["reliability"] for cell in load_tree(tmp_path / "tree")["cells"].to_pylist()} == {None}
 
 
-def test_the_manifest_names_protocol_seed_and_version(small_tree):
+def test_the_manifest_names_protocol_and_seed(small_tree):
     manifest = json.loads((small_tree.path / "manifest.json").read_text())
     assert (manifest["protocol"], manifest["seed"], manifest["schema"]) == (1, 0, "1")
-    assert manifest["version"] == VERSION
+
+
+def test_a_tree_has_the_version_that_it_is_given_and_else_none(small_run, small_tree, tmp_path):
+    pack([small_run], [], tmp_path / "tree", "3.1.4")
+    documents = ("manifest.json", "croissant.json", "README.md")
+    stated = [(tmp_path / "tree" / name).read_text() for name in documents]
+    assert json.loads(stated[0])["version"] == json.loads(stated[1])["version"] == "3.1.4"
+    assert "This is version 3.1.4 of the data, revision" in stated[2]
+    assert stated[2].count("\n  version: 3.1.4\n") == len(load_tree(tmp_path / "tree"))
+    assert not {"version"} & {*small_tree.manifest, *json.loads((small_tree.path / "croissant.json").read_text())}
+    assert "\n  version: " not in (small_tree.path / "README.md").read_text()
+
+
+def test_a_version_is_three_numbers(small_run, tmp_path):
+    with pytest.raises(BadInput, match=r"data version 'v1\.0'; expected X\.Y\.Z, such as 1\.0\.0"):
+        pack([small_run], [], tmp_path / "tree", "v1.0")
+    assert not (tmp_path / "tree").exists()
 
 
 def test_the_card_says_what_every_level_costs_the_median_layer_of_each_split(small_tree):

@@ -19,13 +19,16 @@ from safer_bench.tables.text import code, plain
 from safer_bench.truth.accuracy import accuracy_interval
 
 
-def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], statements: Statements) -> str:
+def render_card(
+    tables: Mapping[str, pa.Table], contents: Mapping[str, str], statements: Statements, version: str | None = None
+) -> str:
     """Return the README of a dataset tree: front matter for the Hub, how the truth was measured, every column.
 
     Args:
         tables: every table of the tree.
         contents: content hash of each table.
         statements: what is said of its data.
+        version: of the data, where they are a release.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -37,7 +40,7 @@ def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], sta
     environment.filters |= {"plain": plain, "code": code}
     tables = {name: tables[name] for name in schema.TABLES if name in tables}
     return environment.get_template("card.md.j2").render(
-        front_matter=front_matter(tables, contents, statements),
+        front_matter=front_matter(tables, contents, statements, version),
         n_rows=tables["layer_drops"].num_rows,
         tables={name: schema.TABLES[name] for name in tables},
         row_counts={name: table.num_rows for name, table in tables.items()},
@@ -52,6 +55,7 @@ def render_card(tables: Mapping[str, pa.Table], contents: Mapping[str, str], sta
         revision=contents["layer_drops"][:16],
         responsible=responsible,
         statements=statements,
+        version=version,
         folder=DEFAULT if statements.ours else "TREE",
         split="test" if "test" in tables["networks"]["split"].to_pylist() else "validation",
     )

@@ -46,13 +46,16 @@ CONTEXT = {
 }
 
 
-def render_croissant(contents: Mapping[str, str], digests: Mapping[str, str], statements: Statements) -> str:
+def render_croissant(
+    contents: Mapping[str, str], digests: Mapping[str, str], statements: Statements, version: str | None = None
+) -> str:
     """Return the Croissant description of a dataset tree.
 
     Args:
         contents: content hash of each table.
         digests: SHA-256 of each Parquet file, by its path within the tree.
         statements: what is said of its data.
+        version: of the data, where they are a release.
     """
     revision = contents["layer_drops"]
     tables = [name for name in schema.TABLES if name in contents]
@@ -63,7 +66,7 @@ def render_croissant(contents: Mapping[str, str], digests: Mapping[str, str], st
         "name": "safer-bench" if statements.ours else "layer-sensitivities",
         "description": responsible.DESCRIPTION,
         **(_origin(revision) if statements.ours else {}),
-        **({"version": statements.version} if statements.version else {}),
+        **({"version": version} if version else {}),
         "identifier": revision,
         **{f"rai:{name}": text for name, text in _responsible(statements).items()},
         "distribution": [*(_file_object(path, digests[path]) for path in sorted(digests)), *map(_file_set, tables)],

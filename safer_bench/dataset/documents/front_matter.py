@@ -16,13 +16,16 @@ ARXIV = re.compile(r"arXiv (\d{4}\.\d{4,5})")
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def front_matter(tables: Mapping[str, pa.Table], contents: Mapping[str, str], statements: Statements) -> str:
+def front_matter(
+    tables: Mapping[str, pa.Table], contents: Mapping[str, str], statements: Statements, version: str | None = None
+) -> str:
     """Return the YAML block of a dataset's card, in the words of huggingface_hub and datasets.
 
     Args:
         tables: every table of the tree, in the order in which they are to be shown.
         contents: content hash of each table.
-        statements: what is said of its data: of others than the package's own neither licence nor version is known.
+        statements: what is said of its data: of others than the package's own no licence is known.
+        version: of the data, where they are a release.
     """
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
@@ -37,7 +40,7 @@ def front_matter(tables: Mapping[str, pa.Table], contents: Mapping[str, str], st
         source_datasets=["original"],
         task_categories=["tabular-regression"],
         size_categories=[next((label for limit, label in SIZES if n_rows < limit), "1M<n<10M")],
-        configs=[_config(name, table, contents[name], statements.version) for name, table in tables.items()],
+        configs=[_config(name, table, contents[name], version) for name, table in tables.items()],
     )
     DatasetInfosDict({name: _info(name) for name in tables}).to_dataset_card_data(data)
     return str(data.to_yaml())

@@ -13,7 +13,10 @@ WRITERS = ("datasets", "huggingface_hub", "Jinja2", "numpy", "pyarrow", "PyYAML"
 
 
 def render_documents(
-    tables: Mapping[str, pa.Table], contents: Mapping[str, str], digests: Mapping[str, str]
+    tables: Mapping[str, pa.Table],
+    contents: Mapping[str, str],
+    digests: Mapping[str, str],
+    data_version: str | None = None,
 ) -> dict[str, str]:
     """Return each document of a tree by its name.
 
@@ -21,11 +24,12 @@ def render_documents(
         tables: every table.
         contents: content hash of each table.
         digests: SHA-256 of each Parquet file, by its path within the tree.
+        data_version: ``X.Y.Z`` of the data, where they are a release.
     """
     said = statements(*(tables["networks"][key].to_pylist() for key in ("dataset", "network")))
     return {
-        "README.md": render_card(tables, contents, said),
-        "croissant.json": render_croissant(contents, digests, said),
+        "README.md": render_card(tables, contents, said, data_version),
+        "croissant.json": render_croissant(contents, digests, said, data_version),
         "constraints.txt": _constraints(),
     }
 

@@ -7,7 +7,6 @@ user's own, nothing is claimed: whoever measured them states it.
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from safer_bench.dataset.pinned import VERSION
 from safer_bench.tables.columns import FOLDED
 
 IMAGES = {
@@ -114,13 +113,11 @@ class Statements:
 
     Attributes:
         ours: whether all its data are those that the package knows; of others neither licence, authors nor home are claimed.
-        version: of the data; None where they are not ours.
         annotation, preprocessing, personal, splits, maintenance: a few sentences each.
         limitations, biases: one item each.
     """
 
     ours: bool
-    version: str | None
     annotation: str
     preprocessing: str
     personal: str
@@ -208,7 +205,6 @@ def statements(datasets: Iterable[str], networks: Iterable[str] = ()) -> Stateme
     )
     return Statements(
         ours=not others,
-        version=None if others else VERSION,
         annotation=" ".join(of_each(lambda kind: [kind.annotation], "who labelled the examples")),
         preprocessing=" ".join((folding, *prepared)),
         personal=" ".join(of_each(lambda kind: [kind.personal], "whether they hold personal information")),

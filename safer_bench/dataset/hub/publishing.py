@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from safer_bench.dataset.hub.client import open_api, persist, told
 from safer_bench.dataset.hub.listing import as_commit, commit_at, files_at
+from safer_bench.dataset.pinned import X_Y_Z
 from safer_bench.dataset.release import Release, git_blob
 from safer_bench.errors import BadInput, HubError
 from safer_bench.tables import files
@@ -47,18 +48,23 @@ def find_changes(release: Release, repo_id: str, tag: str | None = None, *, into
     Raises:
         HubUnreachable: the Hub does not answer.
         HubError: it refuses, the tag names other files, or the repository holds what publishing did not put there.
-        BadInput: ``repo_id`` or ``tag`` is none.
+        BadInput: ``repo_id`` or ``tag`` is none, or the tree states another version.
     """
-    _check_names(repo_id, tag)
+    _check_names(release, repo_id, tag)
     with told(f"look at {repo_id}"):
         return _changes_of(open_api(), release, repo_id, tag, into_existing=into_existing)
 
 
-def _check_names(repo_id: str, tag: str | None) -> None:
+def _check_names(release: Release, repo_id: str, tag: str | None) -> None:
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo_id):
         raise BadInput(f"not a repository name ({repo_id!r}); expected ORG/NAME")
-    if tag is not None and not re.fullmatch(r"v\d+\.\d+\.\d+", tag):
+    if tag is not None and not re.fullmatch(f"v{X_Y_Z}", tag):
         raise BadInput(f"tag {tag!r}; expected vX.Y.Z, such as v1.0.0 (a tag never moves)")
+    if tag is not None and release.version is not None and tag != f"v{release.version}":
+        raise BadInput(
+            f"tag {tag}; {release.folder} says that it is version {release.version}: tag it v{release.version}, or pack it "
+            f"again with --data-version {tag[1:]}"
+        )
 
 
 def _changes_of(api: "HfApi", release: Release, repo_id: str, tag: str | None, *, into_existing: bool) -> Changes:
@@ -153,7 +159,7 @@ def publish(
     Raises:
         HubUnreachable, HubError, BadInput: as ``find_changes``; the Hub did not take the files, or holds others now.
     """
-    _check_names(repo_id, tag)
+    _check_names(release, repo_id, tag)
     created = False  # the Hub itself puts files into a new Space, such as a card and a page to begin with
 
     def once() -> str:

@@ -2,11 +2,13 @@
 
 import json
 import logging
+from functools import partial
 
 import mlcroissant
 import pytest
 
-from safer_bench.dataset.pinned import VERSION
+from safer_bench.dataset.documents.render import render_documents
+from safer_bench.dataset.tree import write_tree
 from safer_bench.tables import schema
 
 pytestmark = [  # mlcroissant's own
@@ -16,10 +18,13 @@ pytestmark = [  # mlcroissant's own
 
 
 @pytest.fixture(scope="module")
-def described(small_tree):
-    """The tree as mlcroissant reads it: refuses what is no Croissant, and checks each field against the specification."""
+def described(small_tree, tmp_path_factory):
+    """A release as mlcroissant reads it: refuses what is no Croissant, and checks each field against the specification."""
     logging.getLogger("absl").setLevel(logging.ERROR)  # its one warning, of the missing date, is looked at below
-    return mlcroissant.Dataset(small_tree.path / "croissant.json")
+    out = tmp_path_factory.mktemp("released") / "tree"
+    facts = {"protocol": 1, "seed": 0, "version": "1.0.0"}
+    write_tree(out, dict(small_tree), facts, partial(render_documents, data_version="1.0.0"))
+    return mlcroissant.Dataset(out / "croissant.json")
 
 
 def test_it_is_valid_and_lacks_only_a_date(described):
@@ -29,7 +34,7 @@ def test_it_is_valid_and_lacks_only_a_date(described):
     assert [warning.split("]")[1] for warning in issues.warnings] == [
         ' Property "https://schema.org/datePublished" is recommended, but does not exist.'
     ]
-    assert described.metadata.version == VERSION
+    assert described.metadata.version == "1.0.0"
     assert described.metadata.conforms_to == [
         "http://mlcommons.org/croissant/1.1",
         "http://mlcommons.org/croissant/RAI/1.0",

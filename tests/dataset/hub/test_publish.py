@@ -3,12 +3,15 @@
 import json
 import shutil
 import socket
+from functools import partial
 
 import pytest
 
+from safer_bench.dataset.documents.render import render_documents
 from safer_bench.dataset.hub import publishing
 from safer_bench.dataset.hub.publishing import publish
 from safer_bench.dataset.release import read_release
+from safer_bench.dataset.tree import load_tree, write_tree
 from safer_bench.errors import BadInput, HubError
 from tests.conftest import COMMITTED
 from tests.dataset.hub.conftest import point_to
@@ -127,6 +130,19 @@ def test_a_malformed_name_or_tag_is_refused_without_asking_the_hub(cli, copy, mo
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
     found = cli("publish", copy, "--repo-id", repo_id, "--tag", tag, *dry)
     assert (found.code, found.err) == (2, f"Error: {message}\n")
+
+
+def test_a_release_is_tagged_with_the_version_that_it_states(hub, cli, copy):
+    tree = load_tree(copy)
+    facts = {"protocol": 1, "seed": tree.manifest["seed"], "version": "0.2.0"}
+    write_tree(copy, dict(tree), facts, partial(render_documents, data_version="0.2.0"))
+    found = cli("publish", copy, "--repo-id", "me/truth", "--tag", "v0.1.0")
+    assert (found.code, found.err) == (
+        2,
+        f"Error: tag v0.1.0; {copy} says that it is version 0.2.0: tag it v0.2.0, or pack it again with --data-version 0.1.0\n",
+    )
+    assert not hub.repos
+    assert cli("publish", copy, "--repo-id", "me/truth", "--tag", "v0.2.0").out.endswith(", tag v0.2.0\n")
 
 
 def test_a_tag_with_other_content_is_refused(hub, copy, repo_files):
