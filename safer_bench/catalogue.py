@@ -5,6 +5,7 @@ from typing import Any, cast
 from safer_bench.errors import BadInput, MissingData, UnknownName, has_torch
 from safer_bench.packages import NOUNS, Kind, Offer, left_out, offers
 from safer_bench.registry import look_up, suggestion
+from safer_bench.tables.columns import FOLDED
 from safer_bench.tables.controls import ADDED
 
 KINDS = ("networks", "perturbations", "criteria", "metrics")
@@ -100,11 +101,15 @@ def _published(kind: str) -> dict[str, Any]:
 def describe(name: str) -> dict[str, Any]:
     """Return what is known of an entry of any kind or of an added control, as ordered facts; ``kind`` comes first.
 
+    A network of the zoo is known as ``NAME_folded``, too.
+
     Raises:
         UnknownName: no entry of any kind has that name.
         BadInput: it is a package's, and broken.
     """
     built_in = {kind: _entries(kind) for kind in KINDS}
+    if name.endswith(FOLDED) and (unfolded := name.removesuffix(FOLDED)) in built_in["networks"]:
+        return describe(unfolded) | {"name": name, "batch_norms": "folded into the layers before them"}
     everything: dict[str, tuple[str, Any]] = {
         key: (kind, offer) for kind in KINDS for key, offer in _offers(kind, built_in[kind]).items()
     }

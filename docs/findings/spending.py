@@ -13,6 +13,7 @@ from docs.findings.families import over_families, told_of
 from docs.findings.finding import Figure, Finding, Table, Value
 from safer_bench.tables.controls import UNIFORM
 from safer_bench.tables.grouping import grouped
+from safer_bench.tables.text import number_of
 from safer_bench.tables.verdicts import BEATS, HARMS
 
 TITLE = "What a budget buys"
@@ -153,7 +154,7 @@ def _sentences(task: Task, values: Mapping[str, Value]) -> list[str]:
         f"{_mean(task, ranked[0], values)}. It is lowest for {_mean(task, ranked[-1], values)}."
     ]
     fed = [
-        f"`{name}` beats it in {sides[name].count(1)} rows and harms in {sides[name].count(-1)}"
+        f"`{name}` beats it in {number_of(sides[name].count(1), 'row')} and harms in {sides[name].count(-1)}"
         for name in TRUTH
         if name in sides
     ]

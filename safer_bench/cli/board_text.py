@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from safer_bench.cli.console import table
 from safer_bench.tables.grouping import grouped
-from safer_bench.tables.text import visible
+from safer_bench.tables.text import number_of, visible
 
 if TYPE_CHECKING:
     from safer_bench.evaluation.aggregates import Aggregate
@@ -82,8 +82,8 @@ def aggregates_text(rows: "Sequence[Aggregate]") -> str:
         first = of_board[0]
         size = "" if first.layers == "10 or more" else ", fewer than ten layers"
         title = (
-            f"{first.dataset}, {first.split}{size}: Spearman correlation with the true area, mean of {first.networks} "
-            f"networks of {first.families} famil{'ies' if first.families > 1 else 'y'}"
+            f"{first.dataset}, {first.split}{size}: Spearman correlation with the true area, mean of "
+            f"{number_of(first.networks, 'network')} of {number_of(first.families, 'family', 'families')}"
         )
         header = ["criterion", "submission", "track", "mean", "95 % interval"]
         cells = [

@@ -10,6 +10,7 @@ import typer
 from safer_bench.cli.console import Json, print_json, progress
 from safer_bench.cli.options import Minutes, Truth, perturbation_specs, told_refused
 from safer_bench.errors import BadInput, needs_torch
+from safer_bench.tables.text import number_of
 
 if TYPE_CHECKING:
     from safer_bench.dataset.submissions.submission import Submission
@@ -94,9 +95,11 @@ def _facts(path: Path, submission: "Submission", tree: "Tree") -> dict[str, Any]
 def _tell(about: Mapping[str, Any]) -> None:
     """Print what ``_facts`` returned."""
     names, n_absent = ", ".join(about["criteria"]), len(about["absent"])
-    typer.echo(f"{about['submission']}: {names}: {about['scores']} scores of {len(about['networks'])} networks in order")
+    found = f"{number_of(about['scores'], 'score')} of {number_of(len(about['networks']), 'network')}"
+    typer.echo(f"{about['submission']}: {names}: {found} in order")
     if n_absent:
-        typer.echo(f"{n_absent} networks of the truth are not scored: shown on their boards, but not ranked")
+        absent = f"{number_of(n_absent, 'network')} of the truth {'is' if n_absent == 1 else 'are'} not scored"
+        typer.echo(f"{absent}: shown on their boards, but not ranked")
     for said in about["notes"]:
         typer.echo(said)
 
@@ -143,7 +146,7 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
         except BadInput as error:
             raise BadSubmission(f"{error}{_unmarked(folder)}") from error
     names = ", ".join(again["criterion"].unique().to_pylist())
-    said = [f"{folder}: {names}: scored again on {len(networks)} networks, to the same scores"]
+    said = [f"{folder}: {names}: scored again on {number_of(len(networks), 'network')}, to the same scores"]
     if len(networks) == len(scored):
         said.append(f"Noted in {record(folder, submission, again)}")
     else:

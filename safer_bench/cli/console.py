@@ -142,12 +142,3 @@ def size(n_bytes: float) -> str:
     if n_bytes >= 1e9:
         return f"{n_bytes / 1e9:.1f} GB"
     return f"{n_bytes / 1e6:.0f} MB" if n_bytes >= 1e6 else f"{max(1, round(n_bytes / 1e3))} kB"
-
-
-def number_of(n: int, one: str, many: str) -> str:
-    """Return a number with its noun.
-
-    >>> number_of(1, "network", "networks"), number_of(2, "criterion", "criteria")
-    ('1 network', '2 criteria')
-    """
-    return f"{n:,} {one if n == 1 else many}"

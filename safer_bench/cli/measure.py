@@ -13,6 +13,7 @@ from safer_bench.cli.choices import ExecutorName
 from safer_bench.cli.console import Json, duration, note, print_json, progress, resumable, size, table
 from safer_bench.cli.options import NETWORK_HELP, DrawOptions, NetworkOptions, with_network_options
 from safer_bench.errors import BadInput, needs_torch
+from safer_bench.tables.text import number_of
 
 if TYPE_CHECKING:
     from safer_bench.measurement.design import Protocol
@@ -125,7 +126,9 @@ def _tell(networks: "list[Network]", out: Path, total: int, *, is_share: bool, a
         print_json({"out": out, "probes": total, "networks": list(map(_fragility_json, found))})
         return
     _show_fragile(found, out)
-    typer.echo(f"{total} probes in {out}. Next: safer-bench pack {out}{' and all other shards' * is_share} --out TREE")
+    typer.echo(
+        f"{number_of(total, 'probe')} in {out}. Next: safer-bench pack {out}{' and all other shards' * is_share} --out TREE"
+    )
 
 
 def _planned(
@@ -188,7 +191,7 @@ def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, wo
         }
         times = {draws: duration(seconds) for draws, seconds in by_draws.items()}
         typer.echo(f"Time by draws a level: {', '.join(f'{draws}: {time}' for draws, time in times.items())}")
-    typer.echo(f"{workers} worker{'s' * (workers > 1)} on this machine, with nothing else at work; nothing was measured.")
+    typer.echo(f"{number_of(workers, 'worker')} on this machine, with nothing else at work; nothing was measured.")
 
 
 def _forecast_cells(forecasts: "list[Forecast]") -> list[list[str]]:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from safer_bench.tables.text import number_of
+
 
 def pack(
     runs: Annotated[list[Path], typer.Argument(help="Finished run folders.")],
@@ -23,4 +25,4 @@ def pack(
 
     write(runs, scores or [], out, data_version)
     tree = load_tree(out)
-    typer.echo(f"{out}: {tree['layer_drops'].num_rows} measurements, revision {tree.revision}")
+    typer.echo(f"{out}: {number_of(tree['layer_drops'].num_rows, 'measurement')}, revision {tree.revision}")

@@ -1,13 +1,15 @@
 """The command that plans what each layer gets."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from safer_bench.cli.choices import PlanTask
-from safer_bench.cli.console import duration, note, progress, size, table
+from safer_bench.cli.console import Json, duration, note, print_json, progress, size, table
 from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, with_network_options
 from safer_bench.errors import BadInput, needs_torch
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from safer_bench.networks.network import Network
 
 RUN = "run"  # folder of what is measured for a plan alone
+SPENT = {"quantize": "mean bits", "prune": "of the weights pruned", "protect": "of the weights protected"}
 Budget = Annotated[
     float | None, typer.Option(help="Mean bits, share of the weights pruned, or share of the weights protected.")
 ]
@@ -55,6 +58,7 @@ def plan(
     level: Level = None,
     draws: Annotated[int, typer.Option(min=2, help="Draws of bit errors, where the plan is measured.")] = 10,
     dry_run: DryRun = False,
+    as_json: Json = False,
     *,
     network_options: NetworkOptions,
 ) -> None:
@@ -71,9 +75,9 @@ def plan(
     check_writable(out)
     (item,) = network_options.load([network])
     if dry_run:
-        _tell_forecast(item, wanted, run)
+        _tell_forecast(item, wanted, run, as_json=as_json)
     else:
-        _tell(_made(item, wanted, run, out), out)
+        _tell(_made(item, wanted, run, out, as_json=as_json), out, as_json=as_json)
 
 
 def _wanted(
@@ -106,7 +110,7 @@ def _wanted(
     return wanted
 
 
-def _made(network: "Network", wanted: "Wanted", run: Path | None, out: Path) -> "Plan":
+def _made(network: "Network", wanted: "Wanted", run: Path | None, out: Path, *, as_json: bool) -> "Plan":
     """Return the plan: find the level of ``--cost``, measure the drops where none are named, and plan by them."""
     from safer_bench.budget.plans.choosers import choosing_network
     from safer_bench.budget.plans.cost import level_that_costs
@@ -121,7 +125,7 @@ def _made(network: "Network", wanted: "Wanted", run: Path | None, out: Path) -> 
         if wanted.cost is not None:
             chooses = choosing_network(network, wanted.menu, truth, by_scores=by_scores)
             found = level_that_costs(chooses, wanted.menu, wanted.cost, wanted.draws_each, tell)
-            typer.echo(_found(wanted.menu.task, found))
+            typer.echo(_found(wanted.menu.task, found), err=as_json)
             wanted = wanted.at(found.level)
         if truth is None and not by_scores:
             truth = measured_here(network, wanted.menu, out / RUN, report)
@@ -134,7 +138,7 @@ def _found(task: str, found: "LevelFound") -> str:
     return f"{at}, {lost} points lost ({low} to {high}) on {found.n_examples} examples that judge nothing."
 
 
-def _tell_forecast(network: "Network", wanted: "Wanted", run: Path | None) -> None:
+def _tell_forecast(network: "Network", wanted: "Wanted", run: Path | None, *, as_json: bool) -> None:
     """Print what a plan will take."""
     from safer_bench.budget.plans.forecast import forecast_plan
     from safer_bench.budget.plans.truths import truth_at
@@ -144,6 +148,9 @@ def _tell_forecast(network: "Network", wanted: "Wanted", run: Path | None) -> No
         wanted = wanted.measured(network, truth)
     note("Measures a sample first: about a minute at most, beside what tracing takes.")
     found = forecast_plan(network, wanted, truth)
+    if as_json:
+        print_json(asdict(found) | {"whole": asdict(found.whole)})
+        return
     rows = [
         [step.name, f"{step.n_measurements:,}", f"{step.n_answers:,}", duration(step.seconds)]
         for step in [*found.steps, found.whole]
@@ -166,32 +173,41 @@ def _score(by: str) -> "Score":
     return scores
 
 
-def _tell(made: "Plan", out: Path) -> None:
+def _tell(made: "Plan", out: Path, *, as_json: bool) -> None:
+    """Write the plan and its picture, and print it; where it does not keep to what was asked, the status is 1."""
     from safer_bench.budget.plans.advice import advice
     from safer_bench.budget.plans.picture import plan_png
     from safer_bench.budget.plans.plan import write_text
     from safer_bench.tables.together import write_together
 
-    write_together(out, {"plan.json": write_text(made).encode(), "plan.png": plan_png(made)})
+    text = write_text(made)
+    write_together(out, {"plan.json": text.encode(), "plan.png": plan_png(made)})
+    if as_json:
+        print_json(json.loads(text))
+    else:
+        _show(made)
+        typer.echo(f"Plan: {out / 'plan.json'}")
+    if said := advice(made):
+        typer.echo(said, err=True)
+    if made.met is False:
+        typer.echo("No point keeps to --max-drop with 95 % confidence, not even the most generous one.", err=True)
+        raise typer.Exit(1)
+
+
+def _show(made: "Plan") -> None:
+    """Print what each layer gets, what that leaves, and what uniform allocations leave."""
     _tell_layers(made)
     measured = made.measured
     typer.echo(f"Unchanged: {100 * measured.unchanged.value:.1f} % of {measured.n_examples} examples that {made.judges}.")
     for label, point in [("Plan", measured.plan), *(("Uniform", point) for point in measured.uniform)]:
-        typer.echo(f"{label}: {_about(point)}")
+        typer.echo(f"{label}: {_about(point, SPENT[made.task])}")
     if measured.gain is not None:
         typer.echo(f"Plan minus uniform at equal spending: {_difference(measured.gain)}")
     if made.met:
         allowed = 100 * (made.max_drop or 0.0)
         typer.echo(f"Met: at most {_points(measured.plan.drop.high)} of {allowed:g} points are lost, with 95 % confidence.")
-    if said := advice(made):
-        typer.echo(said, err=True)
-    if made.met is False:
-        typer.echo("No point keeps to --max-drop with 95 % confidence, not even the most generous one.", err=True)
     if made.task == "quantize":
         typer.echo("Activations stay in float32: weights alone were quantized.")
-    typer.echo(f"Plan: {out / 'plan.json'}")
-    if made.met is False:
-        raise typer.Exit(1)
 
 
 def _tell_layers(made: "Plan") -> None:
@@ -223,6 +239,6 @@ def _difference(gain: "Interval") -> str:
     return f"{_points(gain.value)} points ({_points(gain.low)} to {_points(gain.high)}), {verdict}"
 
 
-def _about(point: "Point") -> str:
+def _about(point: "Point", unit: str) -> str:
     lost, low, high = (_points(end) for end in (point.drop.value, point.drop.low, point.drop.high))
-    return f"{point.spent:.3g} spent, {100 * point.accuracy.value:.1f} %; {lost} points lost ({low} to {high})"
+    return f"{point.spent:.3g} {unit}, {100 * point.accuracy.value:.1f} %; {lost} points lost ({low} to {high})"

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safer_bench.cli.console import number_of, progress
+from safer_bench.cli.console import progress
 from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, perturbation_specs, with_network_options
 from safer_bench.errors import MissingData, needs_torch
+from safer_bench.tables.text import number_of
 
 if TYPE_CHECKING:
     from safer_bench.networks.network import Network
@@ -67,7 +68,7 @@ def score(
         typer.echo(
             f"Still empty in {out / 'submission.yaml'}, and shown on boards: {', '.join(empty)} (--describe FIELD=TEXT)"
         )
-    done = f"{number_of(len(criteria), 'criterion', 'criteria')} on {number_of(len(networks), 'network', 'networks')}"
+    done = f"{number_of(len(criteria), 'criterion', 'criteria')} on {number_of(len(networks), 'network')}"
     typer.echo(f"{out}: {done}. Next: {_next(out, networks)}")
 
 

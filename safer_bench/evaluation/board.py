@@ -9,6 +9,7 @@ import numpy as np
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES
 from safer_bench.evaluation.kinds import numbered_kinds, resemblance
 from safer_bench.tables.controls import CONTROLS, LEARNED
+from safer_bench.tables.text import number_of
 
 Array = np.ndarray
 Entry = tuple[str, str]  # (criterion, track)
@@ -173,8 +174,8 @@ class Board:
                 f"{self._resembling}{self._gated}{self._taught}"
             )
         return (
-            f"{n_networks} network{'s' * (n_networks > 1)} of {n_families} famil{'ies' if n_families > 1 else 'y'}: too few "
-            f"for an interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of "
+            f"{number_of(n_networks, 'network')} of {number_of(n_families, 'family', 'families')}: too few for an "
+            f"interval (at least {MIN_FAMILIES} families), so the order of the rows is no ranking of "
             f"criteria.{self._gated}{self._taught}"
         )
 

@@ -17,6 +17,7 @@ from safer_bench.measurement.work import Measured, Worker, job_of
 from safer_bench.networks.layers import Layer
 from safer_bench.networks.network import Network
 from safer_bench.tables import files
+from safer_bench.tables.text import number_of
 from safer_bench.truth.cells import no_accuracy
 from safer_bench.truth.parts import Expected, Unit, expected_of
 from safer_bench.truth.run_folder import TABLES, RunFolder
@@ -73,7 +74,7 @@ def measure_into(
             lambda: describe.tables(networks, protocol, clean),
         )
         log = stack.enter_context(logging_to(folder / "log.txt"))
-        log.info("%d networks, %d workers (%s); %s", len(networks), workers, executor, where)
+        log.info("%s, %s (%s); %s", number_of(len(networks), "network"), number_of(workers, "worker"), executor, where)
         work = {unit: designs[unit.network].work(unit.slice, _layer(designs, unit)) for unit in run.units()}
         finished, expected = run.parts(), _expected(run)
         check_same_perturbations(run, finished, designs, protocol.seed)

@@ -1,4 +1,4 @@
-"""Text of strangers stays text: what it may hold, when names are alike, and how Markdown and spreadsheets take it."""
+"""Text that is shown: numbers with their nouns; of strangers, what it may hold, how Markdown and spreadsheets take it."""
 
 import re
 from unicodedata import category, normalize
@@ -29,6 +29,15 @@ def visible(text: str) -> str:
     return "".join(
         char.encode("unicode_escape").decode() if odd_character(char) else char for char in " ".join(text.split())
     )
+
+
+def number_of(n: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun; the plural of most is one letter longer.
+
+    >>> number_of(1, "network"), number_of(2, "criterion", "criteria")
+    ('1 network', '2 criteria')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def folded(name: str) -> str:

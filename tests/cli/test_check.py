@@ -27,7 +27,7 @@ def test_a_submission_of_some_networks_is_accepted_and_told(cli, small_tree, tmp
     found = cli("check", tmp_path / "part", "--truth", small_tree.path)
     assert (found.code, found.out.splitlines()[-1]) == (
         0,
-        "1 networks of the truth are not scored: shown on their boards, but not ranked",
+        "1 network of the truth is not scored: shown on their boards, but not ranked",
     )
 
 
@@ -43,7 +43,7 @@ def test_submissions_are_scored_again_by_their_code_and_noted(cli, small_tree, t
     assert (found.code, found.out.splitlines()[-2:]) == (
         0,
         [
-            f"{path}: size: scored again on 1 networks, to the same scores",
+            f"{path}: size: scored again on 1 network, to the same scores",
             f"Noted in {path.parent / 'recomputed.json'}",
         ],
     )

@@ -1,5 +1,6 @@
 """The command line as its users meet it: the way through, and one clear message for everything that is wrong."""
 
+import json
 import re
 from dataclasses import replace
 
@@ -27,7 +28,7 @@ def test_the_way_through(cli, tmp_path):
     packed = cli("pack", run, "--out", tree)
     assert (packed.code, packed.out) == (0, f"{tree}: 20 measurements, revision {load_tree(tree).revision}\n")
     checked = cli("check", mine, "--truth", tree)
-    assert (checked.code, checked.out) == (0, f"{mine}: snip, l2_norm: 20 scores of 1 networks in order\n")
+    assert (checked.code, checked.out) == (0, f"{mine}: snip, l2_norm: 20 scores of 1 network in order\n")
     evaluated = cli("evaluate", mine, "--truth", tree, "--out", board)
     assert evaluated.code == 0
     assert re.search(r"^snip \(reported\) +blind +-?\d\.\d\d$", evaluated.out, re.MULTILINE)
@@ -70,7 +71,9 @@ def test_info_of_a_network_names_its_layers(cli):
     recurrent = cli("info", "text_lstm").out
     assert re.search(r"^n_layers +10$", recurrent, re.MULTILINE)
     assert re.search(r"^layer cells.3.weight_hh_l0 +448x112$", recurrent, re.MULTILINE)
-    assert re.search(r"^layer layer1.0.conv1 +16x16x3x3$", cli("info", "resnet20").out, re.MULTILINE)
+    plain, folded = (json.loads(cli("info", name, "--json").out) for name in ("resnet20", "resnet20_folded"))
+    assert plain["layer layer1.0.conv1"] == "16x16x3x3"
+    assert folded == plain | {"name": "resnet20_folded", "batch_norms": "folded into the layers before them"}
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))

@@ -252,7 +252,7 @@ def test_a_decorated_function_of_a_users_file_is_a_network(cli, tmp_path):
     found = cli("measure", "--network", spec, "--perturbation", "quantize:2", "--out", tmp_path / "run")
     assert found.code == 0
     assert (
-        found.out.splitlines()[-1] == f"1 probes in {tmp_path / 'run'}. Next: safer-bench pack {tmp_path / 'run'} --out TREE"
+        found.out.splitlines()[-1] == f"1 probe in {tmp_path / 'run'}. Next: safer-bench pack {tmp_path / 'run'} --out TREE"
     )
 
 

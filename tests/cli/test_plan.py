@@ -38,11 +38,11 @@ def test_a_plan_is_measured_from_nothing_and_again_from_its_run(cli, spec, tmp_p
     plan = json.loads((tmp_path / "a" / "plan.json").read_text())
     assert {layer["name"] for layer in plan["layers"]} == {"0", "2"}
     assert plan["measured"]["plan"]["spent"] <= 4
-    assert f"Plan: {plan['measured']['plan']['spent']:.3g} spent, " in found.out
+    assert f"Plan: {plan['measured']['plan']['spent']:.3g} mean bits, " in found.out
     assert (tmp_path / "a" / "plan.png").read_bytes().startswith(b"\x89PNG")
-    again = cli("plan", tmp_path / "a" / "run", *words, "--budget", 4, "--out", tmp_path / "b")
+    again = cli("plan", tmp_path / "a" / "run", *words, "--budget", 4, "--out", tmp_path / "b", "--json")
     assert again.code == 0
-    assert json.loads((tmp_path / "b" / "plan.json").read_text()) == plan
+    assert json.loads((tmp_path / "b" / "plan.json").read_text()) == plan == json.loads(again.out)
 
 
 def test_scores_plan_without_measuring_drops(cli, spec, tmp_path):
@@ -100,6 +100,8 @@ def test_a_dry_run_says_what_the_plan_takes_and_plans_nothing(cli, spec, tmp_pat
         ["all", "21", "2,520"],
     ]
     assert re.fullmatch(r"Memory: .*B\. With nothing else at work; nothing was planned\.", found.out.splitlines()[-1])
+    whole = json.loads(cli("plan", *words, "--dry-run", "--json").out)["whole"]
+    assert (whole["n_measurements"], whole["n_answers"]) == (21, 2520)
     assert not list((tmp_path / "out").glob("*"))
 
 

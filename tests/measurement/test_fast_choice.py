@@ -67,7 +67,7 @@ def test_a_run_tells_and_logs_it_before_the_first_unit_and_not_where_nothing_is_
     assert told == [(line, 0)]
     log = (tmp_path / "log.txt").read_text()
     assert log.index(line) < log.index("tiny conv, 30 examples from 0")
-    assert "1 networks, 1 workers (process); cpu: worker 1" in log
+    assert "1 network, 1 worker (process); cpu: worker 1" in log
     measure_into(tmp_path, [tiny], protocol, fast=True, tell=told.append)
     assert len(told) == 1
 

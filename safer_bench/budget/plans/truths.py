@@ -15,6 +15,7 @@ from safer_bench.measurement.design import Protocol, make_protocol
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
+from safer_bench.tables.text import number_of
 from safer_bench.truth.probe_tables import KEYS, probe_tables
 from safer_bench.truth.run_folder import RunFolder
 
@@ -107,4 +108,4 @@ def told_protocol(network: str, perturbation: str, truth: Truth) -> str:
     here = (pc.field("network") == network) & (pc.field("perturbation") == perturbation)
     rows = truth["layer_drops"].filter(here).select(["draw", "n_examples"])
     draws, examples = pc.max(rows["draw"]).as_py() + 1, pc.max(rows["n_examples"]).as_py()
-    return f"{draws} draw{'s' * (draws > 1)} of {examples} examples"
+    return f"{number_of(draws, 'draw')} of {number_of(examples, 'example')}"

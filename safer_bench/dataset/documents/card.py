@@ -15,7 +15,7 @@ from safer_bench.dataset.documents.probes import after_abstracts, designs, split
 from safer_bench.dataset.documents.responsible import Statements
 from safer_bench.dataset.tree import DEFAULT
 from safer_bench.tables import schema
-from safer_bench.tables.text import code, plain
+from safer_bench.tables.text import code, number_of, plain
 from safer_bench.truth.accuracy import accuracy_interval
 
 
@@ -37,7 +37,7 @@ def render_card(
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701  Markdown, escaped by its filters
     )
-    environment.filters |= {"plain": plain, "code": code}
+    environment.filters |= {"plain": plain, "code": code, "number_of": number_of}
     tables = {name: tables[name] for name in schema.TABLES if name in tables}
     return environment.get_template("card.md.j2").render(
         front_matter=front_matter(tables, contents, statements, version),
