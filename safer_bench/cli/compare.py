@@ -27,7 +27,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Plot of the differences, such as compare.png.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare two criteria: their paired difference under each perturbation.
+    """Compare two criteria: their paired difference by use case and perturbation.
 
     Example: safer-bench compare snip l2_norm --out compare.png
     """

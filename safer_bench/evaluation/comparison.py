@@ -1,6 +1,6 @@
-"""Two criteria side by side: paired differences under each perturbation, with intervals where families support them."""
+"""Two criteria side by side: paired differences by use case and perturbation, with intervals where families support them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -23,6 +23,7 @@ from safer_bench.tables.pictures import encoded, new_figure
 from safer_bench.tables.schema import METRIC_NAMES
 
 Array = np.ndarray
+Cell = tuple[str, str, str, str]  # dataset, split, perturbation, network
 ALL = "all use cases"
 PLOT_FORMATS = (".png", ".svg", ".pdf")
 COLUMNS = ("value", "lowest", "highest")  # of results
@@ -31,11 +32,11 @@ HEADER = ("perturbation", "networks", "families", "first", "second", "difference
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two criteria under one perturbation, or over all use cases, on the networks of ten layers or more that both scored.
+    """Two criteria under one perturbation, one use case or all, on the networks of ten layers or more that both scored.
 
     Attributes:
         dataset, split: of the networks.
-        perturbation: its name, or ``ALL``.
+        perturbation: its name; or ``ALL``, or ``use case`` and the name of one that has several perturbations.
         n_networks: how many both scored.
         first, second: means over families of the metric.
         by_family: difference first minus second for each family.
@@ -86,7 +87,7 @@ def check_names(criteria: Iterable[str], first: str, second: str, metric: str, o
 def compare(
     results: pa.Table, truth: Mapping[str, pa.Table], first: str, second: str, metric: str = "spearman"
 ) -> list[Comparison]:
-    """Return the paired differences of two criteria by dataset, split and perturbation; each begins with all of them.
+    """Return the paired differences of two criteria by dataset and split: of all use cases, each one, each perturbation.
 
     Args:
         results: what ``evaluate`` returns.
@@ -116,10 +117,7 @@ def compare(
         )
     comparisons = []
     for (dataset, split), board in grouped(shared, key=itemgetter(slice(2))).items():
-        for name in (ALL, *sorted({cell[2] for cell in board})):
-            cells = [cell for cell in board if name == cell[2] or (name == ALL and facts.use_cases[cell[2]])]
-            if not cells:  # none of them is of a use case
-                continue
+        for name, cells in _parts(board, facts.use_cases):
             values = [[[side[cell][column] or 0.0 for cell in cells] for side in sides] for column in COLUMNS]
             pairs = [(network, perturbation) for _, _, perturbation, network in cells]
             weights = family_weights(pairs, facts.families, facts.use_cases)
@@ -128,7 +126,18 @@ def compare(
     return comparisons
 
 
-def _side(rows: Sequence[Mapping[str, Any]], name: str) -> dict[tuple[str, str, str, str], Mapping[str, Any]]:
+def _parts(board: Sequence[Cell], use_cases: Mapping[str, str]) -> Iterator[tuple[str, list[Cell]]]:
+    """Yield the cells of all use cases, of each that has several perturbations, and of each perturbation."""
+    of_case = grouped([cell for cell in board if use_cases[cell[2]]], key=lambda cell: use_cases[cell[2]])
+    if of_case:
+        yield ALL, [cell for cells in of_case.values() for cell in cells]
+    for case, cells in sorted(of_case.items()):
+        if len({cell[2] for cell in cells}) > 1:
+            yield f"use case {case.replace('_', ' ')}", cells
+    yield from sorted(grouped(board, key=itemgetter(2)).items())
+
+
+def _side(rows: Sequence[Mapping[str, Any]], name: str) -> dict[Cell, Mapping[str, Any]]:
     """Return the results of one criterion by their cell: (dataset, split, perturbation, network)."""
     own = [row for row in rows if row["criterion"] == name]
     tracks = sorted({row["track"] for row in own})

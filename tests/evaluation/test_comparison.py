@@ -17,17 +17,18 @@ def results_of(n_families, **more):
     return evaluate(truth, {"good": made_up_scores(truth, 0.3, 0), "bad": made_up_scores(truth, 3.0, 1)}), truth
 
 
-def test_each_perturbation_and_all_of_them_are_compared():
+def test_each_perturbation_each_use_case_of_several_and_all_of_them_are_compared():
     found = compare(*results_of(7), "good", "bad")
-    assert [each.perturbation for each in found] == [ALL, *KINDS]
+    assert [each.perturbation for each in found] == [ALL, "use case rot", *KINDS]
     assert {(each.dataset, each.split, each.n_networks, len(each.by_family)) for each in found} == {("made", "test", 10, 7)}
     for each in found:
         assert each.difference == pytest.approx(np.mean(list(each.by_family.values())))
         assert each.interval[0] < each.difference < each.interval[1]
     assert found[0].interval[0] > 0
-    assert len({each.difference for each in found}) == 4
-    variants = (found[2].difference + found[3].difference) / 2
-    assert found[0].difference == pytest.approx((found[1].difference + variants) / 2)
+    assert len({each.difference for each in found}) == 5
+    every, rot, noise, *variants = (each.difference for each in found)
+    assert rot == pytest.approx(np.mean(variants))
+    assert every == pytest.approx((noise + rot) / 2)
 
 
 def test_the_other_way_round_is_the_opposite():
