@@ -55,7 +55,7 @@ class Overview:
         certain = [line.name.replace("_", " ") for line in cases if line.certain]
         if not cases:
             return "No blind criterion is compared with a trivial control."
-        better = "surely better than the trivial control that it is compared with"
+        better = "surely better than the trivial control that validation networks chose"
         if not certain:
             return f"In no use case is a blind criterion {better}."
         rest = "" if len(certain) == len(cases) else " In the others none is."

@@ -49,6 +49,12 @@ function sourceCell(row) {
 // A link out, which asks for nothing before somebody follows it.
 const paper = (arxiv, label) => make("a", { href: new URL(arxiv, "https://arxiv.org/abs/").href, rel: "noreferrer" }, label);
 
+// A source in full; its first number on arXiv is the link.
+function linked(source, arxiv) {
+  const named = `arXiv ${arxiv}`, at = arxiv ? source.indexOf(named) : -1;
+  return at < 0 ? [source] : [source.slice(0, at), paper(arxiv, named), source.slice(at + named.length)];
+}
+
 // The axis runs to 1, from 0 or the half below all means and ends that are shown, but not below -1; what lies outside is cut off.
 function lowestOf(rows) {
   const lowest = Math.min(0, ...rows.flatMap((row) => [row.mean ?? 0, row.low ?? 0])) / 1000;
@@ -77,9 +83,9 @@ function bar(row) {
 
 function details(row) {
   const { formula, needs, source, arxiv } = data.criteria[row.name], here = board();
-  const facts = [["formula", formula], ["needs", needs], ["source", source], ["forward passes", row.cost === null ? null : count(row.cost)]];
+  const facts = [["formula", formula], ["needs", needs], ["source", source && linked(source, arxiv)], ["forward passes", row.cost === null ? null : count(row.cost)]];
   const lines = facts.filter(([, value]) => value).map(([name, value]) =>
-    make("p", {}, make("span", { class: "soft" }, `${name}: `), value, ...(name === "source" && arxiv ? [" ", paper(arxiv, `arXiv ${arxiv}`)] : [])));
+    make("p", {}, make("span", { class: "soft" }, `${name}: `), ...[value].flat()));
   const against = here.against[row.i].map(([other, value, low, high]) =>
     make("p", {}, make("span", { class: "soft" }, "Spearman in area, minus "), `${other}: ${number(value)} (${low === null ? "no interval: families too nearly alike" : `${number(low)} to ${number(high)}, 95 %, corrected`})`));
   const width = data.perturbations.length;

@@ -39,7 +39,7 @@ def test_each_use_case_names_the_best_of_its_board(judged):
 def test_the_sentence_counts_use_cases_in_which_the_corrected_interval_leaves_out_equality(judged):
     overview = judged[2][0]
     sure, unsure = (replace(line, certain=certain) for line, certain in zip(overview.lines, (True, False), strict=False))
-    better = "surely better than the trivial control that it is compared with."
+    better = "surely better than the trivial control that validation networks chose."
     told = lambda *lines: replace(overview, lines=(*lines, overview.lines[-1])).told  # noqa: E731
     assert told(sure, unsure) == (f"In 1 of 2 use cases (noise) a blind criterion is {better} In the others none is.")
     assert told(sure, sure) == f"In 2 of 2 use cases (noise, noise) a blind criterion is {better}"
