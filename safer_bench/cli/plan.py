@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from safer_bench.networks.network import Network
 
 RUN = "run"  # folder of what is measured for a plan alone
-SPENT = {"quantize": "mean bits", "prune": "of the weights pruned", "protect": "of the weights protected"}
 Budget = Annotated[
     float | None, typer.Option(help="Mean bits, share of the weights pruned, or share of the weights protected.")
 ]
@@ -200,7 +199,7 @@ def _show(made: "Plan") -> None:
     measured = made.measured
     typer.echo(f"Unchanged: {100 * measured.unchanged.value:.1f} % of {measured.n_examples} examples that {made.judges}.")
     for label, point in [("Plan", measured.plan), *(("Uniform", point) for point in measured.uniform)]:
-        typer.echo(f"{label}: {_about(point, SPENT[made.task])}")
+        typer.echo(f"{label}: {_about(point, made.task)}")
     if measured.gain is not None:
         typer.echo(f"Plan minus uniform at equal spending: {_difference(measured.gain)}")
     if made.met:
@@ -239,6 +238,8 @@ def _difference(gain: "Interval") -> str:
     return f"{_points(gain.value)} points ({_points(gain.low)} to {_points(gain.high)}), {verdict}"
 
 
-def _about(point: "Point", unit: str) -> str:
+def _about(point: "Point", task: str) -> str:
+    share = f"{100 * point.spent:.3g} % of the weights"
+    spent = {"quantize": f"{point.spent:.3g} mean bits", "prune": f"{share} pruned", "protect": f"{share} protected"}[task]
     lost, low, high = (_points(end) for end in (point.drop.value, point.drop.low, point.drop.high))
-    return f"{point.spent:.3g} {unit}, {100 * point.accuracy.value:.1f} %; {lost} points lost ({low} to {high})"
+    return f"{spent}, {100 * point.accuracy.value:.1f} %; {lost} points lost ({low} to {high})"
