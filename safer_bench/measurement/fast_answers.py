@@ -52,14 +52,16 @@ class FastAnswers:
     def perturbed(self, replay: LayerReplay, probes: Sequence[Probe]) -> Iterator[tuple[Perturbed, Answers]]:
         """Yield weight and answers of each probe; all are of one layer and one slice.
 
-        The slice is taken in pieces whose clean values fit into memory; the weights of one level are kept at a time.
+        The slice is taken in pieces whose clean values fit into memory, each by all probes before the next, as its clean
+        passes are made anew; the weights of one level are kept at a time, and made once a piece.
         """
         start, n_examples = probes[0].example_start, probes[0].n_examples
         pieces = _pieces(start, n_examples, self._kept_bytes // (HELD * (self._input_bytes + replay.bytes_per_example)))
-        for _, group in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level)):
-            same = list(group)
-            weights = [self.weights.perturbed(probe) for probe in same]
-            by_piece = [self._settle_condition(replay, same[0], weights, *piece) for piece in pieces]
+        groups = [list(same) for _, same in groupby(probes, key=lambda probe: (probe.perturbation.name, probe.level))]
+        before = [[self._settle_condition(replay, same, *piece)[1] for same in groups] for piece in pieces[:-1]]
+        for number, same in enumerate(groups):
+            weights, last = self._settle_condition(replay, same, *pieces[-1])
+            by_piece = [*(answers[number] for answers in before), last]
             for perturbed, parts in zip(weights, zip(*by_piece, strict=True), strict=True):
                 yield perturbed, _join(parts)
 
@@ -68,9 +70,10 @@ class FastAnswers:
         return bytes_of_one(self.network.inputs)
 
     def _settle_condition(
-        self, replay: LayerReplay, probe: Probe, weights: Sequence[Perturbed], start: int, n_examples: int
-    ) -> list[Answers]:
-        """Answer on some examples; the draws of one level share their error bands."""
+        self, replay: LayerReplay, probes: Sequence[Probe], start: int, n_examples: int
+    ) -> tuple[list[Perturbed], list[Answers]]:
+        """Return weights, and answers on some examples, of the draws of one level, which share their error bands."""
+        probe, weights = probes[0], [self.weights.perturbed(each) for each in probes]
         labels, clean = self.network.examples(start, n_examples)[1], self.ladders.clean(start, n_examples)
         bands = Bands(self.calibrated.widths(replay, probe, clean), self.replayed.typical)
         answers, masked = list[Answers](), clean.answers.masked
@@ -86,7 +89,7 @@ class FastAnswers:
                 bands.n_settled.clear()
         self.settled += bands.n_settled
         self.settled["widened"] += bands.n_widened
-        return answers
+        return weights, answers
 
 
 def _random(*words: object) -> np.random.Generator:
