@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from safer_bench.dataset.base import networks_kept, scores_of_both, truth_of_both
 from safer_bench.dataset.documents.render import render_documents
 from safer_bench.dataset.pinned import X_Y_Z
 from safer_bench.dataset.submissions.submission import Submission, read_submission
-from safer_bench.dataset.tree import write_tree
+from safer_bench.dataset.tree import load_tree, write_tree
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
 from safer_bench.truth.merge import check_same_code, merge
@@ -23,8 +25,10 @@ from safer_bench.truth.request import another_file
 from safer_bench.truth.run_folder import PROTOCOL, RunFolder
 
 
-def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path, version: str | None = None) -> None:
-    """Write the dataset tree of finished run folders and scores; shards of one run are merged.
+def pack(
+    runs: Sequence[Path], score_folders: Sequence[Path], out: Path, version: str | None = None, base: Path | None = None
+) -> None:
+    """Write the dataset tree of finished run folders and scores, with the networks of an earlier tree; shards are merged.
 
     Large ones are packed by spawned processes: a script that calls this needs ``if __name__ == "__main__"``.
 
@@ -33,21 +37,44 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path, version
         score_folders: folders in the form of a submission; those of one criterion on different networks are merged.
         out: the tree's folder.
         version: ``X.Y.Z`` of the data, where the tree is a release: its documents state it, and its tag on the Hub is that.
+        base: an earlier tree, of whose networks those that no run measured are taken over with their scores.
 
     Raises:
         BadInput: a run that is not finished, runs that contradict each other, scores that do not fit, or no version.
     """
     if version is not None and not re.fullmatch(X_Y_Z, version):
         raise BadInput(f"data version {version!r}; expected X.Y.Z, such as 1.0.0")
+    if not runs and base is None:
+        raise BadInput("nothing to pack: name run folders, or an earlier tree (--base) that gets further scores")
     folders = [RunFolder(path) for path in runs]
+    facts: dict[str, Any] = {"protocol": PROTOCOL, "seed": _seed(folders)} if folders else {}
+    measured, kept = _measured(folders) if folders else {}, {}
+    if base is not None:
+        earlier = load_tree(base)
+        kept = networks_kept(earlier, measured["networks"]["network"].to_pylist() if measured else (), facts)
+        facts = {name: earlier.manifest[name] for name in ("protocol", "seed")}
+    tables = truth_of_both(measured, kept)
+    scores = scores_of_both(_scores([read_submission(path, tables) for path in score_folders]), kept)
+    tables |= {name: table for name, table in scores.items() if table.num_rows}
+    facts |= {"version": version} if version else {}
+    write_tree(out, tables, facts, partial(render_documents, data_version=version))
+
+
+def _seed(folders: Sequence[RunFolder]) -> int:
+    """Return the seed of all runs, which have to be of today's protocol."""
     for folder in folders:
         if folder.request().get("protocol") != PROTOCOL:
             raise BadInput(f"{folder.path}: measured by another protocol; measure it again in a new folder")
-    check_same_code(folders)
-    shards = _shards(folders)
     seeds = {folder.request()["seed"] for folder in folders}
     if len(seeds) != 1:
         raise BadInput(f"the run folders have different seeds ({', '.join(map(str, sorted(seeds)))}); expected one")
+    return int(seeds.pop())
+
+
+def _measured(folders: Sequence[RunFolder]) -> dict[str, pa.Table]:
+    """Return the tables of the truth that the runs measured."""
+    check_same_code(folders)
+    shards = _shards(folders)
     tables = {
         name: merge(name, [folder.table(name) for folder in folders], key)
         for name, key in KEYS.items()
@@ -55,11 +82,7 @@ def pack(runs: Sequence[Path], score_folders: Sequence[Path], out: Path, version
     }
     networks = [folder.table("networks") for folder in folders if "shard" not in folder.request()]
     tables["networks"] = merge("networks", [*networks, *map(_joined, shards)], KEYS["networks"])
-    tables |= probe_tables(folders, tables)
-    submissions = [read_submission(path, tables) for path in score_folders]
-    tables |= {name: table for name, table in _scores(submissions).items() if table.num_rows}
-    facts = {"protocol": PROTOCOL, "seed": seeds.pop(), **({"version": version} if version else {})}
-    write_tree(out, tables, facts, partial(render_documents, data_version=version))
+    return tables | probe_tables(folders, tables)
 
 
 def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:
