@@ -9,14 +9,15 @@ from safer_bench.dataset.tree import Tree
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
 from safer_bench.truth.merge import merge
-from safer_bench.truth.probe_tables import KEYS
+from safer_bench.truth.probe_tables import KEYS, summarised_again
 
+SUMMARIES = ("layer_sensitivity", "cells")  # computed anew: a column that is new there need not be in the earlier tree
 SCORED = ("scores", "costs", "criteria")
 Tables = Mapping[str, pa.Table]
 
 
 def networks_kept(base: Tree, anew: Iterable[str], facts: Mapping[str, int]) -> dict[str, pa.Table]:
-    """Return an earlier tree's tables without the rows of the networks that were measured anew.
+    """Return an earlier tree's tables, but for summaries, without the rows of the networks that were measured anew.
 
     Args:
         base: the earlier tree.
@@ -32,19 +33,23 @@ def networks_kept(base: Tree, anew: Iterable[str], facts: Mapping[str, int]) -> 
     names = pa.array(sorted(anew), pa.string())
     return {
         name: table.filter(pc.invert(pc.is_in(table["network"], names))) if "network" in table.schema.names else table
-        for name, table in base.items()
+        for name, table in ((name, base[name]) for name in base if name not in SUMMARIES)
     }
 
 
 def truth_of_both(measured: Tables, kept: Tables) -> dict[str, pa.Table]:
     """Return the tables of the truth, of runs and of what is kept of an earlier tree; either may be empty.
 
+    What follows from the kept probes is computed anew, so that all of it is by one release's definitions.
+
     Raises:
         BadInput: a perturbation is another one in the earlier tree, such as by its levels.
     """
-    earlier = {name: table for name, table in kept.items() if name not in SCORED}
-    if not measured or not earlier:
-        return {**earlier, **measured}
+    if not kept:
+        return dict(measured)
+    earlier = {name: table for name, table in kept.items() if name not in SCORED} | summarised_again(kept)
+    if not measured:
+        return earlier
     facts = {name: merge(name, [measured[name], earlier[name]], key) for name, key in KEYS.items()}
     return {name: _both(table, earlier[name]) for name, table in measured.items()} | facts
 

@@ -8,11 +8,12 @@ from itertools import repeat
 from multiprocessing import get_context
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from safer_bench.errors import BadInput
 from safer_bench.processes import safe_path, start_worker
 from safer_bench.tables import schema
-from safer_bench.truth.merge import merged_probes, parts_by_network
+from safer_bench.truth.merge import PROBE_KEY, merged_probes, parts_by_network
 from safer_bench.truth.parts import Parts
 from safer_bench.truth.run_folder import RunFolder
 from safer_bench.truth.summarise import summarise
@@ -50,6 +51,25 @@ def probe_tables(folders: Sequence[RunFolder], tables: Mapping[str, pa.Table]) -
                 "a process that packs died (killed? out of memory?); pack on fewer processors: taskset"
             ) from error
     return {name: schema.in_order(pa.concat_tables(parts)) for name, parts in by_table.items()}
+
+
+def summarised_again(tree: Mapping[str, pa.Table]) -> dict[str, pa.Table]:
+    """Return ``layer_sensitivity`` and ``cells`` as they follow from a tree's probes today, network by network.
+
+    Args:
+        tree: the tables ``layer_drops``, ``outcomes``, ``networks``, ``layers`` and ``perturbations``.
+    """
+    made: dict[str, list[pa.Table]] = {"layer_sensitivity": [], "cells": []}
+    for name in tree["networks"]["network"].to_pylist():
+        drops, flips = (_by_probe(tree[table].filter(pc.field("network") == name)) for table in ("layer_drops", "outcomes"))
+        probes = drops.append_column(flips.schema.field("flips"), flips["flips"])
+        for table, found in zip(made, summarise(probes, *(tree[each] for each in KEYS)), strict=True):
+            made[table].append(found)
+    return {table: schema.in_order(pa.concat_tables([schema.build(table, []), *parts])) for table, parts in made.items()}
+
+
+def _by_probe(table: pa.Table) -> pa.Table:
+    return table.sort_by([(column, "ascending") for column in PROBE_KEY])
 
 
 def _of_network(name: str, parts: Sequence[Parts], tables: Mapping[str, pa.Table]) -> dict[str, pa.Table]:

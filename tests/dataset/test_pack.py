@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
+from safer_bench.dataset.documents.render import render_documents
 from safer_bench.dataset.pack import pack
-from safer_bench.dataset.tree import content_hash, load_tree
+from safer_bench.dataset.tree import content_hash, load_tree, write_tree
 from safer_bench.errors import BadInput
 from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.run import measure_into
@@ -264,6 +265,14 @@ def test_an_earlier_tree_gives_the_networks_that_no_run_measured_and_their_score
     assert anew["scores"]["network"].unique().to_pylist() == ["tiny"]
     pack([], scores[1:], tmp_path / "anew", base=tmp_path / "anew")
     assert content(tmp_path / "anew") == content(tmp_path / "both")
+
+
+def test_what_follows_from_an_earlier_trees_probes_is_computed_anew(small_tree, tmp_path):
+    changed = small_tree["cells"].drop_columns(["ceiling_spearman"])  # as of a release that did not have it
+    facts = {"protocol": 1, "seed": 0}
+    write_tree(tmp_path / "former", dict(small_tree) | {"cells": changed}, facts, render_documents)
+    pack([], [], tmp_path / "tree", base=tmp_path / "former")
+    assert content(tmp_path / "tree") == content(small_tree.path)
 
 
 def test_an_earlier_tree_of_other_levels_or_another_seed_is_refused(tmp_path):
