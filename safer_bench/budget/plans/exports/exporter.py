@@ -1,11 +1,14 @@
 """What an export is: what a tool offers each layer, and the text that it reads."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from safer_bench.budget.plans.plan import Plan, PlannedLayer
 from safer_bench.errors import BadInput
+from safer_bench.tables.text import number_of
 
+FLOAT_BITS = 32  # of a weight that stays as it is
 PER_TENSOR = "quantize"  # the perturbation whose grid spans a whole tensor
 
 
@@ -84,12 +87,21 @@ def _notes(plan: Plan, given: Sequence[Given], to: Exporter) -> Iterator[str]:
             yield f"{layer.name} stays in float32: {to.name} takes no layer like it ({_shape(layer)}) in {bits_or_more}"
         elif bits[layer.name] != layer.amount:
             yield f"{layer.name} gets {bits[layer.name]} bits: {to.name} does not have {layer.amount:g} for it"
+    planned = _mean_bits(plan, {layer.name: layer.amount for layer in plan.layers})
+    spent = _mean_bits(plan, {layer.name: bits.get(layer.name, FLOAT_BITS) for layer in plan.layers})
+    if spent > planned:
+        yield f"{to.name} spends {spent:.3g} mean bits of weights, the plan {planned:.3g}"
+
+
+def _mean_bits(plan: Plan, bits: Mapping[str, float]) -> float:
+    sizes = {layer.name: prod(layer.shape) for layer in plan.layers}
+    return sum(bits[name] * size for name, size in sizes.items()) / sum(sizes.values())
 
 
 def _to_fold(plan: Plan) -> Iterator[str]:
     if plan.folded:
         yield (
-            f"fold {len(plan.folded)} batch norms first, those that 'folded' names in plan.json: the plan is of "
+            f"fold {number_of(len(plan.folded), 'batch norm')} first, those that 'folded' names in plan.json: the plan is of "
             "Network(..., fold=True).model"
         )
 
