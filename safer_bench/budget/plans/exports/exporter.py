@@ -101,8 +101,8 @@ def _mean_bits(plan: Plan, bits: Mapping[str, float]) -> float:
 def _to_fold(plan: Plan) -> Iterator[str]:
     if plan.folded:
         yield (
-            f"fold {number_of(len(plan.folded), 'batch norm')} first, those that 'folded' names in plan.json: the plan is of "
-            "Network(..., fold=True).model"
+            f"fold {number_of(len(plan.folded), 'batch norm')} first, those that 'folded' names in plan.json: the plan "
+            "is of Network(..., fold=True).model"
         )
 
 
