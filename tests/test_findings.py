@@ -9,16 +9,15 @@ import pytest
 from PIL import Image
 
 from docs.findings import agreement, concentration, one_ranking, size, worst_case
-from docs.findings.__main__ import BUDGETS, documents, found_in
+from docs.findings.__main__ import BUDGETS, documents, found_in, published
 from docs.findings.data import Data
 from docs.findings.families import at_once, over_families
 from docs.findings.finding import Value
 from docs.findings.front import END, START, picture, sentences, with_findings
 from docs.findings.introduction import introduction
 from docs.findings.page import page
-from safer_bench.dataset.tree import load_tree
 from safer_bench.perturbations.loading import perturbations
-from tests.conftest import COMMITTED, ROOT
+from tests.conftest import ROOT
 from tests.made_up.damage import damaged
 
 DOCS = ROOT / "docs"
@@ -30,7 +29,7 @@ CORRUPTIONS = {"gradient_corruption_l2": "worst_case", "random_corruption_l2": "
 
 @pytest.fixture(scope="module")
 def committed():
-    return Data(load_tree(COMMITTED), BUDGETS)
+    return published()
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,17 @@ def test_rankings_of_seeds_that_share_nothing_do_not_transfer():
     assert abs(finding.values["another seed/measured"].value) < 0.15
 
 
+def test_twins_of_a_study_of_their_own_are_told_beside_the_truth():
+    areas = lambda name, _: noisy(stem(name), 0.5, name)  # noqa: E731
+    pair = [network("vgg10", "vgg"), network("vgg13", "vgg")]
+    data = data_of(pair, areas)
+    together = transfer.find(Data(data.tables, BUDGETS, data_of(TWINS, areas, reliability=0.8)))
+    alone, without = transfer.find(data_of(TWINS, areas, reliability=0.8)), transfer.find(data)
+    assert together.values == without.values | alone.values
+    assert [row[:2] for row in together.tables[0].rows] == [table.tables[0].rows[0][:2] for table in (alone, without)]
+    assert not any("what a seed changes is not told" in sentence for sentence in together.limits)
+
+
 def test_a_truth_without_twins_says_so():
     pair = [network("vgg10", "vgg"), network("vgg13", "vgg")]
     finding = transfer.find(data_of(pair, lambda name, _: own_order("vgg")))
@@ -107,5 +118,5 @@ def test_a_relative_beside_the_best_blind_criterion(relative, criterion, words):
 
     data = data_of(networks, areas, scores={("snip", "blind"): scores})
     assert words in transfer.find(data).sentences[0]
-    assert transfer._blind(data, "validation0a") is None, "it was chosen there"
-    assert transfer._blind(data, "test0a") is not None
+    assert transfer._blind(data, data, "validation0a") is None, "it was chosen there"
+    assert transfer._blind(data, data, "test0a") is not None

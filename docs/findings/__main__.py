@@ -29,6 +29,7 @@ from safer_bench.dataset.tree import DEFAULT, load_tree
 DOCS = Path(__file__).parent.parent
 README = DOCS.parent / "README.md"
 BUDGETS = DOCS / "budgets"
+SEEDS = DOCS.parent / "data_cards" / "safer-bench-seeds"
 FINDINGS: tuple[ModuleType, ...] = (
     one_ranking,
     size,
@@ -55,9 +56,15 @@ def documents(data: Data, findings: Mapping[str, Finding | None]) -> dict[str, s
     return {"findings.md": text, "findings/values.json": values_json(findings)}
 
 
+def published() -> Data:
+    """Return the committed tree, with the study of seeds where it is there."""
+    seeds = Data(load_tree(SEEDS), BUDGETS) if SEEDS.is_dir() else None
+    return Data(load_tree(DOCS.parent / DEFAULT), BUDGETS, seeds)
+
+
 def main() -> None:
     """Write everything anew; figures that no finding draws any more go."""
-    data = Data(load_tree(DOCS.parent / DEFAULT), BUDGETS)
+    data = published()
     findings = found_in(data)
     for name, text in documents(data, findings).items():
         (DOCS / name).write_text(text, encoding="utf-8")

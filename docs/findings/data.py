@@ -34,10 +34,12 @@ class Data:
     Attributes:
         tables: what ``load_tree`` returns.
         budgets: folder of the tables of budgets, ``budget_results-*.parquet``.
+        seeds: the study of networks that differ by their seed alone, which stand on no board; None where there is none.
     """
 
     tables: Mapping[str, pa.Table]
     budgets: Path
+    seeds: "Data | None" = None
 
     @cached_property
     def facts(self) -> TruthFacts:

@@ -51,13 +51,13 @@ class Pair:
 
 def find(data: Data) -> Finding | None:
     """Return the finding; None where no network has a relative."""
-    pairs = [pair for names in permutations(sorted(data.networks), 2) if (pair := _pair(data, *names))]
-    ways = {way: of_way for way in (SEEDS, ARCHITECTURES, DATASETS) if (of_way := [p for p in pairs if p.way == way])}
+    studied = {way: data.seeds or data if way == SEEDS else data for way in (SEEDS, ARCHITECTURES, DATASETS)}
+    ways = {way: pairs for way, of in studied.items() if (pairs := [pair for pair in _pairs(of) if pair.way == way])}
     if not ways:
         return None
     values: dict[str, Value] = {}
     for way, of_way in ways.items():
-        values |= _values(data, way, of_way)
+        values |= _values(data, studied[way], way, of_way)
     for pair in (pair for of_way in ways.values() for pair in of_way):
         single = {"": pair.measured, ", without noise": pair.corrected}
         values |= {f"{pair.source} to {pair.target}{key}": _one(of) for key, of in single.items() if not np.isnan(of)}
@@ -65,7 +65,7 @@ def find(data: Data) -> Finding | None:
         title=TITLE,
         question=QUESTION,
         sentences=_sentences(ways, values),
-        tables=_tables(data, ways, values),
+        tables=_tables(studied, ways, values),
         figure=Figure(
             "Spearman's correlation between the areas of a network and those of its relatives, mean over use cases and "
             "relatives. A dot is a network, of test or validation.",
@@ -84,6 +84,10 @@ def way_between(source: str, target: str, data: Data) -> str | None:
     if any(twins) or data.facts.families[source] != data.facts.families[target]:
         return None
     return ARCHITECTURES if data.facts.datasets[source] == data.facts.datasets[target] else DATASETS
+
+
+def _pairs(data: Data) -> list[Pair]:
+    return [pair for names in permutations(sorted(data.networks), 2) if (pair := _pair(data, *names))]
 
 
 def _pair(data: Data, source: str, target: str) -> Pair | None:
@@ -112,35 +116,37 @@ def _by_target(pairs: Sequence[Pair], number: Callable[[Pair], float]) -> dict[s
     return {target: float(np.mean([number(pair) for pair in pairs if pair.target == target])) for target in targets}
 
 
-def _values(data: Data, way: str, pairs: Sequence[Pair]) -> dict[str, Value]:
+def _values(data: Data, of: Data, way: str, pairs: Sequence[Pair]) -> dict[str, Value]:
+    """Return what is found of one way; ``of`` has its networks."""
     measured = _by_target(pairs, lambda pair: pair.measured)
-    found = {f"{way}/measured": over_families(measured, data.facts, ends=ENDS)}
+    found = {f"{way}/measured": over_families(measured, of.facts, ends=ENDS)}
     corrected = _by_target(pairs, lambda pair: pair.corrected)
     if all(np.isfinite(value) for value in corrected.values()):
-        found[f"{way}/corrected"] = over_families(corrected, data.facts, ends=ENDS)
-    for case in data.use_cases:
+        found[f"{way}/corrected"] = over_families(corrected, of.facts, ends=ENDS)
+    for case in of.use_cases:
         there = [pair for pair in pairs if case in pair.by_case]
         if there:
             of_case = _by_target(there, lambda pair: pair.by_case[case])  # noqa: B023
-            found[f"{way}/{case}"] = over_families(of_case, data.facts, ends=ENDS)
-    blind = {target: value for target in measured if (value := _blind(data, target)) is not None}
+            found[f"{way}/{case}"] = over_families(of_case, of.facts, ends=ENDS)
+    blind = {target: value for target in measured if (value := _blind(data, of, target)) is not None}
     if blind:
         gain = {target: measured[target] - value for target, value in blind.items()}
-        found[f"{way}/best blind"] = over_families(blind, data.facts, ends=ENDS)
-        found[f"{way}/measured - best blind"] = over_families(gain, data.facts, ends=DIFFERENCES, difference=True)
+        found[f"{way}/best blind"] = over_families(blind, of.facts, ends=ENDS)
+        found[f"{way}/measured - best blind"] = over_families(gain, of.facts, ends=DIFFERENCES, difference=True)
     return found
 
 
-def _blind(data: Data, network: str) -> float | None:
+def _blind(data: Data, of: Data, network: str) -> float | None:
     """Return what the blind criterion reaches that is best on the headline's validation networks, mean over use cases.
 
-    None on these networks themselves: they are no test of it.
+    None on networks that it was chosen on, or of a study without scores: they are no test of it.
     """
-    if (data.facts.datasets[network], data.facts.splits[network]) == CHOSEN_ON:
+    where = of.facts.datasets[network], of.facts.splits[network]
+    if where == CHOSEN_ON or "scores" not in of.tables:
         return None
     test = data.board()
     criterion = best(data.board(split="validation"), is_blind, test) if test else None
-    board = data.board(None, data.facts.datasets[network], data.facts.splits[network])
+    board = of.board(None, *where)
     row = row_of(board, criterion) if board and criterion else None
     return row.by_network.get(network) if row else None
 
@@ -177,10 +183,11 @@ def _beside_blind(way: str, values: Mapping[str, Value]) -> str:
     )
 
 
-def _tables(data: Data, ways: Mapping[str, Sequence[Pair]], values: Mapping[str, Value]) -> list[Table]:
+def _tables(studied: Mapping[str, Data], ways: Mapping[str, Sequence[Pair]], values: Mapping[str, Value]) -> list[Table]:
     keys = ("measured", "corrected", "best blind", "measured - best blind")
     rows = [
-        [way, _population(data, of_way), *(values.get(f"{way}/{key}", "-") for key in keys)] for way, of_way in ways.items()
+        [way, _population(studied[way], of_way), *(values.get(f"{way}/{key}", "-") for key in keys)]
+        for way, of_way in ways.items()
     ]
     names = ["as measured", "without noise", "best blind criterion", "measured minus blind"]
     tables = [
@@ -190,7 +197,7 @@ def _tables(data: Data, ways: Mapping[str, Sequence[Pair]], values: Mapping[str,
             rows,
         )
     ]
-    of_case = [[readable(case), *(values.get(f"{way}/{case}", "-") for way in ways)] for case in data.use_cases]
+    of_case = [[readable(case), *(values.get(f"{way}/{case}", "-") for way in ways)] for case in studied[DATASETS].use_cases]
     tables.append(
         Table(
             "Spearman's correlation as measured, by use case, networks of test and validation", ["use case", *ways], of_case
