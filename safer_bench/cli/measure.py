@@ -85,14 +85,14 @@ def measure(
 
     Example: safer-bench measure --network digits_mlp --perturbation int8_bit_flip --out runs/mlp
     """
+    options = DrawOptions(draws, first_draw, reliability, max_draws, plan_only, plan)
+    options.check()  # before torch, which takes its time
     with needs_torch():
         from safer_bench.measurement.answers.tuning import tune_allocator
         from safer_bench.measurement.design import Shard, examples_asked, make_protocol
         from safer_bench.measurement.executors.execute import check_executor
         from safer_bench.measurement.run import measure_into
     tune_allocator()
-    options = DrawOptions(draws, first_draw, reliability, max_draws, plan_only, plan)
-    options.check()
     share = None if shard is None else Shard.parse(shard)
     check_executor(executor, workers)
     how: How = {"fast": fast, "workers": workers, "executor": executor}

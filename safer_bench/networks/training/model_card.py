@@ -38,8 +38,8 @@ FASHION_MNIST = """
 
 Training used the `fit` part alone (55,000 images). The tables give two accuracies. By that on `tune` (2,500 images) recipes
 were chosen. That on all 10,000 test images, with its 95 % Wilson interval, was measured once and decided nothing
-(`test_accuracy.json` holds the counts). `parts.json` holds the indices of `tune` and `probe` among the 60,000 training
-images; `fit` is the rest. Test images 0 to 7,499 give the truth, the others the budgets.
+(`test_accuracy.json` holds the counts). `parts.json` holds the indices of `tune` and of `probe`, the calibration examples,
+among the 60,000 training images; `fit` is the rest. Test images 0 to 7,499 give the truth, the others the budgets.
 """
 
 TEXT = f"""
