@@ -8,6 +8,7 @@ from safer_bench.registry import look_up, suggestion
 from safer_bench.tables.columns import FOLDED
 from safer_bench.tables.controls import ADDED
 
+OF_FOLDED = ("kind", "name", "package", "loads", "dataset", "family", "split", "n_layers")  # facts that folding leaves
 KINDS = ("networks", "perturbations", "criteria", "metrics")
 
 
@@ -101,20 +102,22 @@ def _published(kind: str) -> dict[str, Any]:
 def describe(name: str) -> dict[str, Any]:
     """Return what is known of an entry of any kind or of an added control, as ordered facts; ``kind`` comes first.
 
-    A network of the zoo is known as ``NAME_folded``, too.
+    A network is known as ``NAME_folded``, too, by what folding leaves as it is.
 
     Raises:
         UnknownName: no entry of any kind has that name.
         BadInput: it is a package's, and broken.
     """
     built_in = {kind: _entries(kind) for kind in KINDS}
-    if name.endswith(FOLDED) and (unfolded := name.removesuffix(FOLDED)) in built_in["networks"]:
-        return describe(unfolded) | {"name": name, "batch_norms": "folded into the layers before them"}
     everything: dict[str, tuple[str, Any]] = {
         key: (kind, offer) for kind in KINDS for key, offer in _offers(kind, built_in[kind]).items()
     }
     everything |= {name: ("added control", facts) for name, facts in ADDED.items()}
     everything |= {key: (kind, entry) for kind in KINDS for key, entry in built_in[kind].items()}
+    stem = name.removesuffix(FOLDED)
+    if name not in everything and stem != name and everything.get(stem, ("",))[0] == "networks":
+        facts = {key: value for key, value in describe(stem).items() if key in OF_FOLDED or key.startswith("layer ")}
+        return facts | {"name": name, "batch_norms": "folded, where they follow a layer"}
     try:
         kind, entry = look_up(everything, name, "entry")
     except UnknownName as error:

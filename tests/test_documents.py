@@ -111,7 +111,9 @@ def test_versions_agree():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == safer_bench.__version__
     assert f"version: {safer_bench.__version__}\n" in (ROOT / "CITATION.cff").read_text()
-    assert f"## {safer_bench.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    heads = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    released = next(head for head in heads if not head.endswith("(unreleased)"))
+    assert re.fullmatch(rf"{re.escape(safer_bench.__version__)} \(\d{{4}}-\d{{2}}-\d{{2}}\)", released)
     assert f"version = {{{safer_bench.__version__}}}" in README
     assert f"tree is version {VERSION}." in (ROOT / "docs" / "data.md").read_text()
 

@@ -51,8 +51,9 @@ class Pair:
 
 def find(data: Data) -> Finding | None:
     """Return the finding; None where no network has a relative."""
-    studied = {way: data.seeds or data if way == SEEDS else data for way in (SEEDS, ARCHITECTURES, DATASETS)}
-    ways = {way: pairs for way, of in studied.items() if (pairs := [pair for pair in _pairs(of) if pair.way == way])}
+    studied = {SEEDS: data.seeds or data, ARCHITECTURES: data, DATASETS: data}
+    every = [*_pairs(data), *(_pairs(data.seeds) if data.seeds else [])]
+    ways = {way: pairs for way in studied if (pairs := [pair for pair in every if pair.way == way])}
     if not ways:
         return None
     values: dict[str, Value] = {}

@@ -148,7 +148,9 @@ def _tell_forecast(network: "Network", wanted: "Wanted", run: Path | None, *, as
     note("Measures a sample first: about a minute at most, beside what tracing takes.")
     found = forecast_plan(network, wanted, truth)
     if as_json:
-        print_json(asdict(found) | {"whole": asdict(found.whole)})
+        print_json(
+            asdict(found) | {"whole": asdict(found.whole), "scores_on_top": None if wanted.score is None else wanted.by}
+        )
         return
     rows = [
         [step.name, f"{step.n_measurements:,}", f"{step.n_answers:,}", duration(step.seconds)]

@@ -8,61 +8,91 @@ import pyarrow.compute as pc
 from safer_bench.dataset.tree import Tree
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
-from safer_bench.truth.merge import merge
-from safer_bench.truth.probe_tables import KEYS, summarised_again
+from safer_bench.truth.probe_tables import summarised_again
 
 SUMMARIES = ("layer_sensitivity", "cells")  # computed anew: a column that is new there need not be in the earlier tree
 SCORED = ("scores", "costs", "criteria")
 Tables = Mapping[str, pa.Table]
 
 
-def networks_kept(base: Tree, anew: Iterable[str], facts: Mapping[str, int]) -> dict[str, pa.Table]:
+def networks_kept(base: Tree, measured: Tables, facts: Mapping[str, int]) -> dict[str, pa.Table]:
     """Return an earlier tree's tables, but for summaries, without the rows of the networks that were measured anew.
 
     Args:
         base: the earlier tree.
-        anew: names of the networks that were measured anew.
+        measured: tables of the new runs; none where there are none.
         facts: protocol and seed of the new runs.
 
     Raises:
-        BadInput: the tree is of another protocol or seed.
+        BadInput: the tree is of another protocol or seed, has a network of the runs under further perturbations, or the
+            networks that are kept under a perturbation that is another one there, such as by its levels.
     """
     for name, value in facts.items():
         if base.manifest[name] != value:
-            raise BadInput(f"{base.path}: of {name} {base.manifest[name]}, and the runs of {value}; pack them apart")
-    names = pa.array(sorted(anew), pa.string())
-    return {
-        name: table.filter(pc.invert(pc.is_in(table["network"], names))) if "network" in table.schema.names else table
-        for name, table in ((name, base[name]) for name in base if name not in SUMMARIES)
+            raise BadInput(f"{base.path} has {name} {base.manifest[name]}, the runs have {name} {value}; pack them apart")
+    anew = pa.array(measured["networks"]["network"].to_pylist() if measured else [], pa.string())
+    tables = {name: base[name] for name in base if name not in SUMMARIES}
+    kept = {
+        name: table.filter(pc.invert(pc.is_in(table["network"], anew))) if "network" in table.schema.names else table
+        for name, table in tables.items()
     }
+    used = pc.is_in(kept["perturbations"]["perturbation"], pc.unique(kept["layer_drops"]["perturbation"]))
+    kept["perturbations"] = kept["perturbations"].filter(used)
+    if measured:
+        _check_nothing_is_lost(base, tables["layer_drops"], measured["layer_drops"])
+        _check_same_perturbations(base, kept["perturbations"], measured["perturbations"])
+    return kept
+
+
+def _check_nothing_is_lost(base: Tree, before: pa.Table, now: pa.Table) -> None:
+    measured = set(_pairs(now, "network", "perturbation"))
+    networks = {network for network, _ in measured}
+    for network, perturbation in sorted(set(_pairs(before, "network", "perturbation")) - measured):
+        if network in networks:
+            raise BadInput(
+                f"{base.path} has network {network!r} under {perturbation!r} too, which the runs have not; measure it anew "
+                "under all perturbations, or leave its runs out"
+            )
+
+
+def _check_same_perturbations(base: Tree, before: pa.Table, now: pa.Table) -> None:
+    rows = {row["perturbation"]: row for row in now.to_pylist()}
+    for row in before.to_pylist():
+        other = rows.get(row["perturbation"], row)
+        column = next((key for key in row if row[key] != other[key]), None)
+        if column is not None:
+            raise BadInput(
+                f"{base.path}: perturbation {row['perturbation']!r}: {column} is {row[column]}, in the runs {other[column]}"
+                "; measure all networks by the same, or pack them apart"
+            )
 
 
 def truth_of_both(measured: Tables, kept: Tables) -> dict[str, pa.Table]:
     """Return the tables of the truth, of runs and of what is kept of an earlier tree; either may be empty.
 
     What follows from the kept probes is computed anew, so that all of it is by one release's definitions.
-
-    Raises:
-        BadInput: a perturbation is another one in the earlier tree, such as by its levels.
     """
     if not kept:
         return dict(measured)
     earlier = {name: table for name, table in kept.items() if name not in SCORED} | summarised_again(kept)
     if not measured:
         return earlier
-    facts = {name: merge(name, [measured[name], earlier[name]], key) for name, key in KEYS.items()}
-    return {name: _both(table, earlier[name]) for name, table in measured.items()} | facts
+    known = pa.array(measured["perturbations"]["perturbation"].to_pylist(), pa.string())
+    further = pc.invert(pc.is_in(earlier["perturbations"]["perturbation"], known))
+    earlier["perturbations"] = earlier["perturbations"].filter(further)
+    return {name: _both(table, earlier[name]) for name, table in measured.items()}
 
 
 def scores_of_both(new: Tables, kept: Tables) -> dict[str, pa.Table]:
     """Return scores, costs and criteria, new and kept; what a criterion scores anew of a network replaces what it scored.
 
     Raises:
-        BadInput: a criterion is described in another way than before.
+        BadInput: a criterion is described in another way than before, or scores a network under fewer perturbations.
     """
     if "scores" not in kept:
         return dict(new)
-    anew = set(_pairs(new["scores"]))
+    anew = set(_pairs(new["scores"], "criterion", "network"))
+    _check_no_score_is_lost(new["scores"], kept["scores"], anew)
     rest = {name: _without(kept[name], anew) for name in ("scores", "costs") if name in kept}
     rows = {row["criterion"]: row for row in new["criteria"].to_pylist()}
     for name in sorted(set(rest["scores"]["criterion"].unique().to_pylist())):
@@ -73,13 +103,25 @@ def scores_of_both(new: Tables, kept: Tables) -> dict[str, pa.Table]:
     return {**new, **both, "criteria": schema.build("criteria", list(rows.values()))}
 
 
+def _check_no_score_is_lost(new: pa.Table, kept: pa.Table, anew: set[tuple[str, ...]]) -> None:
+    columns = ("criterion", "network", "perturbation")
+    lost = (place for place in set(_pairs(kept, *columns)) - set(_pairs(new, *columns)) if place[:2] in anew)
+    for criterion, network, perturbation in lost:
+        raise BadInput(
+            f"criterion {criterion!r} scored network {network!r} under {perturbation!r} in the earlier tree, and not in "
+            "the new folder; score it under all perturbations"
+        )
+
+
 def _both(new: pa.Table, old: pa.Table) -> pa.Table:
-    return schema.in_order(pa.concat_tables([new, old.cast(new.schema)]))
+    return schema.in_order(pa.concat_tables([new.cast(old.schema), old]))  # of runs, strings may be dictionaries
 
 
-def _pairs(table: pa.Table) -> Iterable[tuple[str, str]]:
-    return zip(table["criterion"].to_pylist(), table["network"].to_pylist(), strict=True)
+def _pairs(table: pa.Table, *columns: str) -> Iterable[tuple[str, ...]]:
+    found = table.select(columns).group_by(list(columns)).aggregate([])
+    return zip(*(found[column].to_pylist() for column in columns), strict=True)
 
 
-def _without(table: pa.Table, pairs: set[tuple[str, str]]) -> pa.Table:
-    return table.filter(pa.array([pair not in pairs for pair in _pairs(table)], pa.bool_()))
+def _without(table: pa.Table, pairs: set[tuple[str, ...]]) -> pa.Table:
+    places = zip(table["criterion"].to_pylist(), table["network"].to_pylist(), strict=True)
+    return table.filter(pa.array([place not in pairs for place in places], pa.bool_()))

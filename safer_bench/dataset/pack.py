@@ -51,7 +51,7 @@ def pack(
     measured, kept = _measured(folders) if folders else {}, {}
     if base is not None:
         earlier = load_tree(base)
-        kept = networks_kept(earlier, measured["networks"]["network"].to_pylist() if measured else (), facts)
+        kept = networks_kept(earlier, measured, facts)
         facts = {name: earlier.manifest[name] for name in ("protocol", "seed")}
     tables = truth_of_both(measured, kept)
     scores = scores_of_both(_scores([read_submission(path, tables) for path in score_folders]), kept)

@@ -87,7 +87,9 @@ def check_names(criteria: Iterable[str], first: str, second: str, metric: str, o
 def compare(
     results: pa.Table, truth: Mapping[str, pa.Table], first: str, second: str, metric: str = "spearman"
 ) -> list[Comparison]:
-    """Return the paired differences of two criteria by dataset and split: of all use cases, each one, each perturbation.
+    """Return the paired differences of two criteria by dataset and split: over all use cases, in one, under a perturbation.
+
+    A use case of a single perturbation has no row of its own.
 
     Args:
         results: what ``evaluate`` returns.

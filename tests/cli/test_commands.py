@@ -73,7 +73,7 @@ def test_info_of_a_network_names_its_layers(cli):
     assert re.search(r"^layer cells.3.weight_hh_l0 +448x112$", recurrent, re.MULTILINE)
     plain, folded = (json.loads(cli("info", name, "--json").out) for name in ("resnet20", "resnet20_folded"))
     assert plain["layer layer1.0.conv1"] == "16x16x3x3"
-    assert folded == plain | {"name": "resnet20_folded", "batch_norms": "folded into the layers before them"}
+    assert folded == plain | {"name": "resnet20_folded", "batch_norms": "folded, where they follow a layer"}
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))

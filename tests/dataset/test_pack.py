@@ -10,9 +10,8 @@ import pyarrow.compute as pc
 import pytest
 import torch
 
-from safer_bench.dataset.documents.render import render_documents
 from safer_bench.dataset.pack import pack
-from safer_bench.dataset.tree import content_hash, load_tree, write_tree
+from safer_bench.dataset.tree import content_hash, load_tree
 from safer_bench.errors import BadInput
 from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.run import measure_into
@@ -244,51 +243,6 @@ def test_a_tree_has_the_version_that_it_is_given_and_else_none(small_run, small_
     assert stated[2].count("\n  version: 3.1.4\n") == len(load_tree(tmp_path / "tree"))
     assert not {"version"} & {*small_tree.manifest, *json.loads((small_tree.path / "croissant.json").read_text())}
     assert "\n  version: " not in (small_tree.path / "README.md").read_text()
-
-
-def test_an_earlier_tree_gives_the_networks_that_no_run_measured_and_their_scores(tmp_path):
-    """So a release adds networks without the run folders of all others."""
-    one, other = tiny_network(), tiny_network("other")
-    runs = [measured(tmp_path / network.name, network=network) for network in (one, other)]
-    for network in (one, other):
-        write_scores(tmp_path / f"{network.name}-scores", ["l2_norm"], [network], [])
-    scores = [tmp_path / f"{network.name}-scores" for network in (one, other)]
-    pack(runs, scores, tmp_path / "both")
-    pack(runs[:1], scores[:1], tmp_path / "first")
-    pack(runs[1:], scores[1:], tmp_path / "grown", base=tmp_path / "first")
-    assert content(tmp_path / "grown") == content(tmp_path / "both")
-    pack([], [], tmp_path / "same", base=tmp_path / "both")
-    assert content(tmp_path / "same") == content(tmp_path / "both")
-    pack(runs[1:], [], tmp_path / "anew", base=tmp_path / "both")
-    anew = load_tree(tmp_path / "anew")
-    assert set(anew["layer_drops"]["network"].unique().to_pylist()) == {"tiny", "other"}
-    assert anew["scores"]["network"].unique().to_pylist() == ["tiny"]
-    pack([], scores[1:], tmp_path / "anew", base=tmp_path / "anew")
-    assert content(tmp_path / "anew") == content(tmp_path / "both")
-
-
-def test_what_follows_from_an_earlier_trees_probes_is_computed_anew(small_tree, tmp_path):
-    changed = small_tree["cells"].drop_columns(["ceiling_spearman"])  # as of a release that did not have it
-    facts = {"protocol": 1, "seed": 0}
-    write_tree(tmp_path / "former", dict(small_tree) | {"cells": changed}, facts, render_documents)
-    pack([], [], tmp_path / "tree", base=tmp_path / "former")
-    assert content(tmp_path / "tree") == content(small_tree.path)
-
-
-def test_an_earlier_tree_of_other_levels_or_another_seed_is_refused(tmp_path):
-    pack([measured(tmp_path / "run")], [], tmp_path / "tree")
-    more = measured(tmp_path / "more", ("sign_flip:0.1,0.4",), network=tiny_network("other"))
-    with pytest.raises(BadInput, match=r"^the run folders contradict each other in perturbations: sign_flip: levels is "):
-        pack([more], [], tmp_path / "grown", base=tmp_path / "tree")
-    more = measured(tmp_path / "seed", network=tiny_network("other"), seed=1)
-    with pytest.raises(BadInput) as error:
-        pack([more], [], tmp_path / "grown", base=tmp_path / "tree")
-    assert str(error.value) == f"{tmp_path / 'tree'}: of seed 0, and the runs of 1; pack them apart"
-    with pytest.raises(
-        BadInput, match=r"^nothing to pack: name run folders, or an earlier tree \(--base\) that gets further"
-    ):
-        pack([], [], tmp_path / "grown")
-    assert not (tmp_path / "grown").exists()
 
 
 def test_a_version_is_three_numbers(small_run, tmp_path):

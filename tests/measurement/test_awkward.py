@@ -10,7 +10,6 @@ from torch import nn
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement import fast_answers
-from safer_bench.measurement.answers.replayed import ReplayedNetwork
 from safer_bench.measurement.answers.trace import CannotReplayError
 from safer_bench.measurement.answers.tuning import Pace, Room
 from safer_bench.measurement.design import Probe, make_protocol
@@ -230,21 +229,6 @@ def test_a_slice_too_large_for_memory_is_measured_in_pieces(network, fast, bfloa
     monkeypatch.setattr(fast_answers, "_pieces", noted)
     measured_as_expected(network, probes_of(network), {}, fast=fast)
     assert max(n_pieces) > 3
-
-
-def test_clean_passes_of_pieces_are_made_once_whatever_the_probes_are(network, monkeypatch):
-    """They were made anew at every level, which took most of the time of large slices."""
-    monkeypatch.setattr(fast_answers, "room_on", lambda _: Room(64e6, 8_000, 256))
-    of_layer = [probe for probe in probes_of(network) if probe.layer is network.layers[0]]
-    made, clean_pass = [], ReplayedNetwork.clean_pass
-    monkeypatch.setattr(ReplayedNetwork, "clean_pass", lambda *args: made.append(0) or clean_pass(*args))
-    times = []
-    for probes in (of_layer[:1], of_layer):
-        made.clear()
-        assert len(list(Engine(network).measure(probes))) == len(probes)
-        times.append(len(made))
-    assert len({(probe.perturbation.name, probe.level) for probe in of_layer}) > 1
-    assert times[0] == times[1] > 3
 
 
 def test_probes_in_any_order_and_of_several_slices(network):

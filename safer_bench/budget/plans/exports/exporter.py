@@ -87,10 +87,10 @@ def _notes(plan: Plan, given: Sequence[Given], to: Exporter) -> Iterator[str]:
             yield f"{layer.name} stays in float32: {to.name} takes no layer like it ({_shape(layer)}) in {bits_or_more}"
         elif bits[layer.name] != layer.amount:
             yield f"{layer.name} gets {bits[layer.name]} bits: {to.name} does not have {layer.amount:g} for it"
-    planned = _mean_bits(plan, {layer.name: layer.amount for layer in plan.layers})
-    spent = _mean_bits(plan, {layer.name: bits.get(layer.name, FLOAT_BITS) for layer in plan.layers})
-    if spent > planned:
-        yield f"{to.name} spends {spent:.3g} mean bits of weights, the plan {planned:.3g}"
+    planned = f"{_mean_bits(plan, {layer.name: layer.amount for layer in plan.layers}):.3g}"
+    spent = f"{_mean_bits(plan, {layer.name: bits.get(layer.name, FLOAT_BITS) for layer in plan.layers}):.3g}"
+    if spent != planned:
+        yield f"{to.name} spends {spent} mean bits of weights, the plan {planned}"
 
 
 def _mean_bits(plan: Plan, bits: Mapping[str, float]) -> float:

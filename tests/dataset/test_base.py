@@ -1,0 +1,92 @@
+"""A tree that grows from an earlier one: byte for byte what all runs give together, and nothing lost without a word."""
+
+import pytest
+
+from safer_bench.dataset.documents.render import render_documents
+from safer_bench.dataset.pack import pack
+from safer_bench.dataset.tree import load_tree, write_tree
+from safer_bench.errors import BadInput
+from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.scoring.write import write_scores
+from tests.dataset.test_pack import content, measured
+from tests.made_up.networks import tiny_network
+
+
+def test_an_earlier_tree_gives_the_networks_that_no_run_measured_and_their_scores(tmp_path):
+    """So a release adds networks without the run folders of all others."""
+    one, other = tiny_network(), tiny_network("other")
+    runs = [measured(tmp_path / network.name, network=network) for network in (one, other)]
+    for network in (one, other):
+        write_scores(tmp_path / f"{network.name}-scores", ["l2_norm"], [network], [])
+    scores = [tmp_path / f"{network.name}-scores" for network in (one, other)]
+    pack(runs, scores, tmp_path / "both")
+    for first, second in (((0, 1), (1, 2)), ((1, 2), (0, 1))):  # the new one sorts before the other, or after it
+        pack(runs[slice(*first)], scores[slice(*first)], tmp_path / "first")
+        pack(runs[slice(*second)], scores[slice(*second)], tmp_path / "grown", base=tmp_path / "first")
+        assert content(tmp_path / "grown") == content(tmp_path / "both")
+    pack([], [], tmp_path / "same", base=tmp_path / "both")
+    assert content(tmp_path / "same") == content(tmp_path / "both")
+    pack(runs[1:], [], tmp_path / "anew", base=tmp_path / "both")
+    anew = load_tree(tmp_path / "anew")
+    assert set(anew["layer_drops"]["network"].unique().to_pylist()) == {"tiny", "other"}
+    assert anew["scores"]["network"].unique().to_pylist() == ["tiny"]
+    pack([], scores[1:], tmp_path / "anew", base=tmp_path / "anew")
+    assert content(tmp_path / "anew") == content(tmp_path / "both")
+
+
+def test_what_follows_from_an_earlier_trees_probes_is_computed_anew(small_tree, tmp_path):
+    changed = small_tree["cells"].drop_columns(["ceiling_spearman"])  # as of a release that did not have it
+    facts = {"protocol": 1, "seed": 0}
+    write_tree(tmp_path / "former", dict(small_tree) | {"cells": changed}, facts, render_documents)
+    pack([], [], tmp_path / "tree", base=tmp_path / "former")
+    assert content(tmp_path / "tree") == content(small_tree.path)
+
+
+def test_an_earlier_tree_of_other_levels_or_another_seed_is_refused(tmp_path):
+    pack([measured(tmp_path / "run")], [], tmp_path / "tree")
+    more = measured(tmp_path / "more", ("sign_flip:0.1,0.4",), network=tiny_network("other"))
+    with pytest.raises(BadInput) as error:
+        pack([more], [], tmp_path / "grown", base=tmp_path / "tree")
+    assert str(error.value) == (
+        f"{tmp_path / 'tree'}: perturbation 'sign_flip': levels is [0.1, 0.5], in the runs [0.1, 0.4]; measure all networks by "
+        "the same, or pack them apart"
+    )
+    more = measured(tmp_path / "seed", network=tiny_network("other"), seed=1)
+    with pytest.raises(BadInput) as error:
+        pack([more], [], tmp_path / "grown", base=tmp_path / "tree")
+    assert str(error.value) == f"{tmp_path / 'tree'} has seed 0, the runs have seed 1; pack them apart"
+    with pytest.raises(
+        BadInput, match=r"^nothing to pack: name run folders, or an earlier tree \(--base\) that gets further"
+    ):
+        pack([], [], tmp_path / "grown")
+    assert not (tmp_path / "grown").exists()
+
+
+def test_perturbations_that_would_be_lost_are_refused_and_those_of_no_network_go(tmp_path):
+    both = measured(tmp_path / "run", ("sign_flip:0.1,0.5", "quantize:4,2"))
+    pack([both], [], tmp_path / "tree")
+    alone = measured(tmp_path / "alone")
+    with pytest.raises(BadInput) as error:
+        pack([alone], [], tmp_path / "grown", base=tmp_path / "tree")
+    assert str(error.value) == (
+        f"{tmp_path / 'tree'} has network 'tiny' under 'quantize' too, which the runs have not; measure it anew under all "
+        "perturbations, or leave its runs out"
+    )
+    pack([measured(tmp_path / "other", network=tiny_network("other"))], [], tmp_path / "first")
+    again = measured(tmp_path / "again", ("sign_flip:0.2,0.4", "quantize:4,2"), network=tiny_network("other"))
+    pack([again], [], tmp_path / "anew", base=tmp_path / "first")
+    pack([again], [], tmp_path / "without")
+    assert content(tmp_path / "anew") == content(tmp_path / "without"), "levels of no network are no contradiction"
+
+
+def test_scores_that_would_be_lost_are_refused(tmp_path):
+    network, levels = tiny_network(), [parse_perturbation(spec) for spec in ("sign_flip:0.1,0.5", "quantize:4,2")]
+    for name, seen in (("both", levels), ("one", levels[:1])):
+        write_scores(tmp_path / name, ["output_kl"], [network], seen)
+    pack([measured(tmp_path / "run", ("sign_flip:0.1,0.5", "quantize:4,2"))], [tmp_path / "both"], tmp_path / "tree")
+    with pytest.raises(BadInput) as error:
+        pack([], [tmp_path / "one"], tmp_path / "tree", base=tmp_path / "tree")
+    assert str(error.value) == (
+        "criterion 'output_kl' scored network 'tiny' under 'quantize' in the earlier tree, and not in the new folder; score it "
+        "under all perturbations"
+    )
