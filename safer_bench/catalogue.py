@@ -5,7 +5,6 @@ from typing import Any, cast
 from safer_bench.errors import BadInput, MissingData, UnknownName, has_torch
 from safer_bench.packages import NOUNS, Kind, Offer, left_out, offers
 from safer_bench.registry import look_up, suggestion
-from safer_bench.tables.columns import FOLDED
 from safer_bench.tables.controls import ADDED
 
 OF_FOLDED = ("kind", "name", "package", "loads", "dataset", "family", "split", "n_layers")  # facts that folding leaves
@@ -108,6 +107,8 @@ def describe(name: str) -> dict[str, Any]:
         UnknownName: no entry of any kind has that name.
         BadInput: it is a package's, and broken.
     """
+    from safer_bench.tables.columns import FOLDED  # here, since it imports pyarrow
+
     built_in = {kind: _entries(kind) for kind in KINDS}
     everything: dict[str, tuple[str, Any]] = {
         key: (kind, offer) for kind in KINDS for key, offer in _offers(kind, built_in[kind]).items()

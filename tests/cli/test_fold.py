@@ -54,7 +54,7 @@ def test_a_plan_of_a_folded_network_says_what_was_folded(cli, spec, tmp_path):
     assert plans["folded"]["weights_sha256"] != plans["trained"]["weights_sha256"]
     assert plans["folded"]["perturbation"] == "quantize_per_channel", "the default"
     exported = cli("plan", "export", tmp_path / "folded", "--to", "onnxruntime")
-    assert "Note: fold 1 batch norms first, those that 'folded' names in plan.json" in exported.err
+    assert "Note: fold 1 batch norm first, those that 'folded' names in plan.json" in exported.err
 
 
 def test_what_cannot_be_folded_is_named_once(cli, tmp_path):
