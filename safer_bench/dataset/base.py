@@ -118,7 +118,7 @@ def _both(new: pa.Table, old: pa.Table) -> pa.Table:
 
 
 def _pairs(table: pa.Table, *columns: str) -> Iterable[tuple[str, ...]]:
-    found = table.select(columns).group_by(list(columns)).aggregate([])
+    found = table.select(columns).unify_dictionaries().group_by(list(columns)).aggregate([])  # of runs: one a network
     return zip(*(found[column].to_pylist() for column in columns), strict=True)
 
 

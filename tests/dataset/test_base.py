@@ -34,6 +34,14 @@ def test_an_earlier_tree_gives_the_networks_that_no_run_measured_and_their_score
     assert content(tmp_path / "anew") == content(tmp_path / "both")
 
 
+def test_two_networks_grow_a_tree_of_a_third(tmp_path):
+    runs = [measured(tmp_path / name, network=tiny_network(name)) for name in ("b", "a", "c")]
+    pack(runs, [], tmp_path / "all")
+    pack(runs[:1], [], tmp_path / "first")
+    pack(runs[1:], [], tmp_path / "grown", base=tmp_path / "first")
+    assert content(tmp_path / "grown") == content(tmp_path / "all")
+
+
 def test_what_follows_from_an_earlier_trees_probes_is_computed_anew(small_tree, tmp_path):
     changed = small_tree["cells"].drop_columns(["ceiling_spearman"])  # as of a release that did not have it
     facts = {"protocol": 1, "seed": 0}
