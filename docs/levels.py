@@ -47,8 +47,7 @@ def rows(truth: Mapping[str, pa.Table]) -> Iterable[tuple[str, str, str, str]]:
     found = {split: costs(truth, split) for split in SPLITS}
     for row in truth["perturbations"].to_pylist():
         cost = [
-            ", ".join(_told(found[split].get((row["perturbation"], level))) for level in row["levels"])
-            for split in ("validation", "test")
+            ", ".join(_told(found[split].get((row["perturbation"], level))) for level in row["levels"]) for split in SPLITS
         ]
         yield row["perturbation"], ", ".join(f"{level:g}" for level in row["levels"]), *cost
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from safer_bench.dataset.base import networks_kept, scores_of_both, truth_of_both
 from safer_bench.dataset.documents.render import render_documents
+from safer_bench.dataset.earlier import networks_kept, scores_of_both, truth_of_both
 from safer_bench.dataset.pinned import X_Y_Z
 from safer_bench.dataset.submissions.submission import Submission, read_submission
 from safer_bench.dataset.tree import load_tree, write_tree

@@ -105,8 +105,9 @@ def scores_of_both(new: Tables, kept: Tables) -> dict[str, pa.Table]:
 
 def _check_no_score_is_lost(new: pa.Table, kept: pa.Table, anew: set[tuple[str, ...]]) -> None:
     columns = ("criterion", "network", "perturbation")
-    lost = (place for place in set(_pairs(kept, *columns)) - set(_pairs(new, *columns)) if place[:2] in anew)
-    for criterion, network, perturbation in lost:
+    lost = [place for place in set(_pairs(kept, *columns)) - set(_pairs(new, *columns)) if place[:2] in anew]
+    if lost:
+        criterion, network, perturbation = min(lost, key=str)
         raise BadInput(
             f"criterion {criterion!r} scored network {network!r} under {perturbation!r} in the earlier tree, and not in "
             "the new folder; score it under all perturbations"
@@ -118,7 +119,7 @@ def _both(new: pa.Table, old: pa.Table) -> pa.Table:
 
 
 def _pairs(table: pa.Table, *columns: str) -> Iterable[tuple[str, ...]]:
-    found = table.select(columns).unify_dictionaries().group_by(list(columns)).aggregate([])  # of runs: one a network
+    found = table.select(columns).unify_dictionaries().group_by(list(columns)).aggregate([])  # runs have one a network
     return zip(*(found[column].to_pylist() for column in columns), strict=True)
 
 
