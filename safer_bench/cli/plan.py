@@ -125,7 +125,7 @@ def _made(network: "Network", wanted: "Wanted", run: Path | None, out: Path, *, 
             chooses = choosing_network(network, wanted.menu, truth, by_scores=by_scores)
             found = level_that_costs(chooses, wanted.menu, wanted.cost, wanted.draws_each, tell)
             typer.echo(_found(wanted.menu.task, found), err=as_json)
-            wanted = wanted.at(found.level)
+            wanted = wanted.at(found)
         if truth is None and not by_scores:
             truth = measured_here(network, wanted.menu, out / RUN, report)
         return make_plan(network, wanted, truth, tell)

@@ -71,10 +71,15 @@ def test_a_rate_is_found_before_anything_is_measured_and_the_plan_protects_from_
     plan = json.loads((tmp_path / "a" / "plan.json").read_text())
     assert plan["level"] == float(told[1])
     assert 15 < float(told[2]) < 25
+    cost = plan.pop("cost")
+    assert (cost["level"], f"{100 * cost['lost']['value']:.2f}", cost["n_examples"]) == (float(told[1]), told[2], 120)
+    assert cost["lost"]["low"] < cost["lost"]["value"] < cost["lost"]["high"]
     assert plan["measured"]["uniform"][-1]["spent"] == 0.0
     again = cli("plan", *words[:4], "--level", told[1], "--budget", 0.4, "--draws", 4, "--out", tmp_path / "a")
     assert again.code == 0, "the run of the rate that was found is gone on with"
-    assert json.loads((tmp_path / "a" / "plan.json").read_text()) == plan
+    given = json.loads((tmp_path / "a" / "plan.json").read_text())
+    assert given.pop("cost") is None, "the level was given"
+    assert given == plan
 
 
 def test_a_share_is_found_in_place_of_the_budget_by_examples_that_judge_nothing(cli, spec, tmp_path):

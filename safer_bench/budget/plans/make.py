@@ -9,10 +9,11 @@ import numpy as np
 from safer_bench.budget.images import FEWEST, budget_network, check_known, own_examples
 from safer_bench.budget.intervals import accuracy
 from safer_bench.budget.plans.choosers import ByDrops, ByScores, Chooser, Score
+from safer_bench.budget.plans.cost import LevelFound
 from safer_bench.budget.plans.joint import Joint
 from safer_bench.budget.plans.judge import Judge, interval_of, judge_of
 from safer_bench.budget.plans.menu import Menu, narrowed
-from safer_bench.budget.plans.plan import Measured, Plan, PlannedLayer, Point, Source
+from safer_bench.budget.plans.plan import LevelCost, Measured, Plan, PlannedLayer, Point, Source
 from safer_bench.budget.plans.truths import Truth, drops_of, told_protocol
 from safer_bench.budget.tasks import TASKS
 from safer_bench.budget.whole import WholeNetwork
@@ -39,6 +40,7 @@ class Wanted:
         budget: mean bits, share pruned or share protected; None where something else decides.
         max_drop: accuracy that may be lost, with 95 % confidence; None where there is a budget.
         cost: accuracy that all layers alike are to lose, at the level that ``at`` then takes; None where a level is given.
+        found: that level, once ``at`` has taken it.
         by: ``truth``, or the name of the criterion that ``score`` is of.
         score: gives each layer's score; None where the truth plans.
         draws: of bit errors.
@@ -51,6 +53,7 @@ class Wanted:
     score: Score | None = None
     draws: int = 10
     cost: float | None = None
+    found: LevelFound | None = None
 
     def check(self) -> None:
         """Refuse what cannot be planned.
@@ -85,11 +88,11 @@ class Wanted:
         wanted.check()
         return wanted
 
-    def at(self, level: float) -> "Wanted":
+    def at(self, found: LevelFound) -> "Wanted":
         """Return what is wanted once the level of ``cost`` is known: protection from it, or a budget that spends as much."""
         if self.menu.task == "protect":
-            return replace(self, menu=replace(self.menu, levels=(self.menu.levels[0], level)), cost=None)
-        return replace(self, budget=level, cost=None)
+            return replace(self, menu=replace(self.menu, levels=(self.menu.levels[0], found.level)), cost=None, found=found)
+        return replace(self, budget=found.level, cost=None, found=found)
 
     @property
     def draws_each(self) -> int:
@@ -120,7 +123,7 @@ def make_plan(
     """
     wanted.check()
     if wanted.cost is not None:
-        raise BadInput("the level of a cost is to be found first: plan for Wanted.at(level_that_costs(...).level)")
+        raise BadInput("the level of a cost is to be found first: plan for Wanted.at(level_that_costs(...))")
     if truth is None and wanted.score is None:
         raise BadInput("a plan by the truth needs measured drops: name a run folder or a tree, or a criterion by --by")
     draws = wanted.draws_each
@@ -148,6 +151,7 @@ def make_plan(
         folded=None if network.folding is None else network.folding.into,
         activations="float32",
         source=_source(network.name, wanted, truth),
+        cost=None if wanted.found is None else _cost(wanted.found),
         max_drop=wanted.max_drop,
         met=None if wanted.max_drop is None else chosen.keeps,
         measured=Measured(
@@ -199,6 +203,10 @@ def _walked(judge: Judge, chooser: Chooser, wanted: Wanted, tell: Callable[[str]
 
 def _keeps(point: Point, max_drop: float | None) -> bool:
     return max_drop is not None and point.drop.high is not None and point.drop.high <= max_drop
+
+
+def _cost(found: LevelFound) -> LevelCost:
+    return LevelCost(level=found.level, lost=interval_of(found.lost), n_examples=found.n_examples)
 
 
 def _layers(network: Network, chooser: Chooser, choices: Array) -> list[PlannedLayer]:

@@ -99,6 +99,20 @@ class Measured(Strict):
     rounds: list[Share]
 
 
+class LevelCost(Strict):
+    """The level that was found for a cost, and what it costs all layers alike.
+
+    Attributes:
+        level: bit-error rate, bits or share pruned.
+        lost: accuracy.
+        n_examples: that it was measured on; they judge nothing.
+    """
+
+    level: float
+    lost: Interval
+    n_examples: Annotated[int, Field(ge=1)]
+
+
 class Source(Strict):
     """What the plan follows from.
 
@@ -125,6 +139,7 @@ class Plan(Strict):
         folded: path of each batch norm that was folded before -> path of the layer's module that took it; null where the
             network was measured as it is.
         activations: stay in float32: weights alone were changed.
+        cost: the level that ``--cost`` found; null where it was given.
         max_drop: accuracy that may be lost with 95 % confidence; null where a budget was given.
         met: whether a point keeps to ``max_drop``; null where a budget was given.
     """
@@ -138,6 +153,7 @@ class Plan(Strict):
     folded: dict[str, str] | None = None
     activations: Literal["float32"]
     source: Source
+    cost: LevelCost | None = None
     max_drop: Share | None
     met: bool | None
     measured: Measured

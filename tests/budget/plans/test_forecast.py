@@ -52,7 +52,7 @@ def test_a_plan_takes_no_more_than_was_said_and_its_probes_are_counted_exactly(
     taken.clear()
     if wanted.cost is not None:
         chooses = choosing_network(network, wanted.menu, None, by_scores=False)
-        wanted = wanted.at(level_that_costs(chooses, wanted.menu, wanted.cost, wanted.draws_each).level)
+        wanted = wanted.at(level_that_costs(chooses, wanted.menu, wanted.cost, wanted.draws_each))
     truth = measured_here(network, wanted.menu, tmp_path)
     probes, *others = found.steps
     assert probes.n_measurements == truth["layer_drops"].num_rows
