@@ -11,9 +11,8 @@ from docs.findings import resistant, spending
 from docs.findings.__main__ import BUDGETS
 from docs.findings.data import Data
 from safer_bench.dataset.budgets import read_budgets
-from safer_bench.dataset.tree import load_tree
 from safer_bench.tables import files, schema
-from tests.conftest import COMMITTED, ROOT
+from tests.conftest import ROOT
 from tests.made_up.zoo_truth import network, own_order, zoo_truth
 
 NETWORKS = [f"network{i}" for i in range(7)]
@@ -113,7 +112,7 @@ def test_what_the_page_of_budgets_says_of_gains_follows_from_the_tables():
             name = cells[0].partition(" ")[0] or name
             task = {"pruned": "prune", "bits a weight": "quantize", "protected": "protect"}[match[3]]
             shown.append((name, task, pytest.approx(float(match[1]) / (100 if match[2] else 1))))
-    rows = [row for row in read_budgets(BUDGETS, load_tree(COMMITTED).revision).to_pylist() if row["gain"] is not None]
+    rows = [row for row in read_budgets(BUDGETS).to_pylist() if row["gain"] is not None]
     counts = {}
     for criterion in ("truth_per_weight", "ggn_diagonal"):
         own = [

@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from docs.findings.families import told_of
 from safer_bench.dataset.budgets import FILES, read_budgets
+from safer_bench.dataset.contents import network_revisions
 from safer_bench.evaluation.aggregation import MIN_LAYERS
 from safer_bench.evaluation.board import Board
 from safer_bench.evaluation.boards import boards
 from safer_bench.evaluation.evaluate import evaluate
 from safer_bench.evaluation.truths import CellKey, NetworkTruth, network_truths
-from safer_bench.tables import files
 from safer_bench.tables.facts import TruthFacts, read_facts
 from safer_bench.tables.grouping import grouped
 
@@ -45,6 +45,11 @@ class Data:
     def facts(self) -> TruthFacts:
         """Families, kinds, datasets, splits, use cases, levels and reliabilities."""
         return read_facts(self.tables)
+
+    @cached_property
+    def revisions(self) -> dict[str, str]:
+        """What names the measurements of each network; empty where the tables have none."""
+        return network_revisions(self.tables["layer_drops"]) if "layer_drops" in self.tables else {}
 
     @cached_property
     def networks(self) -> dict[str, NetworkTruth]:
@@ -178,11 +183,9 @@ class Data:
     @cached_property
     def budget_results(self) -> dict[str, list[dict[str, Any]]]:
         """The results of budgets by task and perturbation, of all runs; verdicts hold for all gains of one at once."""
-        paths = sorted(self.budgets.rglob(FILES))
-        if not paths:
+        if not any(self.budgets.rglob(FILES)):
             return {}
-        (revision, *_) = files.read_parquet(paths[0])["truth_revision"].to_pylist()
-        rows = read_budgets(self.budgets, revision).to_pylist()
+        rows = read_budgets(self.budgets).to_pylist()
         by_task = grouped(
             rows,
             key=lambda row: (

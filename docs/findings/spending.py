@@ -213,9 +213,10 @@ def _compared(data: Data, tasks: Sequence[Task]) -> list[str]:
             f"{guessing} of the {len(rows)} gains count as neither: there both networks keep less than {100 * LEFT:g} "
             "points above chance."
         )
-    revisions = sorted({row["truth_revision"] for row in rows if row["truth_revision"]} - {data.facts.revision})
-    if revisions:
-        made.append(f"These budgets were spent by scores and truths of another revision ({listed(revisions)}).")
+    judged = {(row["network"], row["truth_revision"]) for row in rows}
+    earlier = sorted({network for network, revision in judged if revision != data.revisions.get(network, revision)})
+    if earlier:
+        made.append(f"The budgets of {listed(earlier)} were spent by another truth than this one.")
     return made
 
 

@@ -27,6 +27,7 @@ from safer_bench.budget.trials import (
     compressed,
 )
 from safer_bench.budget.whole import WholeNetwork
+from safer_bench.dataset.contents import network_revisions
 from safer_bench.errors import BadInput
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.networks.examples import largest_class
@@ -110,7 +111,7 @@ def spend(
     if wanted.task.name == "protect" and wanted.plans:
         raise BadInput("--plans is for tasks prune and quantize; plan protection by safer-bench plan --task protect")
     judged = [budget_network(network, wanted.perturbation, truth) for network in networks]
-    facts = read_facts(truth)
+    facts, revisions = read_facts(truth), network_revisions(truth["layer_drops"])
     who = [entrants(network, wanted.perturbation, truth, facts, scores, wanted.criteria) for network in judged]
     results, allocations, notes = [], [], []
     for i, (network, each) in enumerate(zip(judged, who, strict=True)):
@@ -122,12 +123,12 @@ def spend(
         shown = asked(trials, wanted.budgets, examples_of(network))
         identity = {key: getattr(network, key) for key in ("dataset", "split")} | {"network": network.name}
         identity |= {"task": wanted.task.name, "perturbation": wanted.perturbation}
-        results += [identity | row for row in result_rows(trials, shown, network)]
+        revision = {"truth_revision": revisions[network.name]}
+        results += [identity | revision | row for row in result_rows(trials, shown, network)]
         allocations += [identity | row for row in allocation_rows(shown, network)]
         notes += [*_notes(wanted, network.name, trials), *_tell_nothing(wanted, network, shown)]
-    revision = {"truth_revision": facts.revision}
     return Outcome(
-        with_verdicts(schema.build("budget_results", [row | revision for row in results])),
+        with_verdicts(schema.build("budget_results", results)),
         schema.build("budget_allocations", allocations),
         tuple(notes),
     )

@@ -154,7 +154,8 @@ def _introduction(results: pa.Table, task: Task) -> Iterator[str]:
     yield f"`{BEATS}` and `{HARMS}` are said where all {n_compared} gains hold at once with 95 %."
     yield f"`{BEST_KNOWN}` is the best allocation of a budget, chosen by one half of the images and judged by the other."
     yield "Whatever else is picked because it is the best here is flattered."
-    yield f"Truth: {rows[0]['truth_revision'] or 'without a revision'}."
+    truths = sorted({(row["network"], row["truth_revision"]) for row in rows})
+    yield f"Truth: {', '.join(f'{revision} of {network}' for network, revision in truths)}."
 
 
 def _accuracies(panel: Panel, task: Task) -> Iterator[str]:

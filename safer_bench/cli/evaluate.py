@@ -64,6 +64,7 @@ def _evaluate(
     out: Path, submissions: Path | None, truth: Path | None, budget: Path | None, split: str | None, *, as_json: bool
 ) -> None:
     from safer_bench.dataset.budgets import read_budgets
+    from safer_bench.dataset.contents import network_revisions
     from safer_bench.dataset.submissions.gather import gather
     from safer_bench.dataset.tree import load_tree
     from safer_bench.evaluation.boards import boards
@@ -80,7 +81,7 @@ def _evaluate(
         if as_json:
             print_json({"submissions": {}, "refused": gathered.refused, "places": [], "boards": [], "leaderboard": None})
         raise typer.Exit(1)
-    spent = read_budgets(budget, tree.revision) if budget else None
+    spent = read_budgets(budget, network_revisions(tree["layer_drops"])) if budget else None
     results = evaluate_scores(tree, gathered.scores)
     page = make_page(results, tree, Extras(gathered.scores, gathered.costs, gathered.marks, spent))
     path = write_page(out, results, page)

@@ -28,6 +28,14 @@ def content_hash(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
+def network_revisions(drops: pa.Table) -> dict[str, str]:
+    """Return, by network, the first 16 hex digits of the content hash of its rows of ``layer_drops``.
+
+    It names what was measured of the network, whatever other networks the truth has.
+    """
+    return {run["network"][0].as_py(): content_hash(run)[:16] for run in runs(schema.in_order(drops), "network")}
+
+
 class _Sink(RawIOBase):
     """A file that hands on what is written to it."""
 

@@ -41,6 +41,7 @@ BUDGET = _column("budget", F64, "global sparsity, mean bits, or share of the wei
 ACCURACY = "share of examples"  # the unit of accuracies
 BIT_ERROR_RATE = _column("level", F64, "bit-error rate of what is not protected; null for other tasks", "bit-error rate")
 REVISION = _column("truth_revision", STRING, "content hash of the truth, 16 hex digits")
+NETWORK_REVISION = _column("truth_revision", STRING, "content hash of the network's rows of layer_drops, 16 hex digits")
 # Descriptions are metadata inside published files and keep their bytes: "probe examples" there are calibration examples.
 PROBE = (NETWORK, DATASET, SPLIT, LAYER, PERTURBATION, LEVEL, DRAW)
 
@@ -272,7 +273,7 @@ TABLES: dict[str, pa.Schema] = {
         _column(
             "truth_guided_share", F64, "gain / gain of truth_guided; null where the latter is not over 5 standard errors"
         ),
-        REVISION,
+        NETWORK_REVISION,
     ),
     "budget_allocations": _table(
         "budget_allocations",

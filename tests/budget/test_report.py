@@ -143,7 +143,7 @@ def test_another_perturbation_of_a_task_leaves_the_first_ones_files_as_they_are(
     assert (tmp_path / "budget-protect-int8_bit_flip.md").read_text() == first
     assert second.name == "budget-protect-float32_bit_flip.md"
     assert len(list(tmp_path.iterdir())) == 12
-    both = read_budgets(tmp_path, ROWS[0]["truth_revision"])
+    both = read_budgets(tmp_path)
     assert both.num_rows == 2 * len(ROWS)
     (tmp_path / "budget_results-protect.parquet").write_bytes(
         (tmp_path / "budget_results-protect-int8_bit_flip.parquet").read_bytes()
@@ -151,7 +151,7 @@ def test_another_perturbation_of_a_task_leaves_the_first_ones_files_as_they_are(
     with pytest.raises(
         BadInput, match=r"two of its files hold the same budgets; remove the older one of budget_results-protect-f"
     ):
-        read_budgets(tmp_path, ROWS[0]["truth_revision"])
+        read_budgets(tmp_path)
     assert [panel.title for panel in panels(both, PROTECT)] == [
         "net, float32_bit_flip, bit-error rate 1e-06",
         "net, int8_bit_flip, bit-error rate 0.001",

@@ -11,6 +11,7 @@ from safer_bench.budget.spend import Wanted, check_names, spend
 from safer_bench.budget.tasks import TASKS
 from safer_bench.budget.trials import ENDS, N_ORDERS, compressed
 from safer_bench.budget.whole import WholeNetwork
+from safer_bench.dataset.contents import network_revisions
 from safer_bench.errors import BadInput
 from safer_bench.networks.loading import load_network
 from safer_bench.tables import schema
@@ -180,7 +181,7 @@ def test_rows_say_what_was_measured(pruned, small_tree):
     assert (row["network"], row["dataset"], row["split"]) == ("digits_mlp", "digits", "validation")
     assert (row["task"], row["perturbation"], row["level"]) == ("prune", "magnitude_prune", None)
     assert (row["track"], row["n_examples"], row["draws"]) == ("blind", 540, 1)
-    assert row["truth_revision"] == small_tree.revision
+    assert row["truth_revision"] == network_revisions(small_tree["layer_drops"])["digits_mlp"]
     assert row["low"] < row["accuracy"] < row["high"]
     assert row["gain"] == pytest.approx(row["accuracy"] - rows["uniform", 0.5]["accuracy"], abs=0.001)
     assert rows["uniform", 0.5]["gain"] == 0.0

@@ -14,6 +14,7 @@ import pytest
 
 import safer_bench as sb
 from safer_bench.dataset.budgets import read_budgets
+from safer_bench.dataset.contents import network_revisions
 from safer_bench.dataset.submissions.gather import gather, submission_folders
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
@@ -86,7 +87,7 @@ def made_again(tmp_path_factory):
     out, tree = tmp_path_factory.mktemp("again"), load_tree(COMMITTED)
     found = gather(tree, submission_folders(ROOT / "submissions"))
     results = sb.evaluate(tree, found.scores)
-    budget = read_budgets(ROOT / "docs" / "budgets", tree.revision)
+    budget = read_budgets(ROOT / "docs" / "budgets", network_revisions(tree["layer_drops"]))
     write_leaderboard(out, results, tree, scores=found.scores, costs=found.costs, marks=found.marks, budget=budget)
     return out
 
