@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from safer_bench.dataset.pinned import REVISION
 from tests.conftest import ROOT
 from tests.test_light import light_modules
 
@@ -41,7 +42,7 @@ def run(code, *words, folder=ROOT):
 
 MISSING = (
     "without torch, built-in networks and criteria are those of a dataset tree: no truth here: neither in "
-    "./data_cards/safer-bench nor, of safer-bench/safer-bench v0.1.0, in the Hugging Face cache. Fetch it: safer-bench pull; "
+    f"./data_cards/safer-bench nor, of safer-bench/safer-bench {REVISION}, in the Hugging Face cache. Fetch it: safer-bench pull; "
     'or name the folder of a tree. Or install the torch half, which knows them all: pip install "safer-bench[measure]"\n'
 )
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+from safer_bench.dataset.pinned import REVISION
 from safer_bench.dataset.tree import load_tree
 from tests.conftest import ROOT
 from tests.made_up.documents import blocks
@@ -19,7 +20,7 @@ def test_what_the_page_reads_from_the_hub_are_the_published_rows(published, litt
     (code,) = [block for block in blocks("python", (ROOT / "docs" / "data.md").read_text()) if "hf://" in block]
     environment = {"HF_ENDPOINT": published.endpoint, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
     environment["HF_HOME"] = str(tmp_path)
-    words = [sys.executable, "-c", code.replace("@v0.1.0", f"@{published_tag(published)}") + COUNTS]
+    words = [sys.executable, "-c", code.replace(f"@{REVISION}", f"@{published_tag(published)}") + COUNTS]
     ran = subprocess.run(words, capture_output=True, text=True, env=os.environ | environment, timeout=120)
     assert ran.returncode == 0, ran.stderr
     cells = load_tree(little_tree)["cells"]
