@@ -55,9 +55,9 @@ def place_text(place: "Place", *, in_full: bool) -> str:
     lines = [f"  {board}: {place.value:.2f}{interval}{ranks}{few}"]
     if not in_full:
         return lines[0]
-    near = ((place.above, "above"), (place.below, "below"))
-    told = [f"{visible(found[0])} {found[1]:.2f} {where}" for found, where in near if found]
-    lines.append(f"    next to it: {', '.join(told) or 'nobody'}")
+    near = (("above", place.above), ("below", place.below))
+    told = [f"{where} {visible(found[0])} ({found[1]:.2f})" for where, found in near if found]
+    lines.append(f"    neighbours: {', '.join(told) or 'none'}")
     lines.append(f"    mean above the controls {_names(place.passed)}; not above {_names(place.not_passed)}")
     lines += [f"    {_against(name, difference)}" for name, difference in place.against.items()]
     return "\n".join(lines)

@@ -28,7 +28,7 @@ def check(
     minutes: Minutes = 60,
     unprotected: Annotated[
         bool,
-        typer.Option("--unprotected", help="Run code also where the system cannot keep it from files and network."),
+        typer.Option("--unprotected", help="Run code also where the system cannot keep it from files and the internet."),
     ] = False,
     as_json: Json = False,
 ) -> None:

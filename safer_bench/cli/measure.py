@@ -221,13 +221,13 @@ def _fragile(out: Path) -> "list[Fragility]":
 
 def _show_fragile(fragilities: "list[Fragility]", out: Path) -> None:
     """Print the most fragile layers of each network."""
-    from safer_bench.truth.fragile import advice, header, rows
+    from safer_bench.truth.fragile import advice, cut, header, rows
 
     if not fragilities:
         return
     typer.echo("Share of the accuracy above chance that is lost (area over levels); 95 % intervals where draws allow them")
     for each in fragilities:
-        typer.echo(f"\n{each.network}\n{table(header(each), rows(each))}\n{advice(each)}")
+        typer.echo(f"\n{each.network}\n{table(header(each), rows(each))}\n{cut(each)}{advice(each)}")
     typer.echo(f"\nPlots: {out / 'fragile-*.png'} and .svg")
 
 

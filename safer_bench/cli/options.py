@@ -37,11 +37,12 @@ class NetworkOptions:
     examples_from: Annotated[
         int | None,
         typer.Option(
-            help="Evaluation examples to choose from --data at random; by default 250, or what calibration leaves."
+            help="Number of evaluation examples, taken from --data at random; by default 250, or what calibration leaves."
         ),
     ] = None
     calibration: Annotated[
-        int | None, typer.Option(help="Calibration examples, others than those; by default a fifth of all, at most 200.")
+        int | None,
+        typer.Option(help="Number of calibration examples, others than those; by default a fifth of all, at most 200."),
     ] = None
     data_seed: Annotated[int | None, typer.Option(help="Seed of that choice; 0 by default.")] = None
     name: Annotated[

@@ -28,8 +28,8 @@ MaxDrop = Annotated[float | None, typer.Option(help="Instead: points of accuracy
 Cost = Annotated[
     float | None,
     typer.Option(
-        help="Points that all layers alike are to lose, about: finds the bit-error rate of protect, in place of --level; "
-        "else the budget."
+        help="Points that are lost, about, with all layers changed alike: finds the bit-error rate of protect, in place of "
+        "--level, and the budget of the others."
     ),
 ]
 Level = Annotated[list[float] | None, typer.Option(help="Bits or shares to choose from; of protect the bit-error rate.")]
@@ -40,7 +40,7 @@ DryRun = Annotated[
 
 @with_network_options
 def plan(
-    task: Annotated[PlanTask, typer.Option(help="What each layer gets less or more of.")],
+    task: Annotated[PlanTask, typer.Option(help="Bits, sparsity, or protection from bit errors.")],
     network: Annotated[str, typer.Option(help=f"{NETWORK_HELP}.")],
     out: Annotated[Path, typer.Option(help="Folder of plan.json and plan.png.")],
     run: Annotated[
@@ -52,7 +52,10 @@ def plan(
     max_drop: MaxDrop = None,
     cost: Cost = None,
     perturbation: Annotated[
-        str | None, typer.Option(help="quantize: quantize_per_channel (default) or quantize; protect: int8_bit_flip ...")
+        str | None,
+        typer.Option(
+            help="quantize: quantize_per_channel (default) or quantize; protect: int8_bit_flip (default) or float32_bit_flip"
+        ),
     ] = None,
     level: Level = None,
     draws: Annotated[int, typer.Option(min=2, help="Draws of bit errors, where the plan is measured.")] = 10,

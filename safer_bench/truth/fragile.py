@@ -126,6 +126,12 @@ def rows(found: Fragility, n: int = MOST_SHOWN) -> list[list[str]]:
     ]
 
 
+def cut(found: Fragility, n: int = MOST_SHOWN) -> str:
+    """Return a line that says how many layers ``rows`` leaves out; nothing where it shows all."""
+    left_out = len(found.layers) - n
+    return f"... {left_out} more, less fragile\n" if left_out > 0 else ""
+
+
 def _with_interval(estimate: AreaEstimates, i: int) -> str:
     interval = f" ± {estimate.halfwidths[i]:.3f}" if np.isfinite(estimate.errors[i]) else ""
     return f"{estimate.values[i]:.3f}{interval}"

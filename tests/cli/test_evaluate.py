@@ -94,11 +94,11 @@ def test_what_was_submitted_stands_first_with_its_neighbours_and_the_controls_it
         )
         (place,) = places([board], ["mine"])
         sides = ((place.above, "above"), (place.below, "below"))
-        near = [f"{side[0]} {side[1]:.2f} {where}" for side, where in sides if side]
+        near = [f"{where} {side[0]} ({side[1]:.2f})" for side, where in sides if side]
         assert near
         assert block == [
             f"  digits, {split}: {place.value:.2f}; 1 family is too few for an interval or ranks",
-            f"    next to it: {', '.join(near)}",
+            f"    neighbours: {', '.join(near)}",
             f"    mean above the controls {', '.join(place.passed)}; not above {', '.join(place.not_passed)}",
         ]
     assert found.err.startswith("Reported scores stand above as they would if they were computed again.")

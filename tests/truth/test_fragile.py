@@ -5,7 +5,7 @@ import pytest
 
 from safer_bench.measurement.design import make_protocol
 from safer_bench.measurement.run import measure_into
-from safer_bench.truth.fragile import AreaEstimates, Fragility, advice, fragility, header, picture, rows
+from safer_bench.truth.fragile import AreaEstimates, Fragility, advice, cut, fragility, header, picture, rows
 from safer_bench.truth.run_folder import RunFolder
 from tests.made_up.networks import tiny_network
 
@@ -52,6 +52,12 @@ def test_shares_are_of_all_parameters_of_the_network_also_of_those_that_are_no_l
     shares = dict(zip(found[1].layers, found[1].shares, strict=True))
     everything = 3 * 9 + 3 + 48 * 8 + 8 + 8 * 3 + 3
     assert shares == pytest.approx({"conv": 27 / everything, "hidden": 384 / everything, "head": 24 / everything})
+
+
+def test_a_table_that_is_cut_says_so():
+    many, all_shown = made([0.1] * 18, [0.01] * 18), made([0.1] * 15, [0.01] * 15)
+    assert (len(rows(many)), cut(many)) == (15, "... 3 more, less fragile\n")
+    assert (len(rows(all_shown)), cut(all_shown)) == (15, "")
 
 
 def made(values, shares):
