@@ -11,6 +11,7 @@ from docs.findings import resistant, spending
 from docs.findings.__main__ import BUDGETS
 from docs.findings.data import Data
 from safer_bench.dataset.budgets import read_budgets
+from safer_bench.dataset.contents import network_revisions
 from safer_bench.tables import files, schema
 from tests.conftest import ROOT
 from tests.made_up.zoo_truth import network, own_order, zoo_truth
@@ -121,7 +122,7 @@ def test_what_the_page_of_budgets_says_of_gains_follows_from_the_tables():
         assert len(own) == len(shown)
         beats = sum(row["verdict"] == "beats uniform" for row in own)
         counts[criterion] = (
-            f"{sum(row['gain'] > 0 for row in own)} of the {len(own)} rows, and is told to beat `uniform` in {beats}"
+            f"{sum(row['gain'] > 0 for row in own)} of the {len(own)} rows, and surely beats `uniform` in {beats}"
         )
     text = " ".join(page.split())
     assert f"the same truth gains at equal spending in {counts['truth_per_weight']}." in text
@@ -145,6 +146,41 @@ def test_runs_in_folders_of_their_own_are_one_task_and_the_best_known_is_no_crit
 
 def test_networks_of_another_truth_and_no_budgets_are_no_finding(tmp_path):
     assert found(tmp_path, rows_of("snip", 4.0, 0.1, networks=["unknown"])) is None
+
+
+def test_networks_whose_drops_have_changed_since_are_named(tmp_path):
+    """A network that the tables of drops lack counts as changed."""
+    found(tmp_path, rows_of("snip", 4.0, 0.1))
+    drops = schema.build("layer_drops", [{"network": NETWORKS[0], "split": "test", "layer": "a", "draw": 0}])
+    same = network_revisions(drops)[NETWORKS[0]]
+    path = tmp_path / "budget_results-quantize.parquet"
+    rows = files.read_parquet(path).to_pylist()
+    of_first = [row | {"truth_revision": same if row["network"] == NETWORKS[0] else "other"} for row in rows]
+    path.write_bytes(files.parquet_bytes(schema.build("budget_results", of_first)))
+    tables = zoo_truth([network(name) for name in NETWORKS], lambda name, _: own_order(name), {"quantize": "quantization"})
+    limits = spending.find(Data(tables | {"layer_drops": drops}, tmp_path)).limits
+    (told,) = [limit for limit in limits if "by another truth" in limit]
+    assert NETWORKS[0] not in told
+    assert all(name in told for name in NETWORKS[1:])
+    assert not any("by another truth" in limit for limit in spending.find(Data(tables, tmp_path)).limits)
+
+
+def test_two_perturbations_of_one_task_are_told_apart(tmp_path):
+    per_channel = [row | {"perturbation": "quantize_per_channel", "gain": -0.1} for row in rows_of("snip", 4.0, -0.1)]
+    (tmp_path / "other").mkdir()
+    found(tmp_path / "other", per_channel, "quantize-quantize_per_channel")
+    finding = found(tmp_path, rows_of("snip", 4.0, 0.1))
+    assert [sentence.partition(":")[0] for sentence in finding.sentences if sentence.startswith("**")] == [
+        "**quantize, fashion mnist**",
+        "**quantize, quantize per channel, fashion mnist**",
+    ]
+
+
+def test_criteria_without_common_rows_have_no_means(tmp_path):
+    rows = rows_of("snip", 4.0, 0.1, networks=NETWORKS[:1]) + rows_of("l2_norm", 4.0, 0.1, networks=NETWORKS[1:2])
+    finding = found(tmp_path, rows)
+    assert "common rows" not in finding.sentences[0]
+    assert "Not in the means, as they lack rows: `l2_norm` and `snip`." in finding.sentences[0]
 
 
 def study(scale):

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from docs.findings.families import told_of
+from safer_bench.budget.tasks import TASKS
 from safer_bench.dataset.budgets import FILES, read_budgets
 from safer_bench.dataset.contents import network_revisions
 from safer_bench.evaluation.aggregation import MIN_LAYERS
@@ -188,8 +189,6 @@ class Data:
         rows = read_budgets(self.budgets).to_pylist()
         by_task = grouped(
             rows,
-            key=lambda row: (
-                row["task"] if row["level"] is None else f"{row['task']}, {row['perturbation']}".replace("_", " ")
-            ),
+            key=lambda row: TASKS[row["task"]].label(row["perturbation"]).replace("-", ", ").replace("_", " "),
         )
         return {label: by_task[label] for label in sorted(by_task)}

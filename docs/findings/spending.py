@@ -149,10 +149,12 @@ def _sentences(task: Task, values: Mapping[str, Value]) -> list[str]:
     )
     if not any(task.sides):
         told = f"none of {len(sides)} criteria and baselines is told to beat `uniform`, or to harm, in any row."
-    made = [
-        f"**{task.title}**: {told} Over the {len(task.common)} common rows, the mean gain is highest for "
-        f"{_mean(task, ranked[0], values)}. It is lowest for {_mean(task, ranked[-1], values)}."
-    ]
+    made = [f"**{task.title}**: {told}"]
+    if ranked:
+        made[0] += (
+            f" Over the {len(task.common)} common rows, the mean gain is highest for {_mean(task, ranked[0], values)}. "
+            f"It is lowest for {_mean(task, ranked[-1], values)}."
+        )
     fed = [
         f"`{name}` beats it in {number_of(sides[name].count(1), 'row')} and harms in {sides[name].count(-1)}"
         for name in TRUTH
@@ -214,7 +216,7 @@ def _compared(data: Data, tasks: Sequence[Task]) -> list[str]:
             "points above chance."
         )
     judged = {(row["network"], row["truth_revision"]) for row in rows}
-    earlier = sorted({network for network, revision in judged if revision != data.revisions.get(network, revision)})
+    earlier = sorted({network for network, revision in judged if data.revisions and revision != data.revisions.get(network)})
     if earlier:
         made.append(f"The budgets of {listed(earlier)} were spent by another truth than this one.")
     return made

@@ -1,5 +1,6 @@
 """What a budget command leaves in its folder: tables as Parquet and CSV, a summary and a plot, named by the task's label."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -11,8 +12,34 @@ from safer_bench.budget.plots import additivity_png, curves_png
 from safer_bench.budget.spend import Outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels
 from safer_bench.budget.tasks import ADDITIVITY, Task
+from safer_bench.errors import BadInput
 from safer_bench.tables import files
 from safer_bench.tables.together import write_together
+
+
+def check_networks_stay(out: Path, task: Task, perturbation: str, networks: Sequence[str]) -> None:
+    """Refuse a run that would replace the results of networks that it does not measure.
+
+    Args:
+        out: the run's folder.
+        task, perturbation: of the run.
+        networks: that it measures.
+
+    Raises:
+        BadInput: the folder's file of this task holds further networks.
+    """
+    path = out / f"budget_results-{task.label(perturbation)}.parquet"
+    if not path.is_file():
+        return
+    try:
+        held = set(files.read_parquet(path)["network"].to_pylist())
+    except (pa.ArrowException, OSError, KeyError):
+        return  # nothing that can be read is lost
+    if further := sorted(held - set(networks)):
+        raise BadInput(
+            f"{path} holds {', '.join(further)}, which this run would remove: name {'them' if further[1:] else 'it'} by "
+            f"--network too, or give each run a folder of its own, such as --out {out / networks[0]}"
+        )
 
 
 def write_outcome(out: Path, task: Task, outcome: Outcome) -> Path:

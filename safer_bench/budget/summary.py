@@ -105,7 +105,8 @@ def _sorted(curves: Mapping[str, dict[float, Row]]) -> dict[str, dict[float, Row
 def sentence(panel: Panel, task: Task) -> str:
     """Say what the best criterion, controls aside, does with the middle budget, and what to compare that with."""
     at = {name: curve[panel.middle] for name, curve in panel.curves.items() if panel.middle in curve}
-    name = max(panel.best(len(at)), key=lambda name: at[name]["accuracy"])
+    known = [name for name in panel.best(len(panel.curves)) if name in at] or list(at)
+    name = max(known, key=lambda name: at[name]["accuracy"])
     others = [f"{LIMITS[key]} {_percent(*panel.curves[key].values())}" for key in LIMITS if key in panel.curves]
     others += [f"{key.replace('_', '-')} {_percent(at[key])}" for key in COMPARED if key in at]
     done = f"{task.spending(panel.middle)} ({task.amount(at[name]['spent'])} spent)"

@@ -62,11 +62,12 @@ def budget(
     from safer_bench.dataset.tree import load_tree
     from safer_bench.tables.files import check_writable
 
-    tree = load_tree(truth)
     check_writable(out)
     if is_additivity:
-        _compare_drops(network or tree["networks"]["network"].to_pylist(), perturbation or [], draws, out, network_options)
+        named = network or load_tree(truth)["networks"]["network"].to_pylist()
+        _compare_drops(named, perturbation or [], draws, out, network_options)
         return
+    tree = load_tree(truth)
     wanted = replace(_wanted(task, perturbation or [], criterion or [], budget or [], level or [], draws), plans=plans)
     scores = _scores(tree, submission or [])
     _spend(wanted, tree, _networks(tree, network or [], wanted.perturbation, network_options), scores, out)
@@ -131,10 +132,11 @@ def _scores(tree: Mapping[str, Any], submissions: list[Path]) -> "pa.Table":
 
 
 def _spend(wanted: "Wanted", tree: Mapping[str, Any], networks: "list[Network]", scores: "pa.Table", out: Path) -> None:
-    from safer_bench.budget.report import write_outcome
+    from safer_bench.budget.report import check_networks_stay, write_outcome
     from safer_bench.budget.spend import spend
     from safer_bench.budget.summary import panels, sentence
 
+    check_networks_stay(out, wanted.task, wanted.perturbation, [network.name for network in networks])
     with progress() as report:
         outcome = spend(wanted, networks, tree, scores, report)
     path = write_outcome(out, wanted.task, outcome)

@@ -171,8 +171,7 @@ def _score(by: str) -> "Score":
     entry = parse_criterion(by)
 
     def scores(network: "Network", menu: "Menu") -> Mapping[str, float]:
-        levels = ",".join(f"{level:g}" for level in menu.levels[1:])
-        return score(entry, network, perturbation=f"{menu.perturbation}:{levels}" if entry.aware else None)
+        return score(entry, network, perturbation=menu.spec() if entry.aware else None)
 
     return scores
 

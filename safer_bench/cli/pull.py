@@ -13,7 +13,7 @@ def pull(
 ) -> None:
     """Fetch a published truth into the Hugging Face cache and check every file.
 
-    Example: safer-bench pull --revision v0.1.0
+    Example: safer-bench pull --repo-id me/safer-bench
     """
     from safer_bench.dataset.hub import pulling
 

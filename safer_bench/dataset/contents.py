@@ -31,9 +31,10 @@ def content_hash(table: pa.Table) -> str:
 def network_revisions(drops: pa.Table) -> dict[str, str]:
     """Return, by network, the first 16 hex digits of the content hash of its rows of ``layer_drops``.
 
-    It names what was measured of the network, whatever other networks the truth has.
+    It names what was measured of the network, whatever other networks the truth has and however columns are described.
     """
-    return {run["network"][0].as_py(): content_hash(run)[:16] for run in runs(schema.in_order(drops), "network")}
+    bare = drops.cast(pa.schema([(field.name, field.type) for field in drops.schema]))
+    return {run["network"][0].as_py(): content_hash(run)[:16] for run in runs(schema.in_order(bare), "network")}
 
 
 class _Sink(RawIOBase):

@@ -18,22 +18,28 @@ Tables = Mapping[str, pa.Table]
 def networks_kept(base: Tree, measured: Tables, facts: Mapping[str, int]) -> dict[str, pa.Table]:
     """Return an earlier tree's tables, but for summaries, without the rows of the networks that were measured anew.
 
+    The scores of such a network are kept where its weights and the levels are the same.
+
     Args:
         base: the earlier tree.
         measured: tables of the new runs; none where there are none.
         facts: protocol and seed of the new runs.
 
     Raises:
-        BadInput: the tree is of another protocol or seed, has a network of the runs under further perturbations, or the
-            networks that are kept under a perturbation that is another one there, such as by its levels.
+        BadInput: the tree is of another protocol or seed, has a network of the runs under further perturbations or by
+            further draws, or the networks that are kept under a perturbation that is another one there, such as by its
+            levels.
     """
     for name, value in facts.items():
         if base.manifest[name] != value:
             raise BadInput(f"{base.path} has {name} {base.manifest[name]}, the runs have {name} {value}; pack them apart")
     anew = pa.array(measured["networks"]["network"].to_pylist() if measured else [], pa.string())
+    others = pa.array(_scored_otherwise(base, measured) if measured else [], pa.string())
     tables = {name: base[name] for name in base if name not in SUMMARIES}
     kept = {
-        name: table.filter(pc.invert(pc.is_in(table["network"], anew))) if "network" in table.schema.names else table
+        name: table.filter(pc.invert(pc.is_in(table["network"], others if name in SCORED else anew)))
+        if "network" in table.schema.names
+        else table
         for name, table in tables.items()
     }
     used = pc.is_in(kept["perturbations"]["perturbation"], pc.unique(kept["layer_drops"]["perturbation"]))
@@ -44,7 +50,52 @@ def networks_kept(base: Tree, measured: Tables, facts: Mapping[str, int]) -> dic
     return kept
 
 
+def _scored_otherwise(base: Tree, measured: Tables) -> list[str]:
+    """Return the networks that were measured anew and whose earlier scores are of other weights or levels."""
+    weights, levels = ("networks", "network", "weights_sha256"), ("perturbations", "perturbation", "levels")
+    before, now = _column(base, *levels), _column(measured, *levels)
+    moved = any(before[name] != now[name] for name in before.keys() & now.keys())
+    known = _column(base, *weights)
+    return [name for name, digest in _column(measured, *weights).items() if moved or known.get(name) != digest]
+
+
+def _column(tables: Tables, table: str, key: str, column: str) -> dict[str, object]:
+    return dict(zip(tables[table][key].to_pylist(), tables[table][column].to_pylist(), strict=True))
+
+
+def check_scores_are_there(base: Tree, scores: Tables) -> None:
+    """Refuse to lose what an earlier tree scored.
+
+    Args:
+        base: the earlier tree.
+        scores: of the new tree.
+
+    Raises:
+        BadInput: a criterion of the earlier tree no longer scores one of its networks.
+    """
+    if "scores" not in base:
+        return
+    of_networks = ("criterion", "network")
+    lost = sorted(set(_pairs(base["scores"], *of_networks)) - set(_pairs(scores["scores"], *of_networks)))
+    if lost:
+        criterion, network = lost[0]
+        more = f", and {len(lost) - 1} more," if lost[1:] else ""
+        raise BadInput(
+            f"{base.path}: what {criterion!r} scored {network!r}{more} would be lost, as the network was measured anew with "
+            "other weights or levels; score it anew and name the folder by --scores"
+        )
+
+
 def _check_nothing_is_lost(base: Tree, before: pa.Table, now: pa.Table) -> None:
+    levels = ("network", "perturbation", "level")
+    fewer = set(_pairs(before, *levels, "draw")) - set(_pairs(now, *levels, "draw"))
+    measured_levels = set(_pairs(now, *levels))
+    for network, perturbation, level, draw in sorted(fewer, key=str):
+        if (network, perturbation, level) in measured_levels:
+            raise BadInput(
+                f"{base.path} has draw {draw} of network {network!r} under {perturbation!r}, which the runs have not; "
+                "measure it anew by as many draws, or leave its runs out"
+            )
     measured = set(_pairs(now, "network", "perturbation"))
     networks = {network for network, _ in measured}
     for network, perturbation in sorted(set(_pairs(before, "network", "perturbation")) - measured):
@@ -109,9 +160,13 @@ def _check_no_score_is_lost(new: pa.Table, kept: pa.Table, anew: set[tuple[str, 
     if lost:
         criterion, network, perturbation = min(lost, key=str)
         raise BadInput(
-            f"criterion {criterion!r} scored network {network!r} under {perturbation!r} in the earlier tree, and not in "
-            "the new folder; score it under all perturbations"
+            f"criterion {criterion!r} scored network {network!r} {_under(perturbation)} in the earlier tree, and not in "
+            "the new folder; score it as before, or on all networks"
         )
+
+
+def _under(perturbation: str | None) -> str:
+    return "without a perturbation" if perturbation is None else f"under {perturbation!r}"
 
 
 def _both(new: pa.Table, old: pa.Table) -> pa.Table:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from safer_bench.dataset.documents.render import render_documents
-from safer_bench.dataset.earlier import networks_kept, scores_of_both, truth_of_both
+from safer_bench.dataset.earlier import check_scores_are_there, networks_kept, scores_of_both, truth_of_both
 from safer_bench.dataset.pinned import X_Y_Z
 from safer_bench.dataset.submissions.submission import Submission, read_submission
 from safer_bench.dataset.tree import load_tree, write_tree
@@ -55,6 +55,8 @@ def pack(
         facts = {name: earlier.manifest[name] for name in ("protocol", "seed")}
     tables = truth_of_both(measured, kept)
     scores = scores_of_both(_scores([read_submission(path, tables) for path in score_folders]), kept)
+    if base is not None:
+        check_scores_are_there(earlier, scores)
     tables |= {name: table for name, table in scores.items() if table.num_rows}
     facts |= {"version": version} if version else {}
     write_tree(out, tables, facts, partial(render_documents, data_version=version))

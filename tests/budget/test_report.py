@@ -6,7 +6,7 @@ import pytest
 
 from safer_bench.budget.additivity import Fit
 from safer_bench.budget.plots import _curve, _styles, additivity_png, curves_png
-from safer_bench.budget.report import write_additivity, write_outcome
+from safer_bench.budget.report import check_networks_stay, write_additivity, write_outcome
 from safer_bench.budget.spend import Outcome
 from safer_bench.budget.summary import additivity_markdown, markdown, panels, sentence
 from safer_bench.budget.tasks import TASKS
@@ -132,6 +132,27 @@ def test_files_are_named_by_the_task_and_its_perturbation(results, tmp_path):
     schema.check_schema(written, "budget_results", "here")
     csv = pyarrow.csv.read_csv(tmp_path / "new" / f"budget_results-{label}.csv")
     assert csv["accuracy"].to_pylist() == results["accuracy"].to_pylist()
+
+
+def test_results_of_networks_that_a_run_does_not_measure_are_not_replaced(results, tmp_path):
+    check_networks_stay(tmp_path, PROTECT, "int8_bit_flip", ["other"])
+    write_outcome(tmp_path, PROTECT, Outcome(results, schema.build("budget_allocations", [])))
+    check_networks_stay(tmp_path, PROTECT, "int8_bit_flip", ["net", "other"])
+    check_networks_stay(tmp_path, PROTECT, "float32_bit_flip", ["other"])
+    with pytest.raises(BadInput) as error:
+        check_networks_stay(tmp_path, PROTECT, "int8_bit_flip", ["other"])
+    assert str(error.value) == (
+        f"{tmp_path / 'budget_results-protect-int8_bit_flip.parquet'} holds net, which this run would remove: name it by "
+        f"--network too, or give each run a folder of its own, such as --out {tmp_path / 'other'}"
+    )
+
+
+def test_a_criterion_without_the_middle_budget_is_not_the_sentences_best(results):
+    """HAWQ-V2's rule has no allocation beyond the tightest choice: the summary failed after all had been measured."""
+    (before,) = panels(results, PROTECT)
+    (panel,) = panels(schema.build("budget_results", [*ROWS, row("hawq_v2", 0.05, 0.99)]), PROTECT)
+    assert panel.best(1) == ["hawq_v2"]
+    assert sentence(panel, PROTECT) == sentence(before, PROTECT)
 
 
 def test_another_perturbation_of_a_task_leaves_the_first_ones_files_as_they_are(results, tmp_path):

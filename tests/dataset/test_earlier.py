@@ -1,11 +1,16 @@
 """A tree that grows from an earlier one: byte for byte what all runs give together, and nothing lost without a word."""
 
+import pyarrow.compute as pc
 import pytest
+import torch
 
+import safer_bench as sb
 from safer_bench.dataset.documents.render import render_documents
 from safer_bench.dataset.pack import pack
 from safer_bench.dataset.tree import load_tree, write_tree
 from safer_bench.errors import BadInput
+from safer_bench.measurement.design import make_protocol
+from safer_bench.measurement.run import measure_into
 from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.scoring.write import write_scores
 from tests.dataset.test_pack import content, measured
@@ -26,12 +31,38 @@ def test_an_earlier_tree_gives_the_networks_that_no_run_measured_and_their_score
         assert content(tmp_path / "grown") == content(tmp_path / "both")
     pack([], [], tmp_path / "same", base=tmp_path / "both")
     assert content(tmp_path / "same") == content(tmp_path / "both")
-    pack(runs[1:], [], tmp_path / "anew", base=tmp_path / "both")
-    anew = load_tree(tmp_path / "anew")
-    assert set(anew["layer_drops"]["network"].unique().to_pylist()) == {"tiny", "other"}
-    assert anew["scores"]["network"].unique().to_pylist() == ["tiny"]
-    pack([], scores[1:], tmp_path / "anew", base=tmp_path / "anew")
+    pack(runs[1:], [], tmp_path / "anew", base=tmp_path / "both")  # measured anew with the same weights
     assert content(tmp_path / "anew") == content(tmp_path / "both")
+
+
+def test_scores_of_other_weights_are_not_kept_and_not_lost_without_a_word(tmp_path):
+    before, model = tiny_network(), tiny_network().model
+    with torch.no_grad():
+        model.head.weight.mul_(1.5)
+    after = sb.Network(model, *before.examples(0, 60), name="tiny", calibration=before.calibration)
+    write_scores(tmp_path / "scores", ["l2_norm", "snip"], [before], [])
+    write_scores(tmp_path / "anew", ["l2_norm", "snip"], [after], [])
+    pack([measured(tmp_path / "run", network=before)], [tmp_path / "scores"], tmp_path / "tree")
+    run = measured(tmp_path / "other", network=after)
+    with pytest.raises(BadInput) as error:
+        pack([run], [], tmp_path / "grown", base=tmp_path / "tree")
+    assert str(error.value) == (
+        f"{tmp_path / 'tree'}: what 'l2_norm' scored 'tiny', and 1 more, would be lost, as the network was measured anew with "
+        "other weights or levels; score it anew and name the folder by --scores"
+    )
+    pack([run], [tmp_path / "anew"], tmp_path / "grown", base=tmp_path / "tree")
+    pack([run], [tmp_path / "anew"], tmp_path / "alone")
+    assert content(tmp_path / "grown") == content(tmp_path / "alone")
+
+
+def test_draws_that_would_be_lost_are_refused(tmp_path):
+    pack([measured(tmp_path / "run")], [], tmp_path / "tree")
+    rows = load_tree(tmp_path / "tree")["layer_drops"]
+    draws = pc.max(rows["draw"]).as_py()
+    fewer = tmp_path / "fewer"
+    measure_into(fewer, [tiny_network()], make_protocol(["sign_flip:0.1,0.5"], draws, 15))
+    with pytest.raises(BadInput, match=rf"has draw {draws} of network 'tiny' under 'sign_flip', which the runs have not"):
+        pack([fewer], [], tmp_path / "grown", base=tmp_path / "tree")
 
 
 def test_two_networks_grow_a_tree_of_a_third(tmp_path):
@@ -96,5 +127,5 @@ def test_scores_that_would_be_lost_are_refused(tmp_path):
         pack([], [tmp_path / "one"], tmp_path / "tree", base=tmp_path / "tree")
     assert str(error.value) == (
         "criterion 'output_kl' scored network 'tiny' under 'quantize' in the earlier tree, and not in the new folder; score it "
-        "under all perturbations"
+        "as before, or on all networks"
     )

@@ -17,6 +17,7 @@ from safer_bench.budget.plans.plan import LevelCost, Measured, Plan, PlannedLaye
 from safer_bench.budget.plans.truths import Truth, drops_of, told_protocol
 from safer_bench.budget.tasks import TASKS
 from safer_bench.budget.whole import WholeNetwork
+from safer_bench.dataset.contents import network_revisions
 from safer_bench.errors import BadInput
 from safer_bench.networks.examples import largest_class
 from safer_bench.networks.network import Network
@@ -240,4 +241,6 @@ def _source(network: str, wanted: Wanted, truth: Truth | None) -> Source:
     if truth is None or wanted.score is not None:
         return Source(by=wanted.by, truth_revision=None, protocol="")
     protocol = told_protocol(network, wanted.menu.perturbation, truth)
-    return Source(by=TRUTH, truth_revision=read_facts(truth).revision, protocol=protocol)
+    of_tree = read_facts(truth).revision is not None
+    revision = network_revisions(truth["layer_drops"])[network] if of_tree else None
+    return Source(by=TRUTH, truth_revision=revision, protocol=protocol)

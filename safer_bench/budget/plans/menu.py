@@ -40,6 +40,11 @@ class Menu:
     levels: tuple[float, ...]
     costs: tuple[float, ...]
 
+    def spec(self, *, spared: bool = False) -> str:
+        """Return the levels as ``measure`` and ``score`` take them, to the last digit; ``spared``: the first one too."""
+        wanted = self.levels if spared and self.levels[0] else self.levels[1:]  # a level of 0 changes nothing
+        return f"{self.perturbation}:{','.join(repr(float(level)).removesuffix('.0') for level in wanted)}"
+
     def amount(self, choice: int) -> float:
         """Return what a choice is called in a plan: bits, share pruned, or 1 where protected and 0 where not."""
         return self.costs[choice] if self.task == "protect" else self.levels[choice]
@@ -83,7 +88,8 @@ def make_menu(task: str, perturbation: str | None = None, levels: Sequence[float
         levels: bits or shares that are offered; of protect the one bit-error rate. The default ones where there is none.
 
     Raises:
-        BadInput: no such task or perturbation, a level outside the perturbation's domain, or not one rate.
+        BadInput: no such task or perturbation, a level outside the perturbation's domain, nothing to choose from, or not one
+            rate.
     """
     if task not in PLANNED:
         raise BadInput(f"task {task!r}; expected {', '.join(PLANNED)}")
@@ -98,7 +104,11 @@ def make_menu(task: str, perturbation: str | None = None, levels: Sequence[float
     entry = look_up(perturbations(), name, "perturbation")
     if task == "quantize" and any(level > SPARED[task] for level in levels):
         raise BadInput(f"--level {max(levels):g}; a plan offers at most {SPARED[task]:g} bits")
+    if task == "prune" and any(level >= 1.0 for level in levels):
+        raise BadInput(f"--level {max(levels):g}; a plan offers shares below 1: a layer keeps some weights")
     offered = {SPARED[task], *(levels or OFFERED[task])}
+    if len(offered) < 2:
+        raise BadInput(f"--level {levels[0]:g}: every layer may keep that anyway; name another one to choose from")
     ordered = entry.ordered(tuple(offered - {entry.neutral})) if entry.neutral is not None else entry.ordered(tuple(offered))
     all_levels = (SPARED[task], *(level for level in ordered if level != SPARED[task]))
     return Menu(task, name, all_levels, all_levels if task == "quantize" else tuple(1.0 - level for level in all_levels))
@@ -127,7 +137,7 @@ def narrowed(menu: Menu, layers: Sequence[str], drops: Mapping[tuple[str, float]
     if len(kept) < 2:
         raise BadInput(
             f"{menu.perturbation}: measured at {_levels(measured)}, planned are {_levels(menu.levels[1:])}; measure "
-            f"{menu.perturbation}:{','.join(f'{level:g}' for level in menu.levels[1:])}, or name measured ones by --level"
+            f"{menu.spec()}, or name measured ones by --level"
         )
     missing = next(((layer, level) for layer in layers for level in measured if (layer, level) not in drops), None)
     if missing:

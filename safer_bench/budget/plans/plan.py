@@ -118,8 +118,9 @@ class Source(Strict):
 
     Attributes:
         by: ``truth``, or the criterion whose scores made it.
-        truth_revision: of the tree; null where the drops were measured for this plan, or scores made it.
-        protocol: of the drops: draws, examples and seed in words; empty where scores made it.
+        truth_revision: of the network's drops in the tree, as ``network_revisions`` has it; null where they were measured
+            for this plan, or scores made it.
+        protocol: of the drops: draws and examples in words; empty where scores made it.
     """
 
     by: str

@@ -64,9 +64,8 @@ def protocol_for(network: Network, menu: Menu) -> Protocol:
         BadInput: too few examples to measure and to judge.
     """
     n_examples = measured_examples(network, menu)
-    spec = f"{menu.perturbation}:{','.join(f'{level:g}' for level in menu.levels if level)}"
     draws = DRAWS if menu.task == "protect" else None
-    return make_protocol([spec], draws, n_examples // DRAWS, deterministic_examples=n_examples)
+    return make_protocol([menu.spec(spared=True)], draws, n_examples // DRAWS, deterministic_examples=n_examples)
 
 
 def measured_examples(network: Network, menu: Menu) -> int:
@@ -107,5 +106,5 @@ def told_protocol(network: str, perturbation: str, truth: Truth) -> str:
     """Return in words by how many draws and examples the drops were measured."""
     here = (pc.field("network") == network) & (pc.field("perturbation") == perturbation)
     rows = truth["layer_drops"].filter(here).select(["draw", "n_examples"])
-    draws, examples = pc.max(rows["draw"]).as_py() + 1, pc.max(rows["n_examples"]).as_py()
+    draws, examples = pc.count_distinct(rows["draw"]).as_py(), pc.max(rows["n_examples"]).as_py()
     return f"{number_of(draws, 'draw')} of {number_of(examples, 'example')}"

@@ -57,3 +57,24 @@ def test_drops_that_tell_nothing_of_the_choices_are_refused():
         narrowed(make_menu("protect", levels=[0.01]), ["a"], {("a", 0.02): 0.1})
     with pytest.raises(BadInput, match="layer 'b' was not measured at level 2"):
         narrowed(make_menu("quantize"), ["a", "b"], {key: drop for key, drop in DROPS.items() if key != ("b", 2.0)})
+
+
+def test_levels_are_asked_for_to_the_last_digit():
+    """Six digits made another level of them, which the plan then missed after all had been measured."""
+    assert make_menu("protect", levels=[0.01234567]).spec(spared=True) == "int8_bit_flip:0.01234567"
+    assert make_menu("quantize", levels=[4, 3]).spec(spared=True) == "quantize_per_channel:8,4,3"
+    assert make_menu("prune", levels=[1 / 3]).spec() == "magnitude_prune:0.3333333333333333"
+
+
+@pytest.mark.parametrize(
+    ("task", "levels", "told"),
+    [
+        ("prune", [0.5, 1.0], "--level 1; a plan offers shares below 1: a layer keeps some weights"),
+        ("prune", [0.0], "--level 0: every layer may keep that anyway; name another one to choose from"),
+        ("quantize", [8.0], "--level 8: every layer may keep that anyway; name another one to choose from"),
+    ],
+)
+def test_a_menu_without_a_choice_is_refused_before_anything_is_measured(task, levels, told):
+    with pytest.raises(BadInput) as error:
+        make_menu(task, levels=levels)
+    assert str(error.value) == told
