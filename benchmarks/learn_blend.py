@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import safer_bench as sb
+from safer_bench.dataset.contents import network_revisions
 from safer_bench.errors import BadInput
 from safer_bench.evaluation.aggregation import MIN_LAYERS, group_weights, number_cells
 from safer_bench.evaluation.controls import ridge
@@ -171,15 +172,16 @@ def learnt(truth: Mapping[str, pa.Table]) -> dict[str, Any]:
     """Return the coefficients, and what they were learnt from, as ``learned_blend.json`` holds them.
 
     Args:
-        truth: as for ``lessons``, with its ``revision``.
+        truth: as for ``lessons``, with ``layer_drops``, by which the measurements of each network are named.
     """
-    given = lessons(truth)
+    given, revisions = lessons(truth), network_revisions(truth["layer_drops"])
     features, penalty = choose(given)
     coefficients = fit(given, features, penalty).tolist()
     families = sorted({lesson.family for lesson in given})
     return {
-        "truth": read_facts(truth).revision,
-        "networks": {family: [each.network for each in given if each.family == family] for family in families},
+        "networks": {
+            family: {each.network: revisions[each.network] for each in given if each.family == family} for family in families
+        },
         "candidates": list(CANDIDATES),
         "penalty": penalty,
         "spearman_on_families_left_out": {

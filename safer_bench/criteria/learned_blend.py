@@ -18,12 +18,14 @@ from safer_bench.ranks import scaled_ranks, weighted_sum
 
 LEARNT: dict[str, Any] = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 COEFFICIENTS: dict[str, float] = LEARNT["coefficients"]
+FAMILIES: dict[str, dict[str, str]] = LEARNT["networks"]  # network -> revision of what was measured of it, by family
 
 
 @criterion(
     needs="labels, gradients",
     formula=" ".join(f"{value:+.2f}*rank({name})" for name, value in COEFFICIENTS.items()),
-    source=f"ridge regression (Hoerl and Kennard 1970) on the validation networks of truth {LEARNT['truth']}",
+    source=f"ridge regression (Hoerl and Kennard 1970) on {sum(map(len, FAMILIES.values()))} validation networks of "
+    f"{len(FAMILIES)} families",
     cost="at most 12*N",
 )
 def learned_blend(model: nn.Module, batches: Batches) -> Scores:

@@ -11,9 +11,11 @@ from sklearn.linear_model import Ridge
 
 from benchmarks import learn_blend
 from benchmarks.learn_blend import CANDIDATES, Lesson, best_single, choose, fit, learnt, left_out, lessons, reached
+from safer_bench.dataset.contents import network_revisions
 from safer_bench.dataset.tree import load_tree
 from safer_bench.errors import BadInput
 from safer_bench.ranks import of_length_1, scaled_ranks
+from safer_bench.tables import schema
 from safer_bench.tables.facts import read_facts
 from safer_bench.tables.score_table import from_mapping
 from tests.conftest import COMMITTED
@@ -42,8 +44,9 @@ def one_hot(name):
 
 def test_learning_again_gives_the_committed_coefficients():
     tree, committed = load_tree(COMMITTED), json.loads(learn_blend.OUT.read_text())
-    assert committed["truth"] == tree.revision, "make blend"
-    given = lessons(tree)
+    given, revisions = lessons(tree), network_revisions(tree["layer_drops"])
+    learnt_from = {name: revision for family in committed["networks"].values() for name, revision in family.items()}
+    assert learnt_from == {each.network: revisions[each.network] for each in given}, "make blend"
     features, penalty = choose(given)
     assert (committed["penalty"], list(committed["coefficients"])) == (penalty, [CANDIDATES[i] for i in features])
     found = fit(given, features, penalty)[list(features)]
@@ -152,11 +155,16 @@ def test_too_few_families_and_scores_that_lack_are_one_message_each():
 
 
 def test_the_command_writes_what_it_prints(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(learn_blend.sb, "load_tree", lambda _: made_up(3))
+    truth = made_up(3)
+    networks = truth["networks"]["network"].to_pylist()
+    drops = schema.build("layer_drops", [{"network": network, "split": "validation"} for network in networks])
+    monkeypatch.setattr(learn_blend.sb, "load_tree", lambda _: truth | {"layer_drops": drops})
     monkeypatch.setattr("sys.argv", ["learn_blend", "--out", str(tmp_path / "blend.json")])
     learn_blend.main()
     text = (tmp_path / "blend.json").read_text()
     assert capsys.readouterr().out == text + "\n"
+    named = network_revisions(drops)
     assert json.loads(text)["networks"] == {
-        "validation0": ["validation0a"], "validation1": ["validation1a", "validation1b"], "validation2": ["validation2a"]
-    }  # fmt: skip
+        family: {f"{family}{which}": named[f"{family}{which}"] for which in members}
+        for family, members in (("validation0", "a"), ("validation1", "ab"), ("validation2", "a"))
+    }
