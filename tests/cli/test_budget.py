@@ -5,6 +5,7 @@ import pytest
 
 from safer_bench.budget.tasks import look_up_task
 from safer_bench.dataset.budgets import read_budgets
+from safer_bench.dataset.contents import network_revisions
 from safer_bench.errors import BadInput
 
 
@@ -42,7 +43,7 @@ def test_runs_of_one_network_each_are_put_together(cli, small_tree, tmp_path):
     assert cli("budget", *words, *(f"--network={name}" for name in names), "--out", tmp_path / "both").code == 0
     for name in names:
         assert cli("budget", *words, "--network", name, "--out", tmp_path / "apart" / name).code == 0
-    both, apart = (read_budgets(tmp_path / each, small_tree.revision) for each in ("both", "apart"))
+    both, apart = (read_budgets(tmp_path / each, network_revisions(small_tree["layer_drops"])) for each in ("both", "apart"))
     assert both.num_rows == 2 * sum(row["network"] == "digits_mlp" for row in both.to_pylist())
     order = [("network", "ascending"), ("criterion", "ascending")]
     assert apart.sort_by(order).equals(both.sort_by(order))
