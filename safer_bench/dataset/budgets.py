@@ -46,9 +46,9 @@ def _read(path: Path, revisions: Mapping[str, str] | None) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         raise BadInput(f"{path}: cannot be read ({text_of(error)})") from error
     schema.check_schema(table, "budget_results", str(path))
-    judged = table.group_by(["network", "truth_revision"]).aggregate([]).to_pylist()
     if revisions is None:
         return table
+    judged = table.group_by(["network", "truth_revision"]).aggregate([]).to_pylist()
     for network, revision in sorted((row["network"], str(row["truth_revision"])) for row in judged):
         if network not in revisions:
             raise BadInput(f"{path}: network {network!r} is not in the truth; remove the file, or name a truth that has it")

@@ -33,21 +33,22 @@ def networks_kept(base: Tree, measured: Tables, facts: Mapping[str, int]) -> dic
     for name, value in facts.items():
         if base.manifest[name] != value:
             raise BadInput(f"{base.path} has {name} {base.manifest[name]}, the runs have {name} {value}; pack them apart")
-    anew = pa.array(measured["networks"]["network"].to_pylist() if measured else [], pa.string())
-    others = pa.array(_scored_otherwise(base, measured) if measured else [], pa.string())
+    anew = measured["networks"]["network"].to_pylist() if measured else []
+    others = _scored_otherwise(base, measured) if measured else []
     tables = {name: base[name] for name in base if name not in SUMMARIES}
-    kept = {
-        name: table.filter(pc.invert(pc.is_in(table["network"], others if name in SCORED else anew)))
-        if "network" in table.schema.names
-        else table
-        for name, table in tables.items()
-    }
+    kept = {name: _without_networks(table, others if name in SCORED else anew) for name, table in tables.items()}
     used = pc.is_in(kept["perturbations"]["perturbation"], pc.unique(kept["layer_drops"]["perturbation"]))
     kept["perturbations"] = kept["perturbations"].filter(used)
     if measured:
         _check_nothing_is_lost(base, tables["layer_drops"], measured["layer_drops"])
         _check_same_perturbations(base, kept["perturbations"], measured["perturbations"])
     return kept
+
+
+def _without_networks(table: pa.Table, networks: list[str]) -> pa.Table:
+    if "network" not in table.schema.names:
+        return table
+    return table.filter(pc.invert(pc.is_in(table["network"], pa.array(networks, pa.string()))))
 
 
 def _scored_otherwise(base: Tree, measured: Tables) -> list[str]:

@@ -144,8 +144,8 @@ def publish(
     """Make a repository hold a checked folder, by one commit, and tag it; what fails on the way is tried again.
 
     Where the tag names these files already, nothing is done, whatever the branch holds by now. Nothing is seen of it before
-    the commit. Each trial compares anew, so that none repeats what the Hub did before its
-    answer was lost; a command that was interrupted is simply repeated.
+    the commit. Each trial compares anew, so that none repeats what the Hub did before its answer was lost; a command that
+    was interrupted is simply repeated.
 
     Args:
         release: what to publish.
