@@ -10,7 +10,7 @@ import yaml
 
 from safer_bench.criteria.criterion import criterion
 from safer_bench.criteria.loading import criteria, parse_criterion
-from safer_bench.criteria.passes import hessian
+from safer_bench.criteria.passes import hessian, shared
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
@@ -287,6 +287,22 @@ def test_a_sweep_makes_shared_passes_once_and_bills_each_criterion_as_if_alone(t
     assert together == alone
     finding, gradients, fisher, clean, perturbed, products = 2, 2, 40, 1, 3 * 3, 1  # at 40 and at 128 examples; three levels
     assert passes == finding + gradients + fisher + clean + perturbed + products
+
+
+def test_logits_without_room_are_made_again_and_say_and_cost_the_same(tiny, monkeypatch):
+    """Kept for all levels, those of a language model would take 200 GB."""
+    names, passes = ("output_kl", "output_jsd", "measured_drop_128", "measured_drop_128_by_level"), []
+    found, n_layers = [], len(tiny.layers)  # found before passes are counted
+    tiny.model.register_forward_hook(lambda *_: passes.append(1))  # copies carry it
+    for room in (shared.ROOM, 0):
+        monkeypatch.setattr(shared, "ROOM", room)
+        passes.clear()
+        sweep = Sweep(tiny, batch_size=40, suffixes=WholePasses())
+        scored = [sweep.scored(criteria()[name], LEVELS) for name in names]
+        found.append(([each.rows for each in scored], [each.cost["forward_equivalents"] for each in scored], len(passes)))
+    (rows, costs, kept), (rows_again, costs_again, made_again) = found
+    assert (rows, costs) == (rows_again, costs_again)
+    assert made_again - kept == 2 * n_layers * 3  # levels; what is scored by level too is not made again for that
 
 
 def test_a_criterion_of_a_file_shares_nothing_with_built_in_ones(tiny, tmp_path):

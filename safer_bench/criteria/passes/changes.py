@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from safer_bench.criteria.passes.layers import Batches, Perturb, layer_weights
-from safer_bench.criteria.passes.shared import Passes, passes, shared, spend
+from safer_bench.criteria.passes.shared import Passes, passes, shared, shared_while_room, spend
 
 LARGEST = torch.finfo(torch.float32).max
 
@@ -37,7 +37,7 @@ def clean_logits(model: nn.Module, batches: Batches) -> Tensor:
     return _logits(model, batches) if short is None else _counted(short)
 
 
-@shared
+@shared_while_room
 def perturbed_logits(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> dict[str, Tensor]:
     """Return for each layer the logits of all examples, ``(n, n_classes)``, with that layer perturbed; it is restored."""
     logits, shorter = {}, _shorter(model)

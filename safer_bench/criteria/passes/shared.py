@@ -1,4 +1,8 @@
-"""Passes that several criteria need are made once a sweep, and charged in full to each that uses them."""
+"""Passes that several criteria need are made once a sweep, and charged in full to each that uses them.
+
+Logits with each layer perturbed, at each level, are kept while there is room, and beyond it made again for each criterion:
+those of a language model, or of a thousand classes, would fill any memory.
+"""
 
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -12,11 +16,13 @@ from torch import Tensor
 from safer_bench.criteria.passes.cost import Cost, Meter
 
 F = TypeVar("F", bound=Callable[..., Any])
+ROOM = 1 << 30  # bytes a sweep, of results that are kept only while there is room
+GONE = object()  # in place of a result that was not kept
 
 
 @dataclass(slots=True)
 class _Product:
-    """A kept result with its own cost, that of the products it used left out."""
+    """A result, or ``GONE``, with its own cost, that of the products it used left out."""
 
     value: Any
     cost: Cost
@@ -63,16 +69,22 @@ class Shared:
         self.meter, self.passes = meter, passes
         self._products: dict[Hashable, _Product] = {}
         self._bills: list[Bill] = []
+        self._room = ROOM
 
-    def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
-        """Return the product of a key, computed when it is first asked for."""
-        if key not in self._products:
+    def once(self, key: Hashable, compute: Callable[[], Any], size: Callable[[Any], int] = lambda _: 0) -> Any:
+        """Return the product of a key, computed when it is first asked for; again, where its bytes found no room."""
+        known = self._products.get(key)
+        value = GONE if known is None else known.value
+        if value is GONE:
             with self._open() as bill:
                 value = compute()
-            self._products[key] = _Product(value, bill.cost.without(bill.nested), frozenset(bill.used))
+            fits = size(value) <= self._room
+            self._room -= size(value) if fits else 0
+            made = _Product(value if fits else GONE, bill.cost.without(bill.nested), frozenset(bill.used))
+            self._products.setdefault(key, made)  # what it costs is what it cost first
         if self._bills:
             self._bills[-1].used |= {key, *self._products[key].used}
-        return self._products[key].value
+        return value
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -113,14 +125,22 @@ def shared(function: F) -> F:
 
     Outside a sweep it runs at each call. Its result belongs to all who ask: nobody may change it.
     """
+    return _shared(function, lambda _: 0)
 
+
+def shared_while_room(function: F) -> F:
+    """Make a function that returns tensors by name run as ``shared`` ones do, while there is room for what it returns."""
+    return _shared(function, lambda tensors: sum(tensor.nbytes for tensor in tensors.values()))
+
+
+def _shared(function: F, size: Callable[[Any], int]) -> F:
     @wraps(function)
     def call(model: Any, batches: Any, *further: Any) -> Any:
         current = _CURRENT.get()
         if current is None:
             return function(model, batches, *further)
         key = (function, id(model), id(batches), *further)  # a sweep keeps both alive
-        return current.once(key, lambda: function(model, batches, *further))
+        return current.once(key, lambda: function(model, batches, *further), size)
 
     return call  # type: ignore[return-value]
 
