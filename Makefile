@@ -40,9 +40,10 @@ bench-plan: $(READY)  ## bits for each layer of a ResNet-18 from nothing, 500 im
 board: $(READY)  ## the leaderboard over the committed truth
 	$(BIN)/safer-bench evaluate submissions --budget docs/budgets --out docs/board
 
-findings: $(READY)  ## what the published tables show: docs/findings.md and its figures, and what levels cost
+findings: $(READY)  ## what the published tables show: docs/findings.md and its figures, what levels cost, what budgets keep
 	$(BIN)/python -m docs.findings
 	$(BIN)/python -m docs.levels
+	$(BIN)/python -m docs.budget
 
 recompute: $(MEASURE) fashion-mnist  ## scores submissions again by their code, which this runs, and notes which follow from it
 	$(BIN)/safer-bench check submissions --recompute

@@ -8,12 +8,11 @@ from statistics import median
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from docs.markdown import table
+from docs.markdown import filled, table
 from safer_bench.dataset.tree import DEFAULT, load_tree
 from safer_bench.tables.columns import SPLITS
 
 PAGE = Path(__file__).with_suffix(".md")
-BEGIN, END = "<!-- made by make findings -->\n", "<!-- end of what is made -->\n"
 HEADER = ("perturbation", "levels", "validation", "test")
 Shares = dict[tuple[str, float], dict[str, list[float]]]  # (perturbation, level) -> family -> a share a network
 
@@ -58,8 +57,7 @@ def _told(share: float | None) -> str:
 
 def render(truth: Mapping[str, pa.Table], page: str) -> str:
     """Return the page with the table of a truth."""
-    before, rest = page.split(BEGIN)
-    return before + BEGIN + table(HEADER, rows(truth)) + END + rest.split(END)[1]
+    return filled(page, table(HEADER, rows(truth)))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # for editors and type checkers, which do not run __getattr__
     from safer_bench.budget.plans.apply import apply_plan as apply_plan
     from safer_bench.catalogue import list_entries as list_entries
     from safer_bench.criteria.criterion import criterion as criterion
+    from safer_bench.criteria.passes.layers import layer_weights as layer_weights
     from safer_bench.dataset.tree import load_tree as load_tree
     from safer_bench.dataset.tree import load_truth as load_truth
     from safer_bench.evaluation.evaluate import evaluate as evaluate
@@ -30,6 +31,7 @@ _HOMES = {
     "apply_plan": "budget.plans.apply",
     "criterion": "criteria.criterion",
     "evaluate": "evaluation.evaluate",
+    "layer_weights": "criteria.passes.layers",
     "list_entries": "catalogue",
     "load_network": "networks.loading",
     "load_tree": "dataset.tree",

@@ -1,5 +1,6 @@
 """The page of findings is what the tables say, and would say the opposite of opposite tables."""
 
+import csv
 import json
 import re
 from io import BytesIO
@@ -13,9 +14,10 @@ from docs.findings.__main__ import BUDGETS, documents, found_in, published
 from docs.findings.data import Data
 from docs.findings.families import at_once, over_families
 from docs.findings.finding import Value
-from docs.findings.front import END, START, picture, sentences, with_findings
+from docs.findings.front import picture, sentences, with_findings
 from docs.findings.introduction import introduction
 from docs.findings.page import page
+from docs.markdown import BEGIN, END
 from safer_bench.perturbations.loading import perturbations
 from tests.conftest import ROOT
 from tests.made_up.damage import damaged
@@ -68,9 +70,9 @@ def test_the_readme_follows_other_tables():
     """Without criteria and with one use case, only what there is is told."""
     data = made_up(dict.fromkeys(FAULTS, rising), dict.fromkeys(FAULTS, "faults"))
     found = concentration.find(data)
-    text = with_findings(f"before\n{START}old\n{END}after\n", data, {"concentration": found, "one_ranking": None})
+    text = with_findings(f"before\n{BEGIN}old\n{END}after\n", data, {"concentration": found, "one_ranking": None})
     top = found.values["all use cases: top"]
-    assert re.fullmatch(f"before\n{START}- \\*\\*A few [^\n]* bears {re.escape(str(top))} of [^\n]*\n{END}after\n", text)
+    assert re.fullmatch(f"before\n{BEGIN}- \\*\\*A few [^\n]* bears {re.escape(str(top))} of [^\n]*\n{END}after\n", text)
     with pytest.raises(ValueError, match="no place"):
         with_findings("nothing", data, {})
 
@@ -201,10 +203,27 @@ def test_the_middle_level_is_no_finding_where_it_tells_no_layers_apart():
 
 def test_size_under_counted_flips_is_told_in_docs_as_on_the_page(findings):
     of = {fault: f"{findings['size'].values[fault].value:.2f}" for fault in ("float32_bit_flip", "int8_bit_count")}
-    (where,) = re.findall(r"less fragile, (in \d+ of \d+ networks), but the interval", findings["size"].sentences[2])
     page = " ".join((DOCS / "statistics.md").read_text().split())
     assert f"under float32 bit flips ({of['float32_bit_flip']})" in page
-    assert f"the less fragile ({of['int8_bit_count']}; {where}), but the interval does not leave out 0" in page
+    assert "int8 bits flip, larger layers are the less fragile: " in findings["size"].sentences[2]
+    assert f"counted int8 flips larger layers are the less fragile ({of['int8_bit_count']})." in page
+
+
+def test_what_the_page_of_statistics_says_of_boards_is_on_them(findings):
+    page = " ".join((DOCS / "statistics.md").read_text().split())
+    board = " ".join((DOCS / "board" / "leaderboard.md").read_text().split())
+    (median,) = re.findall(r"families are of 3 kinds\. [^.]* \(intraclass correlation (0\.\d\d) in the median", board)
+    assert f"today's median over its blind criteria, {median}." in page
+    (n_sure,) = re.findall(r"In (\d) of 7 use cases [^.]* a blind criterion is surely better", board)
+    assert f"With the values in use some are in {('one', 'two', 'three', 'four')[int(n_sure) - 1]}." in page
+    with (DOCS / "board" / "leaderboard.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["board"] == "fashion_mnist, test"]
+    (replicate,) = [row["value"] for row in rows if (row["criterion"], row["metric"]) == ("replicate", "spearman")]
+    assert f"({float(replicate):.2f} on Fashion-MNIST's test networks)" in page
+    single, every = (
+        f"{findings['one_ranking'].values[f'{which} ranking reaches'].value:.2f}" for which in ("single", "every")
+    )
+    assert f"it is {single} over all use cases, where an aware criterion's is {every}." in page
 
 
 @pytest.mark.parametrize(("less", "told"), [(0.0, "(14 networks: 0.0 to 40.0)"), (0.001, "(-")])

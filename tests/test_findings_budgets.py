@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
+from docs import budget
 from docs.findings import resistant, spending
 from docs.findings.__main__ import BUDGETS
 from docs.findings.data import Data
@@ -103,30 +104,43 @@ def test_three_bits_are_told_apart_from_the_mean(tmp_path):
     assert "The highest mean gain is that of `fit`" in finding.sentences[1]
 
 
-def test_what_the_page_of_budgets_says_of_gains_follows_from_the_tables():
-    page = (ROOT / "docs" / "budget.md").read_text()
-    table = page.partition("## What it shows so far")[2].partition("Protection is from")[0]
-    shown, name = [], ""
-    for line in table.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if match := re.fullmatch(r"([\d.]+)( %)? (pruned|bits a weight|protected)", cells[1] if len(cells) > 2 else ""):
-            name = cells[0].partition(" ")[0] or name
-            task = {"pruned": "prune", "bits a weight": "quantize", "protected": "protect"}[match[3]]
-            shown.append((name, task, pytest.approx(float(match[1]) / (100 if match[2] else 1))))
-    rows = [row for row in read_budgets(BUDGETS).to_pylist() if row["gain"] is not None]
-    counts = {}
-    for criterion in ("truth_per_weight", "ggn_diagonal"):
-        own = [
-            row for row in rows if row["criterion"] == criterion and (row["network"], row["task"], row["budget"]) in shown
-        ]
-        assert len(own) == len(shown)
-        beats = sum(row["verdict"] == "beats uniform" for row in own)
-        counts[criterion] = (
-            f"{sum(row['gain'] > 0 for row in own)} of the {len(own)} rows, and surely beats `uniform` in {beats}"
-        )
-    text = " ".join(page.split())
-    assert f"the same truth gains at equal spending in {counts['truth_per_weight']}." in text
-    assert f"`ggn_diagonal`, one of the better blind criteria, gains at equal spending in {counts['ggn_diagonal']}." in text
+def test_what_plans_buy_is_told_beside_the_measured_truth(tmp_path):
+    rows = rows_of("plan", 4.0, 0.1) + rows_of("hawq_v2", 4.0, -0.1) + rows_of("truth_guided", 4.0, 0.001)
+    (told,) = found(tmp_path, rows).sentences
+    assert "Fed the measured truth, `truth_guided` beats it in 0 rows and harms in 0." in told
+    sums = "`plan` beats it in 7 rows and harms in 0 and `hawq_v2` beats it in 0 rows and harms in 7"
+    assert f"Of the allocations that sum over layers, {sums}." in told
+
+
+def test_the_table_of_the_page_of_budgets_is_that_of_the_committed_budgets():
+    text = budget.PAGE.read_text(encoding="utf-8")
+    assert budget.render(read_budgets(BUDGETS).to_pylist(), text) == text, "make findings"
+
+
+def test_a_row_of_that_table_marks_what_is_sure_and_names_the_best_baseline():
+    common = {**QUANTIZE, "network": "net", "level": None, "budget": 4.0, "verdict": None}
+    kept = {"uniform": 0.9, "plan": 0.95, "snip": 0.1, "mixed": 0.91, "first_and_last": 0.6}
+    rows = [{**common, "criterion": name, "accuracy": accuracy} for name, accuracy in kept.items()]
+    rows[1]["verdict"], rows[2]["verdict"] = "beats uniform", "harms"
+    rows += [{**row, "budget": 5.0} for row in rows]  # no budget of the page
+    ((network, what, *cells),) = budget.rows(rows)
+    assert (network, what) == ("net", "4 bits a weight")
+    shown = dict(zip((*budget.SHOWN, "best"), cells, strict=True))
+    assert {name: shown[name] for name in ("uniform", "plan", "snip", "best")} == {
+        "uniform": "90.0",
+        "plan": "95.0 +",
+        "snip": "10.0 -",
+        "best": "91.0 (`mixed`)",
+    }
+    assert set(shown.values()) == {"90.0", "95.0 +", "10.0 -", "91.0 (`mixed`)", "-"}
+
+
+def test_what_readme_and_page_say_of_the_undivided_truth_follows_from_the_budgets():
+    """README: bits by the true fragility cost ResNet-20 more than equal bits; divided by weights, or as a plan, they do not."""
+    rows = [row for row in read_budgets(BUDGETS).to_pylist() if row["network"] == "resnet20" and row["task"] == "quantize"]
+    gains = {row["criterion"]: row["gain"] for row in rows if row["perturbation"] == "quantize" and row["budget"] == 4.0}
+    assert gains["truth_guided"] < -0.05
+    assert all(gains[name] > gains["truth_guided"] + 0.05 for name in ("truth_per_weight", "plan"))
 
 
 def test_six_families_have_an_interval_and_three_do_not(tmp_path):

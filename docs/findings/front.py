@@ -11,11 +11,11 @@ from docs.findings.data import Data
 from docs.findings.drawing import COLOURS, encoded, new_figure, readable
 from docs.findings.finding import Finding, Value, told
 from docs.findings.one_ranking import AMONG, ODD, odd_one
+from docs.markdown import filled
 from safer_bench.evaluation.board import Board, BoardRow
 from safer_bench.evaluation.leaderboard.overview import SIMPLE
 from safer_bench.tables.controls import MEASURING
 
-START, END = "<!-- made by make findings -->\n", "<!-- end of what is made -->\n"
 NETWORK = "resnet20"  # of the picture: a test network whose layers many know by name
 MEASURED = "measured_drop_128"
 HEIGHT, SMALL, LARGE = 4.8, 6.5, 8.5  # inches, points
@@ -27,11 +27,7 @@ def with_findings(readme: str, data: Data, findings: Mapping[str, Finding | None
     Raises:
         ValueError: README has no place for them.
     """
-    before, start, rest = readme.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise ValueError(f"README.md: no place between {START.strip()} and {END.strip()}")
-    return f"{before}{start}{''.join(f'- {sentence}' + chr(10) for sentence in sentences(data, findings))}{end}{after}"
+    return filled(readme, "".join(f"- {sentence}\n" for sentence in sentences(data, findings)))
 
 
 def sentences(data: Data, findings: Mapping[str, Finding | None]) -> list[str]:

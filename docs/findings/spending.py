@@ -19,6 +19,7 @@ from safer_bench.tables.verdicts import BEATS, HARMS
 TITLE = "What a budget buys"
 QUESTION = "Does a budget spent by a criterion's ranking keep more accuracy than one spent evenly? Where does it harm?"
 TRUTH = ("truth_guided", "truth_per_weight")
+PLANS = ("plan", "plan_uncorrected", "hawq_v2")  # they sum over layers instead of ranking them
 ASIDE = (UNIFORM, "best_known")  # what others are compared with
 SIDES = {BEATS: 1, HARMS: -1}  # of a verdict; else 0
 LEFT = 0.05  # of two networks that both keep less above chance neither is better
@@ -155,13 +156,14 @@ def _sentences(task: Task, values: Mapping[str, Value]) -> list[str]:
             f" Over the {len(task.common)} common rows, the mean gain is highest for {_mean(task, ranked[0], values)}. "
             f"It is lowest for {_mean(task, ranked[-1], values)}."
         )
-    fed = [
-        f"`{name}` beats it in {number_of(sides[name].count(1), 'row')} and harms in {sides[name].count(-1)}"
-        for name in TRUTH
-        if name in sides
-    ]
-    if fed and any(task.sides):
-        made[0] += f" Fed the measured truth, {listed(fed)}."
+    for names, told in ((TRUTH, "Fed the measured truth,"), (PLANS, "Of the allocations that sum over layers,")):
+        sides_told = [
+            f"`{name}` beats it in {number_of(sides[name].count(1), 'row')} and harms in {sides[name].count(-1)}"
+            for name in names
+            if name in sides
+        ]
+        if sides_told and any(task.sides):
+            made[0] += f" {told} {listed(sides_told)}."
     absent = [f"`{name}`" for name in sides if name not in ranked]
     if absent:
         made[0] += f" Not in the means, as they lack rows: {listed(absent)}."

@@ -30,7 +30,7 @@ def publish(
 ) -> None:
     """Publish a checked tree, the zoo or a board on the Hugging Face Hub: one commit, one tag; repeat it after a failure.
 
-    Example: safer-bench publish data_cards/safer-bench --repo-id me/safer-bench --tag v0.1.0 --dry-run
+    Example: safer-bench publish data_cards/safer-bench --repo-id me/safer-bench --tag v1.0.0 --dry-run
     """
     from safer_bench.dataset.hub import publishing
     from safer_bench.dataset.release import read_release

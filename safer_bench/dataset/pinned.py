@@ -3,7 +3,7 @@
 from pathlib import Path
 
 REPO_ID = "safer-bench/safer-bench"
-VERSION = "0.1.0"  # of the published data, declared here alone; where a published number changes, so does this one
+VERSION = "1.0.0"  # of the published data, declared here alone; where a published number changes, so does this one
 REVISION = f"v{VERSION}"
 X_Y_Z = r"[0-9]+\.[0-9]+\.[0-9]+"  # the form of every version; of data it is the tag on the Hub too, after a v
 NOT_OF_THE_TREE = (".gitattributes", "submissions/*")  # what a published repository may hold besides the tree

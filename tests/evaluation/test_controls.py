@@ -46,7 +46,7 @@ def test_what_the_layers_of_the_committed_truth_tell_is_what_was_scored():
         layers.setdefault(row["network"], []).append(row)
     for row in tree["scores"].filter(pc.field("criterion").isin(FROM_TABLES)).to_pylist():
         scored.setdefault(row["network"], {}).setdefault(row["criterion"], {})[row["layer"]] = row["score"]
-    assert len(scored) == 24
+    assert len(scored) == 26
     for network, of_network in scored.items():
         assert from_rows(layers[network]) == of_network, network
 

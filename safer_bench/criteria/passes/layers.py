@@ -35,7 +35,17 @@ def used_layers(model: nn.Module, batches: Batches) -> tuple[Layer, ...]:
 
 
 def layer_weights(model: nn.Module, batches: Batches) -> dict[str, nn.Parameter]:
-    """Return the weight of every layer by name, in order of first use; found by a pass over one example."""
+    """Return the weight of every layer that a criterion has to score.
+
+    Args:
+        model, batches: what a criterion is given; or any model with inputs and labels, in batches.
+
+    Returns:
+        ``{layer name: weight}``, in order of first use; layers are found by a pass over one example.
+
+    Raises:
+        BadInput: no layer is found, or the model refuses the example.
+    """
     return {layer.name: model.get_parameter(layer.parameter) for layer in used_layers(model, batches)}
 
 
