@@ -240,9 +240,13 @@ def _tables(data: Data, task: Task, values: Mapping[str, Value]) -> list[Table]:
 
 def _draw(tasks: Sequence[Task]) -> bytes:
     tallest = max(len(task.by_criterion()) for task in tasks)
-    figure, axes = new_figure(1.0 + 0.2 * tallest, 1, len(tasks))
+    columns = min(2, len(tasks))
+    n_rows = -(-len(tasks) // columns)
+    figure, axes = new_figure(n_rows * (0.7 + 0.16 * tallest) + 0.4, n_rows, columns)
+    for empty in axes[len(tasks) :]:
+        empty.axis("off")
     shown = ((-1, COLOURS[1], "harms"), (0, "#dddddd", "not told"), (1, COLOURS[0], "beats uniform"))
-    for axis, task in zip(axes, tasks, strict=True):
+    for axis, task in zip(axes, tasks, strict=False):
         of_criterion = task.by_criterion()
         names = list(dict.fromkeys([*task.ranked(), *of_criterion]))
         left = np.zeros(len(names))
@@ -250,7 +254,7 @@ def _draw(tasks: Sequence[Task]) -> bytes:
             share = np.array([of_criterion[name].count(side) / len(of_criterion[name]) for name in names])
             axis.barh(range(len(names)), 100 * share, left=100 * left, color=colour, label=label)
             left += share
-        axis.set_yticks(range(len(names)), names, fontsize=7)
+        axis.set_yticks(range(len(names)), names, fontsize=6.5)
         axis.invert_yaxis()
         axis.set_title(task.title, fontsize=9)
         axis.set_xlabel("% of rows", fontsize=8)
