@@ -35,7 +35,11 @@ def _spreads(scores: np.ndarray) -> list[float]:
 
 def over_sets(sweeps: Sequence[Sweep], entry: Criterion, levels: Levels) -> Scored:
     """Return a criterion's rows, means over the sets where it sees examples, with their spread; and what all that cost."""
-    scored = [sweep.scored(entry, levels) for sweep in sweeps[: len(sweeps) if entry.of_examples else 1]]
+    return mean_of_sets([sweep.scored(entry, levels) for sweep in sweeps[: len(sweeps) if entry.of_examples else 1]])
+
+
+def mean_of_sets(scored: Sequence[Scored]) -> Scored:
+    """Return the means over what a criterion said of each set, as ``over_sets`` does."""
     scores = np.array([[row["score"] for row in each.rows] for each in scored])
     spreads = _spreads(scores) if len(scored) > 1 else [None] * scores.shape[1]
     columns = zip(scored[0].rows, scores.mean(axis=0).tolist(), spreads, strict=True)

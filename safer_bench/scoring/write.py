@@ -17,8 +17,8 @@ from safer_bench.measurement.progress import OnProgress
 from safer_bench.networks.network import Network
 from safer_bench.packages import Offer
 from safer_bench.registry import is_file_spec
-from safer_bench.scoring.sets import calibration_sweeps, over_sets
-from safer_bench.scoring.sweep import Levels
+from safer_bench.scoring.sets import calibration_sweeps, mean_of_sets
+from safer_bench.scoring.sweep import Levels, Scored
 from safer_bench.tables import files, schema
 from safer_bench.tables.controls import ADDED
 from safer_bench.tables.validation import sentence_of
@@ -86,24 +86,36 @@ class _Done:
     needs: dict[str, str] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
 
+    def add(self, network: Network, scored: Iterable[Scored]) -> None:
+        """Take in what criteria said of a network."""
+        for each in scored:
+            self.rows += [row | {"dataset": network.dataset, "split": network.split} for row in each.rows]
+            self.costs.append(each.cost)
+            name = each.cost["criterion"]
+            self.needs[name] = self.needs.get(name) or each.needs
+
 
 def _score_all(
     entries: Sequence[Criterion], networks: Sequence[Network], levels: Levels, report: OnProgress, calibration_sets: int
 ) -> _Done:
-    done, count, total = _Done(), 0, len(entries) * len(networks)
-    for network in networks:
-        sweeps = calibration_sweeps(network, calibration_sets)
-        for entry in entries:
-            report(f"scoring {network.name} {entry.name}", count, total)
-            count += 1
-            try:
-                scored = over_sets(sweeps, entry, levels)
-            except BadInput as error:
-                done.refused.append(str(error))
-                continue
-            done.rows += [row | {"dataset": network.dataset, "split": network.split} for row in scored.rows]
-            done.costs.append(scored.cost)
-            done.needs[entry.name] = done.needs.get(entry.name) or scored.needs
+    """Score set by set of calibration examples: what criteria share of one set goes before the next one is looked at."""
+    done, tasks = _Done(), sum(calibration_sets if entry.of_examples else 1 for entry in entries)
+    for network, before in zip(networks, range(0, tasks * len(networks), tasks), strict=True):
+        scored: dict[str, list[Scored]] = {entry.name: [] for entry in entries}
+        sweeps, count = calibration_sweeps(network, calibration_sets), before
+        for number in range(calibration_sets):
+            sweep = sweeps.pop(0)
+            for entry in entries:
+                if number and (not entry.of_examples or entry.name not in scored):
+                    continue
+                report(f"scoring {network.name} {entry.name}", count, tasks * len(networks))
+                count += 1
+                try:
+                    scored[entry.name].append(sweep.scored(entry, levels))
+                except BadInput as error:
+                    done.refused.append(str(error))
+                    del scored[entry.name]
+        done.add(network, [mean_of_sets(of_sets) for of_sets in scored.values()])
     return done
 
 

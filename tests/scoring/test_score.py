@@ -1,6 +1,7 @@
 """Criteria from files, what is refused, and what a submission folder holds."""
 
 import threading
+import weakref
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,7 +15,9 @@ from safer_bench.criteria.passes import hessian, shared
 from safer_bench.errors import BadInput, UnknownName
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
+from safer_bench.scoring import write
 from safer_bench.scoring.score import score
+from safer_bench.scoring.sets import calibration_sweeps
 from safer_bench.scoring.sweep import Sweep
 from safer_bench.scoring.write import write_scores
 from tests.made_up.networks import Encoder, WholePasses, own_network
@@ -415,6 +418,29 @@ def test_scores_from_examples_are_means_over_disjoint_sets_with_their_spread(tin
         str(error.value)
         == f"network 'tiny': {len(tiny.calibration[1])} calibration examples; expected {len(tiny.calibration[1]) + 1} sets of them"
     )
+
+
+def test_what_criteria_share_of_one_set_is_gone_before_the_next_is_scored(tiny, tmp_path, monkeypatch):
+    made, alive, scored = [], [], Sweep.scored
+
+    def sweeps(network, n_sets):
+        found = calibration_sweeps(network, n_sets)
+        made.extend(map(weakref.ref, found))
+        return found
+
+    def counted(self, entry, levels):
+        alive.append((entry.name, sum(each() is not None for each in made)))
+        return scored(self, entry, levels)
+
+    monkeypatch.setattr(write, "calibration_sweeps", sweeps)
+    monkeypatch.setattr(Sweep, "scored", counted)
+    write_scores(tmp_path / "mine", ["output_kl", "l2_norm", "snip"], [tiny], LEVELS, calibration_sets=3)
+    assert alive == [
+        ("output_kl", 3),
+        ("l2_norm", 3),
+        ("snip", 3),
+        *((name, n) for n in (2, 1) for name in ("output_kl", "snip")),
+    ]
 
 
 def test_a_name_or_file_that_is_given_twice_is_refused_before_anything_is_scored(tiny, tmp_path):
