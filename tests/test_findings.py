@@ -253,6 +253,13 @@ def test_size_is_told_as_it_is(area, words):
     assert all(words in sentence for sentence in finding.sentences[:3])
 
 
+def test_layers_that_counted_flips_invert_whole_are_counted():
+    data = made_up(dict.fromkeys(FAULTS, rising), FAULTS, levels={"int8_bit_count": (1.0, 8.0, 96.0)})
+    n_layers = sum(len(data.networks[name].truth.size_and_depth[0]) for name in data.population())
+    (limit,) = size.find(data).limits
+    assert f"these are 0, {len(data.population())} and {n_layers} of {n_layers} layers" in limit  # of 1 to 12 weights
+
+
 @pytest.mark.parametrize(("first", "second", "words"), [(rising, falling, "higher"), (falling, rising, "lower")])
 def test_a_difference_of_correlations_is_told_as_it_is(first, second, words):
     finding = size.find(made_up(dict(zip(FAULTS, (first, second, second), strict=True)), FAULTS))

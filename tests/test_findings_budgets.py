@@ -107,8 +107,8 @@ def test_three_bits_are_told_apart_from_the_mean(tmp_path):
 def test_what_plans_buy_is_told_beside_the_measured_truth(tmp_path):
     rows = rows_of("plan", 4.0, 0.1) + rows_of("hawq_v2", 4.0, -0.1) + rows_of("truth_guided", 4.0, 0.001)
     (told,) = found(tmp_path, rows).sentences
-    assert "Fed the measured truth, `truth_guided` beats it in 0 rows and harms in 0." in told
-    sums = "`plan` beats it in 7 rows and harms in 0 and `hawq_v2` beats it in 0 rows and harms in 7"
+    assert "Fed the measured truth, `truth_guided` beats it in 0 rows (harms in 0)." in told
+    sums = "`plan` beats it in 7 rows (harms in 0) and `hawq_v2` in 0 (7)"
     assert f"Of the allocations that sum over layers, {sums}." in told
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from math import isfinite
 
+from docs.findings.chosen import listed
 from docs.findings.data import Data
 from docs.findings.drawing import COLOURS, encoded, new_figure, readable
 from docs.findings.families import over_families
@@ -40,9 +41,14 @@ def find(data: Data) -> Finding | None:
     gaps = {
         f"{first} less {second}": _difference(data, by_network[first], by_network[second]) for first, second in DIFFERENCES
     }
-    table = _table(data, values)
     return Finding(
-        TITLE, QUESTION, _sentences(data, by_network, values, gaps), [table], _figure(data, values), {**values, **gaps}
+        title=TITLE,
+        question=QUESTION,
+        sentences=_sentences(data, by_network, values, gaps),
+        limits=[_inverted(data)],
+        tables=[_table(data, values)],
+        figure=_figure(data, values),
+        values={**values, **gaps},
     )
 
 
@@ -86,6 +92,18 @@ def _of_fault(what: str, by_network: Mapping[str, float], value: Value) -> str:
     why = "there are too few families for an interval" if value.low is None else "the interval does not leave out 0"
     where = f"in {n_alike} of {len(by_network)} networks"
     return f"Where {what}, {numbers}. Larger layers tend to be the {word} fragile, {where}, but {why}."
+
+
+def _inverted(data: Data) -> str:
+    """Say how many layers have no more bits than are flipped."""
+    (levels,) = (row["levels"] for row in data.tables["perturbations"].to_pylist() if row["perturbation"] == COUNT)
+    bits = [8 * size for name in data.population() for size in data.networks[name].truth.size_and_depth[0]]
+    counts = listed([f"{sum(each <= level for each in bits)}" for level in levels])
+    return (
+        "A layer that has no more bits than are flipped has all of them inverted, in every draw. At the levels of "
+        f"`{COUNT}`, mild to severe, these are {counts} of {len(bits)} layers. "
+        "To invert all bits harms less than to invert half of them."
+    )
 
 
 def _ordered(values: Mapping[str, Value]) -> list[str]:

@@ -156,20 +156,24 @@ def _sentences(task: Task, values: Mapping[str, Value]) -> list[str]:
             f" Over the {len(task.common)} common rows, the mean gain is highest for {_mean(task, ranked[0], values)}. "
             f"It is lowest for {_mean(task, ranked[-1], values)}."
         )
-    for names, told in ((TRUTH, "Fed the measured truth,"), (PLANS, "Of the allocations that sum over layers,")):
-        sides_told = [
-            f"`{name}` beats it in {number_of(sides[name].count(1), 'row')} and harms in {sides[name].count(-1)}"
-            for name in names
-            if name in sides
-        ]
-        if sides_told and any(task.sides):
-            made[0] += f" {told} {listed(sides_told)}."
+    for names, words in ((TRUTH, "Fed the measured truth,"), (PLANS, "Of the allocations that sum over layers,")):
+        counts = {name: (sides[name].count(1), sides[name].count(-1)) for name in names if name in sides}
+        if counts and any(task.sides):
+            made[0] += f" {words} {_beaten(counts)}."
     absent = [f"`{name}`" for name in sides if name not in ranked]
     if absent:
         made[0] += f" Not in the means, as they lack rows: {listed(absent)}."
     label, budget = TIGHT
     tight = task.by_criterion(budget) if task.label == label else {}
     return [*made, _tight(task, tight, values)] if tight else made
+
+
+def _beaten(counts: Mapping[str, tuple[int, int]]) -> str:
+    """Say in how many rows each beats ``uniform``, and harms."""
+    first, *others = [(f"`{name}`", *pair) for name, pair in counts.items()]
+    name, beats, harms = first
+    short = [f"{name} in {beats} ({harms})" for name, beats, harms in others]
+    return listed([f"{name} beats it in {number_of(beats, 'row')} (harms in {harms})", *short])
 
 
 def _counted(sides: Mapping[str, Sequence[int]]) -> tuple[int, list[str]]:

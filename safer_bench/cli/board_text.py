@@ -55,7 +55,7 @@ def place_text(place: "Place", *, in_full: bool) -> str:
     lines = [f"  {board}: {place.value:.2f}{interval}{ranks}{few}"]
     if not in_full:
         return lines[0]
-    near = (("above", place.above), ("below", place.below))
+    near = (("next higher", place.above), ("next lower", place.below))
     told = [f"{where} {visible(found[0])} ({found[1]:.2f})" for where, found in near if found]
     lines.append(f"    neighbours: {', '.join(told) or 'none'}")
     lines.append(f"    mean above the controls {_names(place.passed)}; not above {_names(place.not_passed)}")

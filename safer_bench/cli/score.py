@@ -35,8 +35,8 @@ def score(
     perturbation: Annotated[
         list[str] | None,
         typer.Option(
-            help="What criteria see: NAME:LEVEL,...; by default all of the truth. NAME alone takes today's levels; `check` "
-            "refuses them where the truth has others."
+            help="What criteria see: NAME:LEVEL,...; by default all of the truth. NAME alone takes the levels of this "
+            "release; `check` refuses them where a truth was measured at others."
         ),
     ] = None,
     describe: Annotated[

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -174,7 +175,8 @@ def _read_table(tree: Tree, table: str) -> pa.Table:
     there = {f"{table}/{path.name}" for path in (tree.path / table).glob("*")}
     if there - set(known):
         raise BadInput(f"{tree.path}: {min(there - set(known))} is not in the manifest; remove it, or pack the tree again")
-    parts = [_read_file(tree, name, digest, table) for name, digest in sorted(known.items())]
+    with ThreadPoolExecutor() as pool:  # most of the time goes into unpacking
+        parts = list(pool.map(lambda item: _read_file(tree, item[0], item[1], table), sorted(known.items())))
     return schema.in_order(pa.concat_tables(parts))
 
 

@@ -70,10 +70,11 @@ LIMITATIONS = (
     "A difference between two layers that is within their standard errors is not a difference. A ranking of low "
     "reliability is noise.",
     "Layers are perturbed one at a time: joint damage is not the sum of single drops.",
-    "int8 results do not transfer to a deployment whose layers are folded with their batch norm.",
+    "Results of `quantize`, of bit flips and of pruning do not transfer to a deployment whose layers are folded with their "
+    "batch norm. Those of `quantize_per_channel` do.",
     "The levels of two perturbations are on different scales: their drops at the n-th level are not comparable.",
-    "`int8_bit_count` flips as many bits of a small layer as of a large one. Its severe levels invert all bits of the "
-    "smallest layer. That is alike in all draws and harms less than inverting half of them.",
+    "`int8_bit_count` flips as many bits of a small layer as of a large one. Its levels invert all bits of the layers that "
+    "have fewer, of most layers at the severest. That is alike in all draws and harms less than inverting half of them.",
 )
 PUBLIC = "The truth of `test` is public, so a criterion can be fitted to it: don't."
 BIASES_OF_IMAGES = (
