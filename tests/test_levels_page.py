@@ -18,12 +18,11 @@ def test_a_cost_is_the_median_over_families_of_networks_of_layers():
     truth = load_tree(COMMITTED)
     found = levels.costs(truth, "test")
     (level,) = (row["levels"][2] for row in truth["perturbations"].to_pylist() if row["perturbation"] == "sign_flip")
-    shares = {}
+    shares, here = {}, (pc.field("perturbation") == "sign_flip") & (pc.field("level") == level)
+    drops = truth["layer_drops"].filter(here).select(["network", "layer", "broken", "fixed", "n_answers"]).to_pylist()
     for network in truth["networks"].to_pylist():
-        here = (pc.field("network") == network["network"]) & (pc.field("perturbation") == "sign_flip")
-        drops = truth["layer_drops"].filter(here & (pc.field("level") == level)).to_pylist()
         of_layers = {}
-        for probe in drops:
+        for probe in (each for each in drops if each["network"] == network["network"]):
             of_layers.setdefault(probe["layer"], []).append((probe["broken"] - probe["fixed"]) / probe["n_answers"])
         lost = median(sum(of_draws) / len(of_draws) for of_draws in of_layers.values())
         if network["split"] == "test":
