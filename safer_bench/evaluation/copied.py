@@ -11,7 +11,7 @@ from safer_bench.tables.facts import read_facts
 
 Array = np.ndarray
 MIN_VALUES = 8  # true areas that differ: fewer come into their order by chance
-MANY_LAYERS = 12  # in 0.1.0 28 of 85 criteria had the order of one to four networks of ten layers, none that of any with more
+MANY_LAYERS = 12  # in 0.1.0, 28 of 85 criteria had the order of one to four networks of ten layers, none of any with more
 
 
 def copied_from_the_truth(scores: pa.Table, truth: Mapping[str, pa.Table]) -> list[str]:
