@@ -12,6 +12,7 @@ from docs.findings.finding import Value, written
 from safer_bench.evaluation.bootstrap import MIN_FAMILIES, intervals, simultaneous_intervals
 from safer_bench.evaluation.kinds import LEAST, LEAST_OF_DIFFERENCES, kinds_of, widening
 from safer_bench.tables.facts import TruthFacts
+from safer_bench.tables.text import number_of
 
 Key = TypeVar("Key", bound=Hashable)
 NO_SPREAD = "no interval: families hardly differ"
@@ -123,4 +124,4 @@ def range_of(values: Mapping[str, float], digits: int) -> str:
 def told_of(networks: Collection[str], facts: TruthFacts) -> str:
     """Return how many networks of how many families these are."""
     n_families = len({facts.families[network] for network in networks})
-    return f"{len(networks)} networks of {n_families} {'families' if n_families > 1 else 'family'}"
+    return f"{number_of(len(networks), 'network')} of {number_of(n_families, 'family', 'families')}"

@@ -260,7 +260,7 @@ def _draw(tasks: Sequence[Task]) -> bytes:
             left += share
         axis.set_yticks(range(len(names)), names, fontsize=6.5)
         axis.invert_yaxis()
-        axis.set_title(task.title, fontsize=9)
+        axis.set_title(task.title, fontsize=8)
         axis.set_xlabel("% of rows", fontsize=8)
     figure.legend(*axes[0].get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=3)
     return encoded(figure)
