@@ -101,8 +101,7 @@ def _inverted(data: Data) -> str:
     counts = listed([f"{sum(each <= level for each in bits)}" for level in levels])
     return (
         "A layer that has no more bits than are flipped has all of them inverted, in every draw. At the levels of "
-        f"`{COUNT}`, mild to severe, these are {counts} of {len(bits)} layers. "
-        "To invert all bits harms less than to invert half of them."
+        f"`{COUNT}`, mild to severe, these are {counts} of {len(bits)} layers."
     )
 
 

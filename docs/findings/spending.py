@@ -250,7 +250,7 @@ def _draw(tasks: Sequence[Task]) -> bytes:
     for empty in axes[len(tasks) :]:
         empty.axis("off")
     shown = ((-1, COLOURS[1], "harms"), (0, "#dddddd", "not told"), (1, COLOURS[0], "beats uniform"))
-    for axis, task in zip(axes, tasks, strict=False):
+    for axis, task in zip(axes[: len(tasks)], tasks, strict=True):
         of_criterion = task.by_criterion()
         names = list(dict.fromkeys([*task.ranked(), *of_criterion]))
         left = np.zeros(len(names))
