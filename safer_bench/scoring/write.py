@@ -1,6 +1,6 @@
 """Criteria over networks -> a submission's folder."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from safer_bench.networks.network import Network
 from safer_bench.packages import Offer
 from safer_bench.registry import is_file_spec
 from safer_bench.scoring.sets import calibration_sweeps, mean_of_sets
-from safer_bench.scoring.sweep import Levels, Scored
+from safer_bench.scoring.sweep import Levels, Scored, Sweep
 from safer_bench.tables import files, schema
 from safer_bench.tables.controls import ADDED
 from safer_bench.tables.validation import sentence_of
@@ -99,24 +99,31 @@ def _score_all(
     entries: Sequence[Criterion], networks: Sequence[Network], levels: Levels, report: OnProgress, calibration_sets: int
 ) -> _Done:
     """Score set by set of calibration examples: what criteria share of one set goes before the next one is looked at."""
-    done, tasks = _Done(), sum(calibration_sets if entry.of_examples else 1 for entry in entries)
-    for network, before in zip(networks, range(0, tasks * len(networks), tasks), strict=True):
+    done, n_tasks = _Done(), sum(calibration_sets if entry.of_examples else 1 for entry in entries)
+    for network, before in zip(networks, range(0, n_tasks * len(networks), n_tasks), strict=True):
         scored: dict[str, list[Scored]] = {entry.name: [] for entry in entries}
-        sweeps, count = calibration_sweeps(network, calibration_sets), before
-        for number in range(calibration_sets):
-            sweep = sweeps.pop(0)
-            for entry in entries:
-                if number and (not entry.of_examples or entry.name not in scored):
-                    continue
-                report(f"scoring {network.name} {entry.name}", count, tasks * len(networks))
-                count += 1
-                try:
-                    scored[entry.name].append(sweep.scored(entry, levels))
-                except BadInput as error:
-                    done.refused.append(str(error))
-                    del scored[entry.name]
+        tasks = _set_by_set(calibration_sweeps(network, calibration_sets), entries)
+        for count, (sweep, entry) in enumerate(tasks, before):
+            report(f"scoring {network.name} {entry.name}", count, n_tasks * len(networks))
+            if entry.name not in scored:  # refused on an earlier set
+                continue
+            try:
+                scored[entry.name].append(sweep.scored(entry, levels))
+            except BadInput as error:
+                done.refused.append(str(error))
+                del scored[entry.name]
         done.add(network, [mean_of_sets(of_sets) for of_sets in scored.values()])
     return done
+
+
+def _set_by_set(sweeps: list[Sweep], entries: Sequence[Criterion]) -> Iterator[tuple[Sweep, Criterion]]:
+    """Yield all criteria on the first sweep, those that see examples on the others; a sweep that is done is let go."""
+    wanted = entries
+    while sweeps:
+        sweep = sweeps.pop(0)
+        for entry in wanted:
+            yield sweep, entry
+        wanted = [entry for entry in entries if entry.of_examples]
 
 
 def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence[Network]) -> dict[str, Path]:
