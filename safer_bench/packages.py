@@ -94,7 +94,7 @@ class Offer:
         files = (getattr(found, "__file__", None) for found in above)
         top = next((Path(file) for file in files if file), None)
         try:
-            digests = _digests_at(top) if top else {}
+            digests = digests_at(top) if top else {}
         except OSError as error:
             raise BrokenPackage(f"{self}: its files cannot be read ({text_of(error)})") from error
         if not digests:
@@ -103,7 +103,7 @@ class Offer:
 
 
 @cache  # by what was there when it was first asked for, soon after the import
-def _digests_at(top: Path) -> dict[str, str]:
+def digests_at(top: Path) -> dict[str, str]:
     """Return the SHA-256 of a module's file, or of all code of a package by its ``__init__.py``."""
     found = sorted(top.parent.rglob("*")) if top.name == "__init__.py" else [top]
     root = top.parent.parent if top.name == "__init__.py" else top.parent

@@ -98,7 +98,7 @@ def test_a_run_does_not_go_on_by_other_files_of_the_package_or_another_version(i
     words += ("--out", tmp_path / "run")
     assert cli(*words).code == 0
     (installed / "parts.py").write_text("half = 0.25\n")
-    packages._digests_at.cache_clear()
+    packages.digests_at.cache_clear()
     found = cli(*words)
     now, was = (sha256(f"half = {value}\n".encode()).hexdigest()[:16] for value in ("0.25", "0.5"))
     assert (found.code, found.err) == (

@@ -1,12 +1,14 @@
 """The command that scores networks by criteria."""
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safer_bench.cli.console import progress
+from safer_bench.cli.console import progress, resumable
 from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, perturbation_specs, with_network_options
 from safer_bench.errors import MissingData, needs_torch
 from safer_bench.tables.text import number_of
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 @with_network_options
 def score(
     criteria: Annotated[list[str], typer.Argument(help="Names of criteria, or FILE.py:FUNC.")],
-    out: Annotated[Path, typer.Option(help="Folder of the submission; its last part is its name.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the submission; its last part is its name. The same command resumes.")
+    ],
     network: Annotated[
         list[str] | None, typer.Option(help=f"{NETWORK_HELP}; by default those of the truth at hand.")
     ] = None,
@@ -49,7 +53,7 @@ def score(
     *,
     network_options: NetworkOptions,
 ) -> None:
-    """Score the layers of networks by criteria and write a submission.
+    """Score the layers of networks by criteria and write a submission; resumes by itself.
 
     Example: safer-bench score my_criterion.py:mine --out submissions/mine
     """
@@ -61,7 +65,7 @@ def score(
     tune_allocator()
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
     networks = network_options.load(network or _default_networks())
-    with progress() as report:
+    with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:
         card = write_scores(out, criteria, networks, levels, report, calibration_sets, describe or ())
     empty = still_empty(card)
     if empty:

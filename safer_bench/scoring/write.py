@@ -19,6 +19,7 @@ from safer_bench.packages import Offer
 from safer_bench.registry import is_file_spec
 from safer_bench.scoring.sets import calibration_sweeps, mean_of_sets
 from safer_bench.scoring.sweep import Levels, Scored, Sweep
+from safer_bench.scoring.unfinished import Unfinished
 from safer_bench.tables import files, schema
 from safer_bench.tables.controls import ADDED
 from safer_bench.tables.validation import sentence_of
@@ -34,6 +35,8 @@ def write_scores(
     said: Sequence[str] = (),
 ) -> SubmissionCard:
     """Score networks by criteria and write a submission: scores, costs and card.
+
+    What a stopped call had scored lies in the folder ``unfinished`` there, and is not scored again by an equal one.
 
     Args:
         out: its folder; its last part is the submission's name.
@@ -62,7 +65,8 @@ def write_scores(
     card = _card(fields)
     copied = _copied(code.values())
     files.check_writable(out)
-    done = _score_all(entries, networks, levels, report, calibration_sets)
+    unfinished = Unfinished(out, code, levels, calibration_sets)
+    done = _score_all(entries, networks, levels, report, calibration_sets, unfinished)
     if done.costs:
         kept = _of_criteria([entry for entry in entries if entry.name in done.needs], code, levels)
         criteria_kept = [item for item in fields["criteria"] if item["name"] in done.needs]
@@ -71,9 +75,10 @@ def write_scores(
         files_of_code = {path.as_posix(): source.read_bytes() for path, source in copied.items()}
         write_submission(out, card, schema.build("scores", done.rows), schema.build("costs", done.costs), files_of_code)
     if done.refused:
-        rest = f"{out} holds what was not refused" if done.costs else "nothing was written"
+        rest = f"{out} holds what was not refused; the same command scores the rest" if done.costs else "nothing was written"
         count = f"{len(done.refused)} of {len(entries) * len(networks)} refused; {rest}"
         raise BadInput("\n".join([*done.refused, count]))
+    unfinished.remove()
     return card
 
 
@@ -96,19 +101,24 @@ class _Done:
 
 
 def _score_all(
-    entries: Sequence[Criterion], networks: Sequence[Network], levels: Levels, report: OnProgress, calibration_sets: int
+    entries: Sequence[Criterion],
+    networks: Sequence[Network],
+    levels: Levels,
+    report: OnProgress,
+    calibration_sets: int,
+    unfinished: Unfinished,
 ) -> _Done:
     """Score set by set of calibration examples: what criteria share of one set goes before the next one is looked at."""
     done, n_tasks = _Done(), sum(calibration_sets if entry.of_examples else 1 for entry in entries)
     for network, before in zip(networks, range(0, n_tasks * len(networks), n_tasks), strict=True):
         scored: dict[str, list[Scored]] = {entry.name: [] for entry in entries}
         tasks = _set_by_set(calibration_sweeps(network, calibration_sets), entries)
-        for count, (sweep, entry) in enumerate(tasks, before):
+        for count, (number, sweep, entry) in enumerate(tasks, before):
             report(f"scoring {network.name} {entry.name}", count, n_tasks * len(networks))
             if entry.name not in scored:  # refused on an earlier set
                 continue
             try:
-                scored[entry.name].append(sweep.scored(entry, levels))
+                scored[entry.name].append(unfinished.scored(sweep, entry, levels, number))
             except BadInput as error:
                 done.refused.append(str(error))
                 del scored[entry.name]
@@ -116,14 +126,13 @@ def _score_all(
     return done
 
 
-def _set_by_set(sweeps: list[Sweep], entries: Sequence[Criterion]) -> Iterator[tuple[Sweep, Criterion]]:
-    """Yield all criteria on the first sweep, those that see examples on the others; a sweep that is done is let go."""
-    wanted = entries
-    while sweeps:
+def _set_by_set(sweeps: list[Sweep], entries: Sequence[Criterion]) -> Iterator[tuple[int, Sweep, Criterion]]:
+    """Yield all criteria on sweep 0, those that see examples on the others; a sweep that is done is let go."""
+    for number in range(len(sweeps)):
         sweep = sweeps.pop(0)
-        for entry in wanted:
-            yield sweep, entry
-        wanted = [entry for entry in entries if entry.of_examples]
+        for entry in entries:
+            if number == 0 or entry.of_examples:
+                yield number, sweep, entry
 
 
 def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence[Network]) -> dict[str, Path]:

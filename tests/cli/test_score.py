@@ -42,7 +42,7 @@ def test_a_criterion_that_fails_is_named_while_the_others_are_scored(cli, tmp_pa
     assert first.startswith(
         "Error: criterion 'hopeful' on network 'digits_mlp': expected one score for each of the 10 layers"
     )
-    assert last == f"1 of 2 refused; {out} holds what was not refused"
+    assert last == f"1 of 2 refused; {out} holds what was not refused; the same command scores the rest"
     assert set(pq.read_table(out / "scores.parquet")["criterion"].to_pylist()) == {"l2_norm"}
 
 

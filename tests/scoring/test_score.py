@@ -361,7 +361,7 @@ def test_the_others_go_on_when_a_criterion_fails(tiny, tmp_path):
     assert str(error.value) == (
         "criterion 'mine' on network 'tiny': expected one score for each of the 3 layers; "
         "missing 3 (['conv', 'head', 'hidden']), unknown none\n"
-        f"1 of 3 refused; {out} holds what was not refused"
+        f"1 of 3 refused; {out} holds what was not refused; the same command scores the rest"
     )
     assert set(pq.read_table(out / "scores.parquet")["criterion"].to_pylist()) == {"l2_norm", "snip"}
     assert [item["name"] for item in yaml.safe_load((out / "submission.yaml").read_text())["criteria"]] == [
