@@ -117,11 +117,16 @@ def _score_all(
             report(f"scoring {network.name} {entry.name}", count, n_tasks * len(networks))
             if entry.name not in scored:  # refused on an earlier set
                 continue
-            try:
-                scored[entry.name].append(unfinished.scored(sweep, entry, levels, number))
-            except BadInput as error:
-                done.refused.append(str(error))
-                del scored[entry.name]
+            found = unfinished.find(network, entry, number)
+            if found is None:
+                try:
+                    found = sweep.scored(entry, levels)
+                except BadInput as error:
+                    done.refused.append(str(error))
+                    del scored[entry.name]
+                    continue
+                unfinished.keep(network, entry, number, found)
+            scored[entry.name].append(found)
         done.add(network, [mean_of_sets(of_sets) for of_sets in scored.values()])
     return done
 

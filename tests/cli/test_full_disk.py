@@ -76,9 +76,10 @@ def test_budget(cli, small_tree, tmp_path, n_bytes, name):
     assert refused(cli, n_bytes, "budget", *words, "--budget", 0.5, "--out", tmp_path) == str(tmp_path / name)
 
 
-def test_score(cli, tmp_path):
+@pytest.mark.parametrize(("n_bytes", "name"), [(500, r"unfinished/[0-9a-f]{64}\.json"), (3_000, r"scores\.parquet")])
+def test_score(cli, tmp_path, n_bytes, name):
     words = ("snip", "--network", "digits_mlp", "--out", tmp_path / "mine")
-    assert refused(cli, 500, "score", *words) == str(tmp_path / "mine" / "scores.parquet")
+    assert re.fullmatch(f"{tmp_path}/mine/{name}", refused(cli, n_bytes, "score", *words))
 
 
 def test_compare(cli, small_tree, tmp_path):
