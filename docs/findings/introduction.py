@@ -9,7 +9,7 @@ INTRODUCTION = """\
 
 This page says what the published tables show (truth `{revision}`). Sentences, numbers and figures are made by
 `make findings`. Those on budgets come from the tables of `docs/budgets`, those on corruption-resistant training from
-[the page of the twins](twins.md), all others from the truth. Terms are explained in the [glossary](glossary.md).
+[the page of the twins](twins.md), {seeds}all others from the truth. Terms are explained in the [glossary](glossary.md).
 
 - **Population**: {population}, where nothing else is said.
 - **Intervals** stand in brackets. They are 95 % intervals of a mean over network families, unadjusted where nothing else is
@@ -25,7 +25,10 @@ This page says what the published tables show (truth `{revision}`). Sentences, n
 
 def introduction(data: Data) -> str:
     """Return the head of the page, Markdown."""
-    text = INTRODUCTION.format(revision=data.facts.revision, population=data.headline, left_out=_left_out(data))
+    seeds = (
+        f"those on other seeds from `data_cards/safer-bench-seeds` (`{data.seeds.facts.revision}`), " if data.seeds else ""
+    )
+    text = INTRODUCTION.format(revision=data.facts.revision, population=data.headline, left_out=_left_out(data), seeds=seeds)
     return text + "".join(f"- **Levels**: {levels}\n" for levels in [_levels(data)] if levels)
 
 

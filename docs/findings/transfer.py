@@ -156,32 +156,32 @@ def _sentences(ways: Mapping[str, Sequence[Pair]], values: Mapping[str, Value]) 
     made = []
     for way in ways:
         measured, corrected = values[f"{way}/measured"], values.get(f"{way}/corrected")
-        noise = f" Without the noise of both, it would be {corrected}." if corrected else ""
-        made.append(
-            f"**To {way}**, a measurement ranks layers with a correlation of {measured}.{noise} {_beside_blind(way, values)}"
-        )
+        told_in = [f"**To {way}**, a measurement ranks layers with a correlation of {measured}."]
+        told_in += [f"Without the noise of both, it would be {corrected}."] if corrected else []
+        made.append(" ".join([*told_in, *_beside_blind(way, values)]))
     return made
 
 
 def _limits(ways: Collection[str]) -> list[str]:
     matching = (
-        "Layers are matched by their role (their name without the numbers of blocks) and, within it, by relative depth. "
-        "Values are interpolated between two layers. That averages noise away, so corrected numbers come out a little high."
+        "Between architectures, layers are matched by their role (their name without the numbers of blocks) and, within it, "
+        "by relative depth. Values are interpolated between two layers. That averages noise away, so corrected numbers come "
+        "out a little high."
     )
     no_seeds = "This truth has no networks that differ by their seed alone: what a seed changes is not told."
     return [matching] if SEEDS in ways else [no_seeds, matching]
 
 
-def _beside_blind(way: str, values: Mapping[str, Value]) -> str:
+def _beside_blind(way: str, values: Mapping[str, Value]) -> list[str]:
     if f"{way}/best blind" not in values:
-        return ""
+        return []
     gain = values[f"{way}/measured - best blind"]
     neither = "too few families to tell which is better" if gain.reason else "not told apart from 0"
     word = told(gain, "so the relative's measurement is better", "so the criterion is better", neither)
-    return (
-        f"The blind criterion chosen on validation networks reaches {values[f'{way}/best blind']} on the other networks. "
-        f"The measurement minus that is {gain}, {word}."
-    )
+    return [
+        f"The blind criterion chosen on validation networks reaches {values[f'{way}/best blind']} on the other networks.",
+        f"The measurement minus that is {gain}, {word}.",
+    ]
 
 
 def _tables(studied: Mapping[str, Data], ways: Mapping[str, Sequence[Pair]], values: Mapping[str, Value]) -> list[Table]:
