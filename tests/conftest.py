@@ -33,6 +33,7 @@ atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 tune_allocator()
 ROOT = Path(__file__).parents[1]
 COMMITTED = ROOT / "data_cards" / "safer-bench"
+SEEDS = ROOT / "data_cards" / "safer-bench-seeds"
 SMALL_PERTURBATIONS = ("gaussian_noise:0.5,2,8", "magnitude_prune:0.5,0.9")
 SMALL_CRITERIA = ("snip", "l2_norm", "constant", "random", "measured_drop_128")
 

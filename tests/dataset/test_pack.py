@@ -21,7 +21,7 @@ from safer_bench.scoring.write import write_scores
 from safer_bench.tables import schema
 from safer_bench.truth.area import area_weights
 from safer_bench.truth.summarise import summarise
-from tests.conftest import COMMITTED, ROOT
+from tests.conftest import COMMITTED, ROOT, SEEDS
 from tests.made_up.networks import tiny_network
 
 
@@ -47,8 +47,9 @@ def test_a_small_tree_has_the_same_contents_on_any_processor(small_tree):
 
 
 @pytest.mark.long
-def test_the_committed_summaries_follow_from_the_committed_counts():
-    tree, keys = load_tree(COMMITTED), ["network", "layer", "perturbation", "level", "draw"]
+@pytest.mark.parametrize("path", [COMMITTED, SEEDS], ids=lambda path: path.name)
+def test_the_committed_summaries_follow_from_the_committed_counts(path):
+    tree, keys = load_tree(path), ["network", "layer", "perturbation", "level", "draw"]
     probes = tree["layer_drops"].join(tree["outcomes"].select([*keys, "flips"]), keys)
     found = summarise(schema.in_order(probes), tree["networks"], tree["layers"], tree["perturbations"])
     for name, table in zip(("layer_sensitivity", "cells"), found, strict=True):
