@@ -5,7 +5,10 @@ MEASURE := .venv/.measure
 READY := .venv/.ready
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test test-long lint bench bench-evaluation bench-plan board findings recompute docs zoo calibrate blend clean
+.PHONY: help demo test test-long lint bench bench-evaluation bench-plan board findings recompute docs zoo calibrate blend clean
+
+help:  ## what there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
 
 demo: $(MEASURE)  ## measure, score, pack, load and rank on the embedded digits
 	$(BIN)/safer-bench demo

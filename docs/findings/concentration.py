@@ -19,6 +19,11 @@ FEWEST = 3  # levels that have a middle
 PERCENT = 100.0
 GRID = np.linspace(0.0, 1.0, 101)  # shares of layers, in the figure
 ALL = "all use cases"
+LIMIT = (
+    "Areas are first averaged over the perturbations of a use case. Then the most fragile layers are chosen by one half of "
+    "the draws and examples and judged by the other, and the other way round. Else the noise that brings a layer to the "
+    "front would count as damage."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,9 @@ def find(data: Data) -> Finding | None:
         values["most less least: top"] = gap
     curves = {use_case: _mean_curve(data, by_network) for use_case, by_network in found.items()}
     table = _table(cases)
-    return Finding(TITLE, QUESTION, _sentences(cases, by_top, values), [table], _figure(curves, cases), values)
+    return Finding(
+        TITLE, QUESTION, _sentences(cases, by_top, values), [table], _figure(curves, cases), values, limits=[LIMIT]
+    )
 
 
 def _spread(data: Data, network: str, perturbations: Sequence[str]) -> Spread | None:

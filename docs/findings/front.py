@@ -60,8 +60,8 @@ def _beside(findings: Mapping[str, Finding | None], blind: str) -> tuple[Value |
     alone = [value for case, value in gaps.items() if case != ALL]
     n_told = sum(value.low is not None and value.low > 0 for value in alone)
     return found.values.get(f"{ALL}/{MEASURED} - blind {blind}"), (
-        f" Measuring takes {cost.value:.0f} {cost.unit} a network. In {n_told} of {len(alone)} single use cases it is "
-        "surely better than the blind criterion chosen there."
+        f" Measuring on 128 examples is surely better than the blind criterion chosen there in {n_told} of {len(alone)} "
+        f"single use cases. For all levels it takes {cost.value:.0f} {cost.unit} a network, in the median."
     )
 
 
@@ -78,7 +78,7 @@ def _one_ranking(findings: Mapping[str, Finding | None]) -> str:
     values, odd = found.values, odd_one(found.values)
     apart = (
         f"Corrected for noise, rankings under {readable(odd)} correlate with those of other use cases at "
-        f"{values[f'{odd}{ODD}']}, and these with each other at {values[AMONG]}. "
+        f"{values[f'{odd}{ODD}']}, and those of the others with each other at {values[AMONG]}. "
         if odd
         else ""
     )

@@ -132,6 +132,8 @@ def _values(data: Data, of: Data, way: str, pairs: Sequence[Pair]) -> dict[str, 
     blind = {target: value for target in measured if (value := _blind(data, of, target)) is not None}
     if blind:
         gain = {target: measured[target] - value for target, value in blind.items()}
+        there_too = {target: measured[target] for target in blind}
+        found[f"{way}/measured beside blind"] = over_families(there_too, of.facts, ends=ENDS)
         found[f"{way}/best blind"] = over_families(blind, of.facts, ends=ENDS)
         found[f"{way}/measured - best blind"] = over_families(gain, of.facts, ends=DIFFERENCES, difference=True)
     best_there = _best_in_hindsight(of, measured) if way == SEEDS else {}
@@ -175,7 +177,9 @@ def _sentences(ways: Mapping[str, Sequence[Pair]], values: Mapping[str, Value]) 
         told_in += [f"Without the noise of both, it would be {corrected}."] if corrected else []
         hindsight = values.get(f"{way}/best blind in hindsight")
         told_in += _beside_blind(way, values)
-        told_in += [f"In hindsight the best blind criterion of each split reaches {hindsight} on all of them."] if hindsight else []
+        told_in += (
+            [f"In hindsight the best blind criterion of each split reaches {hindsight} on all of them."] if hindsight else []
+        )
         made.append(" ".join(told_in))
     return made
 
@@ -197,8 +201,9 @@ def _beside_blind(way: str, values: Mapping[str, Value]) -> list[str]:
     neither = "too few families to tell which is better" if gain.reason else "not told apart from 0"
     word = told(gain, "so the relative's measurement is better", "so the criterion is better", neither)
     return [
-        f"The blind criterion chosen on validation networks reaches {values[f'{way}/best blind']} on the other networks.",
-        f"The measurement minus that is {gain}, {word}.",
+        f"Where the blind criterion was not chosen, it reaches {values[f'{way}/best blind']}, and the measurement "
+        f"{values[f'{way}/measured beside blind']}.",
+        f"The difference is {gain}, {word}.",
     ]
 
 

@@ -99,7 +99,7 @@ def _tell(about: Mapping[str, Any]) -> None:
     typer.echo(f"{about['submission']}: {names}: {found} in order")
     if n_absent:
         absent = f"{number_of(n_absent, 'network')} of the truth {'is' if n_absent == 1 else 'are'} not scored"
-        typer.echo(f"{absent}: shown on their boards, but not ranked")
+        typer.echo(f"{absent}: on their boards this submission is not ranked")
     for said in about["notes"]:
         typer.echo(said)
 

@@ -37,7 +37,7 @@ def evaluate(
     ] = None,
     split: Annotated[
         Split | None,
-        typer.Option(help="Print boards of this split alone, such as validation to design by."),
+        typer.Option(help="Print boards of this split alone, such as validation to design by; the files hold all."),
     ] = None,
     minutes: Minutes = 60,
     as_json: Json = False,

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from safer_bench.networks.network import Network
 
 Truth = Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by default the truth at hand.")]
-NETWORK_HELP = (
-    "Name in the zoo, FILE.py:FUNC, or with --data timm:NAME[@CHECKPOINT], torchvision:NAME[@CHECKPOINT], "
+OWN_NETWORK_HELP = (
+    "FILE.py:FUNC, or with --data timm:NAME[@CHECKPOINT], torchvision:NAME[@CHECKPOINT], "
     "transformers:ID_OR_FOLDER (@random:SEED: random weights)"
 )
+NETWORK_HELP = f"Name in the zoo, {OWN_NETWORK_HELP}"
 Minutes = Annotated[int, typer.Option(min=1, help="Most time that the code of one submission may take.")]
 
 

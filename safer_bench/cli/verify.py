@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.console import progress
-from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, with_network_options
+from safer_bench.cli.options import OWN_NETWORK_HELP, NetworkOptions, with_network_options
 from safer_bench.errors import needs_torch
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def verify(
     dataset: Annotated[str | None, typer.Option(help="Only this dataset; an error where its images are absent.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed that picks the rows.")] = 0,
     network: Annotated[
-        list[str] | None, typer.Option(help=f"Network of the tree that is not of the zoo: {NETWORK_HELP}; repeatable.")
+        list[str] | None, typer.Option(help=f"Network of the tree that is not of the zoo: {OWN_NETWORK_HELP}; repeatable.")
     ] = None,
     perturbation: Annotated[
         list[str] | None, typer.Option(help="FILE.py:FUNC of a perturbation that is not built in; repeatable.")

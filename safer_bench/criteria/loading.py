@@ -1,8 +1,10 @@
 """Criteria by their names, built in or of installed packages, or from ``FILE.py:FUNC``."""
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 
 from safer_bench.criteria.criterion import Criterion, Scores, criterion
+from safer_bench.errors import BadInput
 from safer_bench.packages import BrokenPackage, Offer, find, offers
 from safer_bench.registry import collect, is_file_spec, load_function
 
@@ -31,8 +33,24 @@ def parse_criterion(spec: str | Criterion | Callable[..., Scores]) -> Criterion:
     source = spec if isinstance(spec, str) else "a function"
     if isinstance(function, Criterion):
         return function
+    _check_arguments(function, source)
     name = "" if hasattr(function, "__name__") else source.rpartition(":")[2]  # an object that can be called has none
     return criterion(name=name, needs="", source=source)(function)
+
+
+def _check_arguments(function: Callable[..., Scores], source: str) -> None:
+    """Refuse a plain function that wants more than a model and batches."""
+    try:
+        wanted = signature(function)
+    except (TypeError, ValueError):  # compiled code may not tell
+        return
+    try:
+        wanted.bind(None, None)
+    except TypeError as error:
+        raise BadInput(
+            f"{source}: takes {wanted}; expected (model, batches). One that sees the perturbation, by (model, batches, "
+            "perturb, level), is decorated with @sb.criterion(aware=True)"
+        ) from error
 
 
 def _of_package(offer: Offer) -> Criterion:

@@ -38,8 +38,10 @@ def checked(returned: Any, names: list[str], where: str) -> dict[str, float]:
     Raises:
         BadInput: something else was returned.
     """
-    if not isinstance(returned, dict) or set(returned) != set(names):
-        scored = set(returned) if isinstance(returned, dict) else set()
+    if not isinstance(returned, dict):
+        raise BadInput(f"{where}: returned {type(returned).__name__}; expected {{layer name: score}}")
+    if set(returned) != set(names):
+        scored = set(returned)
         detail = f"; missing {_some(set(names) - scored)}, unknown {_some(set(map(str, scored - set(names))))}"
         raise BadInput(f"{where}: expected one score for each of the {len(names)} layers{detail}")
     try:

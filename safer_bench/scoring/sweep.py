@@ -150,7 +150,8 @@ class Sweep:
         Raises:
             BadInput: as in ``score``.
         """
-        where = f"criterion {entry.name!r} on network {self.network.name!r}"
+        under = f" under {perturbation.name} at level {level:g}" if perturbation else ""
+        where = f"criterion {entry.name!r} on network {self.network.name!r}{under}"
         built_in = criteria().get(entry.name) is entry
         model = self._model if built_in else self._copy()
         n_hooks = count_hooks(model)

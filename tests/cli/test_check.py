@@ -27,7 +27,7 @@ def test_a_submission_of_some_networks_is_accepted_and_told(cli, small_tree, tmp
     found = cli("check", tmp_path / "part", "--truth", small_tree.path)
     assert (found.code, found.out.splitlines()[-1]) == (
         0,
-        "1 network of the truth is not scored: shown on their boards, but not ranked",
+        "1 network of the truth is not scored: on their boards this submission is not ranked",
     )
 
 

@@ -73,7 +73,7 @@ def test_the_name_of_a_network_is_no_network():
         ("return {'conv': 1.0}", "expected one score for each of the 3 layers; missing 2 (['head', 'hidden']), unknown none"),
         (f"return {{**{LAYERS}, 'tail': 1.0}}", "expected one score for each of the 3 layers; missing none, unknown 1 (['tail'])"),
         (f"return {{**{LAYERS}, 'head': None}}", "a score is not a number (float() argument must be a string or a real number, not 'NoneType')"),
-        ("return 3", "expected one score for each of the 3 layers; missing 3 (['conv', 'head', 'hidden']), unknown none"),
+        ("return 3", "returned int; expected {layer name: score}"),
         (f"return {{**{LAYERS}, 'head': float('nan')}}", "the score of layer 'head' is nan; expected a finite number"),
         (
             f"next(model.parameters()).data.mul_(2); return {LAYERS}",
@@ -147,6 +147,29 @@ def test_an_unknown_criterion_gets_near_misses(tiny):
     assert str(error.value) == (
         "no criterion is called 'snipe'. Did you mean 'snip'? All of them: safer-bench list criteria"
     )
+
+
+def test_a_function_that_wants_more_is_told_how_to_see_the_perturbation(tmp_path):
+    path = tmp_path / "criterion.py"
+    path.write_text("def mine(model, batches, perturb, level):\n    return {}\n")
+    with pytest.raises(BadInput, match=r"takes \(model, batches, perturb, level\); expected .*@sb.criterion\(aware=True\)"):
+        parse_criterion(f"{path}:mine")
+
+
+def test_what_is_no_dictionary_is_named(tiny, tmp_path):
+    with pytest.raises(BadInput, match=r"'mine' on network 'tiny': returned list; expected \{layer name: score\}$"):
+        score(criterion_file(tmp_path, "return [1.0]"), tiny)
+
+
+def test_an_aware_criterion_that_fails_names_perturbation_and_level(tiny):
+    @criterion(aware=True)
+    def endless(model, batches, perturb, level):
+        return {layer.name: float("inf") for layer in tiny.layers}
+
+    with pytest.raises(
+        BadInput, match=r"'endless' on network 'tiny' under sign_flip at level 0\.5: the score of layer 'conv'"
+    ):
+        score(endless, tiny, perturbation="sign_flip:0.5")
 
 
 def test_an_aware_criterion_needs_a_perturbation(tiny):
