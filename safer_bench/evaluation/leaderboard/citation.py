@@ -2,7 +2,7 @@
 
 import re
 
-_CITED = re.compile(r"(?:^|[;:] )(?P<who>[^,;:]*? \d{4})\b(?:, arXiv (?P<arxiv>[a-z-]+/\d{7}|\d{4}\.\d{4,5}))?")
+_CITED = re.compile(r"(?:^|[;:(] ?)(?P<who>[^,;:()]*? \d{4})\b(?:, arXiv (?P<arxiv>[a-z-]+/\d{7}|\d{4}\.\d{4,5}))?")
 
 
 def citation(source: str | None) -> dict[str, str]:
@@ -12,6 +12,8 @@ def citation(source: str | None) -> dict[str, str]:
     {'cited': 'Yvinec et al. 2023', 'arxiv': '2308.04753'}
     >>> citation("LeCun et al. 1989, Optimal Brain Damage"), citation("control"), citation(None)
     ({'cited': 'LeCun et al. 1989'}, {}, {})
+    >>> citation("ridge regression (Hoerl and Kennard 1970)")
+    {'cited': 'Hoerl and Kennard 1970'}
     """
     found = _CITED.search(source or "")
     if found is None:

@@ -63,7 +63,8 @@ function lowestOf(rows) {
 
 function barTicks() {
   const from = Number(byId("board").style.getPropertyValue("--from"));
-  const ticks = [...new Set([from, 0, 1])].map((value) => make("span", { style: { "--at": `${((value - from) / (1 - from)) * 100}%` } }, plain(value)));
+  const shown = from > -1 ? [0, 1] : [from, 0, 1]; // a label of -0.5 would lie on that of 0
+  const ticks = shown.map((value) => make("span", { style: { "--at": `${((value - from) / (1 - from)) * 100}%` } }, plain(value)));
   return make("span", { class: "ticks", "aria-hidden": "true" }, ...ticks);
 }
 
