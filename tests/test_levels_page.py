@@ -14,6 +14,7 @@ def test_the_committed_table_is_that_of_the_committed_truth():
     assert levels.render(load_tree(COMMITTED), page) == page
 
 
+@pytest.mark.long
 def test_a_cost_is_the_median_over_families_of_networks_of_layers():
     truth = load_tree(COMMITTED)
     found = levels.costs(truth, "test")
