@@ -3,6 +3,7 @@
 from statistics import median
 
 import pyarrow.compute as pc
+import pytest
 
 from docs import levels
 from safer_bench.dataset.tree import load_tree
