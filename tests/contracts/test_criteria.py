@@ -36,6 +36,8 @@ OWN = {
     "lstm": (Lstm, (5, 3), 4),
 }
 
+LONG = {"unordered", "bilinears", "cells"}  # inputs and weights that others have too
+
 
 @cache
 def network_called(name):
@@ -69,7 +71,9 @@ def scores_of(sweep, entry):
 
 
 @each
-@pytest.mark.parametrize("name", ["digits_vit", *OWN])
+@pytest.mark.parametrize(
+    "name", ["digits_vit", *(pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in OWN)]
+)
 def test_every_layer_gets_one_finite_score(entry, name):
     network = network_called(name)
     found = swept(name)[entry.name]
@@ -82,7 +86,7 @@ def test_every_layer_gets_one_finite_score(entry, name):
 @pytest.mark.parametrize(
     ("name", "variant"),
     [
-        ("digits_resnet", "small batches"),
+        pytest.param("digits_resnet", "small batches", marks=pytest.mark.long),
         pytest.param("positions", "small batches", marks=pytest.mark.long),
         pytest.param("bags", "small batches", marks=pytest.mark.long),
         pytest.param("lstm", "small batches", marks=pytest.mark.long),

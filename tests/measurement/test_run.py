@@ -19,7 +19,7 @@ from tests.made_up.run_folders import as_before
 PROTOCOL = make_protocol(["gaussian_noise:0.5,2", "quantize:2"], draws=4, n_examples=15)
 
 
-@pytest.mark.parametrize("n_shards", [1, 3, pytest.param(7, marks=pytest.mark.long)])
+@pytest.mark.parametrize("n_shards", [3, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 7))])
 def test_shards_measure_every_unit_once_and_pack_to_the_same_tree(tmp_path, n_shards):
     networks = [tiny_network("one"), tiny_network("two")]
     measure_into(tmp_path / "whole", networks, PROTOCOL)

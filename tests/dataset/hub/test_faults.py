@@ -105,8 +105,8 @@ def impatient(monkeypatch):
 @pytest.mark.parametrize(
     "paths",
     [
-        ["GET /revision/main", "GET /refs", "GET /tree/"],
-        ["POST /api/repos/create", "POST /preupload/", "POST /objects/batch"],
+        pytest.param(["GET /revision/main", "GET /refs", "GET /tree/"], marks=pytest.mark.long),
+        pytest.param(["POST /api/repos/create", "POST /preupload/", "POST /objects/batch"], marks=pytest.mark.long),
         ["PUT /objects/", "POST /commit/", "POST /tag/"],
     ],
     ids=["looking", "preparing", "writing"],

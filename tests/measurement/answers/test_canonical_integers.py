@@ -85,7 +85,7 @@ def test_the_plain_loop_does_not_depend_on_the_number_of_threads(digits, rows, t
 
 
 @pytest.mark.parametrize("fast", [False, True])
-@pytest.mark.parametrize("batch_size", [1, 37, 256])
+@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.long), 37, 256])
 @pytest.mark.parametrize("memory_format", FORMATS, ids=str)
 def test_integers_do_not_depend_on_batches_and_memory_format(
     digits, rows, memory_format, batch_size, fast, bfloat16_is_faster
