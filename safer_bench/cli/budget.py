@@ -32,14 +32,18 @@ def budget(
     ] = None,
     truth: Annotated[Path | None, typer.Option(help="Folder of the dataset tree; by default the truth at hand.")] = None,
     budget: Annotated[
-        list[float] | None, typer.Option(help="Share of the weights pruned, mean bits, or share of the weights protected.")
+        list[float] | None,
+        typer.Option(help="Share of the weights pruned, mean bits, or share of the weights protected; repeat for more."),
     ] = None,
     level: Annotated[
-        list[float] | None, typer.Option(help="Bit-error rates for protect; by default calibrated ones.")
+        list[float] | None, typer.Option(help="Bit-error rates for protect; by default calibrated ones. Repeat for more.")
     ] = None,
     perturbation: Annotated[
         list[str] | None,
-        typer.Option(help="protect: int8_bit_flip or float32_bit_flip. additivity: NAME[:LEVEL,...]; repeat for more."),
+        typer.Option(
+            help="protect: int8_bit_flip or float32_bit_flip. quantize: quantize or quantize_per_channel. additivity: "
+            "NAME[:LEVEL,...]; repeat for more."
+        ),
     ] = None,
     draws: Annotated[int, typer.Option(help="Draws of random perturbations.")] = 10,
     plans: Annotated[

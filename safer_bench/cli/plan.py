@@ -32,7 +32,9 @@ Cost = Annotated[
         "--level, and the budget of the others."
     ),
 ]
-Level = Annotated[list[float] | None, typer.Option(help="Bits or shares to choose from; of protect the bit-error rate.")]
+Level = Annotated[
+    list[float] | None, typer.Option(help="Bits or shares to choose from; of protect the bit-error rate. Repeat for more.")
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Plan nothing; say how many measurements and answers, how long, how much memory.")
 ]

@@ -145,7 +145,7 @@ def advice(found: Fragility) -> str:
     share = found.shares[:n].sum()
     return (
         f"Protect first: {', '.join(found.layers[:n])} ({n} of {len(found.layers)} layers, {share:.1%} of all parameters): "
-        "half of what all layers lose."
+        "at least half of what all layers lose."
     )
 
 

@@ -69,7 +69,7 @@ def made(values, shares):
 
 def test_the_advice_names_the_fewest_layers_that_hold_half_of_what_is_lost():
     assert advice(made([0.5, 0.3, 0.1, 0.1], [0.01, 0.01, 0.01, 0.9])) == (
-        "Protect first: layer0 (1 of 4 layers, 1.0% of all parameters): half of what all layers lose."
+        "Protect first: layer0 (1 of 4 layers, 1.0% of all parameters): at least half of what all layers lose."
     )
     assert advice(made([0.4, 0.3, 0.2, 0.1], [0.01, 0.01, 0.01, 0.9])).startswith(
         "Protect first: layer0, layer1 (2 of 4 layers, 2.0%"
