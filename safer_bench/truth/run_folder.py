@@ -37,6 +37,7 @@ from safer_bench.truth.request import (
 )
 
 TABLES = ("networks", "layers", "perturbations")
+ELSEWHERE = "use a new folder, or repeat the first command to finish it"
 
 
 class RunFolder:
@@ -120,16 +121,16 @@ class RunFolder:
             found = another_file(there["files"], wanted["files"])
             if found is not None:
                 raise BadInput(f"{self.path}: {found}; {RESTORE}")
+        if there["networks"] != wanted["networks"]:
+            what = _other_networks(there["networks"], wanted["networks"])
+            raise BadInput(f"{self.path}: belongs to a run with {what}; {ELSEWHERE}")
         others = {*there, *wanted} - {"files", "clean"}
         if there["examples"] is None and there["slices"] == wanted["slices"]:
             others.discard("examples")  # all, or as many as there are: the same
         differing = [key for key in sorted(others) if there.get(key) != wanted.get(key)]
         if differing:
             old, new = (_short(request.get(differing[0])) for request in (there, wanted))
-            raise BadInput(
-                f"{self.path}: belongs to a run with another {differing[0]} ({old}, now {new}); use a new folder, or repeat "
-                "the first command to finish it"
-            )
+            raise BadInput(f"{self.path}: belongs to a run with another {differing[0]} ({old}, now {new}); {ELSEWHERE}")
         found = other_answers(there.get("clean", {}), wanted["clean"])
         if found is not None:
             raise BadInput(f"{self.path}: {found}: its code or a library's is another; {RESTORE}")
@@ -256,6 +257,17 @@ def _normal(request: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         raise BadInput(f"this cannot be measured into a folder: {sentence_of(error)}") from error
     return dict(normal)
+
+
+def _other_networks(there: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> str:
+    """Return how the networks of two requests differ: by their names, or one in its weights or inputs."""
+    if there.keys() != now.keys():
+        return f"another set of networks ({', '.join(sorted(there))}, now {', '.join(sorted(now))})"
+    name = min(name for name in there if there[name] != now[name])
+    keys = sorted({*there[name], *now[name]}, reverse=True)  # weights first
+    key = next(key for key in keys if there[name].get(key) != now[name].get(key))
+    old, new = (str(each[name].get(key))[:16] for each in (there, now))
+    return f"other {key} of network {name!r} ({old}, now {new})"
 
 
 def _short(value: Any) -> str:

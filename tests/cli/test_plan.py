@@ -176,7 +176,7 @@ def test_drops_of_other_weights_are_refused_before_anything_is_measured(cli, spe
         assert re.search(refused, found.err)
     again = cli("plan", *words, "--budget", 4, "--out", tmp_path / "a")
     assert again.code == 2
-    assert f"{tmp_path / 'a' / 'run'}: belongs to a run with another " in again.err
+    assert f"{tmp_path / 'a' / 'run'}: belongs to a run with other weights of network 'small' (" in again.err
 
 
 def test_a_folder_that_is_neither_run_nor_tree_is_named(cli, spec, tmp_path):

@@ -281,7 +281,7 @@ def test_a_network_is_loaded_folded_by_its_name_and_in_other_processes():
 def test_a_run_is_not_gone_on_with_by_the_folded_network(tmp_path):
     protocol = make_protocol(["quantize:2"])
     measure_into(tmp_path, [normed_network()], protocol)
-    with pytest.raises(BadInput, match="belongs to a run with another networks"):
+    with pytest.raises(BadInput, match="belongs to a run with another set of networks"):
         measure_into(tmp_path, [normed_network(fold=True)], protocol)
 
 

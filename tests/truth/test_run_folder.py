@@ -86,7 +86,7 @@ def test_a_damaged_part_is_found_and_measured_again(tmp_path, damage):
         ),
         (make_protocol(["sign_flip:0.5", "quantize:2"], 2, 20), tiny_network(), "slices "),
         (make_protocol(["quantize:2"], 2, 20, deterministic_examples=20), tiny_network(), "perturbations "),
-        (PROTOCOL, tiny_network("other"), "networks "),
+        (PROTOCOL, tiny_network("other"), "set of networks (tiny, now other)"),
     ],
 )
 def test_another_request_in_an_old_folder_is_refused_and_nothing_changes(tmp_path, protocol, network, what):
@@ -103,7 +103,7 @@ def test_other_images_and_another_protocol_in_an_old_folder_are_refused(tmp_path
     run(tmp_path / "run")
     before, other = content(tmp_path / "run"), tiny_network()
     other.inputs[0, 0, 0, 0] += 1
-    with pytest.raises(BadInput, match="belongs to a run with another networks "):
+    with pytest.raises(BadInput, match=r"belongs to a run with other inputs of network 'tiny' \(\w{16}, now \w{16}\); use"):
         run(tmp_path / "run", network=other)
     text = (tmp_path / "run" / "run.json").read_text()
     (tmp_path / "run" / "run.json").write_text(text.replace('"protocol": 1', '"protocol": 0'))
