@@ -69,7 +69,9 @@ def look_up(entries: Mapping[str, E], name: str, noun: str) -> E:
 
 
 def _refuse_file_alone(name: str) -> None:
-    path = Path(name)
+    path, (file, _, function) = Path(name), name.rpartition(":")
+    if file and Path(f"{file}.py").is_file():
+        raise BadInput(f"{name!r}: a function of a file is FILE.py:FUNC; write {file}.py:{function}")
     if path.suffix == ".py" or (os.sep in name and path.exists()):
         there = functions_of(path)
         found = _listed(there) if path.is_file() else " There is no such file"

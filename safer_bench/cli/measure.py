@@ -57,7 +57,7 @@ def measure(
     plan_only: Annotated[
         bool, typer.Option("--plan-only", help="With --reliability: pilot and plan, nothing more.")
     ] = False,
-    plan: Annotated[Path | None, typer.Option(help="Instead of --draws: the plan.json of an earlier pilot.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Instead of --draws: the draws.json of an earlier pilot.")] = None,
     examples: Annotated[
         int | None,
         typer.Option(help="Examples a probe sees, at most; by default 60 a random draw (draws differ in them), else all."),
@@ -106,10 +106,10 @@ def measure(
             _forecast(networks, protocol, fast=fast, workers=workers, as_json=as_json)
             return
         if plan_only and as_json:
-            print_json(json.loads((out / "plan.json").read_text(encoding="utf-8")))
+            print_json(json.loads((out / "draws.json").read_text(encoding="utf-8")))
             return
         if plan_only:
-            typer.echo(f"Next: the same with --plan {out / 'plan.json'} instead, in a new folder")
+            typer.echo(f"Next: the same with --plan {out / 'draws.json'} instead, in a new folder")
             return
         total = measure_into(out, networks, protocol, report, shard=share, tell=note, **how)
     _tell(networks, out, total, is_share=share is not None, as_json=as_json)
@@ -148,7 +148,7 @@ def _planned(
     if options.plan:
         return DrawPlan.read(options.plan).protocol(wanted, networks)
     reliability, max_draws = options.reliability or 0.0, options.max_draws
-    if dry_run and not (out / "plan.json").is_file():
+    if dry_run and not (out / "draws.json").is_file():
         typer.echo("The pilot alone; what the run itself takes is known when the pilot is finished:", err=as_json)
         return pilot_protocol(wanted.specs, reliability, max_draws, wanted.n_examples, wanted.seed)
     report_pilot = lambda what, *done: report(f"pilot: {what}", *done)  # noqa: E731

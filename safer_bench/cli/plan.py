@@ -12,6 +12,7 @@ from safer_bench.cli.choices import PlanTask
 from safer_bench.cli.console import Json, duration, note, print_json, progress, size, table
 from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, with_network_options
 from safer_bench.errors import BadInput, needs_torch
+from safer_bench.tables.text import number_of
 
 if TYPE_CHECKING:
     from safer_bench.budget.plans.cost import LevelFound
@@ -195,7 +196,6 @@ def _tell(made: "Plan", out: Path, *, as_json: bool) -> None:
     if said := advice(made):
         typer.echo(said, err=True)
     if made.met is False:
-        typer.echo("No point keeps to --max-drop with 95 % confidence, not even the most generous one.", err=True)
         raise typer.Exit(1)
 
 
@@ -220,6 +220,9 @@ def _tell_layers(made: "Plan") -> None:
     gets = {"quantize": "bits", "prune": "sparsity", "protect": "protected"}[made.task]
     choices = [choice for choice in made.layers[0].alone if (made.task, choice) != ("protect", "1")]
     heads = ["unprotected" if made.task == "protect" else f"at {choice}" for choice in choices]
+    if made.task == "protect":
+        draws = number_of(made.measured.draws, "draw")
+        typer.echo(f"Bit errors: {made.perturbation} at rate {made.level:g}; {draws} judge, others than those that chose.")
     if choices:
         typer.echo("What layers get, and the points of accuracy that each loses alone:")
     rows = [

@@ -73,15 +73,28 @@ def score(
             f"Still empty in {out / 'submission.yaml'}, and shown on boards: {', '.join(empty)} (--describe FIELD=TEXT)"
         )
     done = f"{number_of(len(criteria), 'criterion', 'criteria')} on {number_of(len(networks), 'network')}"
-    typer.echo(f"{out}: {done}. Next: {_next(out, networks)}")
+    typer.echo(f"{out}: {done}. Next: {_next(out, [item.name for item in card.criteria], networks)}")
 
 
-def _next(out: Path, networks: Sequence["Network"]) -> str:
+def _next(out: Path, criteria: Sequence[str], networks: Sequence["Network"]) -> str:
     """Return the command that goes on from scores: `check`, or where it knows not all networks, a truth of their own."""
-    known = _default_networks()
-    if all(network.name in known for network in networks):
-        return f"safer-bench check {out}"
-    return f"safer-bench pack RUN --scores {out} --out TREE; safer-bench evaluate --truth TREE --out BOARD"
+    known, own = _default_networks(), sorted(set(criteria) & _criteria_of_the_truth())
+    if any(network.name not in known for network in networks):
+        return f"safer-bench pack RUN --scores {out} --out TREE; safer-bench evaluate --truth TREE --out BOARD"
+    if own:
+        return f"safer-bench evaluate shows the truth's own scores of {own[0]!r}; it takes no others"
+    return f"safer-bench check {out}"
+
+
+def _criteria_of_the_truth() -> set[str]:
+    """Return the criteria whose scores the truth at hand has."""
+    from safer_bench.dataset.tree import load_tree
+
+    try:
+        tree = load_tree()
+    except MissingData:
+        return set()
+    return set(tree["criteria"]["criterion"].to_pylist()) if "criteria" in tree else set()
 
 
 def _default_networks() -> list[str]:

@@ -139,12 +139,14 @@ def scores_of_both(new: Tables, kept: Tables) -> dict[str, pa.Table]:
     """Return scores, costs and criteria, new and kept; what a criterion scores anew of a network replaces what it scored.
 
     Raises:
-        BadInput: a criterion is described in another way than before, or scores a network under fewer perturbations.
+        BadInput: a criterion is described in another way than before, scores a network under fewer perturbations, or by
+            one set of calibration examples where it was several, or the other way round.
     """
     if "scores" not in kept:
         return dict(new)
     anew = set(_pairs(new["scores"], "criterion", "network"))
     _check_no_score_is_lost(new["scores"], kept["scores"], anew)
+    _check_same_sets(new["scores"], kept["scores"])
     rest = {name: _without(kept[name], anew) for name in ("scores", "costs") if name in kept}
     rows = {row["criterion"]: row for row in new["criteria"].to_pylist()}
     for name in sorted(set(rest["scores"]["criterion"].unique().to_pylist())):
@@ -164,6 +166,19 @@ def _check_no_score_is_lost(new: pa.Table, kept: pa.Table, anew: set[tuple[str, 
             f"criterion {criterion!r} scored network {network!r} {_under(perturbation)} in the earlier tree, and not in "
             "the new folder; score it as before, or on all networks"
         )
+
+
+def _check_same_sets(new: pa.Table, kept: pa.Table) -> None:
+    """Refuse scores of one set of calibration examples beside means over several, which alone have a spread."""
+    spread = [table.filter(pc.is_valid(table["spread"]))["criterion"].unique().to_pylist() for table in (new, kept)]
+    for criterion, network in sorted(set(_pairs(new, "criterion", "network"))):
+        now, before = (criterion in those for those in spread)
+        if now != before and criterion in kept["criterion"].unique().to_pylist():
+            sets = ("one set", "several sets")
+            raise BadInput(
+                f"criterion {criterion!r} scored network {network!r} by {sets[now]} of calibration examples, and the earlier "
+                f"tree's by {sets[before]}; score it again with --calibration-sets as before"
+            )
 
 
 def _under(perturbation: str | None) -> str:

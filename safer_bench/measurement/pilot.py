@@ -43,7 +43,7 @@ MEND = "remove it and repeat the command that made it"
 
 
 class PlanFile(Checked):
-    """What plan.json holds; ``sha256`` seals it, as run.json."""
+    """What draws.json holds; ``sha256`` seals it, as run.json."""
 
     reliability: Annotated[float, Field(gt=0, lt=1)]
     max_draws: Annotated[int, Field(ge=MIN_DRAWS, lt=2**31)]
@@ -93,7 +93,7 @@ class DrawPlan:
         """Read what ``write`` wrote.
 
         Raises:
-            BadInput: it is not there, damaged, or was edited.
+            BadInput: it is not there, damaged, was edited, or is a plan of `safer-bench plan`.
         """
         try:
             found = read_json(path, MEND, MOST_BYTES)
@@ -101,6 +101,8 @@ class DrawPlan:
             raise BadInput(
                 f"{path}: cannot be read ({text_of(error)}); make a plan: safer-bench measure --plan-only"
             ) from error
+        if isinstance(found, dict) and "task" in found:
+            raise BadInput(f"{path}: what layers get, by `safer-bench plan`; expected the draws.json of `measure --plan-only`")
         check(found, PlanFile, path, MEND)
         check_seal(found, found["request"], path, MEND)
         return cls(**{key: value for key, value in found.items() if key != "sha256"})
@@ -142,7 +144,7 @@ def make_plan(
     report: OnProgress = lambda *_: None,
     **how: Any,
 ) -> DrawPlan:
-    """Measure a pilot into ``folder/pilot`` and write the plan that follows from it into ``folder/plan.json``.
+    """Measure a pilot into ``folder/pilot`` and write the plan that follows from it into ``folder/draws.json``.
 
     A plan that is there already is read. The pilot's draws are not published: choosing a number of draws by what they
     showed would bias them.
@@ -160,7 +162,7 @@ def make_plan(
         BadInput: the plan that is there was made for something else, or the folder holds something else than a run, see also
             ``pilot_protocol`` and ``measure_into``.
     """
-    path = folder / "plan.json"
+    path = folder / "draws.json"
     if path.is_file():
         plan = DrawPlan.read(path)
         if (plan.reliability, plan.max_draws) != (reliability, max_draws or DRAWS):

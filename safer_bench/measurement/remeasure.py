@@ -62,7 +62,9 @@ def remeasure(
 def _engine(row: Row, network: Network | None, facts: Row, seed: int, device: str | None) -> PlainEngine | Verdict:
     try:
         network = network or load_network(row["network"], device)
-    except (MissingData, UnknownName, BrokenPackage) as error:
+    except UnknownName:
+        return Verdict(row, "absent", f"network {row['network']!r} is not of the zoo; name what builds it by --network")
+    except (MissingData, BrokenPackage) as error:
         return Verdict(row, "absent", str(error))
     for key in ("weights_sha256", "inputs_sha256"):
         if getattr(network, key) != facts[key]:

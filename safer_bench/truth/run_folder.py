@@ -111,7 +111,7 @@ class RunFolder:
     @staticmethod
     def _is_own(item: Path) -> bool:
         """Tell whether a file may be what a start that was cut short left behind."""
-        own = {"lock", "plan.json", "pilot", *(f"{name}.parquet" for name in TABLES)}
+        own = {"lock", "draws.json", "pilot", *(f"{name}.parquet" for name in TABLES)}
         return item.name in own or item.name.startswith(".")
 
     def _check_same(self, there: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

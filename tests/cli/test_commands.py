@@ -24,7 +24,8 @@ def test_the_way_through(cli, tmp_path):
         f"20 probes in {run}. Next: safer-bench pack {run} --out TREE",
     )
     scored = cli("score", "snip", "l2_norm", "--network", "digits_mlp", "--out", mine)
-    assert (scored.code, scored.out) == (0, f"{mine}: 2 criteria on 1 network. Next: safer-bench check {mine}\n")
+    known = "safer-bench evaluate shows the truth's own scores of 'l2_norm'; it takes no others"
+    assert (scored.code, scored.out) == (0, f"{mine}: 2 criteria on 1 network. Next: {known}\n")
     packed = cli("pack", run, "--out", tree)
     assert (packed.code, packed.out) == (0, f"{tree}: 20 measurements, revision {load_tree(tree).revision}\n")
     checked = cli("check", mine, "--truth", tree)
@@ -101,6 +102,7 @@ def test_every_command_has_help_with_an_example(cli, name):
         (("check", "{tmp}/absent", "--truth", "{tree}"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
         (("evaluate", "{tmp}/absent", "--truth", "{tree}", "--out", "{tmp}/b"), "{tmp}/absent: no such folder; expected submissions/ or submissions/NAME"),
         (("score", "snipe", "--out", "{tmp}/s", "--network", "digits_mlp"), "no criterion is called 'snipe'. Did you mean 'snip'? All of them: safer-bench list criteria"),
+        (("score", "docs/cli:main", "--out", "{tmp}/s", "--network", "digits_mlp"), "'docs/cli:main': a function of a file is FILE.py:FUNC; write docs/cli.py:main"),
         (("compare", "snip", "snob", "--truth", "{tree}"), "no criterion 'snob' is scored here. Did you mean 'snip'? Scored are: constant, depth, first_last, l2_norm, macs, measured_drop_128, parameters, random, replicate, reversed_replicate, size_depth, snip. For scores of another one: safer-bench score NAME --out submissions/NAME, and --submissions submissions"),
         (("compare", "snip", "l2_norm", "--truth", "{tree}", "--out", "{tmp}/plot"), "{tmp}/plot: a plot ends in .png, .svg, .pdf"),
         (("train",), "train takes names of networks or --missing, one of the two: safer-bench train resnet20"),

@@ -53,7 +53,7 @@ def test_measure_names_the_file_and_repeating_it_finishes(cli, tmp_path, n_bytes
 
 def test_a_plan_of_draws_is_named(cli, tmp_path):
     words = ("--network", "digits_mlp", "--perturbation", "quantize", "--reliability", 0.9, "--plan-only")
-    assert refused(cli, 100, "measure", *words, "--out", tmp_path / "run") == str(tmp_path / "run" / "plan.json")
+    assert refused(cli, 100, "measure", *words, "--out", tmp_path / "run") == str(tmp_path / "run" / "draws.json")
 
 
 @pytest.mark.parametrize(("n_bytes", "name"), [(1_000, "layers/validation-00000-of-00001.parquet"), (20_000, "README.md")])

@@ -212,7 +212,7 @@ def test_draws_follow_a_reliability_and_a_plan_can_be_taken_elsewhere(cli, tmp_p
     assert not (tmp_path / "a" / "run.json").exists()
     ended = cli(*words, "--reliability", 0.9, "--max-draws", 8, "--out", tmp_path / "a")
     shards = [
-        cli(*words, "--plan", tmp_path / "a" / "plan.json", "--shard", f"{i}/2", "--out", tmp_path / f"s{i}") for i in (1, 2)
+        cli(*words, "--plan", tmp_path / "a" / "draws.json", "--shard", f"{i}/2", "--out", tmp_path / f"s{i}") for i in (1, 2)
     ]
     assert [ran.code for ran in (ended, *shards)] == [0, 0, 0]
     for runs, tree in (([tmp_path / "a"], "whole"), ([tmp_path / "s1", tmp_path / "s2"], "merged")):
@@ -220,7 +220,7 @@ def test_draws_follow_a_reliability_and_a_plan_can_be_taken_elsewhere(cli, tmp_p
     assert load_tree(tmp_path / "whole").revision == load_tree(tmp_path / "merged").revision
 
 
-@pytest.mark.parametrize("more", [("--draws", 2), ("--first-draw", 4), ("--plan", "plan.json")])
+@pytest.mark.parametrize("more", [("--draws", 2), ("--first-draw", 4), ("--plan", "draws.json")])
 def test_ways_to_say_how_many_draws_exclude_each_other(cli, tmp_path, more):
     found = cli(*MEASURE, "--reliability", 0.9, *more, "--out", tmp_path / "run")
     message = "--draws, --first-draw, --reliability and --plan each say how many draws; give one of them"
@@ -228,7 +228,7 @@ def test_ways_to_say_how_many_draws_exclude_each_other(cli, tmp_path, more):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("how", [("--draws", 2), ("--plan", "plan.json"), ()])
+@pytest.mark.parametrize("how", [("--draws", 2), ("--plan", "draws.json"), ()])
 def test_a_plan_alone_needs_a_reliability(cli, tmp_path, how):
     found = cli(*MEASURE, "--plan-only", *how, "--out", tmp_path / "run")
     message = "--plan-only: the plan is that of a reliability; give --reliability too, such as --reliability 0.9"

@@ -129,3 +129,20 @@ def test_scores_that_would_be_lost_are_refused(tmp_path):
         "criterion 'output_kl' scored network 'tiny' under 'quantize' in the earlier tree, and not in the new folder; score it "
         "as before, or on all networks"
     )
+
+
+def test_scores_of_one_set_of_examples_do_not_stand_beside_means_over_several(tmp_path):
+    one, other = tiny_network(), tiny_network("other")
+    runs = [measured(tmp_path / network.name, network=network) for network in (one, other)]
+    for name, network, sets in (("first", one, 3), ("single", other, 1), ("triple", other, 3)):
+        write_scores(tmp_path / name, ["snip", "l2_norm"], [network], [], calibration_sets=sets)
+    pack(runs[:1], [tmp_path / "first"], tmp_path / "tree")
+    with pytest.raises(BadInput) as error:
+        pack(runs[1:], [tmp_path / "single"], tmp_path / "grown", base=tmp_path / "tree")
+    assert str(error.value) == (
+        "criterion 'snip' scored network 'other' by one set of calibration examples, and the earlier tree's by several sets; "
+        "score it again with --calibration-sets as before"
+    )
+    pack(runs[1:], [tmp_path / "triple"], tmp_path / "grown", base=tmp_path / "tree")
+    pack(runs, [tmp_path / "first", tmp_path / "triple"], tmp_path / "both")
+    assert content(tmp_path / "grown") == content(tmp_path / "both")

@@ -63,10 +63,10 @@ def test_a_plan_that_is_there_is_read_and_the_pilot_not_repeated(planned, monkey
     folder, network, plan = planned
     monkeypatch.setattr("safer_bench.measurement.pilot.measure_into", None)
     assert make_plan(folder, [network], WANTED, 0.97, 12) == plan
-    assert DrawPlan.read(folder / "plan.json") == plan
+    assert DrawPlan.read(folder / "draws.json") == plan
     with pytest.raises(BadInput) as error:
         make_plan(folder, [network], WANTED, 0.9, 12)
-    expected = f"{folder / 'plan.json'}: made for reliability 0.97 by at most 12 draws; use a new folder"
+    expected = f"{folder / 'draws.json'}: made for reliability 0.97 by at most 12 draws; use a new folder"
     assert str(error.value) == expected
 
 
@@ -84,11 +84,11 @@ def test_a_plan_for_something_else_is_refused(planned):
 
 
 def test_a_damaged_or_missing_plan_is_named(planned, tmp_path):
-    text = (planned[0] / "plan.json").read_text()
+    text = (planned[0] / "draws.json").read_text()
     for damaged in (text[:-20], "[]", json.dumps({"reliability": 0.9})):
-        (tmp_path / "plan.json").write_text(damaged)
-        with pytest.raises(BadInput, match=r"plan.json: damaged \(.*\); remove it and repeat the command"):
-            DrawPlan.read(tmp_path / "plan.json")
+        (tmp_path / "draws.json").write_text(damaged)
+        with pytest.raises(BadInput, match=r"draws.json: damaged \(.*\); remove it and repeat the command"):
+            DrawPlan.read(tmp_path / "draws.json")
     with pytest.raises(BadInput) as error:
         DrawPlan.read(tmp_path / "absent.json")
     path = tmp_path / "absent.json"

@@ -53,6 +53,12 @@ def test_absent_weights_are_told(rows, networks, monkeypatch, tmp_path):
     assert {outcome for outcome, _ in outcomes(rows, networks)} == {"absent"}
 
 
+def test_a_network_that_is_not_of_the_zoo_is_to_be_named(rows, networks):
+    row = rows[0] | {"network": "mine"}
+    told = "network 'mine' is not of the zoo; name what builds it by --network"
+    assert outcomes([row], networks | {"mine": networks[rows[0]["network"]]}) == [("absent", told)]
+
+
 def test_a_perturbation_that_is_not_here_is_absent_and_the_others_are_compared(rows, networks):
     """The first row of a network once decided for all of them."""
     name = rows[0]["network"]

@@ -1,4 +1,4 @@
-"""run.json and plan.json as input: whatever is done to them, a command says the same as before or refuses in one message."""
+"""run.json and draws.json as input: whatever is done to them, a command says the same as before or refuses in one message."""
 
 import json
 import shutil
@@ -44,7 +44,7 @@ def check_all(cli, spec, run, tmp_path, name, commands, n, seed=0):
     """Run one of two commands with each mutation of a file."""
     whole, path, same, refused = (run / name).read_bytes(), run / name, 0, 0
     parts, trees = content(run), {}
-    pristine = {file: (run / file).read_bytes() for file in ("run.json", "plan.json")}
+    pristine = {file: (run / file).read_bytes() for file in ("run.json", "draws.json")}
     for key, words in commands(spec, run, tmp_path).items():
         found = cli(*words)
         assert found.code == 0, found.err
@@ -74,7 +74,7 @@ def check_all(cli, spec, run, tmp_path, name, commands, n, seed=0):
 
 def of_run(spec, run, tmp_path):
     return {
-        "measure": ("measure", "--network", spec, *WORDS, "--examples", 15, "--plan", run / "plan.json", "--out", run),
+        "measure": ("measure", "--network", spec, *WORDS, "--examples", 15, "--plan", run / "draws.json", "--out", run),
         "pack": ("pack", run, "--out", tmp_path / "tree"),
     }
 
@@ -82,12 +82,12 @@ def of_run(spec, run, tmp_path):
 def of_plan(spec, run, tmp_path):
     words = ("measure", "--network", spec, *WORDS, "--examples", 15)
     return {
-        "plan": (*words, "--plan", run / "plan.json", "--out", run),
+        "plan": (*words, "--plan", run / "draws.json", "--out", run),
         "reliability": (*words, "--reliability", 0.9, "--max-draws", 8, "--out", run),
     }
 
 
-@pytest.mark.parametrize(("name", "commands"), [("run.json", of_run), ("plan.json", of_plan)])
+@pytest.mark.parametrize(("name", "commands"), [("run.json", of_run), ("draws.json", of_plan)])
 def test_mutations_are_refused_or_change_nothing(cli, made, tmp_path, monkeypatch, name, commands):
     monkeypatch.setattr(sys.modules["safer_bench.cli.measure"], "_show_fragile", lambda *_: None)  # plots take long
     check_all(cli, made[0], shutil.copytree(made[1], tmp_path / "run"), tmp_path, name, commands, 30)
@@ -95,7 +95,7 @@ def test_mutations_are_refused_or_change_nothing(cli, made, tmp_path, monkeypatc
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("name", "commands", "n"), [("run.json", of_run, 550), ("plan.json", of_plan, 500)])
+@pytest.mark.parametrize(("name", "commands", "n"), [("run.json", of_run, 550), ("draws.json", of_plan, 500)])
 def test_a_thousand_mutations_are_refused_or_change_nothing(cli, made, tmp_path, monkeypatch, name, commands, n):
     monkeypatch.setattr(sys.modules["safer_bench.cli.measure"], "_show_fragile", lambda *_: None)
     spec, run = made[0], shutil.copytree(made[1], tmp_path / "run")
@@ -130,22 +130,27 @@ def test_edited_files_are_told_apart_from_damaged_ones(made, tmp_path):
         with pytest.raises(BadInput) as error:
             RunFolder(run).request()
         assert str(error.value) == f"{run / 'run.json'}: {message}"
-    plan = json.loads((run / "plan.json").read_text())
+    plan = json.loads((run / "draws.json").read_text())
     plan["draws"]["mine"]["sign_flip"][0] = 2
-    (run / "plan.json").write_text(json.dumps(plan))
+    (run / "draws.json").write_text(json.dumps(plan))
     with pytest.raises(
-        BadInput, match=r"plan.json: damaged \(edited: its sha256 is not that of its request\); restore it, or remove it"
+        BadInput, match=r"draws.json: damaged \(edited: its sha256 is not that of its request\); restore it, or remove it"
     ):
-        DrawPlan.read(run / "plan.json")
+        DrawPlan.read(run / "draws.json")
+    (run / "draws.json").write_text('{"task": "quantize", "version": 1}')
+    with pytest.raises(BadInput) as error:
+        DrawPlan.read(run / "draws.json")
+    expected = "what layers get, by `safer-bench plan`; expected the draws.json of `measure --plan-only`"
+    assert str(error.value) == f"{run / 'draws.json'}: {expected}"
 
 
 def test_a_plan_of_before_is_read(made, tmp_path):
-    plan = json.loads((made[1] / "plan.json").read_text())
+    plan = json.loads((made[1] / "draws.json").read_text())
     del plan["sha256"], plan["request"]["files"], plan["request"]["clean"]
-    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    (tmp_path / "draws.json").write_text(json.dumps(plan))
     network, wanted = load_network(made[0]), make_protocol(SPECS, n_examples=15, deterministic_examples=15)
-    expected = DrawPlan.read(made[1] / "plan.json").protocol(wanted, [network])
-    assert DrawPlan.read(tmp_path / "plan.json").protocol(wanted, [network]).draws == expected.draws
+    expected = DrawPlan.read(made[1] / "draws.json").protocol(wanted, [network])
+    assert DrawPlan.read(tmp_path / "draws.json").protocol(wanted, [network]).draws == expected.draws
 
 
 @pytest.mark.parametrize("seed", [2**63, -(2**70), True])

@@ -1,12 +1,18 @@
-"""What to do where a plan tells nothing: every allocation leaves chance, or the tightest loses nothing; pure."""
+"""What to do where a plan tells nothing, protects nothing, or loses more than it may; pure."""
+
+import math
 
 from safer_bench.budget.chance import all_at_chance, nothing_lost
 from safer_bench.budget.plans.plan import Plan
 
 
 def advice(plan: Plan) -> str | None:
-    """Return in a sentence what a plan does not tell, and what to do; None where it tells layers apart."""
+    """Return in a sentence or two what a plan does not tell or keep to, and what to do; None where all is well."""
     measured = plan.measured
+    if plan.met is False:
+        return _unmet(plan)
+    if plan.task == "protect" and (said := _nothing_fits(plan)):
+        return said
     if nothing_lost([measured.uniform[-1].accuracy.value], measured.unchanged.value):
         milder = {
             "protect": "ask for a rate that costs the unprotected network something: --cost 20 in place of --level",
@@ -26,3 +32,29 @@ def advice(plan: Plan) -> str | None:
         chance = f"{100 * measured.chance:.1f} % (always answering the largest class)"
         return f"Every allocation leaves accuracy at chance, {chance}: {severe[plan.task]}."
     return None
+
+
+def _unmet(plan: Plan) -> str:
+    """Return which drop would be kept to, where not even the most generous choice keeps to the one that was asked for."""
+    generous = plan.measured.curve[0]
+    allowed, most = 100 * (plan.max_drop or 0.0), 100 * (generous.drop.high or generous.drop.value)
+    what = {"quantize": f"{generous.spent:g} bits for every layer", "prune": "nothing pruned", "protect": "all protected"}
+    narrower = "draws (--draws)" if plan.task == "protect" else "evaluation examples"
+    return (
+        f"Not met: no point keeps to --max-drop {allowed:g} with 95 % confidence. The most generous choice, "
+        f"{what[plan.task]}, may lose {most:.2f} points. --max-drop {math.ceil(10 * most) / 10:g} would be met; more "
+        f"{narrower} narrow the interval."
+    )
+
+
+def _nothing_fits(plan: Plan) -> str | None:
+    """Return that no layer fits into the budget; None where one is protected, or would fit."""
+    sizes = {layer.name: math.prod(layer.shape) for layer in plan.layers}
+    name = min(sizes, key=lambda each: sizes[each])
+    share, budget = sizes[name] / sum(sizes.values()), plan.measured.plan.budget
+    if any(plan.amounts.values()) or plan.max_drop is not None or share <= budget:
+        return None
+    return (
+        f"Nothing is protected: no layer fits into --budget {budget:g}. The smallest, {name!r}, has {share:.2g} of the "
+        f"weights; give --budget {math.ceil(1000 * share) / 1000:g} or more."
+    )

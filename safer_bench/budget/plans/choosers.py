@@ -69,7 +69,7 @@ class ByDrops:
             BadInput: the budget cannot be met by levels that were measured.
         """
         start = self.uncorrected(most)
-        tell = lambda step: self._tell(f"{self.menu.budget(most):g}, {step}")  # noqa: E731
+        tell = lambda step: self._tell(f"budget {self.menu.budget(most):g}, {step}")  # noqa: E731
         return corrected(self._joint, self._lost, self._sizes, most, start, tell)
 
 

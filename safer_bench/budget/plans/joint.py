@@ -93,7 +93,7 @@ def corrected(
     accuracies = [float(np.nanmean(joint.correct(start)))]
     best, best_accuracy = start, accuracies[0]
     for number in range(ROUNDS):
-        tell(f"round {number + 1}")
+        tell(f"correction, round {number + 1}")
         scaled = _rescaled(joint, drops, scaled, choices)
         choices = cheapest(scaled, sizes, costs, most)
         accuracies.append(float(np.nanmean(joint.correct(choices))))

@@ -56,7 +56,7 @@ class Judge:
     def uniform(self, tell: Callable[[str], None]) -> Iterator[Point]:
         """Yield what all layers alike leave, at every choice."""
         for choice, cost in enumerate(self.costs.tolist()):
-            tell(f"uniform {self.joint.menu.budget(cost):g}")
+            tell(f"judging uniform {self.joint.menu.budget(cost):g}")
             yield self.point(np.full(len(self.sizes), choice), self.joint.menu.budget(cost))
 
 

@@ -195,7 +195,7 @@ def _walked(judge: Judge, chooser: Chooser, wanted: Wanted, tell: Callable[[str]
     allowed = [budget for budget in BUDGETS[menu.task] if menu.most(budget) > menu.costs[-1]]
     for budget in [*allowed, tightest] if _keeps(point, wanted.max_drop) else ():
         choices, rounds = chooser(menu.most(budget))
-        tell(f"{budget:g}, judging")
+        tell(f"budget {budget:g}, judging")
         point = judge.point(choices, budget)
         yield _Step(choices, rounds, point, keeps=_keeps(point, wanted.max_drop))
         if not _keeps(point, wanted.max_drop):

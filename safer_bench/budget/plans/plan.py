@@ -214,6 +214,8 @@ def read_plan(path: Path) -> Plan:
         found = read_json(path, "make it again: safer-bench plan", MOST_BYTES)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise BadInput(f"{path}: there is no plan; make one: safer-bench plan") from error
+    if isinstance(found, dict) and "draws" in found:
+        raise BadInput(f"{path}: a plan of draws, by `measure --plan-only`; expected the plan.json of `safer-bench plan`")
     if isinstance(found, dict) and found.get("version") != VERSION:
         raise BadInput(f"{path}: a plan of version {found.get('version')!r}; this safer-bench reads version {VERSION}")
     try:

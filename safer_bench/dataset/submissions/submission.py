@@ -179,8 +179,12 @@ def _read_scores(path: Path, card: SubmissionCard, facts: TruthFacts) -> pa.Tabl
 
 
 def _most_rows(card: SubmissionCard, facts: TruthFacts) -> int:
-    """Return how many scores the criteria of a card can give: each layer's, for each cell that their tracks name."""
-    cells = {"blind": 1, "perturbation_aware": len(facts.levels), "level_aware": sum(map(len, facts.levels.values()))}
+    """Return how many scores the criteria of a card can give: each layer's, for each cell that their tracks name.
+
+    Perturbations that the card alone has count too, so that the refusal names one of them.
+    """
+    levels = {**card.levels, **facts.levels}
+    cells = {"blind": 1, "perturbation_aware": len(levels), "level_aware": sum(map(len, levels.values()))}
     n_layers = sum(map(len, facts.layers.values()))
     return min(MOST_ROWS, n_layers * sum(cells[item.track] for item in card.criteria))
 

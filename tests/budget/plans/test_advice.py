@@ -1,5 +1,7 @@
 """What is said of a plan that tells nothing."""
 
+from math import ceil, prod
+
 import pytest
 
 from safer_bench.budget.plans.advice import advice
@@ -53,3 +55,34 @@ def test_levels_that_cost_nothing_are_named_with_what_to_do(task, remedy):
     amount = {"protect": 1.0, "quantize": 2.0, "prune": 0.5}[task]
     found = advice(planned(task, amount, [point(0.4, 0.9)], [point(1.0, 0.9), point(0.0, 0.9)]))
     assert found == f"Even the tightest choice everywhere lost nothing: these levels tell no layers apart; {remedy}"
+
+
+@pytest.mark.parametrize(
+    ("task", "amount", "spent", "told"),
+    [
+        ("quantize", 8.0, 8.0, "8 bits for every layer, may lose 2.31 points. --max-drop 2.4 would be met; more evaluation examples"),
+        ("protect", 1.0, 1.0, "all protected, may lose 2.31 points. --max-drop 2.4 would be met; more draws (--draws)"),
+        ("prune", 0.0, 0.0, "nothing pruned, may lose 2.31 points. --max-drop 2.4 would be met; more evaluation examples"),
+    ],
+)  # fmt: skip
+def test_the_drop_that_would_be_met_is_told(task, amount, spent, told):
+    drop = Interval(value=0.0, low=-0.0231, high=0.0231)
+    generous = point(spent, 0.9).model_copy(update={"drop": drop})
+    plan = planned(task, amount, [generous], [point(spent, 0.9), point(0.5, 0.2)])
+    unmet = plan.model_copy(update={"met": False, "max_drop": 0.005})
+    start = "Not met: no point keeps to --max-drop 0.5 with 95 % confidence. The most generous choice, "
+    assert advice(unmet) == f"{start}{told} narrow the interval."
+
+
+def test_a_budget_into_which_no_layer_fits_is_told_with_the_smallest():
+    plan = planned("protect", 0.0, [point(0.0, 0.5)], [point(1.0, 0.9), point(0.0, 0.5)])
+    small = plan.measured.model_copy(update={"plan": POINT.model_copy(update={"budget": 0.01})})
+    sizes = {layer.name: layer.shape for layer in plan.layers}
+    name = min(sizes, key=lambda each: prod(sizes[each]))
+    share = prod(sizes[name]) / sum(map(prod, sizes.values()))
+    assert advice(plan.model_copy(update={"measured": small})) == (
+        f"Nothing is protected: no layer fits into --budget 0.01. The smallest, {name!r}, has {share:.2g} of the weights; "
+        f"give --budget {ceil(1000 * share) / 1000:g} or more."
+    )
+    large = plan.measured.model_copy(update={"plan": POINT.model_copy(update={"budget": 0.9})})
+    assert advice(plan.model_copy(update={"measured": large})) is None, "it fits, and was not worth it"

@@ -72,6 +72,7 @@ def test_it_is_read_as_it_was_written_and_what_was_changed_by_hand_is_refused(pl
     found = json.loads(path.read_text())
     for wrong, message in (
         (found | {"version": 2}, "a plan of version 2; this safer-bench reads version 1"),
+        ({"draws": {}}, "a plan of draws, by `measure --plan-only`; expected the plan.json of `safer-bench plan`"),
         (found | {"task": "distil"}, "damaged"),
         (found | {"level": 0.1}, "level: of task 'protect'"),
         (found | {"layers": [*found["layers"], found["layers"][0]]}, "two layers have one name"),

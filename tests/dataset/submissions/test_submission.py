@@ -58,7 +58,7 @@ LEVELS = ("gaussian_noise,0.5", "gaussian_noise,2", "gaussian_noise,8")
 @pytest.mark.parametrize(
     ("track", "endings", "message"),
     [
-        ("perturbation_aware", ("gausian_noise,",), "{csv}, row 1: 'gausian_noise' is not a perturbation of the truth. Did you mean 'gaussian_noise'?\nThe perturbations: gaussian_noise, magnitude_prune"),
+        ("perturbation_aware", ("gausian_noise,",), "{csv}, row 1: 'gausian_noise' is not a perturbation of the truth. Did you mean 'gaussian_noise'?\nThose that it has: gaussian_noise, magnitude_prune. Score under them alone, by --perturbation"),
         ("level_aware", (*LEVELS, "gaussian_noise,3"), "{csv}, row 4: 3.0 is not a level of 'gaussian_noise'; its levels: 0.5, 2.0, 8.0"),
         ("level_aware", LEVELS[:2], "{csv}: criterion 'mine' does not score level 8.0 of 'gaussian_noise' on 'digits_mlp'"),
         ("level_aware", ("gaussian_noise,mild",), "{csv}, row 1: level is 'mild'; expected a number"),
@@ -105,6 +105,14 @@ def test_means_over_other_levels_than_the_truths_are_refused(write, small_tree):
         f"{folder / 'submission.yaml'}: 'gaussian_noise' was scored at levels 0.5,2.0, the truth has 0.5,2.0,8.0; "
         "score again with --perturbation gaussian_noise:0.5,2.0,8.0"
     )
+
+
+def test_of_more_perturbations_than_the_truth_has_one_is_named(write, small_tree):
+    """Such scores once were so many rows too many, without a reason."""
+    levels = {name: [0.5] for name in ("first", "second", "third")}
+    folder = write(expanded(*levels), aware("perturbation_aware") | {"levels": levels}, "network,layer,score,perturbation")
+    with pytest.raises(BadSubmission, match=r"row 1: 'first' is not a perturbation of the truth\."):
+        read(folder, small_tree)
 
 
 def test_a_csv_submission_is_read_with_dataset_and_split(write, small_tree):

@@ -80,6 +80,9 @@ def _notes(plan: Plan, given: Sequence[Given], to: Exporter) -> Iterator[str]:
     yield from _to_fold(plan)
     if plan.perturbation == PER_TENSOR and not to.per_tensor:
         yield f"{to.name} has a grid for each output channel; the plan was measured with one for each tensor"
+    if not given:
+        yield f"{to.name} quantizes no layer of this plan: export --to another tool, or take the weights: sb.apply_plan"
+        return
     bits = {each.layer.name: each.bits for each in given}
     for layer in plan.layers:
         if layer.name not in bits:

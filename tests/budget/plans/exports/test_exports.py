@@ -92,6 +92,14 @@ def test_llmcompressor_gets_groups_of_linear_layers_by_bits_and_ignores_the_othe
     )
 
 
+def test_where_a_tool_quantizes_no_layer_the_next_step_is_told():
+    plan = made_up_plan(tiny_network(), BITS)
+    convolution = plan.model_copy(update={"layers": [layer for layer in plan.layers if layer.kind == "Conv2d"]})
+    assert export(convolution, exporter_called("llmcompressor")).notes == (
+        "llmcompressor quantizes no layer of this plan: export --to another tool, or take the weights: sb.apply_plan",
+    )
+
+
 @pytest.mark.parametrize("tool", sorted(exporters()))
 def test_a_plan_of_a_folded_network_says_what_has_to_be_folded_first(tool):
     plan = made_up_plan(normed_network(fold=True), {"0": 8, "4": 8})
