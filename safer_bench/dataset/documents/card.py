@@ -56,9 +56,14 @@ def render_card(
         responsible=responsible,
         statements=statements,
         version=version,
-        folder=DEFAULT if statements.ours else "TREE",
+        folder=_folder(tables["networks"]["network"].to_pylist()) if statements.ours and version else "TREE",
         split="test" if "test" in tables["networks"]["split"].to_pylist() else "validation",
     )
+
+
+def _folder(networks: list[str]) -> str:
+    """Return the folder of a release: the truth's, or that of the study of seeds."""
+    return f"{DEFAULT}-seeds" if all(name.startswith("twin_") for name in networks) else str(DEFAULT)
 
 
 def _networks(table: pa.Table) -> list[dict[str, Any]]:

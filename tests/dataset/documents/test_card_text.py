@@ -10,6 +10,7 @@ from safer_bench.errors import BadInput
 from safer_bench.tables import schema
 from safer_bench.tables.facts import read_facts
 from safer_bench.tables.score_table import from_mapping
+from tests.conftest import COMMITTED, ROOT, SEEDS
 
 
 def test_a_strangers_formula_unit_or_family_breaks_no_table(small_tree):
@@ -53,3 +54,13 @@ def test_a_card_says_what_counts_are_of_where_examples_have_several_answers(smal
         "Where examples have several answers, counts are of answers. Intervals, standard errors and halves are over" in card
     )
     assert f"| 7 of {sum(answers)} | " in card
+
+
+@pytest.mark.parametrize("tree", [COMMITTED, SEEDS], ids=lambda tree: tree.name)
+def test_what_a_card_shows_reads_the_tree_that_it_lies_in(tree, small_tree):
+    """The study of seeds once showed how to load the truth beside it."""
+    place = tree.relative_to(ROOT)
+    card = (tree / "README.md").read_text()
+    read = re.findall(r"""(?:load_dataset\(|load_truth\(|read_parquet\(|FROM )["']([\w/-]+)""", card)
+    assert [path.removesuffix("/layer_sensitivity").removesuffix("/layer_drops/") for path in read] == [str(place)] * 4
+    assert 'load_dataset("TREE",' in (small_tree.path / "README.md").read_text(), "of no release"
