@@ -126,6 +126,21 @@ def test_the_committed_documents_are_those_that_its_tables_render():
         assert name == "constraints.txt" or (COMMITTED / name).read_text() == text, name
 
 
+@pytest.mark.parametrize(
+    ("page", "said", "table"),
+    [
+        ("README.md", "the truth has # networks", "networks"),
+        ("docs/plan.md", "the package's # criteria, which the data have scores of", "criteria"),
+        ("docs/submissions.md", "Boards of the published truth have all # criteria", "criteria"),
+        ("docs/submissions.md", "package's own # criteria does", "criteria"),
+        ("docs/engine.md", "All # perturbations at", "perturbations"),
+    ],
+)
+def test_what_pages_count_is_what_the_truth_has(page, said, table):
+    text = " ".join((ROOT / page).read_text().split())
+    assert said.replace("#", str(load_tree(COMMITTED)[table].num_rows)) in text
+
+
 def test_the_committed_tree_was_written_by_the_pinned_versions():
     found = (COMMITTED / "constraints.txt").read_text().splitlines()[1:]
     pinned = (ROOT / "constraints.txt").read_text().splitlines()

@@ -8,8 +8,8 @@ from safer_bench.tables.grouping import grouped
 from safer_bench.tables.text import number_of, visible
 
 if TYPE_CHECKING:
-    from safer_bench.evaluation.aggregates import Aggregate
     from safer_bench.evaluation.board import Board, BoardRow, Difference
+    from safer_bench.evaluation.held_out_means import Aggregate
     from safer_bench.evaluation.place import Place
 
 

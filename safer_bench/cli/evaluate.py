@@ -149,7 +149,7 @@ def _evaluate_held_out(
         from safer_bench.scoring.held_out import judge_held_out
     from safer_bench.dataset.submissions.sandbox import Limits
     from safer_bench.dataset.tree import load_tree
-    from safer_bench.evaluation.aggregates import MIN_NETWORKS, csv_text
+    from safer_bench.evaluation.held_out_means import MIN_NETWORKS, csv_text
     from safer_bench.tables import files
 
     files.check_writable(out)

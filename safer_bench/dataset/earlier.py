@@ -176,8 +176,8 @@ def _check_same_sets(new: pa.Table, kept: pa.Table) -> None:
         if now != before and criterion in kept["criterion"].unique().to_pylist():
             sets = ("one set", "several sets")
             raise BadInput(
-                f"criterion {criterion!r} scored network {network!r} by {sets[now]} of calibration examples, and the earlier "
-                f"tree's by {sets[before]}; score it again with --calibration-sets as before"
+                f"criterion {criterion!r} scored network {network!r} by {sets[now]} of calibration examples, and the "
+                f"earlier tree's by {sets[before]}; score it again with --calibration-sets as before"
             )
 
 

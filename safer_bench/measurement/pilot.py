@@ -102,7 +102,9 @@ class DrawPlan:
                 f"{path}: cannot be read ({text_of(error)}); make a plan: safer-bench measure --plan-only"
             ) from error
         if isinstance(found, dict) and "task" in found:
-            raise BadInput(f"{path}: what layers get, by `safer-bench plan`; expected the draws.json of `measure --plan-only`")
+            raise BadInput(
+                f"{path}: what layers get, by `safer-bench plan`; expected the draws.json of `measure --plan-only`"
+            )
         check(found, PlanFile, path, MEND)
         check_seal(found, found["request"], path, MEND)
         return cls(**{key: value for key, value in found.items() if key != "sha256"})

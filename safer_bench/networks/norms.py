@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from safer_bench.networks.entries import tensors_in
 from safer_bench.networks.inputs import Inputs
 from safer_bench.networks.layers import taken_apart
 from safer_bench.networks.operations import Operations
+from safer_bench.networks.parameter_entries import tensors_in
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 FoldsInto = nn.modules.conv._ConvNd | nn.Linear

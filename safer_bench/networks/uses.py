@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from safer_bench.networks.entries import Entries, storage_of, tensors_in
 from safer_bench.networks.inputs import Inputs, parts_of
 from safer_bench.networks.operations import Operations
+from safer_bench.networks.parameter_entries import Entries, storage_of, tensors_in
 
 PRODUCTS = {  # operation -> its left and its right factor
     "mm": ("self", "mat2"),

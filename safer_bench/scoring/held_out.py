@@ -12,9 +12,9 @@ from safer_bench.dataset.submissions.card import CriterionCard, SubmissionCard
 from safer_bench.dataset.submissions.with_code import read_code
 from safer_bench.dataset.tree import Tree
 from safer_bench.errors import BadInput
-from safer_bench.evaluation.aggregates import MIN_NETWORKS, Aggregate, aggregates
 from safer_bench.evaluation.boards import boards
 from safer_bench.evaluation.evaluate import evaluate
+from safer_bench.evaluation.held_out_means import MIN_NETWORKS, Aggregate, aggregates
 from safer_bench.measurement.progress import OnProgress
 from safer_bench.networks.network import Network
 from safer_bench.networks.of_truth import networks_of_truth

@@ -212,7 +212,8 @@ def test_draws_follow_a_reliability_and_a_plan_can_be_taken_elsewhere(cli, tmp_p
     assert not (tmp_path / "a" / "run.json").exists()
     ended = cli(*words, "--reliability", 0.9, "--max-draws", 8, "--out", tmp_path / "a")
     shards = [
-        cli(*words, "--plan", tmp_path / "a" / "draws.json", "--shard", f"{i}/2", "--out", tmp_path / f"s{i}") for i in (1, 2)
+        cli(*words, "--plan", tmp_path / "a" / "draws.json", "--shard", f"{i}/2", "--out", tmp_path / f"s{i}")
+        for i in (1, 2)
     ]
     assert [ran.code for ran in (ended, *shards)] == [0, 0, 0]
     for runs, tree in (([tmp_path / "a"], "whole"), ([tmp_path / "s1", tmp_path / "s2"], "merged")):

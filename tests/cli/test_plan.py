@@ -59,7 +59,9 @@ def test_where_no_point_keeps_to_the_drop_the_answer_is_no(cli, spec, tmp_path):
     found = cli("plan", *words, "--max-drop", 0.5, "--out", tmp_path / "out")
     assert found.code == 1
     assert json.loads((tmp_path / "out" / "plan.json").read_text())["met"] is False
-    told = re.search(r"Not met: .* --max-drop 0.5 .* 8 bits for every layer, may lose \S+ points. --max-drop (\S+) would", found.err)
+    told = re.search(
+        r"Not met: .* --max-drop 0.5 .* 8 bits for every layer, may lose \S+ points. --max-drop (\S+) would", found.err
+    )
     again = cli("plan", *words, "--max-drop", told[1], "--out", tmp_path / "again")
     assert (again.code, json.loads((tmp_path / "again" / "plan.json").read_text())["met"]) == (0, True)
 

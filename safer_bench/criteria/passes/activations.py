@@ -15,8 +15,8 @@ from safer_bench.criteria.passes.apart import take_apart
 from safer_bench.criteria.passes.layers import Batches, count_examples, layer_weights, losses_of_examples, used_layers
 from safer_bench.criteria.passes.shared import shared, spend
 from safer_bench.errors import BadInput
-from safer_bench.networks.entries import storage_of
 from safer_bench.networks.layers import Layer
+from safer_bench.networks.parameter_entries import storage_of
 
 ADDING = {"addmm", "baddbmm", "addbmm", "addmv"}  # their first argument is added to the product of the other two
 INDEXING = {"__getitem__", "index_select"}

@@ -3,9 +3,9 @@
 import csv
 from dataclasses import replace
 
-from safer_bench.evaluation.aggregates import Aggregate, aggregates, csv_text
 from safer_bench.evaluation.boards import boards
 from safer_bench.evaluation.evaluate import evaluate
+from safer_bench.evaluation.held_out_means import Aggregate, aggregates, csv_text
 from tests.made_up.truth import made_up_scores, made_up_truth
 
 
