@@ -74,13 +74,13 @@ def loaded() -> list[ModuleType]:
 
 
 def functions_of(path: Path) -> list[str]:
-    """Return the public names that a file defines at its top by def or class, not executed; none of a damaged one."""
+    """Return the public names that a file defines at its top by def, then by class, not executed; none of a damaged one."""
     try:
         body = ast.parse(path.read_bytes()).body
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    return [node.name for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
+    kinds = ((ast.FunctionDef, ast.AsyncFunctionDef), (ast.ClassDef,))
+    return [node.name for of in kinds for node in body if isinstance(node, of) and not node.name.startswith("_")]
 
 
 @contextmanager

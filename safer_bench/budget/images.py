@@ -16,6 +16,7 @@ from safer_bench.networks.folding import unfolded
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.networks.network import Examples, Network
 from safer_bench.registry import suggestion
+from safer_bench.tables.columns import FOLDED
 
 FEWEST = 50
 
@@ -56,8 +57,14 @@ def check_known(network: Network, truth: Mapping[str, pa.Table]) -> None:
     """
     known = {row["network"]: row for row in truth["networks"].select(["network", *DIGESTS]).to_pylist()}
     if network.name not in known:
-        raise BadInput(f"network {network.name!r} is not in the truth.{suggestion(network.name, known)} It has "
-                       f"{', '.join(known)}; measure others: safer-bench measure, then pack")  # fmt: skip
+        is_folded = network.name != unfolded(network.name)
+        other = unfolded(network.name) if is_folded else network.name + FOLDED
+        if other in known:
+            raise BadInput(f"network {other!r} was measured, and not {network.name!r}; leave out --fold, or measure with it"
+                           if is_folded else
+                           f"network {other!r} was measured, and not {network.name!r}; give --fold")  # fmt: skip
+        raise BadInput(f"network {network.name!r} was not measured.{suggestion(network.name, known)} Those that were: "
+                       f"{', '.join(known)}; for others: safer-bench measure")  # fmt: skip
     _check_same(network, known[network.name])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 Array = np.ndarray
+UNSEEN = 3.69  # of n trials none failed: -ln(0.025) / n is the upper end
 ROUNDING = 1e-9  # of an error that is 0, rounding leaves at most this share of the values
 
 
@@ -49,6 +50,24 @@ def gain(values: Array, baseline: Array, examples: Array | None = None) -> Inter
     half = quantile(len(values)) * error if error > 0 or not np.nan_to_num(difference).any() else math.nan
     low, high = (float(np.clip(end, -1.0, 1.0)) for end in (mean - half, mean + half))
     return IntervalEstimate(mean, error, low, high)
+
+
+def allowing_for_unseen(estimate: IntervalEstimate, n: int, least: float = -1.0) -> IntervalEstimate:
+    """Return an estimate whose interval allows for what n trials did not show.
+
+    That nothing was lost on n examples does not prove that nothing will be: to each half-width ``UNSEEN / (n + 2)`` is added
+    in quadrature, which is about the exact upper end (3.69 / n) where nothing was lost.
+
+    Args:
+        estimate: of accuracies or their differences; ends that are nan tell no spread.
+        n: examples, or draws where one draw in n may lose everything.
+        least: that the mean can be; the most is 1.
+
+    Source: Clopper and Pearson 1934 (the exact end); Agresti and Min 2005 (two more examples).
+    """
+    below, above = (np.nan_to_num(abs(estimate.mean - end)) for end in (estimate.low, estimate.high))
+    low, high = estimate.mean - np.hypot(below, UNSEEN / (n + 2)), estimate.mean + np.hypot(above, UNSEEN / (n + 2))
+    return IntervalEstimate(estimate.mean, estimate.standard_error, max(least, float(low)), min(1.0, float(high)))
 
 
 def standard_error(values: Array, examples: Array | None = None) -> float:

@@ -155,6 +155,11 @@ def _planned(
     plan = make_plan(out, networks, wanted, reliability, max_draws, report_pilot, **how)
     if not as_json:
         typer.echo(_plan_text(plan))
+    for name, expected in plan.expected.items():
+        for perturbation, value in expected.items():
+            if value < reliability - 0.005:  # as it is printed
+                out_of_reach = f"{reliability:g} is out of reach of {plan.max_draws} draws a level"
+                typer.echo(f"{name}, {perturbation}: {out_of_reach}; raise --max-draws, or give severer levels", err=True)
     return plan.protocol(wanted, networks)
 
 
@@ -185,7 +190,8 @@ def _forecast(networks: "list[Network]", protocol: "Protocol", *, fast: bool, wo
         print_json({"workers": workers, "networks": list(map(asdict, forecasts))})
         return
     typer.echo(table(["network", "probes", "time", "disk", "memory"], _forecast_cells(forecasts)))
-    if all(each.seconds_by_draws for each in forecasts):
+    is_random = any(not entry.deterministic for entry, _ in protocol.perturbations)
+    if is_random and all(each.seconds_by_draws for each in forecasts):
         by_draws = {
             draws: sum(each.seconds_by_draws[draws] for each in forecasts) for draws in forecasts[0].seconds_by_draws
         }
@@ -225,7 +231,7 @@ def _show_fragile(fragilities: "list[Fragility]", out: Path) -> None:
 
     if not fragilities:
         return
-    typer.echo("Share of the accuracy above chance that is lost (area over levels); 95 % intervals where draws allow them")
+    typer.echo("Share of the accuracy above chance that is lost (area over levels); 95 % intervals where something changed")
     for each in fragilities:
         typer.echo(f"\n{each.network}\n{table(header(each), rows(each))}\n{cut(each)}{advice(each)}")
     typer.echo(f"\nPlots: {out / 'fragile-*.png'} and .svg")

@@ -13,6 +13,7 @@ import typer
 from safer_bench.cli.console import note, progress
 from safer_bench.errors import BadInput
 from safer_bench.networks.sources.named import Choice, is_of_source
+from safer_bench.tables.text import number_of
 
 if TYPE_CHECKING:
     from safer_bench.dataset.tree import Tree
@@ -103,7 +104,9 @@ def _tell_folded(networks: "Sequence[Network]") -> None:
     """Say how many batch norms were folded, and name those that could not be."""
     for network in networks:
         if network.folding is not None:
-            note(f"{network.name}: {len(network.folding.into)} batch norms folded")
+            n = len(network.folding.into)
+            nothing = "" if n or network.folding.by_reason else ": there is none, so --fold can be left out"
+            note(f"{network.name}: {number_of(n, 'batch norm')} folded{nothing}")
             for reason, norms in network.folding.by_reason.items():
                 typer.echo(f"{network.name}: not folded ({reason}): {', '.join(norms)}", err=True)
 

@@ -140,7 +140,8 @@ def _made(network: "Network", wanted: "Wanted", run: Path | None, out: Path, *, 
 def _found(task: str, found: "LevelFound") -> str:
     at = f"Bit-error rate {found.level:g}: unprotected" if task == "protect" else f"Budget {found.level:g}: all layers alike"
     lost, low, high = (_points(end) for end in (found.lost.mean, found.lost.low, found.lost.high))
-    return f"{at}, {lost} points lost ({low} to {high}) on {found.n_examples} examples that judge nothing."
+    beyond = f" {found.beyond}" if found.beyond else ""
+    return f"{at}, {lost} points lost ({low} to {high}) on {found.n_examples} examples that judge nothing.{beyond}"
 
 
 def _tell_forecast(network: "Network", wanted: "Wanted", run: Path | None, *, as_json: bool) -> None:
@@ -201,6 +202,8 @@ def _tell(made: "Plan", out: Path, *, as_json: bool) -> None:
 
 def _show(made: "Plan") -> None:
     """Print what each layer gets, what that leaves, and what uniform allocations leave."""
+    from safer_bench.budget.plans.advice import uniform_that_is_better
+
     _tell_layers(made)
     measured = made.measured
     typer.echo(f"Unchanged: {100 * measured.unchanged.value:.1f} % of {measured.n_examples} examples that {made.judges}.")
@@ -211,6 +214,10 @@ def _show(made: "Plan") -> None:
     if made.met:
         allowed = 100 * (made.max_drop or 0.0)
         typer.echo(f"Met: at most {_points(measured.plan.drop.high)} of {allowed:g} points are lost, with 95 % confidence.")
+        if (last := measured.curve[-1]) != measured.plan:
+            typer.echo(f"Stopped at {last.budget:g}, where up to {_points(last.drop.high)} may be lost.")
+    if better := uniform_that_is_better(made):
+        typer.echo(better)
     if made.task == "quantize":
         typer.echo("Activations stay in float32: weights alone were quantized.")
 

@@ -165,6 +165,7 @@ def make_plan(
             ``pilot_protocol`` and ``measure_into``.
     """
     path = folder / "draws.json"
+    protocol = pilot_protocol(wanted.specs, reliability, max_draws, wanted.n_examples, wanted.seed)
     if path.is_file():
         plan = DrawPlan.read(path)
         if (plan.reliability, plan.max_draws) != (reliability, max_draws or DRAWS):
@@ -173,7 +174,6 @@ def make_plan(
             )
         return plan
     RunFolder(folder).refuse_foreign()
-    protocol = pilot_protocol(wanted.specs, reliability, max_draws, wanted.n_examples, wanted.seed)
     if any(not entry.deterministic for entry, _ in protocol.perturbations):
         measure_into(folder / "pilot", networks, protocol, report, **how)
     plan = _plan_from(RunFolder(folder / "pilot"), networks, protocol, reliability, max_draws or DRAWS)

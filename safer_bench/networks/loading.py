@@ -124,5 +124,5 @@ def _built(build: Callable[[], Any], where: str) -> Network:
     except (Exception, SystemExit) as error:
         raise BadInput(f"{where}: the function raised {error_text(error)}") from error
     if not isinstance(result, Network):
-        raise BadInput(f"{where}: returned a {type(result).__name__}; expected a safer_bench.Network")
+        raise BadInput(f"{where}: returned a {type(result).__name__}; expected sb.Network(model, inputs, labels, name=...)")
     return result

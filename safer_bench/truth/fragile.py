@@ -1,4 +1,4 @@
-"""What an engineer wants of a finished run: the most fragile layers, with intervals, and what to protect first."""
+"""What an engineer wants of a finished run: the most fragile layers with intervals, and those that hold half of the loss."""
 
 from dataclasses import dataclass
 from itertools import cycle
@@ -133,18 +133,20 @@ def cut(found: Fragility, n: int = MOST_SHOWN) -> str:
 
 
 def _with_interval(estimate: AreaEstimates, i: int) -> str:
-    interval = f" ± {estimate.halfwidths[i]:.3f}" if np.isfinite(estimate.errors[i]) else ""
+    interval = f" ± {estimate.halfwidths[i]:.3f}" if estimate.errors[i] > 0 else ""  # of an error of 0 nothing was seen
     return f"{estimate.values[i]:.3f}{interval}"
 
 
 def advice(found: Fragility) -> str:
-    """Say what to protect first."""
-    n = found.to_protect
+    """Name the layers that hold half of what is lost, or say that none surely loses anything."""
+    n, lowest = found.to_protect, found.overall.values - np.nan_to_num(found.overall.halfwidths)
     if n == 0:
         return f"{found.network}: no layer lost accuracy at these levels; measure more severe ones."
+    if lowest.max() <= 0:
+        return f"{found.network}: no layer surely lost accuracy; measure more draws or examples, or more severe levels."
     share = found.shares[:n].sum()
     return (
-        f"Protect first: {', '.join(found.layers[:n])} ({n} of {len(found.layers)} layers, {share:.1%} of all parameters): "
+        f"Most fragile: {', '.join(found.layers[:n])} ({n} of {len(found.layers)} layers, {share:.1%} of all parameters): "
         "at least half of what all layers lose."
     )
 

@@ -130,7 +130,8 @@ class RunFolder:
         differing = [key for key in sorted(others) if there.get(key) != wanted.get(key)]
         if differing:
             old, new = (_short(request.get(differing[0])) for request in (there, wanted))
-            raise BadInput(f"{self.path}: belongs to a run with another {differing[0]} ({old}, now {new}); {ELSEWHERE}")
+            other = "other" if differing[0].endswith("s") else "another"
+            raise BadInput(f"{self.path}: belongs to a run with {other} {differing[0]} ({old}, now {new}); {ELSEWHERE}")
         found = other_answers(there.get("clean", {}), wanted["clean"])
         if found is not None:
             raise BadInput(f"{self.path}: {found}: its code or a library's is another; {RESTORE}")

@@ -62,7 +62,7 @@ def test_a_network_that_the_truth_does_not_know_is_named(tiny, digits):
     with pytest.raises(BadInput) as error:
         budget_network(tiny, "quantize", truth_of(digits))
     assert str(error.value) == (
-        "network 'tiny' is not in the truth. It has digits_mlp; measure others: safer-bench measure, then pack"
+        "network 'tiny' was not measured. Those that were: digits_mlp; for others: safer-bench measure"
     )
 
 

@@ -89,7 +89,7 @@ def test_an_empty_output_folder_is_as_good_as_none(cli, tmp_path):
     [
         ("raise OSError('disk')", "{spec}: the function raised OSError: disk (net.py:4, in build)"),
         ("raise SystemExit", "{spec}: the function raised SystemExit (net.py:4, in build)"),
-        ("return 3", "{spec}: returned a int; expected a safer_bench.Network"),
+        ("return 3", "{spec}: returned a int; expected sb.Network(model, inputs, labels, name=...)"),
         ("return sb.Network(torch.nn.Linear(2, 2), torch.zeros(1, 2), torch.zeros(1).long())", "{spec}: the function raised BadInput: network 'own': the model itself is in training mode; call model.eval() first"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2), torch.tensor([0, 2]))", "{spec}: the function raised BadInput: network 'own': labels from 0 to 2; expected 0 to 1"),
         ("return sb.Network(torch.nn.Linear(2, 2).eval(), torch.zeros(2, 2).byte(), torch.tensor([0, 1]))", "{spec}: the function raised BadInput: network 'own': running one example raised RuntimeError: mat1 and mat2 must have the same dtype, but got Byte and Float (it was given torch.uint8 (1, 2); integers stay what they are: inputs.float() gives numbers, scaled as in training)"),
@@ -180,12 +180,12 @@ def test_a_perturbation_that_raises_is_named_and_writes_no_part(cli, tmp_path):
 
 def test_a_run_ends_with_its_most_fragile_layers_and_their_plot(cli, tmp_path):
     run = tmp_path / "run"
-    words = ("--perturbation", "gaussian_noise:1,4", "--perturbation", "quantize:3,2", "--draws", 2, "--examples", 50)
+    words = ("--perturbation", "gaussian_noise:1,4", "--perturbation", "quantize:3,2", "--draws", 6, "--examples", 50)
     lines = cli("measure", "--network", "digits_mlp", *words, "--out", run).out.splitlines()
     assert lines[2:4] == ["digits_mlp", next(line for line in lines if line.startswith("layer "))]
     assert lines[3].split() == ["layer", "parameters", "mean", "gaussian_noise", "quantize"]
     assert re.fullmatch(r"hidden\.\d\.0 +10\.6% +0\.\d{3} ± \d\.\d{3} +0\.\d{3} ± \d\.\d{3} +0\.\d{3} ± 0\.\d{3}", lines[5])
-    assert any(line.startswith("Protect first: hidden.") for line in lines)
+    assert any(line.startswith("Most fragile: hidden.") for line in lines)
     assert {path.name for path in run.glob("fragile-*")} == {"fragile-digits_mlp.png", "fragile-digits_mlp.svg"}
 
 
@@ -197,9 +197,12 @@ def test_a_dry_run_measures_nothing_and_says_what_a_run_costs(cli, tmp_path):
     assert lines[0].split() == ["network", "probes", "time", "disk", "memory"]
     assert [line.split()[:2] for line in lines[2:4]] == [["digits_mlp", "20"], ["digits_cnn", lines[3].split()[1]]]
     assert lines[4].split()[:2] == ["all", str(20 + int(lines[3].split()[1]))]
-    assert re.fullmatch(r"Time by draws a level: 1: [^,:]+(, (2|4|8|16|32): [^,:]+){5}", lines[5])
-    assert lines[6] == "1 worker on this machine, with nothing else at work; nothing was measured."
+    assert lines[5] == "1 worker on this machine, with nothing else at work; nothing was measured."
     assert not (tmp_path / "run").exists()
+    drawn = cli(
+        "measure", "--network", "digits_mlp", "--perturbation", "sign_flip:0.1", "--dry-run", "--out", tmp_path / "run"
+    )
+    assert re.fullmatch(r"Time by draws a level: 1: [^,:]+(, (2|4|8|16|32): [^,:]+){5}", drawn.out.splitlines()[3])
 
 
 @pytest.mark.long

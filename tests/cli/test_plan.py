@@ -168,6 +168,21 @@ def test_only_levels_that_a_run_measured_are_planned(cli, spec, tmp_path):
         assert "budget 4 of task 'quantize' cannot be met: the choices allow 5 mean bits at least" in found.err
 
 
+def test_what_a_run_did_not_measure_is_told_and_not_shown_as_harmless(cli, spec, tmp_path):
+    """Eight bits were once shown as measured to lose nothing, and a run of another perturbation led into a dead end."""
+    run, words = tmp_path / "run", ("--task", "quantize", "--network", spec, "--budget", 6, "--out", tmp_path / "out")
+    cli("measure", "--network", spec, "--perturbation", "quantize:4,3", "--deterministic-examples", 120, "--out", run)
+    found = cli("plan", run, *words)
+    assert (found.code, found.err.splitlines()[-1]) == (
+        2,
+        "Error: network 'small' was not measured under quantize_per_channel; plan by what was, --perturbation quantize, or "
+        "measure quantize_per_channel:7,6,5,4,3,2",
+    )
+    assert cli("plan", run, *words, "--perturbation", "quantize").code == 0
+    layers = json.loads((tmp_path / "out" / "plan.json").read_text())["layers"]
+    assert {tuple(layer["alone"]) for layer in layers} == {("4", "3")}
+
+
 def test_drops_of_other_weights_are_refused_before_anything_is_measured(cli, spec, tmp_path):
     words = ("--task", "quantize", "--network", spec, "--level", 3)
     cli("plan", *words, "--budget", 4, "--out", tmp_path / "a")

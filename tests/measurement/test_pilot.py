@@ -83,6 +83,11 @@ def test_a_plan_for_something_else_is_refused(planned):
         assert str(error.value) == f"the plan was made for other {key}; make it again with this run's options"
 
 
+def test_a_reliability_that_is_none_is_refused_beside_a_plan_too(planned):
+    with pytest.raises(BadInput, match=r"reliability 97; expected a number between 0 and 1"):
+        make_plan(planned[0], [planned[1]], WANTED, 97, 12)
+
+
 def test_a_damaged_or_missing_plan_is_named(planned, tmp_path):
     text = (planned[0] / "draws.json").read_text()
     for damaged in (text[:-20], "[]", json.dumps({"reliability": 0.9})):

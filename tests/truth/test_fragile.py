@@ -69,12 +69,29 @@ def made(values, shares):
 
 def test_the_advice_names_the_fewest_layers_that_hold_half_of_what_is_lost():
     assert advice(made([0.5, 0.3, 0.1, 0.1], [0.01, 0.01, 0.01, 0.9])) == (
-        "Protect first: layer0 (1 of 4 layers, 1.0% of all parameters): at least half of what all layers lose."
+        "Most fragile: layer0 (1 of 4 layers, 1.0% of all parameters): at least half of what all layers lose."
     )
     assert advice(made([0.4, 0.3, 0.2, 0.1], [0.01, 0.01, 0.01, 0.9])).startswith(
-        "Protect first: layer0, layer1 (2 of 4 layers, 2.0%"
+        "Most fragile: layer0, layer1 (2 of 4 layers, 2.0%"
     )
     assert advice(made([0.0, -0.1], [1, 1])) == ("net: no layer lost accuracy at these levels; measure more severe ones.")
+
+
+def test_a_layer_is_not_called_fragile_where_the_draws_do_not_tell():
+    noisy = AreaEstimates(np.array([0.3, 0.1]), np.array([0.4, 0.1]), 3)
+    found = Fragility("net", ("a", "b"), np.array([0.5, 0.5]), noisy, {"noise": noisy})
+    assert advice(found) == "net: no layer surely lost accuracy; measure more draws or examples, or more severe levels."
+    one_draw = AreaEstimates(np.array([0.3, 0.1]), np.full(2, np.nan), 0)
+    told = Fragility("net", ("a", "b"), np.array([0.5, 0.5]), one_draw, {"noise": one_draw})
+    assert advice(told).startswith("Most fragile: a (1 of 2"), "a single draw tells no error"
+
+
+def test_no_interval_of_no_width_stands_where_nothing_changed():
+    quiet = AreaEstimates(np.array([0.5, 0.0]), np.array([0.25, 0.0]), 3)
+    assert [row[-1] for row in rows(Fragility("net", ("a", "b"), np.ones(2), quiet, {"noise": quiet}))] == [
+        f"0.500 ± {quiet.halfwidths[0]:.3f}",
+        "0.000",
+    ]
 
 
 def test_the_table_shows_shares_and_intervals():

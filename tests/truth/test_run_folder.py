@@ -94,7 +94,8 @@ def test_another_request_in_an_old_folder_is_refused_and_nothing_changes(tmp_pat
     before = content(tmp_path / "run")
     with pytest.raises(BadInput) as error:
         run(tmp_path / "run", protocol, network=network)
-    assert f"{tmp_path / 'run'}: belongs to a run with another {what}" in str(error.value)
+    other = "other" if what.split()[0].endswith("s") else "another"
+    assert f"{tmp_path / 'run'}: belongs to a run with {other} {what}" in str(error.value)
     assert str(error.value).endswith("use a new folder, or repeat the first command to finish it")
     assert content(tmp_path / "run") == before
 

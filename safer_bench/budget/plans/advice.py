@@ -1,6 +1,8 @@
 """What to do where a plan tells nothing, protects nothing, or loses more than it may; pure."""
 
 import math
+from collections.abc import Callable
+from operator import gt, lt
 
 from safer_bench.budget.chance import all_at_chance, nothing_lost
 from safer_bench.budget.plans.plan import Plan
@@ -58,3 +60,27 @@ def _nothing_fits(plan: Plan) -> str | None:
         f"Nothing is protected: no layer fits into --budget {budget:g}. The smallest, {name!r}, has {share:.2g} of the "
         f"weights; give --budget {math.ceil(1000 * share) / 1000:g} or more."
     )
+
+
+def uniform_that_is_better(plan: Plan) -> str | None:
+    """Return that the same choice for all layers fits into what was asked for and does better; None where none does.
+
+    Of a budget that is one that keeps more within it; of a drop to keep to, one that keeps to it and is tighter.
+    """
+    measured, is_tighter = plan.measured, _tighter[plan.task]
+    if plan.max_drop is None:
+        fitting = [each for each in measured.uniform if not is_tighter(measured.plan.budget, each.spent)]
+        best = max(fitting, key=lambda each: each.accuracy.value, default=None)
+        if best is None or best.accuracy.value <= measured.plan.accuracy.value or best.spent == measured.plan.spent:
+            return None
+        kept = f"{100 * best.accuracy.value:.1f} %"
+        return f"{best.spent:g} for all layers fits the budget too, and keeps {kept} of these examples."
+    keeps = [each for each in measured.uniform if each.drop.high is not None and each.drop.high <= plan.max_drop]
+    tighter = [each.spent for each in keeps if is_tighter(each.spent, measured.plan.spent)]
+    if not tighter or not plan.met:
+        return None
+    tightest = next(spent for spent in tighter if not any(is_tighter(other, spent) for other in tighter))
+    return f"{tightest:g} for all layers seems to keep to it too; --budget {tightest:g} judges a plan that spends as much."
+
+
+_tighter: dict[str, Callable[[float, float], bool]] = {"quantize": lt, "prune": gt, "protect": lt}  # what spends less

@@ -28,8 +28,10 @@ def apply_plan(model: nn.Module, plan: Plan | str | Path) -> nn.Module:
         plan: the path of a plan.json, or what ``read_plan`` returns.
 
     Raises:
-        BadInput: there is no plan, it is damaged, or the model has other weights than the plan's.
+        BadInput: there is no plan, it is damaged, or the model is none or has other weights than the plan's.
     """
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"a {type(model).__name__}; expected a torch module, such as the .model of a Network")
     plan = plan if isinstance(plan, Plan) else read_plan(Path(plan))
     changed = _as_planned(model, plan)
     parameters = dict(changed.named_parameters())

@@ -47,7 +47,8 @@ class ByDrops:
         self.menu = narrowed(menu, layers, costs)
         seen = WholeNetwork(seen_examples(network, menu.perturbation, truth, MOST_CHOOSING))
         self._lost = predicted(network, self.menu, costs, seen.perturbed)
-        drops = {**{(layer, self.menu.levels[0]): 0.0 for layer in layers}, **drops}
+        if menu.task != "quantize":  # what is spared changes nothing; 8 bits may
+            drops = {**{(layer, self.menu.levels[0]): 0.0 for layer in layers}, **drops}
         alone = [[drops.get((layer, level), np.nan) for level in self.menu.levels] for layer in layers]
         self.predicted: Array | None = np.array(alone)
         self._sizes = np.array([layer.parameters for layer in network.layers])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safer_bench.budget.intervals import IntervalEstimate, gain
+from safer_bench.budget.intervals import IntervalEstimate, allowing_for_unseen, gain
 from safer_bench.budget.plans.joint import Joint
 from safer_bench.budget.plans.menu import Menu
 from safer_bench.budget.whole import WholeNetwork
@@ -29,11 +29,13 @@ class LevelFound:
         level: of the perturbation.
         lost: accuracy that is lost with all layers at this level, with its 95 % interval.
         n_examples: that it was measured on.
+        beyond: a sentence on the next level, where this one is not near to what was asked for.
     """
 
     level: float
     lost: IntervalEstimate
     n_examples: int
+    beyond: str = ""
 
 
 def level_that_costs(
@@ -74,8 +76,18 @@ def level_that_costs(
     if last == 0 and measured(levels[0]) > near:
         raise BadInput(f"{_refused(network, menu, cost)}: {levels[0]:g}, the mildest, costs {_told(lost[levels[0]])}; "
                        "ask for more points")  # fmt: skip
-    level = min(lost, key=lambda each: abs(measured(each)))
-    return LevelFound(level, lost[level], len(network.labels))
+    level = min(lost, key=lambda each: (abs(measured(each)), -levels.index(each)))  # of equally near ones the severest
+    return LevelFound(level, lost[level], len(network.labels), _beyond(level, lost, cost, near))
+
+
+def _beyond(level: float, lost: dict[float, IntervalEstimate], cost: float, near: float) -> str:
+    """Return what the next level on the other side of the cost costs, where the one that is taken is not near to it."""
+    missed = lost[level].mean - cost
+    if abs(missed) <= near:
+        return ""
+    others = [each for each, found in lost.items() if (found.mean - cost) * missed < 0]
+    nearest = min(others, key=lambda each: abs(lost[each].mean - cost))
+    return f"Nothing comes nearer to {100 * cost:g} points: {nearest:g} costs {100 * lost[nearest].mean:.1f}."
 
 
 def candidates(menu: Menu) -> tuple[float, ...]:
@@ -92,7 +104,8 @@ def lost_at(whole: WholeNetwork, menu: Menu, level: float, draws: int) -> Interv
     joint = Joint(whole, Menu(menu.task, menu.perturbation, (menu.levels[0], level), (1.0, 0.0)), draws)
     right = joint.correct(np.ones(len(whole.network.layers), dtype=np.int64))
     examples = np.repeat(np.arange(len(whole.network.labels)), whole.network.n_answers.numpy())
-    return gain(np.where(np.isfinite(right), joint.unchanged(), np.nan), right, examples)
+    lost = gain(np.where(np.isfinite(right), joint.unchanged(), np.nan), right, examples)
+    return lost if draws > 1 else allowing_for_unseen(lost, len(np.unique(examples)))
 
 
 def _refused(network: Network, menu: Menu, cost: float) -> str:

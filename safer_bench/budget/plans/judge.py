@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from safer_bench.budget.equal_spending import uniform_at
-from safer_bench.budget.intervals import IntervalEstimate, accuracy, gain, quantile
+from safer_bench.budget.intervals import IntervalEstimate, accuracy, allowing_for_unseen, gain
 from safer_bench.budget.plans.additive import average_cost
 from safer_bench.budget.plans.joint import Joint
 from safer_bench.budget.plans.plan import Interval, Point
 
 Array = np.ndarray
-UNSEEN = 3.69  # of n examples none was lost: -ln(0.025) / n is the upper end
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class Judge:
         """Return what choices leave; ``budget`` is what was asked for."""
         right = self.joint.correct(choices)
         spent = self.joint.menu.budget(average_cost(choices, self.sizes, self.costs))
-        estimate = accuracy(right, self.examples)
+        estimate = allowing_for_unseen(accuracy(right, self.examples), _trials(right, self.examples), least=0.0)
         return Point(
             budget=budget,
             spent=float(spent),
@@ -46,12 +45,17 @@ class Judge:
         )
 
     def gain(self, choices: Array) -> Interval:
-        """Return the accuracy of choices minus that of all layers alike at equal spending, paired by answer."""
+        """Return the accuracy of choices minus that of all layers alike at equal spending, paired by answer.
+
+        The interval allows for what was not seen on these examples. Both meet the same bit errors, so draws do not count.
+        """
         alike = {float(cost): self.joint.correct(np.full(len(self.sizes), i)) for i, cost in enumerate(self.costs)}
         uniform = uniform_at(average_cost(choices, self.sizes, self.costs), alike)
         right = self.joint.correct(choices)
         shape = np.broadcast_shapes(right.shape, uniform.shape)  # of one draw is what has nothing random
-        return interval_of(gain(np.broadcast_to(right, shape), np.broadcast_to(uniform, shape), self.examples))
+        found = gain(np.broadcast_to(right, shape), np.broadcast_to(uniform, shape), self.examples)
+        is_uniform = len(set(choices.tolist())) == 1
+        return interval_of(found if is_uniform else allowing_for_unseen(found, len(np.unique(self.examples))))
 
     def uniform(self, tell: Callable[[str], None]) -> Iterator[Point]:
         """Yield what all layers alike leave, at every choice."""
@@ -70,23 +74,18 @@ def judge_of(joint: Joint, sizes: Array) -> Judge:
 def drop_interval(unchanged: Array, right: Array, examples: Array) -> Interval:
     """Return the mean of unchanged minus right, paired by answer, with a 95 % interval that allows for what was not seen.
 
-    That nothing was lost on n examples does not prove that nothing will be: to a half-width of the paired differences
-    ``UNSEEN / (n + 2)`` is added in quadrature, which is about the exact upper end (3.69 / n) where nothing was lost. Where
-    bit errors are drawn, n is the number of draws: one draw in n may lose everything.
-
     Args:
         unchanged: which answers are right ``(1, n_answers)``.
         right: the same after the change ``(n_draws, n_answers)``, nan where unseen.
         examples: which each answer belongs to ``(n_answers,)``.
-
-    Source: Clopper and Pearson 1934 (the exact end); Agresti and Min 2005 (two more examples).
     """
     seen = np.where(np.isfinite(right), unchanged, np.nan)
-    estimate = gain(seen, right, examples)
-    n = len(right) if len(right) > 1 else len(np.unique(examples))
-    half = np.hypot(quantile(len(right)) * estimate.standard_error, UNSEEN / (n + 2))
-    low, high = (float(np.clip(end, -1.0, 1.0)) for end in (estimate.mean - half, estimate.mean + half))
-    return Interval(value=estimate.mean, low=low, high=high)
+    return interval_of(allowing_for_unseen(gain(seen, right, examples), _trials(right, examples)))
+
+
+def _trials(right: Array, examples: Array) -> int:
+    """Return the number of draws, of which one may lose everything; of examples where nothing is drawn."""
+    return len(right) if len(right) > 1 else len(np.unique(examples))
 
 
 def interval_of(estimate: IntervalEstimate) -> Interval:

@@ -12,7 +12,7 @@ from safer_bench.budget.plans.choosers import ByDrops, ByScores, Chooser, Score
 from safer_bench.budget.plans.cost import LevelFound
 from safer_bench.budget.plans.joint import Joint
 from safer_bench.budget.plans.judge import Judge, interval_of, judge_of
-from safer_bench.budget.plans.menu import Menu, narrowed
+from safer_bench.budget.plans.menu import PLANNED, Menu, narrowed
 from safer_bench.budget.plans.plan import LevelCost, Measured, Plan, PlannedLayer, Point, Source
 from safer_bench.budget.plans.truths import Truth, drops_of, told_protocol
 from safer_bench.budget.tasks import TASKS
@@ -84,6 +84,12 @@ class Wanted:
         """
         check_known(network, truth)
         costs = drops_of(network.name, self.menu.perturbation, truth)[1]
+        others = [each for each in PLANNED[self.menu.task] if drops_of(network.name, each, truth)[1]]
+        if not costs and others:
+            raise BadInput(
+                f"network {network.name!r} was not measured under {self.menu.perturbation}; plan by what was, "
+                f"--perturbation {others[0]}, or measure {self.menu.spec()}"
+            )
         menu = narrowed(self.menu, [layer.name for layer in network.layers], costs)
         wanted = replace(self, menu=menu)
         wanted.check()

@@ -135,9 +135,10 @@ def narrowed(menu: Menu, layers: Sequence[str], drops: Mapping[tuple[str, float]
         tightest = min((menu.cost(level) for level in measured), default=menu.costs[0])
         kept = [i for i, cost in enumerate(menu.costs) if i == 0 or cost >= tightest]
     if len(kept) < 2:
+        planned = f"planned {'is' if menu.task == 'protect' else 'are'} {_levels(menu.levels[1:])}"
+        named = {"protect": ", or name one of those by --level"}.get(menu.task, ", or name measured ones by --level")
         raise BadInput(
-            f"{menu.perturbation}: measured at {_levels(measured)}, planned are {_levels(menu.levels[1:])}; measure "
-            f"{menu.spec()}, or name measured ones by --level"
+            f"{menu.perturbation}: measured at {_levels(measured)}, {planned}; measure {menu.spec()}{named * bool(measured)}"
         )
     missing = next(((layer, level) for layer in layers for level in measured if (layer, level) not in drops), None)
     if missing:

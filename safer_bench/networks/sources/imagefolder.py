@@ -21,9 +21,8 @@ def read(what: str) -> Records:
         raise BadInput(f"{where}: there is no such folder; expected FOLDER/CLASS/IMAGE")
     classes = tuple(sorted(folder.name for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")))
     if classes and set(map(str.lower, classes)) <= PARTS:
-        raise BadInput(
-            f"{where}: its folders are {', '.join(classes)}, parts and not classes; give one: {where}/{classes[-1]}"
-        )
+        parts = f"{classes[0]!r}, a part" if len(classes) == 1 else f"the parts {', '.join(map(repr, classes))}"
+        raise BadInput(f"{where}: holds {parts} of the data, and no classes; give what holds these: {where}/{classes[-1]}")
     images = [(path, number) for number, name in enumerate(classes) for path in _images_in(root / name)]
     if not images:
         raise BadInput(

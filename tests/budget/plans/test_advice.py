@@ -4,7 +4,7 @@ from math import ceil, prod
 
 import pytest
 
-from safer_bench.budget.plans.advice import advice
+from safer_bench.budget.plans.advice import advice, uniform_that_is_better
 from safer_bench.budget.plans.plan import Interval
 from tests.made_up.networks import tiny_network
 from tests.made_up.plans import POINT, made_up_plan
@@ -86,3 +86,32 @@ def test_a_budget_into_which_no_layer_fits_is_told_with_the_smallest():
     )
     large = plan.measured.model_copy(update={"plan": POINT.model_copy(update={"budget": 0.9})})
     assert advice(plan.model_copy(update={"measured": large})) is None, "it fits, and was not worth it"
+
+
+def uniform_beside(task, max_drop, spent, uniform):
+    plan = planned(task, {"quantize": 4.0, "prune": 0.5}[task], [], uniform)
+    point_of_plan = point(spent, 0.8).model_copy(update={"budget": spent, "drop": Interval(value=0.1, low=0.0, high=0.1)})
+    measured = plan.measured.model_copy(update={"plan": point_of_plan})
+    return plan.model_copy(update={"measured": measured, "max_drop": max_drop, "met": None if max_drop is None else True})
+
+
+def losing(spent, lost):
+    return point(spent, 0.9 - lost).model_copy(update={"drop": Interval(value=lost, low=lost, high=lost)})
+
+
+def test_the_same_choice_for_all_that_keeps_more_within_the_budget_is_told():
+    bits = [losing(8.0, 0.0), losing(4.0, 0.02), losing(2.0, 0.5)]
+    told = uniform_that_is_better(uniform_beside("quantize", None, 4.5, bits))
+    assert told == "4 for all layers fits the budget too, and keeps 88.0 % of these examples."
+    assert uniform_that_is_better(uniform_beside("quantize", None, 3.5, bits)) is None, "4 bits do not fit"
+    pruned = [losing(0.0, 0.0), losing(0.5, 0.02), losing(0.9, 0.5)]
+    told = uniform_that_is_better(uniform_beside("prune", None, 0.4, pruned))
+    assert told == "0.5 for all layers fits the budget too, and keeps 88.0 % of these examples."
+    assert uniform_that_is_better(uniform_beside("prune", None, 0.7, pruned)) is None, "too little is pruned"
+
+
+def test_the_same_choice_for_all_that_keeps_to_the_drop_and_is_tighter_is_told():
+    bits = [losing(8.0, 0.0), losing(4.0, 0.02), losing(3.0, 0.04), losing(2.0, 0.5)]
+    told = uniform_that_is_better(uniform_beside("quantize", 0.05, 7.0, bits))
+    assert told == "3 for all layers seems to keep to it too; --budget 3 judges a plan that spends as much."
+    assert uniform_that_is_better(uniform_beside("quantize", 0.05, 2.5, bits)) is None, "the plan is tighter"

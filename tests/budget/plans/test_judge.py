@@ -75,5 +75,23 @@ def test_a_plan_is_set_beside_uniform_at_what_it_spends():
     assert found.value == pytest.approx(-2.5 / 40)
     differences = np.repeat([-0.25, 0.0], [10, 30])
     error = differences.std(ddof=1) / np.sqrt(40)
-    assert (found.low, found.high) == pytest.approx((found.value - 1.96 * error, found.value + 1.96 * error), rel=1e-3)
-    assert judge.gain(np.array([1, 1])).value == 0.0
+    half = np.hypot(1.96 * error, 3.69 / 42)
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half), rel=1e-3)
+    alike = judge.gain(np.array([1, 1]))
+    assert (alike.value, alike.low, alike.high) == (0.0, 0.0, 0.0), "the same weights"
+
+
+def test_a_gain_by_the_slope_of_uniform_alone_is_not_sure():
+    """Where no answer differed from the nearest uniform allocation, the line to the next one once made a plan surely better."""
+    judge = Judge(Nearly(), np.array([99, 1]), np.array([8.0, 4.0, 2.0]), np.arange(40), np.ones((1, 40)))
+    found = judge.gain(np.array([1, 2]))
+    assert 0 < found.value < 0.01
+    assert found.low < 0 < found.high
+
+
+class Nearly:
+    """All 40 right at 8 and at 4 bits, half at 2; the plan, of nearly 4 bits, has all of them right."""
+
+    def correct(self, choices):
+        n_right = {(0, 0): 40, (1, 1): 40, (2, 2): 20, (1, 2): 40}[tuple(choices.tolist())]
+        return (np.arange(40) < n_right).astype(float)[None]

@@ -53,7 +53,9 @@ def test_drops_that_tell_nothing_of_the_choices_are_refused():
         BadInput, match=r"measured at no level, planned are 2, 3, 4, 5, 6, 7; measure quantize_per_channel:7,6,5"
     ):
         narrowed(make_menu("quantize"), ["a"], {("a", 8.0): 0.0})
-    with pytest.raises(BadInput, match=r"int8_bit_flip: measured at 0.02, planned are 0.01; measure int8_bit_flip:0.01"):
+    with pytest.raises(
+        BadInput, match=r"int8_bit_flip: measured at 0.02, planned is 0.01; measure int8_bit_flip:0.01, or name one of"
+    ):
         narrowed(make_menu("protect", levels=[0.01]), ["a"], {("a", 0.02): 0.1})
     with pytest.raises(BadInput, match="layer 'b' was not measured at level 2"):
         narrowed(make_menu("quantize"), ["a", "b"], {key: drop for key, drop in DROPS.items() if key != ("b", 2.0)})

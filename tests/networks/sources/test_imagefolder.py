@@ -44,7 +44,13 @@ def test_what_is_no_such_folder_is_named(tmp_path):
     image_folder(tmp_path / "parts", ("train", "val"), n=1)
     assert (
         said(tmp_path / "parts")
-        == "imagefolder:/parts: its folders are train, val, parts and not classes; give one: imagefolder:/parts/val"
+        == "imagefolder:/parts: holds the parts 'train', 'val' of the data, and no classes; give what holds these: "
+        "imagefolder:/parts/val"
+    )
+    image_folder(tmp_path / "whole", ("val",), n=1)
+    assert (
+        said(tmp_path / "whole")
+        == "imagefolder:/whole: holds 'val', a part of the data, and no classes; give what holds these: imagefolder:/whole/val"
     )
     (image_folder(tmp_path / "a") / "hen").mkdir()
     assert said(tmp_path / "a") == "imagefolder:/a: the folder of class 'hen' holds no image; fill it, or take it away"

@@ -86,10 +86,10 @@ def _notes(plan: Plan, given: Sequence[Given], to: Exporter) -> Iterator[str]:
     bits = {each.layer.name: each.bits for each in given}
     for layer in plan.layers:
         if layer.name not in bits:
-            bits_or_more = f"{layer.amount:g} bits or more"
-            yield f"{layer.name} stays in float32: {to.name} takes no layer like it ({_shape(layer)}) in {bits_or_more}"
+            enough = f" in {layer.amount:g} bits or more" if to.offers(layer) else ""
+            yield f"layer {layer.name} stays in float32: {to.name} quantizes none like it ({_shape(layer)}){enough}"
         elif bits[layer.name] != layer.amount:
-            yield f"{layer.name} gets {bits[layer.name]} bits: {to.name} does not have {layer.amount:g} for it"
+            yield f"layer {layer.name} gets {bits[layer.name]} bits: {to.name} does not have {layer.amount:g} for it"
     planned = f"{_mean_bits(plan, {layer.name: layer.amount for layer in plan.layers}):.3g}"
     spent = f"{_mean_bits(plan, {layer.name: bits.get(layer.name, FLOAT_BITS) for layer in plan.layers}):.3g}"
     if spent != planned:

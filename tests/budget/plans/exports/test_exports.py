@@ -28,7 +28,7 @@ def test_torchao_gets_the_bits_of_each_weight_but_of_a_convolution_of_one_channe
     bits = {name: each["_data"]["weight_dtype"]["_data"] for name, each in of_weights.items()}
     assert bits == {"hidden.weight": "int5", "head.weight": "int2"}
     assert found.notes == (
-        "conv stays in float32: torchao takes no layer like it (Conv2d, 3x1x3x3) in 8 bits or more",
+        "layer conv stays in float32: torchao quantizes none like it (Conv2d, 3x1x3x3)",
         "torchao spends 6.51 mean bits of weights, the plan 5.02",  # (27 * 32 + 384 * 5 + 24 * 2) / 435
     )
 
@@ -43,8 +43,8 @@ def test_onnxruntime_gets_a_type_for_each_initializer_rounded_up():
         "head.weight": [{"quant_type": "QInt4", "symmetric": True, "axis": 0}],
     }
     assert found.notes == (
-        "hidden gets 8 bits: onnxruntime does not have 5 for it",
-        "head gets 4 bits: onnxruntime does not have 2 for it",
+        "layer hidden gets 8 bits: onnxruntime does not have 5 for it",
+        "layer head gets 4 bits: onnxruntime does not have 2 for it",
         "onnxruntime spends 7.78 mean bits of weights, the plan 5.02",
     )
 
@@ -58,8 +58,8 @@ def test_nncf_gets_one_call_for_each_number_of_bits_that_ignores_all_other_funct
         (pattern,) = call["ignored_scope"]["patterns"]
         assert {node for node in nodes if not re.search(pattern, node)} == {"conv.weight"} | kept
     assert found.notes == (
-        "hidden gets 8 bits: nncf does not have 5 for it",
-        "head gets 4 bits: nncf does not have 2 for it",
+        "layer hidden gets 8 bits: nncf does not have 5 for it",
+        "layer head gets 4 bits: nncf does not have 2 for it",
         "nncf spends 7.78 mean bits of weights, the plan 5.02",
     )
 
@@ -87,7 +87,7 @@ def test_llmcompressor_gets_groups_of_linear_layers_by_bits_and_ignores_the_othe
         "ignore": ["conv"],
     }
     assert found.notes == (
-        "conv stays in float32: llmcompressor takes no layer like it (Conv2d, 3x1x3x3) in 8 bits or more",
+        "layer conv stays in float32: llmcompressor quantizes none like it (Conv2d, 3x1x3x3)",
         "llmcompressor spends 6.51 mean bits of weights, the plan 5.02",
     )
 
@@ -144,12 +144,12 @@ def test_a_plan_with_a_grid_for_each_tensor_says_so_or_is_told_aloud():
 def test_bits_beyond_what_a_tool_has_keep_a_layer_in_float32():
     bits = {"conv": 16, "hidden": 9, "head": 8}
     assert told("nncf", bits).notes == (
-        "conv stays in float32: nncf takes no layer like it (Conv2d, 3x1x3x3) in 16 bits or more",
-        "hidden stays in float32: nncf takes no layer like it (Linear, 8x48) in 9 bits or more",
+        "layer conv stays in float32: nncf quantizes none like it (Conv2d, 3x1x3x3) in 16 bits or more",
+        "layer hidden stays in float32: nncf quantizes none like it (Linear, 8x48) in 9 bits or more",
         "nncf spends 30.7 mean bits of weights, the plan 9.38",
     )
     assert told("onnxruntime", bits).notes == (
-        "hidden gets 16 bits: onnxruntime does not have 9 for it",
+        "layer hidden gets 16 bits: onnxruntime does not have 9 for it",
         "onnxruntime spends 15.6 mean bits of weights, the plan 9.38",
     )
 
