@@ -20,6 +20,7 @@ from safer_bench.user_files import functions_of, load
 E = TypeVar("E")
 Track = Literal["blind", "perturbation_aware", "level_aware"]  # what a criterion sees; here, as criteria may read no table
 TRACKS: tuple[Track, ...] = get_args(Track)
+NEEDS = ("weights", "data", "labels", "gradients", "hessian", "measurement")  # of a criterion
 
 
 @cache

@@ -212,7 +212,7 @@ WHERE = "{kind} '{name}' of package made_up_odd 1.0 (made_up_odd.{target})"
         (parse_criterion, "criterion", "number", "plain:number", "a int; expected a function of (model, batches)"),
         (parse_criterion, "criterion", "other", "decorated:mine", "what it loads is called 'mine'; give it and the entry point one name"),
         (parse_perturbation, "perturbation", "undecorated", "plain:function", "expected a function decorated with @safer_bench.perturbation(...)"),
-        (load_network, "network", "none", "plain:none", "returned a NoneType; expected a safer_bench.Network"),
+        (load_network, "network", "none", "plain:none", "returned a NoneType; expected sb.Network(model, inputs, labels, name=...)"),
         (load_network, "network", "fails", "plain:fails", "the function raised ValueError: no images (plain.py:4, in fails)"),
         (load_network, "network", "digits_mlpp", "plain:named", "what it loads is called 'mine'; give it and the entry point one name"),
     ],

@@ -88,8 +88,18 @@ def _facts(path: Path, submission: "Submission", tree: "Tree") -> dict[str, Any]
         "scores": submission.scores.num_rows,
         "networks": scored,
         "absent": sorted(set(tree["networks"]["network"].to_pylist()) - set(scored)),
+        "unseen": _unseen(submission, tree),
         "notes": notes,
     }
+
+
+def _unseen(submission: "Submission", tree: "Tree") -> list[str]:
+    """Return the perturbations of the truth under which a criterion that sees them is not scored."""
+    aware = [item.name for item in submission.card.criteria if item.track != "blind"]
+    known = set(tree["perturbations"]["perturbation"].to_pylist())
+    rows = submission.scores.select(["criterion", "perturbation"]).group_by(["criterion", "perturbation"]).aggregate([])
+    seen = {name: {row["perturbation"] for row in rows.to_pylist() if row["criterion"] == name} for name in aware}
+    return sorted(known - set.intersection(*seen.values())) if seen else []
 
 
 def _tell(about: Mapping[str, Any]) -> None:
@@ -100,6 +110,10 @@ def _tell(about: Mapping[str, Any]) -> None:
     if n_absent:
         absent = f"{number_of(n_absent, 'network')} of the truth {'is' if n_absent == 1 else 'are'} not scored"
         typer.echo(f"{absent}: on their boards this submission is not ranked")
+    if about["unseen"]:
+        n = len(about["unseen"])
+        unseen = f"{number_of(n, 'perturbation')} of the truth {'is' if n == 1 else 'are'} not scored"
+        typer.echo(f"{unseen} ({', '.join(about['unseen'][:3])}{', ...' * (n > 3)}): where they count it is not ranked")
     for said in about["notes"]:
         typer.echo(said)
 

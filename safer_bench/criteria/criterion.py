@@ -8,11 +8,9 @@ from torch import nn
 
 from safer_bench.criteria.passes.layers import Batches
 from safer_bench.errors import BadInput
-from safer_bench.registry import TRACKS
+from safer_bench.registry import NEEDS, TRACKS
 
 Scores = dict[str, float]
-
-NEEDS = ("weights", "data", "labels", "gradients", "hessian", "measurement")
 
 
 @dataclass(frozen=True, slots=True)

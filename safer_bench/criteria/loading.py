@@ -32,6 +32,7 @@ def parse_criterion(spec: str | Criterion | Callable[..., Scores]) -> Criterion:
     function = load_function(spec) if isinstance(spec, str) else spec
     source = spec if isinstance(spec, str) else "a function"
     if isinstance(function, Criterion):
+        _check_aware(function, source)
         return function
     _check_arguments(function, source)
     name = "" if hasattr(function, "__name__") else source.rpartition(":")[2]  # an object that can be called has none
@@ -51,6 +52,21 @@ def _check_arguments(function: Callable[..., Scores], source: str) -> None:
             f"{source}: takes {wanted}; expected (model, batches). One that sees the perturbation, by (model, batches, "
             "perturb, level), is decorated with @sb.criterion(aware=True)"
         ) from error
+
+
+def _check_aware(entry: Criterion, source: str) -> None:
+    """Refuse a decorated function that takes other arguments than its track gives."""
+    given = (None,) * (4 if entry.aware else 2)
+    try:
+        wanted = signature(entry.function)
+        wanted.bind(*given)
+    except ValueError:  # compiled code may not tell
+        return
+    except TypeError as error:
+        expected = (
+            "with aware=True (model, batches, perturb, level)" if entry.aware else "without aware=True (model, batches)"
+        )
+        raise BadInput(f"{source}: takes {signature(entry.function)}; expected {expected}") from error
 
 
 def _of_package(offer: Offer) -> Criterion:

@@ -45,7 +45,9 @@ def checked(returned: Any, names: list[str], where: str) -> dict[str, float]:
         detail = f"; missing {_some(set(names) - scored)}, unknown {_some(set(map(str, scored - set(names))))}"
         raise BadInput(f"{where}: expected one score for each of the {len(names)} layers{detail}")
     try:
-        scores = {name: float(returned[name]) for name in names}
+        scores = {
+            name: float(value.detach() if isinstance(value := returned[name], torch.Tensor) else value) for name in names
+        }
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise BadInput(f"{where}: a score is not a number ({text_of(error)})") from error
     bad = [name for name, value in scores.items() if not math.isfinite(value)]

@@ -11,6 +11,7 @@ Key = tuple[str | None, float | None, str]  # perturbation and level, where a cr
 Scores = Mapping[Key, tuple[float, float | None]]  # with their spread over sets of calibration examples
 TOLERANCE = 1e-3  # of the spread of a cell's scores, and of a score: the last digits are the machine's
 ROUNDED = 1e-6  # of a score
+DIFFERS = "code and scores differ, or the code gives other scores each time: seed what is random"
 
 
 def check_same(again: Scores, submitted: Mapping[Key, float], where: str) -> None:
@@ -44,7 +45,7 @@ def _cells(submitted: Mapping[Key, Any]) -> Iterator[tuple[list[str], list[Key]]
 def _check_cell(old: np.ndarray, new: np.ndarray, layers: list[str], where: str) -> None:
     allowed = TOLERANCE * np.ptp(new) + ROUNDED * np.maximum(np.abs(old), np.abs(new))
     for i in np.flatnonzero(~(np.abs(old - new) <= allowed)):
-        raise BadInput(f"{where}{layers[i]}: submitted {old[i]:g}, computed again {new[i]:g}")
+        raise BadInput(f"{where}{layers[i]}: submitted {old[i]:g}, computed again {new[i]:g}; {DIFFERS}")
     order = np.argsort(old, kind="stable")
     for n, i in enumerate(order):
         below = order[:n]

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 
 from safer_bench.criteria.criterion import Criterion
 from safer_bench.criteria.loading import criteria, package_of, parse_criterion
+from safer_bench.dataset.submissions.card import read_card
 from safer_bench.dataset.submissions.code import imported_files
-from safer_bench.dataset.submissions.describe import described
+from safer_bench.dataset.submissions.describe import described, with_earlier
 from safer_bench.dataset.submissions.submission import SubmissionCard, write_submission
 from safer_bench.errors import BadInput
 from safer_bench.measurement.progress import OnProgress
@@ -54,17 +55,20 @@ def write_scores(
 
     Raises:
         UnknownName: no criterion has that name.
-        BadInput: the folder cannot be written to, no networks, something is named twice, a function is called like
-            another criterion, or criteria failed: each is named, and what did not fail is written.
+        BadInput: the folder cannot be written to or holds other submissions, no networks, something is named twice, a
+            function is called like another criterion, or criteria failed: each is named, and what did not fail is written.
     """
     entries = [parse_criterion(spec) for spec in specs]
     code = _code(specs, entries, networks)
     weights = {network.name: network.weights_sha256 for network in networks}
     about = {"name": out.resolve().name, "calibration_sets": calibration_sets, "weights": weights}
-    fields = described(about | _of_criteria(entries, code, levels), said)
+    if len(entries) == len(code) == 1:
+        about["description"] = entries[0].description
+    fields = described(with_earlier(about | _of_criteria(entries, code, levels), _earlier_card(out), said), said)
     card = _card(fields)
     copied = _copied(code.values())
     files.check_writable(out)
+    _check_no_submissions_inside(out)
     unfinished = Unfinished(out, code, levels, calibration_sets)
     done = _score_all(entries, networks, levels, report, calibration_sets, unfinished)
     if done.costs:
@@ -138,6 +142,22 @@ def _set_by_set(sweeps: list[Sweep], entries: Sequence[Criterion]) -> Iterator[t
         for entry in entries:
             if number == 0 or entry.of_examples:
                 yield number, sweep, entry
+
+
+def _earlier_card(out: Path) -> SubmissionCard | None:
+    """Return the card that lies in the folder; None where there is none that can be read."""
+    try:
+        return read_card(out / "submission.yaml")
+    except BadInput:
+        return None
+
+
+def _check_no_submissions_inside(out: Path) -> None:
+    """Refuse the folder that holds submissions in place of one of its own."""
+    if not (out / "submission.yaml").exists() and (inside := sorted(out.glob("*/submission.yaml"))):
+        raise BadInput(
+            f"{out}: holds submissions, such as {inside[0].parent.name}; write one of its own: --out {out / 'NAME'}"
+        )
 
 
 def _code(specs: Sequence[str], entries: Sequence[Criterion], networks: Sequence[Network]) -> dict[str, Path]:

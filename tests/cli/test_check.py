@@ -31,6 +31,14 @@ def test_a_submission_of_some_networks_is_accepted_and_told(cli, small_tree, tmp
     )
 
 
+def test_perturbations_that_an_aware_criterion_does_not_score_are_told(cli, small_tree, tmp_path):
+    words = ("--network", "digits_mlp", "--perturbation", "magnitude_prune:0.5,0.9")
+    assert cli("score", "sqnr", *words, "--out", tmp_path / "part").code == 0
+    found = cli("check", tmp_path / "part", "--truth", small_tree.path)
+    told = "1 perturbation of the truth is not scored (gaussian_noise): where they count it is not ranked"
+    assert (found.code, found.out.splitlines()[-1]) == (0, told)
+
+
 def test_submissions_are_scored_again_by_their_code_and_noted(cli, small_tree, tmp_path):
     path = tmp_path / "submissions" / "mine"
     (tmp_path / "size.py").write_text(
@@ -57,6 +65,7 @@ def test_submissions_are_scored_again_by_their_code_and_noted(cli, small_tree, t
     assert (found.code, found.err) == (
         1,
         f"Refused: {path}: criterion 'size' on network 'digits_mlp': head: submitted 640, computed again 649; "
+        "code and scores differ, or the code gives other scores each time: seed what is random; "
         f"no longer noted in {path.parent / 'recomputed.json'}\n",
     )
     assert (path.parent / "recomputed.json").read_text() == "{}\n"

@@ -141,6 +141,32 @@ def test_a_function_that_wants_more_is_told_how_to_see_the_perturbation(tmp_path
         parse_criterion(f"{path}:mine")
 
 
+def test_a_decorated_function_of_other_arguments_is_refused_at_once(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import safer_bench as sb\n"
+        "@sb.criterion(aware=True)\ndef wrong(model, batches): pass\n"
+        "@sb.criterion()\ndef blind(model, batches, perturb, level): pass\n"
+        "@sb.criterion(aware=True)\ndef right(model, batches, perturb, level): pass\n"
+    )
+    for name, wanted, expected in (
+        ("wrong", "(model, batches)", "with aware=True (model, batches, perturb, level)"),
+        ("blind", "(model, batches, perturb, level)", "without aware=True (model, batches)"),
+    ):
+        with pytest.raises(BadInput) as error:
+            parse_criterion(f"{path}:{name}")
+        assert str(error.value) == f"{path}:{name}: takes {wanted}; expected {expected}"
+    assert parse_criterion(f"{path}:right").aware
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_score_that_requires_a_gradient_is_a_number(tiny, tmp_path):
+    spec = criterion_file(
+        tmp_path, "return {n: model.get_parameter(n + '.weight').abs().max() for n in ('conv', 'hidden', 'head')}"
+    )
+    assert all(isinstance(value, float) for value in score(spec, tiny).values())
+
+
 def test_what_is_no_dictionary_is_named(tiny, tmp_path):
     with pytest.raises(BadInput, match=r"'mine' on network 'tiny': returned list; expected \{layer name: score\}$"):
         score(criterion_file(tmp_path, "return [1.0]"), tiny)

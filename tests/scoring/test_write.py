@@ -149,3 +149,35 @@ def test_a_name_or_file_that_is_given_twice_is_refused_before_anything_is_scored
 def test_no_networks_are_refused_and_not_scored_in_silence(tmp_path):
     with pytest.raises(BadInput, match=r"^no networks to score; name them by --network$"):
         write_scores(tmp_path / "out", ["snip"], [], LEVELS)
+
+
+def test_what_a_card_says_in_words_stays_when_its_folder_is_scored_again(tiny, tmp_path):
+    """Text written by hand was once erased without a word."""
+    out, spec = tmp_path / "mine", criterion_file(tmp_path, f'"""Say so."""\n    return {LAYERS}')
+    assert write_scores(out, [spec], [tiny], []).description == "Say so.", "the docstring's first line"
+    card = yaml.safe_load((out / "submission.yaml").read_text())
+    card |= {"description": "By hand", "authors": ["A"]}
+    card["criteria"][0] |= {"formula": "max |W|"}
+    (out / "submission.yaml").write_text(yaml.safe_dump(card))
+    again = write_scores(out, [spec], [tiny], [], said=["licence=CC0-1.0"])
+    assert (again.description, again.authors, again.licence) == ("By hand", ["A"], "CC0-1.0")
+    assert again.criteria[0].formula == "max |W|"
+    said = write_scores(out, [spec], [tiny], [], said=["authors=B", "formula=min |W|"])
+    assert (said.authors, said.criteria[0].formula) == (["B"], "min |W|")
+
+
+def test_scores_by_hand_of_before_do_not_stay_beside_those_that_are_written(tiny, tmp_path):
+    """`check` says that `score` writes the card that is missing; then it found two files of scores."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "scores.csv").write_text("network,layer,score\n")
+    write_scores(tmp_path / "mine", ["l2_norm"], [tiny], [])
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {"submission.yaml", "scores.parquet", "costs.parquet"}
+
+
+def test_the_folder_of_all_submissions_is_not_written_to(tiny, tmp_path):
+    write_scores(tmp_path / "all" / "one", ["l2_norm"], [tiny], [])
+    with pytest.raises(BadInput) as error:
+        write_scores(tmp_path / "all", ["l2_norm"], [tiny], [])
+    folder = tmp_path / "all"
+    assert str(error.value) == f"{folder}: holds submissions, such as one; write one of its own: --out {folder / 'NAME'}"
+    assert [path.name for path in folder.iterdir()] == ["one"]

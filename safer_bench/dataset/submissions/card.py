@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field,
 
 from safer_bench.dataset.submissions.plain_files import BadSubmission, check_file, is_there
 from safer_bench.errors import text_of
-from safer_bench.registry import Track
+from safer_bench.registry import NEEDS, Track
 from safer_bench.tables.columns import NAME
 from safer_bench.tables.text import odd_character, visible
 from safer_bench.tables.validation import sentence_of
@@ -33,6 +33,13 @@ Key = Annotated[Text, Field(max_length=200)]
 File = Annotated[Text, Field(max_length=500)]
 
 
+def _needs(text: str) -> str:
+    unknown = sorted(set(filter(None, (word.strip() for word in text.split(",")))) - set(NEEDS))
+    if unknown:
+        raise ValueError(f"found {unknown[0]!r}; expected some of {', '.join(NEEDS)}")
+    return text
+
+
 class CriterionCard(BaseModel):
     """What a submission says of one criterion."""
 
@@ -40,7 +47,7 @@ class CriterionCard(BaseModel):
 
     name: str = Field(pattern=f"^{NAME}$")
     track: Track = "blind"
-    needs: Text = Field(default="", max_length=200)
+    needs: Annotated[Text, AfterValidator(_needs)] = Field(default="", max_length=200)
     formula: Text = Field(default="", max_length=500)
     source: Text = Field(default="", max_length=500)
     code: str = Field(default="", pattern=CODE, description="FILE.py:FUNC in the folder, of a criterion submitted as code")
@@ -104,7 +111,10 @@ def read_card(path: Path) -> SubmissionCard:
         BadSubmission: it is not there, a link, too long, no YAML, or says what a card does not.
     """
     if not is_there(path):
-        raise BadSubmission(f"{path}: missing; `safer-bench score CRITERION --out {path.parent}` writes one")
+        raise BadSubmission(
+            f"{path}: missing; `safer-bench score CRITERION --out {path.parent}` writes one, and docs/submissions.md "
+            "shows one"
+        )
     check_file(path, MAX_BYTES)
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  a safe loader

@@ -12,6 +12,29 @@ OF_CARD = ("description", AUTHORS, "licence")
 OF_CRITERION = ("needs", "formula", "source")
 
 
+def with_earlier(fields: Mapping[str, Any], earlier: SubmissionCard | None, said: Sequence[str]) -> dict[str, Any]:
+    """Return the fields of a card with the text of the folder's earlier one, where the new one says nothing.
+
+    Args:
+        fields: what ``SubmissionCard`` is made of, with ``criteria``.
+        earlier: None where there is none.
+        said: as ``described`` takes it; authors named there replace those of before.
+    """
+    if earlier is None:
+        return dict(fields)
+    text = {name: value for name in OF_CARD if (value := getattr(earlier, name))}
+    if any(each.startswith(f"{AUTHORS}=") for each in said):
+        text.pop(AUTHORS, None)
+    before = {item.name: item for item in earlier.criteria}
+    criteria = [
+        item | {name: item[name] or getattr(before[item["name"]], name) for name in ("formula", "source")}
+        if item["name"] in before
+        else item
+        for item in fields["criteria"]
+    ]
+    return {**fields, **text, "criteria": criteria}
+
+
 def described(fields: Mapping[str, Any], said: Sequence[str]) -> dict[str, Any]:
     """Return the fields of a card with what was said put in.
 

@@ -174,7 +174,9 @@ def _read_scores(path: Path, card: SubmissionCard, facts: TruthFacts) -> pa.Tabl
     if len(card.criteria) > 1 and "criterion" not in table.schema.names:
         missing.append("criterion")
     if missing:
-        raise BadSubmission(f"{path}: column {missing[0]!r} is missing; expected {', '.join(KINDS)}")
+        needed = ", ".join(["criterion"] * (len(card.criteria) > 1) + ["network", "layer", "score"])
+        found = ", ".join(map(repr, table.schema.names)) or "none that is known"
+        raise BadSubmission(f"{path}: column {missing[0]!r} is missing, found {found}; expected {needed}, by commas")
     return table
 
 
@@ -229,7 +231,7 @@ def write_submission(
     costs: pa.Table | None = None,
     code: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write a submission's folder, all of it or nothing; costs of an earlier one are removed where there are none.
+    """Write a submission's folder, all of it or nothing; what an earlier one had besides (scores.csv, costs) is removed.
 
     Args:
         folder: created where it is not there.
@@ -246,4 +248,5 @@ def write_submission(
         made["costs.parquet"] = files.parquet_bytes(costs)
     made |= code or {}
     made["submission.yaml"] = yaml.safe_dump(card.model_dump(), sort_keys=False, allow_unicode=True, width=120).encode()
-    write_together(folder, made, () if costs is not None else ("costs.parquet",))
+    gone = ("scores.csv", *(() if costs is not None else ("costs.parquet",)))
+    write_together(folder, made, gone)

@@ -206,7 +206,8 @@ def test_a_bad_folder_stops_no_other_one(cli, small_tree, layers, tmp_path):
     found = cli("check", root, "--truth", small_tree.path)
     assert (found.code, found.err) == (
         1,
-        f"Refused: {bad / 'submission.yaml'}: missing; `safer-bench score CRITERION --out {bad}` writes one\n",
+        f"Refused: {bad / 'submission.yaml'}: missing; `safer-bench score CRITERION --out {bad}` writes one, and docs/submissions.md "
+        "shows one\n",
     )
     assert [line.partition(":")[0] for line in found.out.splitlines() if " in order" in line] == [str(each) for each in kept]
     board = tmp_path / "board"

@@ -99,8 +99,8 @@ def _scores(table, criterion):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("scale = 0.5", "scale = 1.5", "criterion 'widths' on network 'digits_mlp': head: submitted 10.5, computed again 11.5"),
-        ('aware=True, source="test"', 'source="test"', "the code of 'changes' is of track blind, submission.yaml says perturbation_aware"),
+        ("scale = 0.5", "scale = 1.5", "criterion 'widths' on network 'digits_mlp': head: submitted 10.5, computed again 11.5; code and scores differ, or the code gives other scores each time: seed what is random"),
+        ('aware=True, source="test"', 'source="test"', "mine.py:changes: takes (model, batches, perturb, level); expected without aware=True (model, batches)"),
     ],
 )  # fmt: skip
 def test_scores_that_do_not_follow_from_the_code_are_named(folder, small_tree, network, old, new, message):

@@ -155,7 +155,7 @@ def test_bad_rows_are_named(write, small_tree, change, message):
         ({**CARD, "metrics": 1}, "{yaml}: metrics is not a known field (found 1)"),
         ({"name": "../etc", "criteria": [{"name": "mine"}]}, "{yaml}: name: found '../etc'; expected text of the pattern ^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"),
         ({**CARD, "criteria": [{"name": "mine", "track": "clairvoyant"}]}, "{yaml}: criteria.0.track: found 'clairvoyant'; expected 'blind', 'perturbation_aware' or 'level_aware'"),
-        ({**CARD, "criteria": [{"name": "mine"}, {"name": "other"}]}, "{csv}: column 'criterion' is missing; expected criterion, network, layer, perturbation, level, score, spread"),
+        ({**CARD, "criteria": [{"name": "mine"}, {"name": "other"}]}, "{csv}: column 'criterion' is missing, found 'network', 'layer', 'score'; expected criterion, network, layer, score, by commas"),
         ({**CARD, "weights": {"digits_mlp": "0" * 64}}, "{yaml}: scores of 'digits_mlp' were computed on weights 0000000000000000, the truth has {digest}; score the criterion again: safer-bench score --network digits_mlp ..."),
         ({**CARD, "criteria": [{"name": "mine", "track": "perturbation_aware"}]}, "{csv}, row 1: a perturbation_aware score has a perturbation and no level"),
     ],
