@@ -12,6 +12,7 @@ The seed is not the truth's: levels are not chosen on the draws that are publish
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import safer_bench as sb
+from safer_bench.errors import SaferBenchError
 from safer_bench.measurement.answers.tuning import tune_allocator
 from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.engine import Engine
@@ -223,8 +225,12 @@ def calibrate(network: Network, names: Sequence[str]) -> None:
 def main() -> None:
     """Measure what is missing, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.calibration", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NETWORK", help="all validation networks by default")
-    parser.add_argument("--table", action="store_true", help="measure nothing")
+    parser.add_argument(
+        "names", nargs="*", metavar="NETWORK", help="by default all validation networks, ImageNet's too (README: [imagenet])"
+    )
+    parser.add_argument(
+        "--table", action="store_true", help="measure nothing: print the table of what docs/calibration holds"
+    )
     given = parser.parse_args()
     tune_allocator()
     for name in [] if given.table else given.names or networks():
@@ -233,4 +239,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SaferBenchError as error:
+        sys.exit(f"Error: {error}")

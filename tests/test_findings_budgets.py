@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -141,6 +142,32 @@ def test_what_readme_and_page_say_of_the_undivided_truth_follows_from_the_budget
     gains = {row["criterion"]: row["gain"] for row in rows if row["perturbation"] == "quantize" and row["budget"] == 4.0}
     assert gains["truth_guided"] < -0.05
     assert all(gains[name] > gains["truth_guided"] + 0.05 for name in ("truth_per_weight", "plan"))
+
+
+def test_what_the_page_of_plans_says_of_all_of_them_follows_from_the_budgets():
+    rows = read_budgets(BUDGETS).to_pylist()
+    keys = ("network", "task", "perturbation", "budget")
+    plans, before = (
+        {tuple(row[key] for key in keys): row for row in rows if row["criterion"] == name}
+        for name in ("plan", "plan_uncorrected")
+    )
+    unchanged = {row["network"]: row["accuracy"] for row in rows if row["criterion"] == "unchanged"}
+    bought = {key: 100 * (row["accuracy"] - before[key]["accuracy"]) for key, row in plans.items()}
+    most = max(bought, key=lambda key: bought[key])
+    verdicts = Counter(row["verdict"] for row in plans.values())
+    harmed = [row for row in plans.values() if unchanged[row["network"]] - (row["accuracy"] - row["gain"]) >= 0.2]
+    small = [row for row in harmed if row["gain"] < 0.05]
+    assert all(row["task"] == "prune" and row["budget"] >= 0.8 and row["accuracy"] < 0.2 for row in small)
+    text = " ".join((ROOT / "docs" / "plan.md").read_text().split())
+    for said in (
+        f"{len(plans)} plans of bits per tensor, bits per channel and pruning. At equal spending, {verdicts['beats uniform']} are "
+        f"surely better than uniform and {'none' if not verdicts['harms'] else verdicts['harms']} is surely worse.",
+        f"buys {np.mean([*bought.values()]):.1f} points in the mean, more than one point in "
+        f"{sum(each > 1 for each in bought.values())} of the {len(plans)}, and {bought[most]:.1f} at most (`{most[0]}`, "
+        f"{100 * most[3]:.0f} % pruned). The most that it costs is {-min(bought.values()):.1f} points.",
+        f"plans gain five points or more in {len(harmed) - len(small)} of {len(harmed)}. In the {len(small)} others",
+    ):
+        assert said in text
 
 
 def test_six_families_have_an_interval_and_three_do_not(tmp_path):

@@ -60,8 +60,9 @@ def _beside(findings: Mapping[str, Finding | None], blind: str) -> tuple[Value |
     alone = [value for case, value in gaps.items() if case != ALL]
     n_told = sum(value.low is not None and value.low > 0 for value in alone)
     return found.values.get(f"{ALL}/{MEASURED} - blind {blind}"), (
-        f" Measuring on 128 examples is surely better than the blind criterion chosen there in {n_told} of {len(alone)} "
-        f"single use cases. For all levels it takes {cost.value:.0f} {cost.unit} a network, in the median."
+        f" A single use case tells less: in {n_told} of {len(alone)} is measuring surely better than the blind criterion "
+        f"that validation networks chose for it. For all levels it takes {cost.value:.0f} {cost.unit} a network, in the "
+        "median."
     )
 
 

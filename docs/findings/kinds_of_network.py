@@ -70,7 +70,10 @@ def find(data: Data) -> Finding | None:
             lambda: _draw(data, cases[ALL], kinds),
         ),
         values=values | of_others,
-        limits=["The table has the shuffles of each use case, not corrected for their number.", _number(data, kinds)],
+        limits=[
+            "The table counts shuffles use case by use case, uncorrected for the number of use cases.",
+            _number(data, kinds),
+        ],
     )
 
 

@@ -1,11 +1,16 @@
 """The command from measurements to a dataset tree."""
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safer_bench.tables.grouping import grouped
 from safer_bench.tables.text import number_of
+
+if TYPE_CHECKING:
+    from safer_bench.dataset.tree import Tree
 
 
 def pack(
@@ -30,3 +35,27 @@ def pack(
     write(runs or [], scores or [], out, data_version, base)
     tree = load_tree(out)
     typer.echo(f"{out}: {number_of(tree['layer_drops'].num_rows, 'measurement')}, revision {tree.revision}")
+    for said in _unscored(tree):
+        typer.echo(said, err=True)
+
+
+def _unscored(tree: "Tree") -> Iterator[str]:
+    """Yield of each criterion that scores some networks alone which it leaves out, and what to do."""
+    if "scores" not in tree:
+        return
+    networks = tree["networks"]["network"].to_pylist()
+    pairs = tree["scores"].select(["criterion", "network"]).group_by(["criterion", "network"]).aggregate([])
+    of_criterion = grouped(pairs.to_pylist(), key=lambda row: row["criterion"])
+    for left_out, names in grouped(of_criterion, key=lambda name: _without(networks, of_criterion[name])).items():
+        if left_out:
+            more = f" and {len(names) - 1} more" * (len(names) > 1)
+            words = " ".join(f"--network {name}" for name in left_out[:2])
+            yield (
+                f"{names[0]}{more}: no scores of {number_of(len(left_out), 'network')}, so not ranked with them: "
+                f"safer-bench score {names[0]} ... {words}{' ...' * (len(left_out) > 2)}"
+            )
+
+
+def _without(networks: Sequence[str], rows: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
+    scored = {row["network"] for row in rows}
+    return tuple(name for name in networks if name not in scored)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.console import resumable
-from safer_bench.errors import HubUnreachable
+from safer_bench.errors import BadInput, HubUnreachable
 
 if TYPE_CHECKING:
     from safer_bench.dataset.hub.publishing import Changes
@@ -36,6 +36,8 @@ def publish(
     from safer_bench.dataset.release import read_release
     from safer_bench.dataset.space import read_space
 
+    if not space and (tree / "leaderboard.html").is_file():
+        raise BadInput(f"{tree}: a board; it is published as a Space: add --space")
     release = read_space(tree) if space else read_release(tree)
     typer.echo(f"{tree}: {len(release.names)} files in order, for a {release.repo_type} repository")
     if dry_run:

@@ -1,6 +1,6 @@
 """What one network of the zoo is: a name, a dataset, a family, a recipe, and a function that builds the bare model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from json import dumps
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from safer_bench.errors import BadInput
 from safer_bench.networks import weights
 from safer_bench.networks.data.parts import SOURCES, load_part
 from safer_bench.networks.network import Network
@@ -108,12 +109,19 @@ class ZooNetwork:
     @property
     def split(self) -> str:
         """``validation`` or ``test``, by family."""
-        return FAMILY_SPLITS[self.family]
+        return self._by_family(FAMILY_SPLITS)
 
     @property
     def kind(self) -> str:
         """Kind of architecture, by family."""
-        return FAMILY_KINDS[self.family]
+        return self._by_family(FAMILY_KINDS)
+
+    def _by_family(self, known: Mapping[str, str]) -> str:
+        if self.family not in known:
+            raise BadInput(
+                f"network {self.name!r}: family {self.family!r} has no kind and split; add it to KINDS in {__file__}"
+            )
+        return known[self.family]
 
     def __call__(self) -> Network:
         """Load weights and examples.

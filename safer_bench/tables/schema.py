@@ -48,7 +48,8 @@ def check_schema(table: pa.Table, name: str, where: str) -> None:
         if field.name not in table.schema.names:
             raise BadInput(
                 f"{where}: column {field.name!r} is missing; expected those of table {name!r} in this release: make it "
-                "again (a dataset tree by packing its run folders), or use the safer-bench release that wrote it"
+                "again (a dataset tree by `pack --base`, or from its run folders), or use the safer-bench "
+                "release that wrote it"
             )
         if table.schema.field(field.name).type != field.type:
             kind = table.schema.field(field.name).type

@@ -1,5 +1,6 @@
 """What may be said of results of budgets: who beats ``uniform`` at equal spending, and who harms, all rows considered."""
 
+import math
 from collections.abc import Mapping
 from functools import cache
 from operator import itemgetter
@@ -18,7 +19,9 @@ def with_verdicts(results: pa.Table) -> pa.Table:
     """Return a table ``budget_results`` with its column ``verdict`` filled in; rows without a gain have none.
 
     A gain is decided where its interval lies on one side of 0. Intervals hold all at once, with 95 %, for one task under
-    one perturbation: of m gains, each has 1 - 0.05 / m (Bonferroni). So verdicts depend on what else is in the table:
+    one perturbation: of m gains, each has 1 - 0.05 / m (Bonferroni). They allow for what the examples did not show, as the
+    intervals of a plan do (``budget.intervals.allowing_for_unseen``): else the slope between two uniform allocations, which
+    answer alike, is a sure gain. So verdicts depend on what else is in the table:
     whoever puts tables together asks for them again.
     """
     rows = results.to_pylist()
@@ -32,9 +35,18 @@ def with_verdicts(results: pa.Table) -> pa.Table:
 
 
 def _verdict(row: Mapping[str, Any], n_compared: int) -> str:
-    if row["gain_error"] is None or abs(row["gain"]) <= _quantile(row["draws"], n_compared) * row["gain_error"]:
+    if row["gain_error"] is None:
+        return UNDECIDED
+    sampled = _quantile(row["draws"], n_compared) * row["gain_error"]
+    unseen = -math.log(_tail(n_compared)) / (row["n_examples"] + 2)
+    if abs(row["gain"]) <= math.hypot(sampled, unseen):
         return UNDECIDED
     return BEATS if row["gain"] > 0 else HARMS
+
+
+def _tail(n_compared: int) -> float:
+    """Return how probable it may be that an interval ends too early on one side."""
+    return (1.0 - CONFIDENCE) / (2 * n_compared)
 
 
 @cache
@@ -42,5 +54,5 @@ def _quantile(n_draws: int, n_compared: int) -> float:
     """Return how many standard errors an interval goes each way: Student's over draws, normal where there is one."""
     from scipy import stats  # half a second, which only budgets need
 
-    level = 1.0 - (1.0 - CONFIDENCE) / (2 * n_compared)
+    level = 1.0 - _tail(n_compared)
     return float(stats.norm.ppf(level) if n_draws == 1 else stats.t.ppf(level, n_draws - 1))

@@ -158,7 +158,11 @@ class RunFolder:
         try:
             return read_run_file(self.path / "run.json")
         except (FileNotFoundError, NotADirectoryError) as error:
-            found = f"{self.path}: is not a run folder (it has no run.json)"
+            if self.path.is_file():
+                raise BadInput(
+                    f"{self.path}: a file; expected a run folder, unpacked: tar -xJf {self.path} -C runs"
+                ) from error
+            found = f"{self.path}: is not a run folder ({'it has no run.json' if self.path.exists() else 'there is none'})"
             raise BadInput(f"{found}; make one: safer-bench measure") from error
 
     def _table_is_intact(self, name: str) -> bool:

@@ -19,6 +19,7 @@ SHAPE, LARGE = (4, 3, 3, 3), (40, 30, 3, 3)  # in the large one even rare faults
 FACTS = LayerFacts(kind="Conv2d", output_axis=0, fan_in=27)
 NO_NEUTRAL_LEVEL = {"quantize", "quantize_per_channel", "int8_bit_flip", "int8_bit_count", "rerandomize"}
 MAY_BE_INFINITE = {"float32_bit_flip", "float32_bit_flip_exponent"}
+USE_CASES = {"device_noise", "float32_faults", "int8_faults", "pruning", "quantization", "removal", "worst_case", ""}
 each = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 
 
@@ -74,13 +75,19 @@ def test_its_own_levels_can_be_asked_for_and_come_mild_to_severe(entry):
 
 @each
 def test_weights_are_pinned_to_the_bit(entry):
-    """Another digest here means other weights in the truth: raise the protocol number and measure everything again.
+    """Of a new entry, take these digests. Others than before mean other weights in the truth: a new protocol number, all anew.
 
     Levels of former truths stay pinned beside those in use.
     """
     pinned = json.loads(GOLDEN.read_text()).get(entry.name, {})
     levels = {*pinned, *map(str, entry.levels)}
     assert {level: apply(entry, float(level), shape=LARGE).digest for level in levels} == pinned
+
+
+@each
+def test_its_use_case_is_a_board_that_is_there(entry):
+    """A misspelt one would be a board of its own, without a word. A new one is added here on purpose."""
+    assert entry.use_case in USE_CASES
 
 
 @each

@@ -15,7 +15,7 @@ BOTH = {"a": REVISION, "b": REVISION}
 
 def write(folder, network, gains, **more):
     shared = {"task": "prune", "perturbation": "magnitude_prune", "network": network, "track": "blind", "budget": 0.5}
-    shared |= {"draws": 1, "gain_error": 0.02, "truth_revision": REVISION}
+    shared |= {"draws": 1, "gain_error": 0.02, "truth_revision": REVISION, "n_examples": 2500}
     rows = [shared | {"criterion": f"c{i:03d}", "gain": gain} | more for i, gain in enumerate(gains)]
     table = with_verdicts(schema.build("budget_results", rows))
     folder.mkdir()

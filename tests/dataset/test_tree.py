@@ -116,7 +116,8 @@ def test_a_tree_of_before_is_refused_by_one_message(copy):
         load_truth(copy)
     assert str(error.value) == (
         f"{copy / name}: column 'n_answers' is missing; expected those of table 'layer_drops' in this release: make it "
-        "again (a dataset tree by packing its run folders), or use the safer-bench release that wrote it"
+        "again (a dataset tree by `pack --base`, or from its run folders), or use the safer-bench "
+        "release that wrote it"
     )
 
 

@@ -1,10 +1,12 @@
 """Networks are those that a truth was measured on, or refused."""
 
+from dataclasses import replace
+
 import pytest
 
 from safer_bench.errors import BadInput
 from safer_bench.networks import of_truth
-from safer_bench.networks.loading import load_network
+from safer_bench.networks.loading import load_network, zoo_networks
 from safer_bench.networks.of_truth import networks_of_truth
 from safer_bench.tables import schema
 from tests.made_up.held_out import NETWORKS, networks_file
@@ -88,3 +90,12 @@ def test_networks_without_calibration_examples_are_refused(tmp_path):
     text((tmp_path / "nets.py").read_text().replace(", calibration=calibration", ""))
     with pytest.raises(BadInput, match="network 'quokka' has no calibration examples"):
         networks_of_truth(truth_of([load_network(spec)]), [spec])
+
+
+def test_a_network_of_a_family_without_a_kind_is_told_where_it_gets_one():
+    entry = replace(zoo_networks()["digits_mlp"], name="new", family="toynet")
+    for what in ("split", "kind"):
+        with pytest.raises(
+            BadInput, match=r"network 'new': family 'toynet' has no kind and split; add it to KINDS in .*zoo_network.py"
+        ):
+            getattr(entry, what)

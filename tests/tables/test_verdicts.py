@@ -15,6 +15,7 @@ def table(gains, **more):
             "perturbation": "magnitude_prune",
             "criterion": f"c{i:04d}",
             "draws": 1,
+            "n_examples": 10**9,
             "gain": gain,
             "gain_error": error,
         }
@@ -34,6 +35,15 @@ def test_what_holds_alone_may_not_hold_among_many():
     just = stats.norm.ppf(1 - 0.05 / 20) * 0.02
     assert verdicts([(1.001 * just, 0.02), (-1.001 * just, 0.02), *[(0.0, 0.02)] * 8])[:2] == ["beats uniform", "harms"]
     assert verdicts([(0.999 * just, 0.02), *[(0.0, 0.02)] * 9])[0] == "undecided"
+
+
+def test_a_gain_within_what_the_examples_do_not_show_is_undecided():
+    """The slope between two uniform allocations that answer alike has no spread, and was once a sure gain or harm."""
+    unseen = 3.6889 / 402
+    for gain, told in ((0.99 * unseen, "undecided"), (-1.01 * unseen, "harms"), (1.01 * unseen, "beats uniform")):
+        assert verdicts([(gain, 0.0)], n_examples=400) == [told]
+    assert verdicts([(0.0400, 0.02)], n_examples=10**9) == ["beats uniform"]
+    assert verdicts([(0.0400, 0.02)], n_examples=400) == ["undecided"], "beside the spread"
 
 
 def test_draws_have_the_quantile_of_student():

@@ -200,6 +200,14 @@ def test_no_run_folder_is_named(tmp_path):
     with pytest.raises(BadInput) as error:
         RunFolder(tmp_path).request()
     assert str(error.value) == f"{tmp_path}: is not a run folder (it has no run.json); make one: safer-bench measure"
+    with pytest.raises(BadInput) as error:
+        RunFolder(tmp_path / "gone").request()
+    assert str(error.value) == f"{tmp_path / 'gone'}: is not a run folder (there is none); make one: safer-bench measure"
+    packed = tmp_path / "run.tar.xz"
+    packed.write_bytes(b"packed")
+    with pytest.raises(BadInput) as error:
+        RunFolder(packed).request()
+    assert str(error.value) == f"{packed}: a file; expected a run folder, unpacked: tar -xJf {packed} -C runs"
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):

@@ -71,3 +71,11 @@ def test_a_folder_without_a_board_is_refused(cli, tmp_path):
     again = f"write it again: safer-bench evaluate --out {tmp_path}"
     message = f"Error: {tmp_path / 'leaderboard.html'}: not a leaderboard's page; {again}\n"
     assert (found.code, found.err) == (2, message)
+
+
+def test_a_board_without_space_is_told_to_be_one(cli):
+    found = cli("publish", ROOT / "docs" / "board", "--repo-id", "me/board", "--dry-run")
+    assert (found.code, found.err) == (
+        2,
+        f"Error: {ROOT / 'docs' / 'board'}: a board; it is published as a Space: add --space\n",
+    )
