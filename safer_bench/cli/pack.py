@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safer_bench.cli.console import note
 from safer_bench.tables.grouping import grouped
 from safer_bench.tables.text import number_of
 
@@ -32,6 +33,8 @@ def pack(
     from safer_bench.dataset.pack import pack as write
     from safer_bench.dataset.tree import load_tree
 
+    if base is not None:
+        note(f"Computes anew what follows from the measurements of {base}: a minute or two for a million.")
     write(runs or [], scores or [], out, data_version, base)
     tree = load_tree(out)
     typer.echo(f"{out}: {number_of(tree['layer_drops'].num_rows, 'measurement')}, revision {tree.revision}")

@@ -73,6 +73,7 @@ def judge_held_out(
     """
     networks = networks_of_truth(tree, specs)
     own = (tree["scores"] if "scores" in tree else schema.build("scores", [])).cast(schema.TABLES["scores"])
+    report("judging the truth's own criteria", 0, len(folders))
     _told(tree, own, {})  # before any code runs
     found = read_code(folders, {*controls.CONTROLS, *criteria(), *own["criterion"].unique().to_pylist()})
     guard = replace(guard, hidden=(*guard.hidden, tree.path))

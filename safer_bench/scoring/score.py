@@ -31,20 +31,22 @@ def score(
         inputs, labels: examples to use instead of the network's calibration examples, as ``Network`` takes them.
         batch_size: examples a pass; scores do not depend on it.
         examples: number of calibration examples.
-        perturbation: ``NAME[:LEVEL,...]`` or the entry, for criteria that see the perturbation.
+        perturbation: ``NAME[:LEVEL,...]`` or the entry, for criteria that see the perturbation, and for no other.
 
     Returns:
         ``{layer name: score}``, higher for more sensitive.
 
     Raises:
         UnknownName: no criterion or perturbation has that name.
-        BadInput: the criterion failed, missed a layer, was not finite or changed the model; or it needs a perturbation; or
-            inputs and labels are no examples of this network.
+        BadInput: the criterion failed, missed a layer, was not finite or changed the model; or it needs a perturbation, or
+            takes none; or inputs and labels are no examples of this network.
     """
     require_network(network)
     entry = parse_criterion(spec)
     own_examples = None if inputs is None and labels is None else _own_examples(network, inputs, labels)
     sweep = Sweep(network, batch_size=batch_size, examples=examples, own_examples=own_examples)
+    if not entry.aware and perturbation is not None:
+        raise BadInput(f"criterion {entry.name!r} is blind: it sees no perturbation; leave perturbation out")
     if not entry.aware:
         return sweep.scores(entry)
     if perturbation is None:

@@ -17,5 +17,6 @@ def test_who_leaves_a_network_of_the_tree_out_is_told_with_the_command_that_scor
     found = cli("pack", runs[1], *words)
     assert found.code == 0
     assert found.err == (
+        f"Computes anew what follows from the measurements of {tmp_path / 'tree'}: a minute or two for a million.\n"
         "l2_norm and 1 more: no scores of 1 network, so not ranked with them: safer-bench score l2_norm ... --network other\n"
     )

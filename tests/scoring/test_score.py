@@ -183,6 +183,11 @@ def test_an_aware_criterion_that_fails_names_perturbation_and_level(tiny):
         score(endless, tiny, perturbation="sign_flip:0.5")
 
 
+def test_a_blind_criterion_takes_no_perturbation(tiny):
+    with pytest.raises(BadInput, match=r"^criterion 'snip' is blind: it sees no perturbation; leave perturbation out$"):
+        score("snip", tiny, perturbation="sign_flip:0.5")
+
+
 def test_an_aware_criterion_needs_a_perturbation(tiny):
     with pytest.raises(BadInput) as error:
         score("measured_drop_128", tiny)

@@ -80,7 +80,8 @@ def measured_examples(network: Network, menu: Menu) -> int:
     if not has_budget_part(network):
         if n < 2 * FEWEST:
             raise BadInput(
-                f"network {network.name!r}: {n} evaluation examples; expected {2 * FEWEST} or more: half of them judge"
+                f"network {network.name!r}: {n} evaluation examples, beside those for calibration; "
+                f"expected {2 * FEWEST} or more: half of them judge"
             )
         n //= 2
     return n // DRAWS * DRAWS if menu.task == "protect" else n

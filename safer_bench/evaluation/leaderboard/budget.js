@@ -71,8 +71,8 @@ function showBudget() {
 
 function showBudgetTable(found) {
   const { budget } = data;
-  const cells = found.map((i) => [lineName(i), budget.track[i] ? trackName(budget.track[i]) : "-", budget.perturbation[i], String(budget.budget[i] / 1000), number(budget.spent[i], 3),
-    estimated("accuracy", "low", "high", i), estimated("gain", "gain_low", "gain_high", i), budget.verdict[i] ?? "-",
+  const cells = found.map((i) => [lineName(i), budget.track[i] ? trackName(budget.track[i]) : "–", budget.perturbation[i], String(budget.budget[i] / 1000), number(budget.spent[i], 3),
+    estimated("accuracy", "low", "high", i), estimated("gain", "gain_low", "gain_high", i), budget.verdict[i] ?? "–",
     estimated("regret", "regret_low", "regret_high", i), String(budget.n_examples[i]), number(budget.truth_guided_share[i])]);
   simpleTable(byId("budget-table"), ["criterion", "track", "perturbation", "budget", "spent", "accuracy (95 %)",
     "gain over uniform at equal spending (95 %)", "all gains at once", "regret (95 %)", "examples", "share of the gain that the truth brings"], cells);
