@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safer_bench.cli.console import Json, note, print_json, progress
+from safer_bench.cli.console import Json, print_json, progress
 from safer_bench.cli.options import Minutes, Truth, perturbation_specs, told_refused
 from safer_bench.errors import BadInput, needs_torch
 from safer_bench.tables.text import number_of
@@ -152,7 +152,6 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
     if not networks:
         return [f"{folder}: nothing scored again: it does not score {', '.join(only or ())}"]
     levels = [parse_perturbation(spec) for spec in perturbation_specs(tree)]
-    note(f"{folder}: runs its code on {number_of(len(networks), 'network')}, in a process of its own")
     with progress() as report:
         try:
             again = recompute(folder, submission, networks, levels, report, guard)

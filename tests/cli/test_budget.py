@@ -65,7 +65,7 @@ def test_a_misspelt_task_is_told():
 
 BAD = [
     (("--task", "prune", "--network", "resnet21"), "no network is called 'resnet21'. Did you mean 'resnet32' or 'resnet20' or 'resnext20'? All of them: safer-bench list networks"),
-    (("--task", "prune", "--network", "digits_cnn"), "network 'digits_cnn' is not in the truth. Did you mean 'digits_mlp'? It has digits_mlp, digits_resnet; measure others: safer-bench measure, then pack"),
+    (("--task", "prune", "--network", "digits_cnn"), "network 'digits_cnn' was not measured. Did you mean 'digits_mlp'? Those that were: digits_mlp, digits_resnet; for others: safer-bench measure"),
     (("--task", "prune", "--budget", "1"), "budget 1 of task 'prune'; expected share of the weights pruned from 0 to 1"),
     (("--task", "quantize", "--budget", "1.5"), "budget 1.5 of task 'quantize'; expected mean bits from 2 to 8"),
     (("--task", "protect", "--level", "2"), "level 2 of int8_bit_flip; expected a bit-error rate between 0 and 1"),

@@ -25,8 +25,8 @@ def test_a_plan_is_printed_and_what_is_not_in_it_is_told_on_standard_error(cli, 
     assert json.loads(found.out)["algorithm"] == "max"
     found = cli("plan", "export", plan_file(tmp_path), "--to", "nncf")
     assert found.err.splitlines() == [
-        "Note: hidden gets 8 bits: nncf does not have 5 for it",
-        "Note: head gets 4 bits: nncf does not have 3 for it",
+        "Note: layer hidden gets 8 bits: nncf does not have 5 for it",
+        "Note: layer head gets 4 bits: nncf does not have 3 for it",
         "Note: nncf spends 7.78 mean bits of weights, the plan 5.08",
     ]
     assert [call["mode"] for call in json.loads(found.out)] == ["int4_sym", "int8_sym"]
