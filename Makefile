@@ -74,15 +74,15 @@ $(MEASURE): pyproject.toml constraints.txt
 	  { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(call apt,python3-venv)
 	$(PYTHON) -m venv .venv
-	@echo "Installing torch, its build for CPUs where that can be had ($(CPU_TORCH)): a minute or more without a word"
+	@echo "Installing torch, its build for CPUs where that can be had ($(CPU_TORCH)): minutes without a word"
 	@$(BIN)/python -m pip install --quiet --no-deps --retries 0 --timeout 10 --index-url $(CPU_TORCH) \
 	  $$(grep -E '^torch(vision)?==' constraints.txt) 2>/dev/null || echo "It cannot be had here: PyPI's build instead"
-	@echo "Installing what measuring needs: another minute"
+	@echo "Installing what measuring needs, without a word either"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[measure]"
 	@touch $@
 
 $(READY): $(MEASURE)
-	@echo "Installing what tests need: a minute or two"
+	@echo "Installing what tests need, without a word either"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $@
 

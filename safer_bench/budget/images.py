@@ -60,9 +60,8 @@ def check_known(network: Network, truth: Mapping[str, pa.Table]) -> None:
         is_folded = network.name != unfolded(network.name)
         other = unfolded(network.name) if is_folded else network.name + FOLDED
         if other in known:
-            raise BadInput(f"network {other!r} was measured, and not {network.name!r}; leave out --fold, or measure with it"
-                           if is_folded else
-                           f"network {other!r} was measured, and not {network.name!r}; give --fold")  # fmt: skip
+            step = "leave out --fold, or measure with it" if is_folded else "give --fold"
+            raise BadInput(f"network {other!r} was measured, and not {network.name!r}; {step}")
         raise BadInput(f"network {network.name!r} was not measured.{suggestion(network.name, known)} Those that were: "
                        f"{', '.join(known)}; for others: safer-bench measure")  # fmt: skip
     _check_same(network, known[network.name])

@@ -7,6 +7,8 @@ from operator import gt, lt
 from safer_bench.budget.chance import all_at_chance, nothing_lost
 from safer_bench.budget.plans.plan import Plan
 
+TIGHTER: dict[str, Callable[[float, float], bool]] = {"quantize": lt, "prune": gt, "protect": lt}  # of two spendings
+
 
 def advice(plan: Plan) -> str | None:
     """Return in a sentence or two what a plan does not tell or keep to, and what to do; None where all is well."""
@@ -67,7 +69,7 @@ def uniform_that_is_better(plan: Plan) -> str | None:
 
     Of a budget that is one that keeps more within it; of a drop to keep to, one that keeps to it and is tighter.
     """
-    measured, is_tighter = plan.measured, _tighter[plan.task]
+    measured, is_tighter = plan.measured, TIGHTER[plan.task]
     if plan.max_drop is None:
         fitting = [each for each in measured.uniform if not is_tighter(measured.plan.budget, each.spent)]
         best = max(fitting, key=lambda each: each.accuracy.value, default=None)
@@ -81,6 +83,3 @@ def uniform_that_is_better(plan: Plan) -> str | None:
         return None
     tightest = next(spent for spent in tighter if not any(is_tighter(other, spent) for other in tighter))
     return f"{tightest:g} for all layers seems to keep to it too; --budget {tightest:g} judges a plan that spends as much."
-
-
-_tighter: dict[str, Callable[[float, float], bool]] = {"quantize": lt, "prune": gt, "protect": lt}  # what spends less

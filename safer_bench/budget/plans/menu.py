@@ -135,8 +135,8 @@ def narrowed(menu: Menu, layers: Sequence[str], drops: Mapping[tuple[str, float]
         tightest = min((menu.cost(level) for level in measured), default=menu.costs[0])
         kept = [i for i, cost in enumerate(menu.costs) if i == 0 or cost >= tightest]
     if len(kept) < 2:
-        planned = f"planned {'is' if menu.task == 'protect' else 'are'} {_levels(menu.levels[1:])}"
-        named = {"protect": ", or name one of those by --level"}.get(menu.task, ", or name measured ones by --level")
+        verb, which = ("is", "one of those") if menu.task == "protect" else ("are", "measured ones")
+        planned, named = f"planned {verb} {_levels(menu.levels[1:])}", f", or name {which} by --level"
         raise BadInput(
             f"{menu.perturbation}: measured at {_levels(measured)}, {planned}; measure {menu.spec()}{named * bool(measured)}"
         )
