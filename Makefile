@@ -17,7 +17,7 @@ test: $(READY) fashion-mnist text chromium  ## the default tests
 	$(BIN)/python -m pytest -q -n 2 -m "not long"
 
 TIMED := tests/test_long.py tests/evaluation/test_bootstrap.py tests/truth/test_merge.py tests/measurement/test_forecast.py \
-  tests/measurement/executors/test_execute.py
+  tests/measurement/executors/test_execute.py tests/dataset/test_speed.py
 test-long: $(READY) fashion-mnist text chromium  ## the tests that take long
 	$(BIN)/python -m pytest -q -n 2 -m long $(TIMED:%=--ignore=%)
 	$(BIN)/python -m pytest -q -m long $(TIMED)  # one by one, since they take the time

@@ -148,11 +148,15 @@ def _recompute(folder: Path, submission: "Submission", tree: "Tree", only: list[
         stays = "brings no code, and is no built-in criterion: its scores stay reported"
         return [f"{folder}: {stays}{_unmarked(folder)}"]
     scored = sorted(set(submission.scores["network"].to_pylist()))
-    networks = [load_network(name) for name in scored if not only or name in only]
-    if not networks:
+    chosen = [name for name in scored if not only or name in only]
+    if not chosen:
         return [f"{folder}: nothing scored again: it does not score {', '.join(only or ())}"]
     levels = [parse_perturbation(spec) for spec in perturbation_specs(tree)]
     with progress() as report:
+        networks = []
+        for i, name in enumerate(chosen):
+            report(f"loading {name}", i, len(chosen))
+            networks.append(load_network(name))
         try:
             again = recompute(folder, submission, networks, levels, report, guard)
         except Unprotected as error:

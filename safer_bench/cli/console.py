@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import typer
 INTERRUPTED = 130
 RECENT = 1800.0  # seconds over which the time left is estimated
 EVERY, SHARE = 5.0, 0.05  # where no terminal is, a line of progress: seconds, later this share of the time gone by
+BEAT = 1.0  # seconds after which it is looked whether a line is due, whatever is reported meanwhile
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 _quiet = ContextVar("quiet", default=False)
 
@@ -49,7 +51,7 @@ def _plain(value: Any) -> Any:
 def progress() -> Iterator[Callable[[str, float, float], None]]:
     """Show on standard error how far it is; the yielded function takes (step, work done, work in all; 0: not known).
 
-    A terminal gets a bar with the time left, anything else now and then a line.
+    A terminal gets a bar with the time left, anything else now and then a line, also while a step takes long.
     """
     if _quiet.get():
         yield lambda *_: None
@@ -57,7 +59,8 @@ def progress() -> Iterator[Callable[[str, float, float], None]]:
         with _bar() as report:
             yield report
     else:
-        yield _lines()
+        with _lines() as report:
+            yield report
 
 
 @contextmanager
@@ -85,19 +88,37 @@ def _bar() -> Iterator[Callable[[str, float, float], None]]:
         yield lambda step, done, total: bar.update(task, description=f"{step:<34.34}", completed=done, total=total or None)
 
 
-def _lines() -> Callable[[str, float, float], None]:
-    """Return a report that prints a line each few seconds, in a long run each few minutes."""
+@contextmanager
+def _lines() -> Iterator[Callable[[str, float, float], None]]:
+    """Yield a report; what was reported last is printed each few seconds, in a long run each few minutes."""
     started = told = time.monotonic()
+    last, turn, over = "", threading.Lock(), threading.Event()
 
-    def report(step: str, done: float, total: float) -> None:
+    def tell() -> None:
         nonlocal told
         now = time.monotonic()
-        if now - told >= max(EVERY, SHARE * (now - started)):
+        if last and now - told >= max(EVERY, SHARE * (now - started)):
             told = now
-            share = f", {done / total:.0%}" if total else ""
-            typer.echo(f"{duration(now - started)}: {step}{share}", err=True)
+            typer.echo(f"{duration(now - started)}: {last}", err=True)
 
-    return report
+    def report(step: str, done: float, total: float) -> None:
+        nonlocal last
+        with turn:
+            last = f"{step}, {done / total:.0%}" if total else step
+            tell()
+
+    def beat() -> None:
+        while not over.wait(BEAT):
+            with turn:
+                tell()
+
+    beats = threading.Thread(target=beat, daemon=True)
+    beats.start()
+    try:
+        yield report
+    finally:
+        over.set()
+        beats.join()
 
 
 @contextmanager

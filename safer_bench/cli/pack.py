@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safer_bench.cli.console import note
+from safer_bench.cli.console import note, progress
 from safer_bench.tables.grouping import grouped
 from safer_bench.tables.text import number_of
 
@@ -35,7 +35,9 @@ def pack(
 
     if base is not None:
         note(f"Computes anew what follows from the measurements of {base}: a minute or two for a million.")
-    write(runs or [], scores or [], out, data_version, base)
+    with progress() as report:
+        report("packing", 0, 0)
+        write(runs or [], scores or [], out, data_version, base)
     tree = load_tree(out)
     typer.echo(f"{out}: {number_of(tree['layer_drops'].num_rows, 'measurement')}, revision {tree.revision}")
     for said in _unscored(tree):

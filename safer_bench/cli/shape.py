@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -29,9 +30,17 @@ class Group(TyperGroup):
     """
 
     def resolve_command(self, ctx: Any, args: Any) -> Any:  # typer carries a click of its own, whose types are private
-        """Return the name of the command, the command and its arguments."""
-        two = " ".join(args[:2])
-        return super().resolve_command(ctx, [two, *args[2:]] if two in self.commands else args)
+        """Return the name of the command, the command and its arguments.
+
+        Raises:
+            UsageError: there is no such command, or none of these two words.
+        """
+        first, second = (*args, "")[:2]
+        two = f"{first} {second}"
+        kin = [name for name in self.commands if name.startswith(f"{first} ")]
+        if kin and two not in kin and second.isidentifier() and not Path(second).exists():
+            ctx.fail(f"No such command '{two}', and no file or folder '{second}'; there is {', '.join((first, *kin))}.")
+        return super().resolve_command(ctx, [two, *args[2:]] if two in kin else args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  their signature
         """Write the commands by group, and the environment variables."""

@@ -7,6 +7,7 @@ from benchmarks import calibration
 from safer_bench.networks.loading import zoo_networks
 from safer_bench.perturbations.loading import perturbations
 from tests.conftest import ROOT
+from tests.made_up.cases import first_by_default
 
 P = perturbations()
 NOISE, BITS, COUNT, SHARE = P["gaussian_noise"], P["quantize"], P["int8_bit_count"], P["magnitude_prune"]
@@ -87,7 +88,7 @@ def test_validation_networks_alone_were_measured_each_under_all_perturbations():
         assert (content["family"], content["dataset"]) == (zoo_networks()[name].family, zoo_networks()[name].dataset)
 
 
-@pytest.mark.parametrize("name", LEVELLED)
+@pytest.mark.parametrize("name", first_by_default(LEVELLED, 4))
 def test_the_levels_in_use_follow_from_the_committed_curves(name):
     assert list(P[name].levels) == calibration.choose(calibration.by_family(COMMITTED, name), P[name])
 

@@ -107,6 +107,7 @@ def submitted(small_tree, tmp_path):
     return SubmittedCode(tmp_path / "submissions", small_tree)
 
 
+@pytest.mark.long
 def test_code_that_ends_its_process_is_one_refusal_and_the_next_is_looked_at(cli, small_tree, submitted):
     submitted.write("ends", "os._exit(0)", None, head="import os")
     submitted.write("later", "return {name: len(name) for name in layers}", lambda name, rank: len(name))

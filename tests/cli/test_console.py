@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from safer_bench.cli import console
 def clock(monkeypatch):
     """A clock that is set by hand."""
     now = [0.0]
+    monkeypatch.setattr(console, "BEAT", 3600.0)
     monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
     return now
 
@@ -27,6 +29,19 @@ def test_where_no_terminal_is_progress_is_a_line_now_and_then(clock, capsys):
             clock[0] = now
             report(step, done, total)
     assert capsys.readouterr().err.splitlines() == ["6 s: two, 30%", "12 s: four"]
+
+
+def test_a_step_that_takes_long_is_told_again(monkeypatch, capsys):
+    monkeypatch.setattr(console, "EVERY", 0.05)
+    monkeypatch.setattr(console, "BEAT", 0.01)
+    with console.progress() as report:
+        report("one", 1, 10)
+        time.sleep(0.5)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 1
+    assert all(line.endswith(" s: one, 10%") for line in lines)
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
 
 
 def test_in_a_long_run_lines_get_rarer(clock, capsys):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from safer_bench.cli.demo import _count_rows
+from tests.made_up.cases import first_by_default
 from tests.made_up.full_disk import files_of_at_most
 
 MEND = r"\(File too large\); make room there or name another place, and repeat the command\n"
@@ -23,11 +24,13 @@ def refused(cli, n_bytes, *words):
 
 @pytest.mark.parametrize(
     ("n_bytes", "name"),
-    [
-        (100, "networks.parquet"),
-        (9_650, r"parts/digits_mlp/000000-000060-0000\.[0-9a-f]{16}\.parquet"),
-        pytest.param(24_000, r"fragile-digits_mlp\.png", marks=pytest.mark.long),
-    ],
+    first_by_default(
+        [
+            (9_650, r"parts/digits_mlp/000000-000060-0000\.[0-9a-f]{16}\.parquet"),
+            (100, "networks.parquet"),
+            (24_000, r"fragile-digits_mlp\.png"),
+        ]
+    ),
 )
 def test_measure_names_the_file_and_repeating_it_finishes(cli, tmp_path, n_bytes, name):
     words = (

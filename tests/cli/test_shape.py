@@ -36,6 +36,12 @@ def test_environment_variables_of_our_own_are_all_in_the_help():
     assert len(read) == 2
 
 
+def test_a_second_word_that_is_no_command_and_no_folder_is_said_to_be_none(cli):
+    found = cli("plan", "apply", "plan.json")
+    assert found.code == 2
+    assert "No such command 'plan apply', and no file or folder 'apply'; there is plan, plan export." in found.err
+
+
 def test_the_version_is_that_of_the_package(cli):
     found = cli("--version")
     assert (found.code, found.out) == (0, f"safer-bench {__version__}\n")

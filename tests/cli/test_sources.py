@@ -78,6 +78,7 @@ def test_an_engineers_whole_path_of_a_network_of_timm(cli, given, tmp_path):
     assert {row["n_examples"] for row in results} == {50}
 
 
+@pytest.mark.long
 def test_a_run_goes_on_with_the_same_examples_alone(cli, given, tmp_path):
     words = ("measure", *given, "--perturbation", "quantize:2", "--deterministic-examples", 10, "--out", tmp_path / "run")
     first = cli(*words)

@@ -72,6 +72,7 @@ def scores(given):
     return found
 
 
+@pytest.mark.long
 def test_every_criterion_scores_there(tiny):
     expected, far = scores(tiny), FarDevice()
     with far.there():

@@ -107,7 +107,7 @@ FAMILIES = {
     ),
 }
 SPECS = [parse_perturbation(spec) for spec in ("gaussian_noise:1", "random_zero:0.5")]
-LONG = set(FAMILIES) - {"resnet", "vit"}
+LONG = set(FAMILIES) - {"resnet"}
 
 
 @torch.no_grad()
@@ -211,7 +211,7 @@ def network_of_rank(kind, name):
 
 
 def is_short(kind, name):
-    return name == "colour images" or kind in (by_rank.Views, by_rank.Normed)
+    return name == "colour images" or kind is by_rank.Views
 
 
 def measured_right(network):

@@ -110,6 +110,7 @@ def test_an_answer_does_not_depend_on_the_batch(entry):
         assert torch.allclose(model(inputs), alone, rtol=0, atol=1e-12)
 
 
+@pytest.mark.long
 @each
 @pytest.mark.filterwarnings("ignore:The tensor attributes self:UserWarning")  # torch's own, of recurrent modules
 def test_torch_exports_the_model(entry):

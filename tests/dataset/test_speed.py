@@ -1,9 +1,13 @@
-"""The published truth loads at once: the best of several tries, as the machine may be busy."""
+"""The published truth loads at once: the best of several tries, with no other test beside it."""
 
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import COMMITTED
+
+pytestmark = pytest.mark.long  # timed: in the Makefile's list
 
 OURS = """
 import sys, time

@@ -126,6 +126,7 @@ def simulated():
     return np.sum(plans, axis=2), np.array(found)
 
 
+@pytest.mark.long
 def test_the_rule_biases_neither_drops_nor_reliability(simulated):
     """Spearman-Brown is no exact law of ranks: what it misses is as large where the numbers of draws are fixed."""
     _, found = simulated

@@ -20,6 +20,7 @@ from safer_bench.measurement.plain import PlainEngine
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.perturbation import perturbation
+from tests.made_up.cases import first_by_default
 from tests.made_up.measured import N_IMAGES, NARROW, integers, measured_as_expected, network_of, own, probes_of
 from tests.measurement.awkward_models import (
     AGAIN,
@@ -55,7 +56,7 @@ def network():
     return network_of(Convolutions)
 
 
-@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("fast", first_by_default([True, False]))
 @pytest.mark.parametrize("case", REPLAYED, ids=lambda case: case.__name__)
 def test_is_replayed(case, fast, bfloat16_is_faster):
     network = network_of(case)
@@ -63,7 +64,7 @@ def test_is_replayed(case, fast, bfloat16_is_faster):
     assert engine.settled[NARROW if fast else "float32"] > 0
 
 
-@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("fast", first_by_default([False, True]))
 @pytest.mark.parametrize("case", PARTLY, ids=lambda case: case.__name__)
 def test_layers_that_cannot_be_replayed_are_measured_by_whole_passes(case, fast, bfloat16_is_faster, caplog):
     network, reasons = network_of(case), PARTLY[case]
@@ -206,8 +207,8 @@ def test_images_that_the_model_changes_in_place_stay_as_they_are():
     assert torch.equal(network.inputs, before)
 
 
-@pytest.mark.parametrize("fast", [False, True])
-@pytest.mark.parametrize(("start", "n"), [(0, 1), (N_IMAGES - 1, 1), (5, 2), (4, 3), (3, 33)])
+@pytest.mark.parametrize("fast", first_by_default([True, False]))
+@pytest.mark.parametrize(("start", "n"), first_by_default([(3, 33), (N_IMAGES - 1, 1), (5, 2), (4, 3), (0, 1)], 2))
 def test_slices_of_any_length_in_batches_that_do_not_divide_them(network, start, n, fast, bfloat16_is_faster):
     probes = probes_of(network, start, n)
     expected, engine = PlainEngine(network).measure(probes), Engine(network, fast=fast, pace=Pace(batch_size=16))
@@ -261,7 +262,10 @@ def settings():
 
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize(
-    "case", [Convolutions, AnAttributeCarriesAValue, TwoModulesShareAWeight, ATransformerEncoder, TheBatchIsCentred]
+    "case",
+    first_by_default(
+        [AnAttributeCarriesAValue, Convolutions, TwoModulesShareAWeight, ATransformerEncoder, TheBatchIsCentred]
+    ),
 )
 def test_model_and_settings_are_left_as_they_were(case, fails):
     torch.set_float32_matmul_precision("high")

@@ -11,13 +11,14 @@ from safer_bench.measurement.design import Design, make_protocol
 from safer_bench.measurement.forecast import forecast
 from safer_bench.measurement.run import measure_into
 from safer_bench.networks.loading import load_network
+from tests.made_up.cases import first_by_default
 from tests.made_up.engines import TimedEngine
 from tests.made_up.networks import tiny_network
 
 SPECS = ["gaussian_noise", "int8_bit_flip:0.001,0.1", "quantize"]
 
 
-@pytest.mark.parametrize(("draws", "examples"), [(1, None), (4, 15), (6, 30), (None, 20)])
+@pytest.mark.parametrize(("draws", "examples"), first_by_default([(4, 15), (1, None), (6, 30), (None, 20)]))
 def test_probes_are_counted_exactly_and_the_disk_within_a_quarter(tmp_path, draws, examples):
     protocol = make_protocol(["gaussian_noise:0.5,2", "quantize:2"], draws, examples)
     found = forecast(tiny_network(), protocol)

@@ -54,6 +54,7 @@ def test_exported_programs_are_named_and_not_told_to_call_eval():
         assert refusal_of(given) == message
 
 
+@pytest.mark.long
 def test_compiled_and_wrapped_modules_say_what_lies_within():
     compiled, wrapped, plain = torch.compile(mlp()), nn.DataParallel(mlp()), counts(mlp())
     assert (
@@ -79,6 +80,7 @@ def refusal_free(model):
     return network_of(model).n_classes == 3
 
 
+@pytest.mark.long
 def test_a_traced_graph_and_hooks_are_measured_as_what_they_compute():
     hooked, doubled = mlp(), mlp()
     hooked[2].register_forward_hook(lambda _, __, logits: logits + torch.tensor([0.5, 0.0, 0.0], dtype=logits.dtype))

@@ -77,6 +77,7 @@ def test_a_system_that_cannot_keep_code_apart_is_no_refusal_of_the_submission(as
         asked(b'{"unprotected": "Landlock: Function not implemented"}\n')
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux confines")
 def test_it_runs_there_all_the_same_if_it_is_told_to(asked, tmp_path, monkeypatch):
     """A process that may do nothing of the kind goes on where the guard says so, and nowhere else."""

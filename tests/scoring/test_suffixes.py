@@ -11,6 +11,7 @@ from safer_bench.networks.loading import load_network
 from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.scoring.suffixes import Suffixes
 from safer_bench.scoring.sweep import Sweep
+from tests.made_up.cases import first_by_default
 from tests.made_up.networks import WholePasses, tiny_network
 
 LEVELS = [parse_perturbation(spec) for spec in ("gaussian_noise:0.3,3", "float32_bit_flip", "int8_bit_flip:0.01")]
@@ -22,7 +23,7 @@ def batches_of(network, size):
     return list(zip(images[:50].split(size), labels[:50].split(size), strict=True))
 
 
-@pytest.mark.parametrize("name", ["digits_resnet", "digits_vit"])
+@pytest.mark.parametrize("name", first_by_default(["digits_vit", "digits_resnet"]))
 def test_logits_are_those_of_the_model_with_the_weight_set(name):
     network = load_network(name)
     suffixes, model = Suffixes(network.model, *network.calibration), network.model
@@ -88,7 +89,7 @@ def test_what_fails_in_the_midst_is_left_to_whole_passes_from_then_on(name, monk
 
 @pytest.mark.parametrize(
     "entry",
-    [pytest.param(entry, marks=pytest.mark.long) if "measured" in entry.name else entry for entry in CHANGES],
+    first_by_default(sorted(CHANGES, key=lambda entry: "measured" in entry.name)),
     ids=lambda entry: entry.name,
 )
 def test_scores_and_stated_costs_are_those_of_whole_passes_in_a_few_of_them(entry):

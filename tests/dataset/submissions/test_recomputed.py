@@ -17,6 +17,7 @@ from safer_bench.networks.loading import load_network
 from safer_bench.scoring.recompute import recompute
 from safer_bench.scoring.write import write_scores
 from safer_bench.tables import schema
+from tests.made_up.cases import first_by_default
 
 CODE = """
 from safer_bench import criterion
@@ -59,6 +60,7 @@ def test_a_criterion_from_a_file_is_submitted_with_its_code(folder, small_tree):
     assert str(folder.parent.parent) not in (folder / "submission.yaml").read_text()
 
 
+@pytest.mark.long
 def test_the_board_shows_what_came_out_of_the_code_until_the_submission_changes(folder, small_tree, network):
     submission = read_submission(folder, small_tree)
     assert gather(small_tree, [folder]).marks["widths"] == "reported"
@@ -98,10 +100,10 @@ def _scores(table, criterion):
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
-    [
+    first_by_default([
         ("scale = 0.5", "scale = 1.5", "criterion 'widths' on network 'digits_mlp': head: submitted 10.5, computed again 11.5; code and scores differ, or the code gives other scores each time: seed what is random"),
         ('aware=True, source="test"', 'source="test"', "mine.py:changes: takes (model, batches, perturb, level); expected without aware=True (model, batches)"),
-    ],
+    ]),
 )  # fmt: skip
 def test_scores_that_do_not_follow_from_the_code_are_named(folder, small_tree, network, old, new, message):
     submission = read_submission(folder, small_tree)

@@ -19,6 +19,7 @@ from safer_bench.measurement.rows import Weights
 from safer_bench.networks.loading import load_network
 from safer_bench.networks.network import Network
 from safer_bench.perturbations.loading import parse_perturbation
+from tests.made_up.cases import first_by_default
 
 NARROW = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
 N_EXAMPLES = 300
@@ -79,13 +80,14 @@ def test_the_perturbations_move_counts(rows):
     assert sum(row["fixed"] > 0 for row in rows) > 0
 
 
+@pytest.mark.long
 def test_the_plain_loop_does_not_depend_on_the_number_of_threads(digits, rows, threads):
     threads(2)
     assert digest(PlainEngine(digits).measure(probes_of(digits)[::8])) == digest(rows[::8])
 
 
 @pytest.mark.parametrize("fast", [False, True])
-@pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.long), 37, 256])
+@pytest.mark.parametrize("batch_size", first_by_default([37, 256, 1]))
 @pytest.mark.parametrize("memory_format", FORMATS, ids=str)
 def test_integers_do_not_depend_on_batches_and_memory_format(
     digits, rows, memory_format, batch_size, fast, bfloat16_is_faster
@@ -94,6 +96,7 @@ def test_integers_do_not_depend_on_batches_and_memory_format(
     assert digest_of(digits, probes_of(digits)[::step], fast=fast, pace=pace) == digest(rows[::step])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("memory_format", "batch_size", "fast"), [(FORMATS[0], 256, False), (FORMATS[1], 37, True)], ids=str
 )
