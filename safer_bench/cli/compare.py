@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safer_bench.cli.choices import metric_names
-from safer_bench.cli.console import Json, print_json, table
+from safer_bench.cli.console import Json, print_json, progress, table
 from safer_bench.cli.options import Truth, submissions_in, told_refused
 from safer_bench.errors import needs_torch
 
@@ -44,7 +44,9 @@ def compare(
     scores = gathered.scores
     comparison.check_names(scores["criterion"].unique().to_pylist(), first, second, metric, out)
     compared = scores.filter(pc.field("criterion").isin([first, second]))  # evaluation adds the controls by itself
-    differences = comparison.compare(evaluate_scores(tree, compared), tree, first, second, metric)
+    with progress() as report:
+        report("judging", 0, 0)
+        differences = comparison.compare(evaluate_scores(tree, compared), tree, first, second, metric)
     reported = [name for name in (first, second) if name in gathered.reported]
     if as_json:
         rows = [asdict(each) | {"difference": each.difference} for each in differences]

@@ -82,9 +82,12 @@ def _evaluate(
             print_json({"submissions": {}, "refused": gathered.refused, "places": [], "boards": [], "leaderboard": None})
         raise typer.Exit(1)
     spent = read_budgets(budget, network_revisions(tree["layer_drops"])) if budget else None
-    results = evaluate_scores(tree, gathered.scores)
-    page = make_page(results, tree, Extras(gathered.scores, gathered.costs, gathered.marks, spent))
-    path = write_page(out, results, page)
+    with progress() as report:
+        report("judging", 0, 0)
+        results = evaluate_scores(tree, gathered.scores)
+        report("making the page", 0, 0)
+        page = make_page(results, tree, Extras(gathered.scores, gathered.costs, gathered.marks, spent))
+        path = write_page(out, results, page)
     own = list(dict.fromkeys(name for names in gathered.submitted.values() for name in names))
     reported = [name for name in own if name in gathered.reported]
     found = places(page.boards, [name for name in own if name not in reported])

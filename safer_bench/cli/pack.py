@@ -33,15 +33,27 @@ def pack(
     from safer_bench.dataset.pack import pack as write
     from safer_bench.dataset.tree import load_tree
 
+    before: tuple[str | None, str] = (None, "")
     if base is not None:
+        earlier = load_tree(base)
+        before = (earlier.manifest.get("version"), earlier.revision)
         note(f"Computes anew what follows from the measurements of {base}: a minute or two for a million.")
     with progress() as report:
         report("packing", 0, 0)
         write(runs or [], scores or [], out, data_version, base)
     tree = load_tree(out)
     typer.echo(f"{out}: {number_of(tree['layer_drops'].num_rows, 'measurement')}, revision {tree.revision}")
-    for said in _unscored(tree):
+    for said in (*_version_told(*before, tree), *_unscored(tree)):
         typer.echo(said, err=True)
+
+
+def _version_told(version: str | None, revision: str, tree: "Tree") -> Iterator[str]:
+    """Yield what is odd about the version of a tree beside version and revision of the earlier one."""
+    now = tree.manifest.get("version")
+    if version and not now:
+        yield f"The earlier tree is data version {version}, this one states none: --data-version X.Y.Z does"
+    elif version and version == now and tree.revision != revision:
+        yield f"Other contents under the same version, {version}: where that one is published, give a later one"
 
 
 def _unscored(tree: "Tree") -> Iterator[str]:

@@ -45,7 +45,7 @@ def publish(
         return
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])):
         commit = publishing.publish(release, repo_id, tag, private=private, into_existing=into_existing)
-    typer.echo(f"{repo_id}: published at commit {commit}{f', tag {tag}' if tag else ''}")
+    typer.echo(f"{repo_id}: {f'tag {tag} names' if tag else 'holds'} these files, at commit {commit}")
 
 
 def _show_changes(release: "Release", repo_id: str, tag: str | None, *, into_existing: bool) -> None:

@@ -82,7 +82,8 @@ def _next(out: Path, criteria: Sequence[str], networks: Sequence["Network"]) -> 
     if any(network.name not in known for network in networks):
         return f"safer-bench pack RUN --scores {out} --out TREE; safer-bench evaluate --truth TREE --out BOARD"
     if own:
-        return f"safer-bench evaluate shows the truth's own scores of {own[0]!r}; it takes no others"
+        kept = f"safer-bench evaluate shows the truth's own scores of {own[0]!r}; it takes no others"
+        return f"safer-bench pack RUN --scores {out} --out TREE, for a truth of your own; {kept}"
     return f"safer-bench check {out}"
 
 

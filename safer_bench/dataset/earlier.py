@@ -27,8 +27,8 @@ def networks_kept(base: Tree, measured: Tables, facts: Mapping[str, int]) -> dic
 
     Raises:
         BadInput: the tree is of another protocol or seed, has a network of the runs under further perturbations or by
-            further draws, or the networks that are kept under a perturbation that is another one there, such as by its
-            levels.
+            further draws, networks of the same dataset on more examples, or the networks that are kept under a perturbation
+            that is another one there, such as by its levels.
     """
     for name, value in facts.items():
         if base.manifest[name] != value:
@@ -41,6 +41,7 @@ def networks_kept(base: Tree, measured: Tables, facts: Mapping[str, int]) -> dic
     kept["perturbations"] = kept["perturbations"].filter(used)
     if measured:
         _check_nothing_is_lost(base, tables["layer_drops"], measured["layer_drops"])
+        _check_as_many_examples(base, tables["layer_drops"], measured["layer_drops"])
         _check_same_perturbations(base, kept["perturbations"], measured["perturbations"])
     return kept
 
@@ -105,6 +106,29 @@ def _check_nothing_is_lost(base: Tree, before: pa.Table, now: pa.Table) -> None:
                 f"{base.path} has network {network!r} under {perturbation!r} too, which the runs have not; measure it anew "
                 "under all perturbations, or leave its runs out"
             )
+
+
+def _check_as_many_examples(base: Tree, before: pa.Table, now: pa.Table) -> None:
+    """Refuse networks on fewer examples a draw than those of the same dataset in the tree."""
+    least: dict[tuple[str, str], int] = {}
+    for (dataset, perturbation, _), n in _examples(before).items():
+        least[dataset, perturbation] = min(n, least.get((dataset, perturbation), n))
+    for (dataset, perturbation, network), n in sorted(_examples(now).items()):
+        if n < least.get((dataset, perturbation), 0):
+            raise BadInput(
+                f"{base.path} has networks of {dataset!r} under {perturbation!r} on {least[dataset, perturbation]} examples "
+                f"a draw, the runs have {network!r} on {n}; measure it on as many, or leave its runs out"
+            )
+
+
+def _examples(drops: pa.Table) -> dict[tuple[str, str, str], int]:
+    """Return the fewest examples of a draw by dataset, perturbation and network; one layer tells, as all have the same."""
+    of_what = ["dataset", "perturbation", "network"]
+    first = drops.filter(pc.equal(drops["layer_index"], 0)).unify_dictionaries()
+    draws = first.group_by([*of_what, "level", "draw"]).aggregate([("n_examples", "sum")])
+    least = draws.group_by(of_what).aggregate([("n_examples_sum", "min")])
+    keys = zip(*(least[column].to_pylist() for column in of_what), strict=True)
+    return dict(zip(keys, least["n_examples_sum_min"].to_pylist(), strict=True))
 
 
 def _check_same_perturbations(base: Tree, before: pa.Table, now: pa.Table) -> None:

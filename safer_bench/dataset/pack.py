@@ -16,9 +16,10 @@ from safer_bench.dataset.documents.render import render_documents
 from safer_bench.dataset.earlier import check_scores_are_there, networks_kept, scores_of_both, truth_of_both
 from safer_bench.dataset.pinned import X_Y_Z
 from safer_bench.dataset.submissions.submission import Submission, read_submission
-from safer_bench.dataset.tree import load_tree, write_tree
+from safer_bench.dataset.tree import Tree, load_tree, write_tree
 from safer_bench.errors import BadInput
 from safer_bench.tables import schema
+from safer_bench.tables.grouping import grouped
 from safer_bench.truth.merge import check_same_code, merge
 from safer_bench.truth.probe_tables import KEYS, probe_tables
 from safer_bench.truth.request import another_file
@@ -40,7 +41,8 @@ def pack(
         base: an earlier tree, of whose networks those that no run measured are taken over with their scores.
 
     Raises:
-        BadInput: a run that is not finished, runs that contradict each other, scores that do not fit, or no version.
+        BadInput: a run that is not finished, runs that contradict each other, networks under other perturbations than the
+            rest, scores that do not fit, no version, or one below that of the earlier tree.
     """
     if version is not None and not re.fullmatch(X_Y_Z, version):
         raise BadInput(f"data version {version!r}; expected X.Y.Z, such as 1.0.0")
@@ -53,13 +55,25 @@ def pack(
         earlier = load_tree(base)
         kept = networks_kept(earlier, measured, facts)
         facts = {name: earlier.manifest[name] for name in ("protocol", "seed")}
+        _check_no_older(version, earlier)
     tables = truth_of_both(measured, kept)
+    _check_under_the_same(tables["layer_drops"])
     scores = scores_of_both(_scores([read_submission(path, tables) for path in score_folders]), kept)
     if base is not None:
         check_scores_are_there(earlier, scores)
     tables |= {name: table for name, table in scores.items() if table.num_rows}
     facts |= {"version": version} if version else {}
     write_tree(out, tables, facts, partial(render_documents, data_version=version))
+
+
+def _check_no_older(version: str | None, earlier: Tree) -> None:
+    before = earlier.manifest.get("version")
+    if version and before and _numbers(version) < _numbers(before):
+        raise BadInput(f"data version {version}: {earlier.path} is {before} already; give a later one")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
 
 
 def _seed(folders: Sequence[RunFolder]) -> int:
@@ -85,6 +99,22 @@ def _measured(folders: Sequence[RunFolder]) -> dict[str, pa.Table]:
     networks = [folder.table("networks") for folder in folders if "shard" not in folder.request()]
     tables["networks"] = merge("networks", [*networks, *map(_joined, shards)], KEYS["networks"])
     return tables | probe_tables(folders, tables)
+
+
+def _check_under_the_same(drops: pa.Table) -> None:
+    """Refuse networks under other perturbations than the rest: means over perturbations would be of different ones."""
+    of_what = ["network", "perturbation"]
+    pairs = drops.select(of_what).unify_dictionaries().group_by(of_what).aggregate([])
+    of_network = grouped(pairs.to_pylist(), key=lambda row: row["network"])
+    under = {name: {row["perturbation"] for row in rows} for name, rows in of_network.items()}
+    for (name, one), (other, another) in pairwise(sorted(under.items())):
+        if one != another:
+            only, without = (name, other) if one - another else (other, name)
+            what = min(one - another or another - one)
+            raise BadInput(
+                f"network {only!r} is measured under {what!r}, and {without!r} is not; measure all networks of a tree under "
+                "the same perturbations, or pack them apart"
+            )
 
 
 def _shards(folders: Sequence[RunFolder]) -> list[list[RunFolder]]:

@@ -1,4 +1,4 @@
-"""The zoo's file of final accuracies, which also names the weights by their SHA-256."""
+"""The zoo's file of final accuracies, which also names each file of weights by its SHA-256."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,10 @@ FILE = "test_accuracy.json"
 
 
 class _Accuracy(BaseModel):
-    """How many answers a network gets right, one an example unless ``n_answers`` says how many, and its weights."""
+    """How many answers a network gets right, one an example unless ``n_answers`` says how many, and its weights.
+
+    ``weights_sha256`` is of the file; that of the table ``networks`` is over the state that the file holds.
+    """
 
     model_config = ConfigDict(strict=True, extra="forbid")
 

@@ -138,17 +138,27 @@ def _with_interval(estimate: AreaEstimates, i: int) -> str:
 
 
 def advice(found: Fragility) -> str:
-    """Name the layers that hold half of what is lost, or say that none surely loses anything."""
-    n, lowest = found.to_protect, found.overall.values - np.nan_to_num(found.overall.halfwidths)
+    """Name the layers that hold half of what is lost, or say that none surely loses anything, or that nothing tells it."""
+    n, values, halfwidths = found.to_protect, found.overall.values, found.overall.halfwidths
     if n == 0:
         return f"{found.network}: no layer lost accuracy at these levels; measure more severe ones."
-    if lowest.max() <= 0:
+    if np.isnan(halfwidths).any():
+        return f"{found.network}: a single draw does not tell which layers are fragile; measure more draws."
+    if (values - halfwidths).max() <= 0:
         return f"{found.network}: no layer surely lost accuracy; measure more draws or examples, or more severe levels."
     share = found.shares[:n].sum()
     return (
         f"Most fragile: {', '.join(found.layers[:n])} ({n} of {len(found.layers)} layers, {share:.1%} of all parameters): "
-        "at least half of what all layers lose."
+        f"at least half of what all layers lose.{_doubt(found, n)}"
     )
+
+
+def _doubt(found: Fragility, n: int) -> str:
+    """Say so where the layer after the first n does not surely lose less than the last of them."""
+    values, halfwidths = found.overall.values[n - 1 : n + 1], found.overall.halfwidths[n - 1 : n + 1]
+    if len(values) < 2 or values[0] - values[1] > np.hypot(*halfwidths):
+        return ""
+    return f" The next, {found.layers[n]}, may be as fragile as the last of them."
 
 
 def picture(found: Fragility, ending: str, n: int = MOST_SHOWN) -> bytes:

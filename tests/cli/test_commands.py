@@ -25,7 +25,8 @@ def test_the_way_through(cli, tmp_path):
     )
     scored = cli("score", "snip", "l2_norm", "--network", "digits_mlp", "--out", mine)
     known = "safer-bench evaluate shows the truth's own scores of 'l2_norm'; it takes no others"
-    assert (scored.code, scored.out) == (0, f"{mine}: 2 criteria on 1 network. Next: {known}\n")
+    own = f"safer-bench pack RUN --scores {mine} --out TREE, for a truth of your own"
+    assert (scored.code, scored.out) == (0, f"{mine}: 2 criteria on 1 network. Next: {own}; {known}\n")
     packed = cli("pack", run, "--out", tree)
     assert (packed.code, packed.out) == (0, f"{tree}: 20 measurements, revision {load_tree(tree).revision}\n")
     checked = cli("check", mine, "--truth", tree)

@@ -65,6 +65,21 @@ def test_draws_that_would_be_lost_are_refused(tmp_path):
         pack([fewer], [], tmp_path / "grown", base=tmp_path / "tree")
 
 
+@pytest.mark.parametrize("name", ["tiny", "other"])
+def test_fewer_examples_than_those_of_the_same_dataset_are_refused(tmp_path, name):
+    """Of the same network they would replace the better truth, of another one stand beside it."""
+    pack([measured(tmp_path / "run")], [], tmp_path / "tree")
+    fewer = tmp_path / "fewer"
+    measure_into(fewer, [tiny_network(name)], make_protocol(["sign_flip:0.1,0.5"], 4, 10))
+    dataset = tiny_network().dataset
+    with pytest.raises(BadInput) as error:
+        pack([fewer], [], tmp_path / "grown", base=tmp_path / "tree")
+    assert str(error.value) == (
+        f"{tmp_path / 'tree'} has networks of {dataset!r} under 'sign_flip' on 15 examples a draw, the runs have {name!r} on "
+        "10; measure it on as many, or leave its runs out"
+    )
+
+
 def test_two_networks_grow_a_tree_of_a_third(tmp_path):
     runs = [measured(tmp_path / name, network=tiny_network(name)) for name in ("b", "a", "c")]
     pack(runs, [], tmp_path / "all")

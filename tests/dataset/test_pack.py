@@ -246,6 +246,21 @@ def test_a_tree_has_the_version_that_it_is_given_and_else_none(small_run, small_
     assert "\n  version: " not in (small_tree.path / "README.md").read_text()
 
 
+def test_networks_under_other_perturbations_than_the_rest_are_refused(tmp_path):
+    """A board once took means over networks that shared no perturbation."""
+    one = measured(tmp_path / "one")
+    other = measured(tmp_path / "other", ("quantize:4,2",), network=tiny_network("other"))
+    with pytest.raises(BadInput) as error:
+        pack([one, other], [], tmp_path / "tree")
+    assert str(error.value) == (
+        "network 'other' is measured under 'quantize', and 'tiny' is not; measure all networks of a tree under the same "
+        "perturbations, or pack them apart"
+    )
+    pack([one], [], tmp_path / "tree")
+    with pytest.raises(BadInput, match=r"^network 'other' is measured under 'quantize', and 'tiny' is not;"):
+        pack([other], [], tmp_path / "grown", base=tmp_path / "tree")
+
+
 def test_a_version_is_three_numbers(small_run, tmp_path):
     with pytest.raises(BadInput, match=r"data version 'v1\.0'; expected X\.Y\.Z, such as 1\.0\.0"):
         pack([small_run], [], tmp_path / "tree", "v1.0")

@@ -48,6 +48,13 @@ def test_the_estimate_is_that_of_the_analysis_of_variance(correlation):
     assert found.mean() == pytest.approx(correlation, abs=0.06)
 
 
+def test_kinds_of_unequal_sizes_resemble_as_by_hand():
+    """One-way analysis of variance of {1, 2, 3} and {7}: 27/1 between, 2/2 within, and a typical size of 4 - 10/4 = 1.5."""
+    values, kinds = np.array([[1.0, 2.0, 3.0, 7.0]]), np.array([0, 0, 0, 1])
+    between, within, typical = 3 * (2 - 3.25) ** 2 + (7 - 3.25) ** 2, 2 / 2, 4 - (9 + 1) / 4
+    assert resemblance(values, kinds) == pytest.approx((between - within) / (between + (typical - 1) * within))
+
+
 def test_unequal_kinds_weigh_by_their_families():
     kinds = numbered_kinds(["a"] * 6 + ["b"] * 2)
     values = np.random.default_rng(0).normal(size=(1, 8))

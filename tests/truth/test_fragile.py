@@ -83,7 +83,13 @@ def test_a_layer_is_not_called_fragile_where_the_draws_do_not_tell():
     assert advice(found) == "net: no layer surely lost accuracy; measure more draws or examples, or more severe levels."
     one_draw = AreaEstimates(np.array([0.3, 0.1]), np.full(2, np.nan), 0)
     told = Fragility("net", ("a", "b"), np.array([0.5, 0.5]), one_draw, {"noise": one_draw})
-    assert advice(told).startswith("Most fragile: a (1 of 2"), "a single draw tells no error"
+    assert advice(told) == "net: a single draw does not tell which layers are fragile; measure more draws."
+
+
+def test_the_advice_tells_of_the_next_layer_where_it_may_be_as_fragile():
+    found = [made([0.3, drop], [0.1, 0.9]) for drop in (0.29, 0.2)]  # of which half the width is 0.032 each
+    assert advice(found[0]).endswith("lose. The next, layer1, may be as fragile as the last of them.")
+    assert advice(found[1]).endswith("at least half of what all layers lose.")
 
 
 def test_no_interval_of_no_width_stands_where_nothing_changed():

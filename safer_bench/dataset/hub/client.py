@@ -81,6 +81,8 @@ def _explain(error: BaseException, doing: str, mend: str) -> SaferBenchError:
         return HubError(f"the Hub refused to {doing} ({status}): {ADVICE[status]}")
     if status is not None and 400 <= status < 500 and status not in (408, 429):
         return HubError(f"the Hub refused to {doing} ({status}): {_brief(error)}; mend what it names, and {mend}")
+    if any("xet" in str(cause).lower() for cause in chain):
+        mend = "HF_HUB_DISABLE_XET=1 uploads the ordinary way: set it, and repeat the command"
     transport = HfHubHTTPError.__mro__[1]  # HTTPError of the client that this huggingface_hub uses
     lost = (transport, ConnectionError, TimeoutError, LocalEntryNotFoundError)
     if status is not None or any(isinstance(cause, lost) for cause in chain):

@@ -142,7 +142,7 @@ def _check_weights(card: SubmissionCard, networks: pa.Table, folder: Path) -> No
         if known.get(network, digest) != digest:
             raise BadSubmission(
                 f"{folder / 'submission.yaml'}: scores of {network!r} were computed on weights {digest[:16]}, the truth has "
-                f"{known[network][:16]}; score the criterion again: safer-bench score --network {network} ..."
+                f"{known[network][:16]}; score the criterion again, on all networks that it scores"
             )
 
 
@@ -153,7 +153,7 @@ def _check_levels(card: SubmissionCard, perturbations: pa.Table, folder: Path) -
         if known.get(name, levels) != levels:
             raise BadSubmission(
                 f"{folder / 'submission.yaml'}: {name!r} was scored at levels {_list(levels[:20])}, the truth has "
-                f"{_list(known[name])}; score again with --perturbation {name}:{_list(known[name])}"
+                f"{_list(known[name])}; score again without --perturbation, which takes the truth's"
             )
 
 

@@ -63,7 +63,7 @@ epochs, `long` as many gradients.
 """
 
 HEADER = """
-| network | family | split | parameters | epochs | on tune | on test (95 %) | training (s) | recipe | weights SHA-256 |
+| network | family | split | parameters | epochs | on tune | on test (95 %) | training (s) | recipe | SHA-256 of the file |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 

@@ -27,7 +27,7 @@ def test_a_tree_is_published_by_one_commit_and_a_tag(hub, cli, copy, repo_files)
     assert (found.code, found.out) == (
         0,
         f"{copy}: {n_files} files in order, for a dataset repository\n"
-        f"me/truth: published at commit {repo.branches['main']}, tag v0.1.0\n",
+        f"me/truth: tag v0.1.0 names these files, at commit {repo.branches['main']}\n",
     )
     assert repo_files(hub) == repo_files(hub, revision="v0.1.0") == content(copy)
     assert len(repo.titles) == 2
@@ -142,7 +142,8 @@ def test_a_release_is_tagged_with_the_version_that_it_states(hub, cli, copy):
         f"Error: tag v0.1.0; {copy} says that it is version 0.2.0: tag it v0.2.0, or pack it again with --data-version 0.1.0\n",
     )
     assert not hub.repos
-    assert cli("publish", copy, "--repo-id", "me/truth", "--tag", "v0.2.0").out.endswith(", tag v0.2.0\n")
+    tagged = cli("publish", copy, "--repo-id", "me/truth", "--tag", "v0.2.0").out
+    assert "\nme/truth: tag v0.2.0 names these files, at commit " in tagged
 
 
 def test_a_tag_with_other_content_is_refused(hub, copy, repo_files):

@@ -17,7 +17,7 @@ def test_a_board_becomes_a_space_that_holds_nothing_else(hub, cli, repo_files):
     """The Hub begins a new Space with files of its own: they go."""
     found = cli("publish", BOARD, "--space", "--repo-id", ID)
     commit = hub.repo(ID, "space").branches["main"]
-    shown = f"{BOARD}: 3 files in order, for a space repository\n{ID}: published at commit {commit}\n"
+    shown = f"{BOARD}: 3 files in order, for a space repository\n{ID}: holds these files, at commit {commit}\n"
     assert (found.code, found.out) == (0, shown), found.err
     held = repo_files(hub, ID, kind="space")
     assert set(held) == {"README.md", "index.html", "leaderboard.csv"}

@@ -103,7 +103,7 @@ def test_means_over_other_levels_than_the_truths_are_refused(write, small_tree):
         read(folder, small_tree)
     assert str(error.value) == (
         f"{folder / 'submission.yaml'}: 'gaussian_noise' was scored at levels 0.5,2.0, the truth has 0.5,2.0,8.0; "
-        "score again with --perturbation gaussian_noise:0.5,2.0,8.0"
+        "score again without --perturbation, which takes the truth's"
     )
 
 
@@ -156,7 +156,7 @@ def test_bad_rows_are_named(write, small_tree, change, message):
         ({"name": "../etc", "criteria": [{"name": "mine"}]}, "{yaml}: name: found '../etc'; expected text of the pattern ^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$"),
         ({**CARD, "criteria": [{"name": "mine", "track": "clairvoyant"}]}, "{yaml}: criteria.0.track: found 'clairvoyant'; expected 'blind', 'perturbation_aware' or 'level_aware'"),
         ({**CARD, "criteria": [{"name": "mine"}, {"name": "other"}]}, "{csv}: column 'criterion' is missing, found 'network', 'layer', 'score'; expected criterion, network, layer, score, by commas"),
-        ({**CARD, "weights": {"digits_mlp": "0" * 64}}, "{yaml}: scores of 'digits_mlp' were computed on weights 0000000000000000, the truth has {digest}; score the criterion again: safer-bench score --network digits_mlp ..."),
+        ({**CARD, "weights": {"digits_mlp": "0" * 64}}, "{yaml}: scores of 'digits_mlp' were computed on weights 0000000000000000, the truth has {digest}; score the criterion again, on all networks that it scores"),
         ({**CARD, "criteria": [{"name": "mine", "track": "perturbation_aware"}]}, "{csv}, row 1: a perturbation_aware score has a perturbation and no level"),
     ],
 )  # fmt: skip
