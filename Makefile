@@ -5,7 +5,7 @@ MEASURE := .venv/.measure
 READY := .venv/.ready
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
-.PHONY: help demo test test-long lint bench bench-evaluation bench-plan board findings recompute docs zoo calibrate blend clean
+.PHONY: help demo test test-docs test-long lint bench bench-evaluation bench-plan board findings recompute docs zoo calibrate blend clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -21,6 +21,10 @@ TIMED := tests/test_long.py tests/evaluation/test_bootstrap.py tests/truth/test_
 test-long: $(READY) fashion-mnist text chromium  ## the tests that take long
 	$(BIN)/python -m pytest -q -n 2 -m long $(TIMED:%=--ignore=%)
 	$(BIN)/python -m pytest -q -m long $(TIMED)  # one by one, since they take the time
+
+DOCS := tests/test_tutorials.py tests/test_site.py tests/test_typing.py tests/cli
+test-docs: $(READY) fashion-mnist text chromium  ## of these the ones of tutorials, site and commands
+	$(BIN)/python -m pytest -q -n 2 -m long $(DOCS)
 
 lint: $(READY)  ## style, types, what may import what, and the form of submissions
 	$(BIN)/ruff check .
