@@ -67,7 +67,8 @@ def _nothing_fits(plan: Plan) -> str | None:
 def uniform_that_is_better(plan: Plan) -> str | None:
     """Return that the same choice for all layers fits into what was asked for and does better; None where none does.
 
-    Of a budget that is one that keeps more within it; of a drop to keep to, one that keeps to it and is tighter.
+    Of a budget that is one that keeps more within it; of a drop to keep to, one that keeps to it and is tighter. A budget
+    that was judged and lost too much is not named again.
     """
     measured, is_tighter = plan.measured, TIGHTER[plan.task]
     if plan.max_drop is None:
@@ -78,7 +79,12 @@ def uniform_that_is_better(plan: Plan) -> str | None:
         kept = f"{100 * best.accuracy.value:.1f} %"
         return f"{best.spent:g} for all layers fits the budget too, and keeps {kept} of these examples."
     keeps = [each for each in measured.uniform if each.drop.high is not None and each.drop.high <= plan.max_drop]
-    tighter = [each.spent for each in keeps if is_tighter(each.spent, measured.plan.spent)]
+    failed = [each.budget for each in measured.curve if each.drop.high is None or each.drop.high > plan.max_drop]
+    tighter = [
+        each.spent
+        for each in keeps
+        if is_tighter(each.spent, measured.plan.spent) and not any(math.isclose(each.spent, budget) for budget in failed)
+    ]
     if not tighter or not plan.met:
         return None
     tightest = next(spent for spent in tighter if not any(is_tighter(other, spent) for other in tighter))

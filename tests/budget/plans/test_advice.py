@@ -115,3 +115,11 @@ def test_the_same_choice_for_all_that_keeps_to_the_drop_and_is_tighter_is_told()
     told = uniform_that_is_better(uniform_beside("quantize", 0.05, 7.0, bits))
     assert told == "3 for all layers seems to keep to it too; --budget 3 judges a plan that spends as much."
     assert uniform_that_is_better(uniform_beside("quantize", 0.05, 2.5, bits)) is None, "the plan is tighter"
+
+
+def test_a_budget_that_was_judged_and_lost_too_much_is_not_named_again():
+    plan = uniform_beside("quantize", 0.05, 8.0, [losing(8.0, 0.0), losing(7.0, 0.02), losing(6.0, 0.5)])
+    assert "--budget 7" in uniform_that_is_better(plan)
+    refused = losing(6.9, 0.06).model_copy(update={"budget": 7.0})
+    judged = plan.measured.model_copy(update={"curve": [losing(8.0, 0.0), refused]})
+    assert uniform_that_is_better(plan.model_copy(update={"measured": judged})) is None
