@@ -20,6 +20,7 @@ from safer_bench.budget.whole import WholeNetwork
 from safer_bench.dataset.contents import network_revisions
 from safer_bench.errors import BadInput
 from safer_bench.networks.examples import largest_class
+from safer_bench.networks.layers import owners
 from safer_bench.networks.network import Network
 from safer_bench.tables.facts import read_facts
 
@@ -217,11 +218,13 @@ def _cost(found: LevelFound) -> LevelCost:
 
 
 def _layers(network: Network, chooser: Chooser, choices: Array) -> list[PlannedLayer]:
+    owning = [owners(network.model, layer.parameter) for layer in network.layers]
     return [
         PlannedLayer(
             name=layer.name,
             parameter=layer.parameter,
-            kind=layer.kind,
+            kind=kinds.pop(layer.parameter),
+            tied=kinds,
             shape=list(layer.shape),
             output_axis=layer.output_axis,
             fan_in=layer.fan_in,
@@ -233,7 +236,7 @@ def _layers(network: Network, chooser: Chooser, choices: Array) -> list[PlannedL
                 if (drop := _alone(chooser, layer.index, each)) is not None
             },
         )
-        for layer, choice in zip(network.layers, choices, strict=True)
+        for layer, choice, kinds in zip(network.layers, choices, owning, strict=True)
     ]
 
 

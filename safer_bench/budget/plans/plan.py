@@ -38,7 +38,8 @@ class PlannedLayer(Strict):
 
     Attributes:
         name, parameter: of the layer, and of its weight in ``model.named_parameters()``.
-        kind: class name of the module that owns the weight.
+        kind: class of torch's that the module which owns the weight is or inherits its forward from; else its own class.
+        tied: every other name of the parameter in the model -> kind of the module there; empty where it is not tied.
         shape, output_axis, fan_in: of the weight.
         amount: bits, share pruned, or 1 where protected and 0 where not.
         predicted_drop: accuracy that the layer loses alone, as it was measured; null where it was not.
@@ -48,12 +49,24 @@ class PlannedLayer(Strict):
     name: str
     parameter: str
     kind: str
+    tied: dict[str, str] = Field(default_factory=dict)
     shape: list[Annotated[int, Field(ge=1)]]
     output_axis: Annotated[int, Field(ge=0)]
     fan_in: Annotated[int, Field(ge=1)]
     amount: float
     predicted_drop: Difference | None
     alone: dict[str, Difference] = Field(default_factory=dict)
+
+    @property
+    def owners(self) -> tuple["PlannedLayer", ...]:
+        """The layer as each module has it that shares its weight, this one first."""
+        others = (self.model_copy(update={"parameter": name, "kind": kind}) for name, kind in self.tied.items())
+        return (self, *others)
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module that owns the weight."""
+        return self.parameter.rpartition(".")[0]
 
 
 class Point(Strict):

@@ -16,7 +16,7 @@ from safer_bench.budget.plans.plan import read_plan, write_text
 from safer_bench.budget.plans.truths import measured_here, truth_at
 from safer_bench.errors import BadInput
 from safer_bench.networks.examples import counted
-from tests.made_up.networks import small_network
+from tests.made_up.networks import Unordered, small_network
 
 BITS = make_menu("quantize", levels=[6, 4, 3, 2])
 
@@ -135,6 +135,18 @@ def test_scores_plan_by_their_order_alone(network):
     largest, smallest = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
     assert plan.amounts[largest] >= plan.amounts[smallest]
     assert plan.measured.plan.spent <= 4.0
+
+
+def test_the_other_names_of_a_tied_weight_stand_in_the_plan():
+    generator = torch.Generator().manual_seed(7)
+    inputs, labels = torch.randn(100, 4, generator=generator), torch.randint(3, (100,), generator=generator)
+    tied = sb.Network(Unordered().eval(), inputs, labels, name="tied")
+    plan = make_plan(
+        tied, Wanted(BITS, budget=4.0, by="same", score=lambda *_: dict.fromkeys(("first", "middle", "last"), 1.0))
+    )
+    assert {layer.name: layer.tied for layer in plan.layers} == {
+        "first": {}, "middle": {"tied.weight": "Linear"}, "last": {}
+    }  # fmt: skip
 
 
 def test_layers_are_protected_and_marked_and_pruned_layers_have_their_share_of_zeros(network, tmp_path):
