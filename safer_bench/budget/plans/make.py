@@ -81,7 +81,8 @@ class Wanted:
         """Return what is wanted of the levels that a truth measured.
 
         Raises:
-            BadInput: the truth is of other weights, lacks the network or all levels, or its levels cannot meet the budget.
+            BadInput: the truth is of other weights, lacks the network or all levels, or left too few examples out, which is
+                told first: other levels would not mend it; or its levels cannot meet the budget.
         """
         check_known(network, truth)
         costs = drops_of(network.name, self.menu.perturbation, truth)[1]
@@ -91,6 +92,8 @@ class Wanted:
                 f"network {network.name!r} was not measured under {self.menu.perturbation}; plan by what was, "
                 f"--perturbation {others[0]}, or measure {self.menu.spec()}"
             )
+        if costs:
+            budget_network(network, self.menu.perturbation, truth)
         menu = narrowed(self.menu, [layer.name for layer in network.layers], costs)
         wanted = replace(self, menu=menu)
         wanted.check()

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -224,15 +224,31 @@ def read_plan(path: Path) -> Plan:
     """
     path = path / "plan.json" if path.is_dir() else path
     try:
-        found = read_json(path, "make it again: safer-bench plan", MOST_BYTES)
+        found = _read(path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise BadInput(f"{path}: there is no plan; make one: safer-bench plan") from error
     if isinstance(found, dict) and "draws" in found:
         raise BadInput(f"{path}: a plan of draws, by `measure --plan-only`; expected the plan.json of `safer-bench plan`")
-    if isinstance(found, dict) and found.get("version") != VERSION:
-        raise BadInput(f"{path}: a plan of version {found.get('version')!r}; this safer-bench reads version {VERSION}")
+    if not isinstance(found, dict) or "version" not in found:
+        raise _is_none(path)
+    if found["version"] != VERSION:
+        raise BadInput(f"{path}: a plan of version {found['version']!r}; this safer-bench reads version {VERSION}")
     try:
         return Plan.model_validate(found)
     except (ValidationError, RecursionError) as error:
         fault = sentence_of(error) if isinstance(error, ValidationError) else "nested too deeply"
         raise BadInput(f"{path}: damaged ({fault}); make it again: safer-bench plan") from error
+
+
+def _read(path: Path) -> Any:
+    """Return what the JSON in a file says; what does not begin like an object was never a plan, and is not damaged."""
+    try:
+        return read_json(path, "make it again: safer-bench plan", MOST_BYTES)
+    except BadInput as error:
+        if path.is_file() and path.stat().st_size and not path.read_bytes().lstrip().startswith(b"{"):
+            raise _is_none(path) from error
+        raise
+
+
+def _is_none(path: Path) -> BadInput:
+    return BadInput(f"{path}: no plan; expected the plan.json of `safer-bench plan`")

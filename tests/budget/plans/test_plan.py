@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
@@ -86,14 +87,36 @@ def test_it_is_read_as_it_was_written_and_what_was_changed_by_hand_is_refused(pl
         path.write_text(json.dumps(wrong))
         with pytest.raises(BadInput, match=message):
             read_plan(path)
-    with pytest.raises(BadInput, match="no plan"):
+    with pytest.raises(BadInput, match="there is no plan"):
         read_plan(tmp_path / "none.json")
+
+
+def test_a_file_of_another_kind_is_told_as_that_and_not_as_damaged(tmp_path):
+    for name, data in (("plan.png", b"\x89PNG\r\n"), ("torchao.json", b'{"_type": "FqnToConfig"}'), ("list.json", b"[]")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(BadInput) as error:
+            read_plan(tmp_path / name)
+        assert str(error.value) == f"{tmp_path / name}: no plan; expected the plan.json of `safer-bench plan`"
+    (tmp_path / "plan.json").write_bytes(b'{"version": 1, ')
+    with pytest.raises(BadInput, match="damaged"):
+        read_plan(tmp_path)
 
 
 def only_levels(truth, *levels):
     """Return the tables of a truth that hold levels with these alone."""
     kept = pc.field("level").isin([float(level) for level in levels])
     return {name: truth[name].filter(kept) for name in ("layer_sensitivity", "losses", "layer_drops")}
+
+
+def test_a_truth_that_left_no_examples_out_is_told_before_its_levels(network, truth):
+    drops = truth["layer_drops"]
+    n_examples = drops.schema.get_field_index("n_examples")
+    everything = pa.array([len(network.labels)] * len(drops), drops["n_examples"].type)
+    all_seen = truth | {"layer_drops": drops.set_column(n_examples, "n_examples", everything)}
+    with pytest.raises(BadInput, match="0 of its 240 evaluation examples were left out of the truth"):
+        Wanted(make_menu("quantize", levels=[2]), budget=3.0).measured(network, all_seen | only_levels(all_seen, 6))
+    with pytest.raises(BadInput, match="measured at 6, planned are 2"):
+        Wanted(make_menu("quantize", levels=[2]), budget=3.0).measured(network, truth | only_levels(truth, 6))
 
 
 def _with_layer(found, **changed):

@@ -68,7 +68,7 @@ def export(plan: Plan, to: Exporter) -> Exported:
     are enough. A tied weight gets the same bits in all its modules, or none.
 
     Raises:
-        BadInput: the tool cannot be told plans of this task.
+        BadInput: the tool cannot be told plans of this task, or quantizes no layer of this one.
     """
     if plan.task not in to.tasks:
         raise BadInput(
@@ -78,6 +78,12 @@ def export(plan: Plan, to: Exporter) -> Exported:
     if plan.task != "quantize":
         return Exported(to.write(plan, ()), tuple(_to_fold(plan)))
     chosen = [(layer, bits) for layer in plan.layers if (bits := _bits(layer, to)) is not None]
+    if not chosen:
+        first = plan.layers[0]
+        raise BadInput(
+            f"{to.name} quantizes no layer of this plan (layer {first.name}: {_why_not(first, to)}); export --to another "
+            "tool, or take the weights: safer_bench.apply_plan"
+        )
     given = [Given(owner, bits) for layer, bits in chosen for owner in layer.owners]
     return Exported(to.write(plan, given), tuple(_notes(plan, given, to)))
 
@@ -91,9 +97,6 @@ def _notes(plan: Plan, given: Sequence[Given], to: Exporter) -> Iterator[str]:
     yield from _to_fold(plan)
     if plan.perturbation == PER_TENSOR and not to.per_tensor:
         yield f"{to.name} has a grid for each output channel; the plan was measured with one for each tensor"
-    if not given:
-        yield f"{to.name} quantizes no layer of this plan: export --to another tool, or take the weights: sb.apply_plan"
-        return
     bits = {each.layer.name: each.bits for each in given}
     for layer in plan.layers:
         if layer.name not in bits:

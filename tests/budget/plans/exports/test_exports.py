@@ -95,11 +95,14 @@ def test_llmcompressor_gets_groups_of_linear_layers_by_bits_and_ignores_the_othe
     )
 
 
-def test_where_a_tool_quantizes_no_layer_the_next_step_is_told():
+def test_a_plan_of_which_a_tool_quantizes_no_layer_is_refused_with_the_next_step():
     plan = made_up_plan(tiny_network(), BITS)
     convolution = plan.model_copy(update={"layers": [layer for layer in plan.layers if layer.kind == "Conv2d"]})
-    assert export(convolution, exporter_called("llmcompressor")).notes == (
-        "llmcompressor quantizes no layer of this plan: export --to another tool, or take the weights: sb.apply_plan",
+    with pytest.raises(BadInput) as error:
+        export(convolution, exporter_called("llmcompressor"))
+    assert str(error.value) == (
+        "llmcompressor quantizes no layer of this plan (layer conv: llmcompressor quantizes none like it (Conv2d, 3x1x3x3)); "
+        "export --to another tool, or take the weights: safer_bench.apply_plan"
     )
 
 
