@@ -5,7 +5,7 @@ Values are ``(n_draws, n_answers)``: what came of an answer in a draw, nan where
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -50,6 +50,22 @@ def gain(values: Array, baseline: Array, examples: Array | None = None) -> Inter
     half = quantile(len(values)) * error if error > 0 or not np.nan_to_num(difference).any() else math.nan
     low, high = (float(np.clip(end, -1.0, 1.0)) for end in (mean - half, mean + half))
     return IntervalEstimate(mean, error, low, high)
+
+
+def accuracy_lost(unchanged: Array, right: Array, examples: Array, unseen_in: int | None) -> IntervalEstimate:
+    """Return the mean of unchanged minus right, paired by answer: no more can be gained than was wrong unchanged.
+
+    Args:
+        unchanged: which answers are right ``(1, n_answers)``.
+        right: the same after the change.
+        examples: which each answer belongs to.
+        unseen_in: trials for ``allowing_for_unseen``; None where the interval is not to allow for that.
+    """
+    before = np.where(np.isfinite(right), unchanged, np.nan)
+    found = gain(before, right, examples)
+    if unseen_in is not None:
+        found = allowing_for_unseen(found, unseen_in)
+    return replace(found, low=float(np.maximum(found.low, np.nanmean(before) - 1.0)))
 
 
 def allowing_for_unseen(estimate: IntervalEstimate, n: int, least: float = -1.0) -> IntervalEstimate:

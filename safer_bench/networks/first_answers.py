@@ -110,6 +110,11 @@ def _other_shape(logits: Any, n: int, positions: tuple[int, ...]) -> str:
         mend = ": one label an example, labels.argmax(1) where they are one-hot"
     elif is_tensor and positions and (len(logits), *logits.shape[1:-1]) == (n, *positions):
         mend = ": Network(..., class_axis=-1) where the last axis runs over classes"
+    elif is_tensor and not positions and logits.shape == (n,) and logits.is_floating_point():
+        mend = (
+            ": of a model with one logit z for the second of two classes, "
+            "Network(..., output=lambda z: torch.stack([torch.zeros_like(z), z], 1))"
+        )
     expected = f"logits {(n, 'n_classes', *positions)}".replace("'", "")
     return f"{answer}; expected {expected}{mend}"
 

@@ -182,6 +182,25 @@ def layer_name(model: nn.Module, parameter: str) -> str:
     return parameter.removesuffix("_weight") if packed else parameter
 
 
+def owners(model: nn.Module, parameter: str) -> dict[str, str]:
+    """Return each name of a parameter, several where it is tied -> kind of the module that has it: see ``torch_kind``."""
+    weight = model.get_parameter(parameter)
+    return {
+        f"{path}.{key}".lstrip("."): torch_kind(module)
+        for path, module in model.named_modules()
+        for key, other in module.named_parameters(recurse=False)
+        if other is weight
+    }
+
+
+def torch_kind(module: nn.Module) -> str:
+    """Return the class of torch's that a module is or inherits its forward from; where there is none, its own class."""
+    own: Any = type(module)
+    bases = (each for each in own.__mro__ if each.__module__.startswith("torch.nn.modules."))
+    base = next(bases, own)
+    return (base if own.forward is base.forward else own).__name__
+
+
 def _refuse_shared_memory(parameters: Mapping[str, nn.Parameter]) -> None:
     """Refuse parameters that overlap; recurrent layers on a GPU lie side by side in one storage."""
     last: dict[int, tuple[int, str]] = {}

@@ -27,7 +27,10 @@ def labels_as_tensor(values: Any, where: str) -> torch.Tensor:
         return torch.zeros(0, dtype=torch.int64)
     found = f"{where} are {labels.dtype} {tuple(labels.shape)}; expected int64 (n,) or (n, *positions)"
     if labels.is_floating_point() or labels.is_complex():
-        raise BadInput(f"{found}: labels.long() where they are numbers of classes")
+        raise BadInput(
+            f"{found}: labels.long() where they are numbers of classes; "
+            "regression is not supported, as accuracy of classes is what is measured"
+        )
     if labels.ndim == 0 or labels.shape[1:].numel() == 0 or (labels.ndim > 1 and labels.shape[1:].numel() == 1):
         raise BadInput(found + ": labels.flatten()" * (labels.ndim > 1 and labels.shape[1:].numel() == 1))
     return labels.long()

@@ -51,6 +51,13 @@ def test_bad_input_is_one_message(cli, tmp_path):
     assert "'tensorrt' is not one of 'json', " in cli("plan", "export", path, "--to", "tensorrt").err
     with pytest.raises(UnknownName, match=r"^no export to 'tensorrt'\. There are: json, "):
         exporter_called("tensorrt")
+    path = plan_file(tmp_path)
+    path.write_text(path.read_text().replace('"Linear"', '"Mine"').replace('"Conv2d"', '"Mine"'))
+    found = cli("plan", "export", path, "--to", "torchao", "--out", out)
+    assert (found.code, found.out) == (2, "")
+    assert (
+        "torchao quantizes no layer of this plan (layer conv: class Mine is not known to the export to torchao)" in found.err
+    )
     assert not out.exists()
 
 

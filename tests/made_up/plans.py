@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from safer_bench.budget.plans.menu import PLANNED
 from safer_bench.budget.plans.plan import Interval, Measured, Plan, PlannedLayer, Point, Source
+from safer_bench.networks.layers import owners
 from safer_bench.networks.network import Network
 
 NOTHING = Interval(value=0.0, low=None, high=None)
@@ -14,6 +15,7 @@ def made_up_plan(
     network: Network, amounts: Mapping[str, float], task: str = "quantize", perturbation: str | None = None
 ) -> Plan:
     """Return a plan that gives each layer of ``network`` what ``amounts`` says by its name."""
+    owning = [owners(network.model, layer.parameter) for layer in network.layers]
     return Plan(
         version=1,
         task=task,
@@ -40,13 +42,14 @@ def made_up_plan(
             PlannedLayer(
                 name=layer.name,
                 parameter=layer.parameter,
-                kind=layer.kind,
+                kind=kinds.pop(layer.parameter),
+                tied=kinds,
                 shape=list(layer.shape),
                 output_axis=layer.output_axis,
                 fan_in=layer.fan_in,
                 amount=float(amounts[layer.name]),
                 predicted_drop=None,
             )
-            for layer in network.layers
+            for layer, kinds in zip(network.layers, owning, strict=True)
         ],
     )

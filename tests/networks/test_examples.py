@@ -110,7 +110,7 @@ LONG = "expected int64 (n,) or (n, *positions)"
         (list(DataLoader(PAIRS, 7)), None, f"a list {NO_PAIRS}"),
         (list(PAIRS), None, f"a list {NO_PAIRS}"),
         ([PIL.Image.new("L", (4, 4))] * 24, LABELS, "images of PIL; expected tensors, scaled as in training: [torchvision.transforms.functional.to_tensor(image) for image in images]"),
-        (IMAGES, LABELS.double(), f"labels are torch.float64 (24,); {LONG}: labels.long() where they are numbers of classes"),
+        (IMAGES, LABELS.double(), f"labels are torch.float64 (24,); {LONG}: labels.long() where they are numbers of classes; regression is not supported, as accuracy of classes is what is measured"),
         (IMAGES, LABELS[:, None], f"labels are torch.int64 (24, 1); {LONG}: labels.flatten()"),
         (IMAGES, LABELS[None], "24 images and 1 labels; expected as many, at least one"),
         (IMAGES, LABELS[0], f"labels are torch.int64 (); {LONG}"),

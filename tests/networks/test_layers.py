@@ -10,7 +10,7 @@ from torch.nn.utils import parametrizations, prune
 
 from safer_bench.errors import BadInput
 from safer_bench.measurement.measure import measure
-from safer_bench.networks.layers import discover_layers
+from safer_bench.networks.layers import discover_layers, owners
 from safer_bench.networks.network import Network
 from tests.made_up.networks import Attention, Unordered
 from tests.made_up.weights import Lstm
@@ -164,3 +164,24 @@ def test_weights_in_one_place_of_memory_are_refused_until_each_has_its_own():
 
 def test_the_roots_own_weight_is_called_weight():
     assert [layer.name for layer in discover_layers(nn.Linear(3, 2).eval(), torch.randn(1, 3))] == ["weight"]
+
+
+class Faster(nn.Linear):
+    """A linear layer in other words."""
+
+
+class Doubled(nn.Linear):
+    """A linear layer that does something else."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def test_every_name_of_a_tied_weight_is_told_with_the_class_of_torchs_whose_forward_its_module_has():
+    model = Unordered()
+    assert owners(model, "last.weight") == {"last.weight": "Linear"}
+    model.last, model.tied = Faster(6, 6), Doubled(6, 6)
+    model.last.weight = model.tied.weight = model.middle.weight
+    model.again = model.middle
+    assert owners(model, "last.weight") == {"last.weight": "Linear", "middle.weight": "Linear", "tied.weight": "Doubled"}
+    assert owners(model, "bias_only") == {"bias_only": "Unordered"}

@@ -279,3 +279,10 @@ def test_an_embedding_that_changes_its_weight_as_it_runs_is_refused():
         "network 'own': 0 scales its weight's rows down to max_norm where it looks them up, so that the weight is another "
         "after each pass; look up all of them once, then set 0.max_norm = None"
     )
+
+
+def test_one_flat_logit_made_two_as_told_answers_by_its_sign():
+    model = nn.Sequential(nn.Linear(8, 1), nn.Flatten(0)).eval()
+    expected = int(((model(IMAGES) > 0).long() == LABELS % 2).sum())
+    network = Network(model, IMAGES, LABELS % 2, output=lambda z: torch.stack([torch.zeros_like(z), z], 1))
+    assert [row["correct_clean"] for row in measure(network, ["quantize:8"]).to_pylist()] == [expected]

@@ -8,6 +8,7 @@ from safer_bench.budget.chance import all_at_chance, nothing_lost
 from safer_bench.budget.plans.plan import Plan
 
 TIGHTER: dict[str, Callable[[float, float], bool]] = {"quantize": lt, "prune": gt, "protect": lt}  # of two spendings
+WIDE = 0.2  # accuracy between the ends of an interval that tells little
 
 
 def advice(plan: Plan) -> str | None:
@@ -23,7 +24,8 @@ def advice(plan: Plan) -> str | None:
             "quantize": "offer fewer bits by --level",
             "prune": "offer larger shares by --level",
         }
-        return f"Even the tightest choice everywhere lost nothing: these levels tell no layers apart; {milder[plan.task]}."
+        nothing = "lost nothing that these examples show: these levels tell no layers apart"
+        return f"Even the tightest choice everywhere {nothing}; {milder[plan.task]}."
     spent = [point for point in measured.curve if point.spent != measured.uniform[0].spent]
     left = [point.accuracy.value for point in spent]
     if left and all_at_chance(left, measured.unchanged.value, measured.chance):
@@ -35,7 +37,20 @@ def advice(plan: Plan) -> str | None:
         }
         chance = f"{100 * measured.chance:.1f} % (always answering the largest class)"
         return f"Every allocation leaves accuracy at chance, {chance}: {severe[plan.task]}."
-    return None
+    return _too_few_draws(plan) if plan.task == "protect" else None
+
+
+def _too_few_draws(plan: Plan) -> str | None:
+    """Return how many draws would tell what the plan loses; None where they do. An error falls with the root of draws."""
+    draws, drop = plan.measured.draws, plan.measured.plan.drop
+    if drop.low is None or drop.high is None or drop.high - drop.low <= WIDE:
+        return None
+    width = drop.high - drop.low
+    enough = 10 * math.ceil(draws * (width / WIDE) ** 2 / 10)
+    return (
+        f"{draws} draws leave {100 * width:.0f} points between the ends of what the plan may lose; --draws {enough} would "
+        f"leave about {100 * WIDE:g}."
+    )
 
 
 def _unmet(plan: Plan) -> str:
@@ -67,7 +82,8 @@ def _nothing_fits(plan: Plan) -> str | None:
 def uniform_that_is_better(plan: Plan) -> str | None:
     """Return that the same choice for all layers fits into what was asked for and does better; None where none does.
 
-    Of a budget that is one that keeps more within it; of a drop to keep to, one that keeps to it and is tighter.
+    Of a budget that is one that keeps more within it; of a drop to keep to, one that keeps to it and is tighter. A budget
+    that was judged and lost too much is not named again.
     """
     measured, is_tighter = plan.measured, TIGHTER[plan.task]
     if plan.max_drop is None:
@@ -78,7 +94,12 @@ def uniform_that_is_better(plan: Plan) -> str | None:
         kept = f"{100 * best.accuracy.value:.1f} %"
         return f"{best.spent:g} for all layers fits the budget too, and keeps {kept} of these examples."
     keeps = [each for each in measured.uniform if each.drop.high is not None and each.drop.high <= plan.max_drop]
-    tighter = [each.spent for each in keeps if is_tighter(each.spent, measured.plan.spent)]
+    failed = [each.budget for each in measured.curve if each.drop.high is None or each.drop.high > plan.max_drop]
+    tighter = [
+        each.spent
+        for each in keeps
+        if is_tighter(each.spent, measured.plan.spent) and not any(math.isclose(each.spent, budget) for budget in failed)
+    ]
     if not tighter or not plan.met:
         return None
     tightest = next(spent for spent in tighter if not any(is_tighter(other, spent) for other in tighter))

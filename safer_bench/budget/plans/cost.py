@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safer_bench.budget.intervals import IntervalEstimate, allowing_for_unseen, gain
+from safer_bench.budget.intervals import IntervalEstimate, accuracy_lost
 from safer_bench.budget.plans.joint import Joint
 from safer_bench.budget.plans.menu import Menu
 from safer_bench.budget.whole import WholeNetwork
@@ -104,8 +104,7 @@ def lost_at(whole: WholeNetwork, menu: Menu, level: float, draws: int) -> Interv
     joint = Joint(whole, Menu(menu.task, menu.perturbation, (menu.levels[0], level), (1.0, 0.0)), draws)
     right = joint.correct(np.ones(len(whole.network.layers), dtype=np.int64))
     examples = np.repeat(np.arange(len(whole.network.labels)), whole.network.n_answers.numpy())
-    lost = gain(np.where(np.isfinite(right), joint.unchanged(), np.nan), right, examples)
-    return lost if draws > 1 else allowing_for_unseen(lost, len(np.unique(examples)))
+    return accuracy_lost(joint.unchanged(), right, examples, None if draws > 1 else len(np.unique(examples)))
 
 
 def _refused(network: Network, menu: Menu, cost: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from safer_bench.budget.equal_spending import uniform_at
-from safer_bench.budget.intervals import IntervalEstimate, accuracy, allowing_for_unseen, gain
+from safer_bench.budget.intervals import IntervalEstimate, accuracy, accuracy_lost, allowing_for_unseen, gain
 from safer_bench.budget.plans.additive import average_cost
 from safer_bench.budget.plans.joint import Joint
 from safer_bench.budget.plans.plan import Interval, Point
@@ -79,8 +79,7 @@ def drop_interval(unchanged: Array, right: Array, examples: Array) -> Interval:
         right: the same after the change ``(n_draws, n_answers)``, nan where unseen.
         examples: which each answer belongs to ``(n_answers,)``.
     """
-    seen = np.where(np.isfinite(right), unchanged, np.nan)
-    return interval_of(allowing_for_unseen(gain(seen, right, examples), _trials(right, examples)))
+    return interval_of(accuracy_lost(unchanged, right, examples, _trials(right, examples)))
 
 
 def _trials(right: Array, examples: Array) -> int:

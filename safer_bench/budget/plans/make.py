@@ -20,6 +20,7 @@ from safer_bench.budget.whole import WholeNetwork
 from safer_bench.dataset.contents import network_revisions
 from safer_bench.errors import BadInput
 from safer_bench.networks.examples import largest_class
+from safer_bench.networks.layers import owners
 from safer_bench.networks.network import Network
 from safer_bench.tables.facts import read_facts
 
@@ -80,7 +81,8 @@ class Wanted:
         """Return what is wanted of the levels that a truth measured.
 
         Raises:
-            BadInput: the truth is of other weights, lacks the network or all levels, or its levels cannot meet the budget.
+            BadInput: the truth is of other weights, lacks the network or all levels, or left too few examples out, which is
+                told first: other levels would not mend it; or its levels cannot meet the budget.
         """
         check_known(network, truth)
         costs = drops_of(network.name, self.menu.perturbation, truth)[1]
@@ -90,6 +92,8 @@ class Wanted:
                 f"network {network.name!r} was not measured under {self.menu.perturbation}; plan by what was, "
                 f"--perturbation {others[0]}, or measure {self.menu.spec()}"
             )
+        if costs:
+            budget_network(network, self.menu.perturbation, truth)
         menu = narrowed(self.menu, [layer.name for layer in network.layers], costs)
         wanted = replace(self, menu=menu)
         wanted.check()
@@ -217,11 +221,13 @@ def _cost(found: LevelFound) -> LevelCost:
 
 
 def _layers(network: Network, chooser: Chooser, choices: Array) -> list[PlannedLayer]:
+    owning = [owners(network.model, layer.parameter) for layer in network.layers]
     return [
         PlannedLayer(
             name=layer.name,
             parameter=layer.parameter,
-            kind=layer.kind,
+            kind=kinds.pop(layer.parameter),
+            tied=kinds,
             shape=list(layer.shape),
             output_axis=layer.output_axis,
             fan_in=layer.fan_in,
@@ -233,7 +239,7 @@ def _layers(network: Network, chooser: Chooser, choices: Array) -> list[PlannedL
                 if (drop := _alone(chooser, layer.index, each)) is not None
             },
         )
-        for layer, choice in zip(network.layers, choices, strict=True)
+        for layer, choice, kinds in zip(network.layers, choices, owning, strict=True)
     ]
 
 

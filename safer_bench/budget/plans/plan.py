@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -38,7 +38,8 @@ class PlannedLayer(Strict):
 
     Attributes:
         name, parameter: of the layer, and of its weight in ``model.named_parameters()``.
-        kind: class name of the module that owns the weight.
+        kind: class of torch's that the module which owns the weight is or inherits its forward from; else its own class.
+        tied: every other name of the parameter in the model -> kind of the module there; empty where it is not tied.
         shape, output_axis, fan_in: of the weight.
         amount: bits, share pruned, or 1 where protected and 0 where not.
         predicted_drop: accuracy that the layer loses alone, as it was measured; null where it was not.
@@ -48,12 +49,24 @@ class PlannedLayer(Strict):
     name: str
     parameter: str
     kind: str
+    tied: dict[str, str] = Field(default_factory=dict)
     shape: list[Annotated[int, Field(ge=1)]]
     output_axis: Annotated[int, Field(ge=0)]
     fan_in: Annotated[int, Field(ge=1)]
     amount: float
     predicted_drop: Difference | None
     alone: dict[str, Difference] = Field(default_factory=dict)
+
+    @property
+    def owners(self) -> tuple["PlannedLayer", ...]:
+        """The layer as each module has it that shares its weight, this one first."""
+        others = (self.model_copy(update={"parameter": name, "kind": kind}) for name, kind in self.tied.items())
+        return (self, *others)
+
+    @property
+    def module(self) -> str:
+        """Dotted name of the module that owns the weight."""
+        return self.parameter.rpartition(".")[0]
 
 
 class Point(Strict):
@@ -211,15 +224,31 @@ def read_plan(path: Path) -> Plan:
     """
     path = path / "plan.json" if path.is_dir() else path
     try:
-        found = read_json(path, "make it again: safer-bench plan", MOST_BYTES)
+        found = _read(path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise BadInput(f"{path}: there is no plan; make one: safer-bench plan") from error
     if isinstance(found, dict) and "draws" in found:
         raise BadInput(f"{path}: a plan of draws, by `measure --plan-only`; expected the plan.json of `safer-bench plan`")
-    if isinstance(found, dict) and found.get("version") != VERSION:
-        raise BadInput(f"{path}: a plan of version {found.get('version')!r}; this safer-bench reads version {VERSION}")
+    if not isinstance(found, dict) or "version" not in found:
+        raise _is_none(path)
+    if found["version"] != VERSION:
+        raise BadInput(f"{path}: a plan of version {found['version']!r}; this safer-bench reads version {VERSION}")
     try:
         return Plan.model_validate(found)
     except (ValidationError, RecursionError) as error:
         fault = sentence_of(error) if isinstance(error, ValidationError) else "nested too deeply"
         raise BadInput(f"{path}: damaged ({fault}); make it again: safer-bench plan") from error
+
+
+def _read(path: Path) -> Any:
+    """Return what the JSON in a file says; what does not begin like an object was never a plan, and is not damaged."""
+    try:
+        return read_json(path, "make it again: safer-bench plan", MOST_BYTES)
+    except BadInput as error:
+        if path.is_file() and path.stat().st_size and not path.read_bytes().lstrip().startswith(b"{"):
+            raise _is_none(path) from error
+        raise
+
+
+def _is_none(path: Path) -> BadInput:
+    return BadInput(f"{path}: no plan; expected the plan.json of `safer-bench plan`")

@@ -54,7 +54,10 @@ def test_chance_is_named_with_what_to_do(task, remedy):
 def test_levels_that_cost_nothing_are_named_with_what_to_do(task, remedy):
     amount = {"protect": 1.0, "quantize": 2.0, "prune": 0.5}[task]
     found = advice(planned(task, amount, [point(0.4, 0.9)], [point(1.0, 0.9), point(0.0, 0.9)]))
-    assert found == f"Even the tightest choice everywhere lost nothing: these levels tell no layers apart; {remedy}"
+    assert (
+        found
+        == f"Even the tightest choice everywhere lost nothing that these examples show: these levels tell no layers apart; {remedy}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,3 +118,24 @@ def test_the_same_choice_for_all_that_keeps_to_the_drop_and_is_tighter_is_told()
     told = uniform_that_is_better(uniform_beside("quantize", 0.05, 7.0, bits))
     assert told == "3 for all layers seems to keep to it too; --budget 3 judges a plan that spends as much."
     assert uniform_that_is_better(uniform_beside("quantize", 0.05, 2.5, bits)) is None, "the plan is tighter"
+
+
+def test_a_budget_that_was_judged_and_lost_too_much_is_not_named_again():
+    plan = uniform_beside("quantize", 0.05, 8.0, [losing(8.0, 0.0), losing(7.0, 0.02), losing(6.0, 0.5)])
+    assert "--budget 7" in uniform_that_is_better(plan)
+    refused = losing(6.9, 0.06).model_copy(update={"budget": 7.0})
+    judged = plan.measured.model_copy(update={"curve": [losing(8.0, 0.0), refused]})
+    assert uniform_that_is_better(plan.model_copy(update={"measured": judged})) is None
+
+
+def test_draws_that_would_tell_what_a_protection_plan_loses_are_named():
+    def losing_between(low, high, task="protect"):
+        plan = planned(task, 1.0 if task == "protect" else 4.0, [point(0.4, 0.7)], [point(1.0, 0.9), point(0.0, 0.3)])
+        of_plan = POINT.model_copy(update={"budget": 0.9, "drop": Interval(value=0.2, low=low, high=high)})
+        return plan.model_copy(update={"measured": plan.measured.model_copy(update={"plan": of_plan, "draws": 10})})
+
+    assert advice(losing_between(-0.03, 0.87)) == (
+        "10 draws leave 90 points between the ends of what the plan may lose; --draws 210 would leave about 20."
+    )
+    assert advice(losing_between(0.1, 0.29)) is None
+    assert advice(losing_between(-0.03, 0.87, "quantize")) is None, "nothing is drawn"

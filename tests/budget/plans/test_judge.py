@@ -95,3 +95,12 @@ class Nearly:
     def correct(self, choices):
         n_right = {(0, 0): 40, (1, 1): 40, (2, 2): 20, (1, 2): 40}[tuple(choices.tolist())]
         return (np.arange(40) < n_right).astype(float)[None]
+
+
+def test_no_more_is_gained_than_was_wrong_unchanged():
+    unchanged, right = np.ones((1, 100)), np.ones((10, 100))
+    unchanged[0, :3], right[:, :3], right[:5, :50] = 0.0, 0.0, 0.0
+    found = drop_interval(unchanged, right, np.arange(100))
+    assert found.value == pytest.approx(0.235)
+    assert found.low == pytest.approx(-0.03)
+    assert found.high > 0.5

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
@@ -16,7 +17,7 @@ from safer_bench.budget.plans.plan import read_plan, write_text
 from safer_bench.budget.plans.truths import measured_here, truth_at
 from safer_bench.errors import BadInput
 from safer_bench.networks.examples import counted
-from tests.made_up.networks import small_network
+from tests.made_up.networks import Unordered, small_network
 
 BITS = make_menu("quantize", levels=[6, 4, 3, 2])
 
@@ -86,14 +87,36 @@ def test_it_is_read_as_it_was_written_and_what_was_changed_by_hand_is_refused(pl
         path.write_text(json.dumps(wrong))
         with pytest.raises(BadInput, match=message):
             read_plan(path)
-    with pytest.raises(BadInput, match="no plan"):
+    with pytest.raises(BadInput, match="there is no plan"):
         read_plan(tmp_path / "none.json")
+
+
+def test_a_file_of_another_kind_is_told_as_that_and_not_as_damaged(tmp_path):
+    for name, data in (("plan.png", b"\x89PNG\r\n"), ("torchao.json", b'{"_type": "FqnToConfig"}'), ("list.json", b"[]")):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(BadInput) as error:
+            read_plan(tmp_path / name)
+        assert str(error.value) == f"{tmp_path / name}: no plan; expected the plan.json of `safer-bench plan`"
+    (tmp_path / "plan.json").write_bytes(b'{"version": 1, ')
+    with pytest.raises(BadInput, match="damaged"):
+        read_plan(tmp_path)
 
 
 def only_levels(truth, *levels):
     """Return the tables of a truth that hold levels with these alone."""
     kept = pc.field("level").isin([float(level) for level in levels])
     return {name: truth[name].filter(kept) for name in ("layer_sensitivity", "losses", "layer_drops")}
+
+
+def test_a_truth_that_left_no_examples_out_is_told_before_its_levels(network, truth):
+    drops = truth["layer_drops"]
+    n_examples = drops.schema.get_field_index("n_examples")
+    everything = pa.array([len(network.labels)] * len(drops), drops["n_examples"].type)
+    all_seen = truth | {"layer_drops": drops.set_column(n_examples, "n_examples", everything)}
+    with pytest.raises(BadInput, match="0 of its 240 evaluation examples were left out of the truth"):
+        Wanted(make_menu("quantize", levels=[2]), budget=3.0).measured(network, all_seen | only_levels(all_seen, 6))
+    with pytest.raises(BadInput, match="measured at 6, planned are 2"):
+        Wanted(make_menu("quantize", levels=[2]), budget=3.0).measured(network, truth | only_levels(truth, 6))
 
 
 def _with_layer(found, **changed):
@@ -135,6 +158,18 @@ def test_scores_plan_by_their_order_alone(network):
     largest, smallest = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
     assert plan.amounts[largest] >= plan.amounts[smallest]
     assert plan.measured.plan.spent <= 4.0
+
+
+def test_the_other_names_of_a_tied_weight_stand_in_the_plan():
+    generator = torch.Generator().manual_seed(7)
+    inputs, labels = torch.randn(100, 4, generator=generator), torch.randint(3, (100,), generator=generator)
+    tied = sb.Network(Unordered().eval(), inputs, labels, name="tied")
+    plan = make_plan(
+        tied, Wanted(BITS, budget=4.0, by="same", score=lambda *_: dict.fromkeys(("first", "middle", "last"), 1.0))
+    )
+    assert {layer.name: layer.tied for layer in plan.layers} == {
+        "first": {}, "middle": {"tied.weight": "Linear"}, "last": {}
+    }  # fmt: skip
 
 
 def test_layers_are_protected_and_marked_and_pruned_layers_have_their_share_of_zeros(network, tmp_path):

@@ -23,7 +23,7 @@ def write(plan: Plan, layers: Sequence[Given]) -> str:
     for each in layers:
         groups[each.bits].append(each.module)
     modules = {each.module for each in layers}
-    owners = (layer.parameter.rpartition(".")[0] for layer in plan.layers)
+    owners = (owner.module for layer in plan.layers for owner in layer.owners)
     modifier = {
         "config_groups": {
             f"bits_{bits}": {"targets": groups[bits], "weights": _weights(plan, bits)} for bits in sorted(groups)

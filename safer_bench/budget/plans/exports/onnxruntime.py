@@ -22,11 +22,14 @@ def offers(layer: PlannedLayer) -> Sequence[int]:
 def write(plan: Plan, layers: Sequence[Given]) -> str:
     """Return the JSON: a type for each weight by the name of its initializer, which ``torch.onnx.export`` keeps.
 
+    Of a tied weight it keeps the last name.
+
     Activations have 16 bits, as quantize_static leaves none in float, and biases stay: the scale of their integers would
     change that of the weights.
     """
     axis = {} if plan.perturbation == PER_TENSOR else {"axis": 0}
-    overrides = {each.layer.parameter: [{"quant_type": TYPES[each.bits], "symmetric": True, **axis}] for each in layers}
+    last = {each.layer.name: each for each in layers}.values()
+    overrides = {each.layer.parameter: [{"quant_type": TYPES[each.bits], "symmetric": True, **axis}] for each in last}
     arguments = {
         "op_types_to_quantize": OPERATORS,
         "per_channel": bool(axis),

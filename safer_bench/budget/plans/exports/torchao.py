@@ -44,4 +44,4 @@ def _typed(name: str, data: dict[str, object], version: int) -> dict[str, object
     return {"_type": name, "_version": version, "_data": data}
 
 
-TORCHAO = Exporter("torchao", offers, write, per_tensor=False)
+TORCHAO = Exporter("torchao", offers, write, per_tensor=False, unties=True)

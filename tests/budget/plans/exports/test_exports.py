@@ -4,12 +4,15 @@ import json
 import re
 
 import pytest
+import torch
 import yaml
+from torch import nn
 
-from safer_bench.budget.plans.exports.exporter import export
+from safer_bench.budget.plans.exports.exporter import TORCH_KINDS, export
 from safer_bench.budget.plans.exports.loading import exporter_called, exporters
 from safer_bench.budget.plans.plan import Plan
 from safer_bench.errors import BadInput, UnknownName
+from safer_bench.networks.network import Network
 from tests.made_up.networks import normed_network, tiny_network
 from tests.made_up.plans import made_up_plan
 
@@ -92,11 +95,14 @@ def test_llmcompressor_gets_groups_of_linear_layers_by_bits_and_ignores_the_othe
     )
 
 
-def test_where_a_tool_quantizes_no_layer_the_next_step_is_told():
+def test_a_plan_of_which_a_tool_quantizes_no_layer_is_refused_with_the_next_step():
     plan = made_up_plan(tiny_network(), BITS)
     convolution = plan.model_copy(update={"layers": [layer for layer in plan.layers if layer.kind == "Conv2d"]})
-    assert export(convolution, exporter_called("llmcompressor")).notes == (
-        "llmcompressor quantizes no layer of this plan: export --to another tool, or take the weights: sb.apply_plan",
+    with pytest.raises(BadInput) as error:
+        export(convolution, exporter_called("llmcompressor"))
+    assert str(error.value) == (
+        "llmcompressor quantizes no layer of this plan (layer conv: llmcompressor quantizes none like it (Conv2d, 3x1x3x3)); "
+        "export --to another tool, or take the weights: safer_bench.apply_plan"
     )
 
 
@@ -160,3 +166,67 @@ def test_an_unknown_tool_is_named_with_those_there_are():
     assert str(error.value) == (
         "no export to 'onnxrun'. Did you mean 'onnxruntime'? There are: json, llmcompressor, modelopt, nncf, onnxruntime, torchao"
     )
+
+
+class Shared(nn.Module):
+    """Two linear layers of one weight, and a head of a class of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.there, self.again, self.head = nn.Linear(6, 6), nn.Linear(6, 6), Scaled(6, 3)
+        self.again.weight = self.there.weight
+
+    def forward(self, x):
+        return self.head(torch.relu(self.again(torch.relu(self.there(x)))))
+
+
+class Scaled(nn.Linear):
+    """A linear layer whose forward no export can know."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def shared_plan():
+    torch.manual_seed(7)
+    network = Network(Shared().eval(), torch.randn(60, 6), torch.arange(60) * 7 % 3, name="shared")
+    return made_up_plan(network, {"there": 4, "head": 8})
+
+
+@pytest.mark.parametrize(
+    ("tool", "words"),
+    [
+        ("torchao", ['"there.weight"', '"again.weight"']),
+        ("modelopt", ['"there.weight_quantizer"', '"again.weight_quantizer"']),
+        ("nncf", ["(?:there|again)"]),
+        ("llmcompressor", ["- there\n", "- again\n"]),
+        ("onnxruntime", ['"again.weight"']),
+    ],
+)
+def test_a_tied_weight_gets_its_bits_in_all_modules_and_a_class_that_no_export_knows_none(tool, words):
+    found = export(shared_plan(), exporter_called(tool))
+    assert [word for word in words if word not in found.text] == []
+    if tool == "onnxruntime":
+        assert "there" not in found.text, "torch.onnx.export keeps the last name alone"
+    unties = ("layer there shares its weight with again.weight: torchao makes a copy for each",) * (tool == "torchao")
+    unknown = f"layer head stays in float32: class Scaled is not known to the export to {tool}"
+    assert found.notes[: len(unties) + 1] == (*unties, unknown)
+
+
+def test_a_tied_weight_stays_as_it_is_everywhere_where_one_of_its_modules_is_none_that_the_tool_quantizes():
+    plan = made_up_plan(tiny_network(), BITS)
+    hidden = plan.layers[1].model_copy(update={"tied": {"table.weight": "Embedding"}})
+    found = export(plan.model_copy(update={"layers": [plan.layers[0], hidden, plan.layers[2]]}), exporter_called("torchao"))
+    assert "hidden" not in found.text
+    assert found.notes[1] == (
+        "layer hidden stays in float32: it shares its weight with table.weight, and torchao quantizes none like it "
+        "(Embedding, 8x48)"
+    )
+
+
+def test_the_classes_of_torch_are_those_that_own_a_weight():
+    assert {name for name in TORCH_KINDS if issubclass(_torch_class(name), nn.Module)} == TORCH_KINDS
+
+
+def _torch_class(name):
+    return getattr(nn, name, None) or getattr(nn.modules.linear, name)

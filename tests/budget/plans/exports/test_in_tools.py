@@ -1,6 +1,7 @@
 """The tools themselves quantize by an exported plan: the bits are the plan's, and the weights those that the page on plans says."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -82,6 +83,34 @@ def test_torchao_quantizes_to_the_bits_of_the_plan_on_its_grid_or_a_finer_one(ne
     for name in ("conv", "hidden", "head"):
         by_hand.get_submodule(name).weight.data = model.get_submodule(name).weight.dequantize()
     assert torch.allclose(model(network.inputs), by_hand(network.inputs), atol=1e-5)
+
+
+class Shared(nn.Module):
+    """Two linear layers of one weight, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.there, self.again, self.head = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.again.weight = self.there.weight
+
+    def forward(self, x):
+        return self.head(torch.relu(self.again(torch.relu(self.there(x)))))
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter and torchao warn of their own parts
+def test_a_tied_weight_is_quantized_wherever_it_is_and_named_as_onnx_names_it(tmp_path, monkeypatch):
+    import onnx
+
+    torch.manual_seed(7)
+    model = Shared().eval()
+    network = sb.Network(model, torch.randn(60, 6), torch.arange(60) * 7 % 3, name="shared")
+    plan = made_up_plan(network, {"there": 4, "head": 8})
+    torch.onnx.export(model, (network.inputs,), tmp_path / "net.onnx", dynamo=True, external_data=False, verbose=False)
+    named = json.loads(export(plan, exporter_called("onnxruntime")).text)["extra_options"]["TensorQuantOverrides"]
+    assert set(named) <= {each.name for each in onnx.load(tmp_path / "net.onnx").graph.initializer}
+    quantized(plan, "torchao", IN_TORCHAO, tmp_path, monkeypatch, model=model)
+    assert torch.equal(model.there.weight.dequantize(), model.again.weight.dequantize())
+    assert len(model.there.weight.qdata.unique()) <= 16
 
 
 @pytest.mark.filterwarnings("ignore")  # the exporter warns of its own parts
