@@ -37,7 +37,7 @@ def copied_from_the_truth(scores: pa.Table, truth: Mapping[str, pa.Table]) -> li
 
 
 def _is_telling(same: Sequence[int]) -> bool:
-    several = len(same) >= MIN_NETWORKS and 2 * np.count_nonzero(same) >= len(same)
+    several = len(same) >= MIN_NETWORKS and 2 * int(np.count_nonzero(same)) >= len(same)
     return several or max(same) >= MANY_LAYERS
 
 
