@@ -9,7 +9,7 @@ import typer
 
 from safer_bench.cli.choices import BudgetTask
 from safer_bench.cli.console import note, progress
-from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, refusal, with_network_options
+from safer_bench.cli.options import NETWORK_HELP, NetworkOptions, refusal, submissions_below, with_network_options
 from safer_bench.errors import BadInput, SaferBenchError, needs_torch
 
 if TYPE_CHECKING:
@@ -129,10 +129,10 @@ def _wanted(
 
 
 def _scores(tree: Mapping[str, Any], submissions: list[Path]) -> "pa.Table":
-    from safer_bench.dataset.submissions.gather import gather, submission_folders
+    from safer_bench.dataset.submissions.gather import gather
 
     with refusal():
-        return gather(tree, [folder for root in submissions for folder in submission_folders(root)]).scores
+        return gather(tree, [folder for root in submissions for folder in submissions_below(root)]).scores
 
 
 def _spend(wanted: "Wanted", tree: Mapping[str, Any], networks: "list[Network]", scores: "pa.Table", out: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safer_bench.cli.console import Json, print_json, progress
-from safer_bench.cli.options import Minutes, Truth, perturbation_specs, told_refused
+from safer_bench.cli.options import Minutes, Truth, perturbation_specs, submissions_below, told_refused
 from safer_bench.errors import BadInput, needs_torch
 from safer_bench.tables.text import number_of
 
@@ -36,14 +36,14 @@ def check(
 
     Example: safer-bench check submissions/snip
     """
-    from safer_bench.dataset.submissions.gather import read_all, submission_folders
+    from safer_bench.dataset.submissions.gather import read_all
     from safer_bench.dataset.tree import load_tree
     from safer_bench.registry import look_up
 
     tree = load_tree(truth)
     for name in network or ():
         look_up(dict.fromkeys(tree["networks"]["network"].to_pylist()), name, "network")
-    submissions, refused = read_all(tree, submission_folders(folder) or [folder])
+    submissions, refused = read_all(tree, submissions_below(folder))
     told_refused(refused)
     failed: dict[Path, str] = {}
     facts = [_facts(path, submission, tree) for path, submission in submissions.items()]

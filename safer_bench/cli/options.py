@@ -201,12 +201,28 @@ def submissions_in(root: Path | None) -> list[Path]:
     Raises:
         BadInput: there is no such folder, or no submission in it.
     """
-    from safer_bench.dataset.submissions.gather import submission_folders
+    return submissions_below(root, "; without a folder the truth's own criteria are judged") if root else []
 
-    folders = submission_folders(root) if root else []
-    if root and not folders:
+
+def submissions_below(root: Path, otherwise: str = "") -> list[Path]:
+    """Return the folders of the submissions that a folder is or holds.
+
+    Args:
+        root: the folder.
+        otherwise: what the message says besides, where there is none.
+
+    Raises:
+        BadInput: there is no such folder, or no submission in it.
+    """
+    from safer_bench.dataset.submissions.gather import submission_folders
+    from safer_bench.tables.together import PENDING
+
+    folders = submission_folders(root)
+    if not folders and (root / PENDING).is_file():  # `score` was cut short: who reads the folder finishes it
+        return [root]
+    if not folders:
         raise BadInput(
-            f"{root}: holds no submission; expected submissions/NAME with submission.yaml and scores, which `safer-bench "
-            f"score CRITERION --out {root}/NAME` writes; without a folder the truth's own criteria are judged"
+            f"{root}: holds neither a submission nor submissions; expected submissions/NAME with submission.yaml and "
+            f"scores, which `safer-bench score CRITERION --out submissions/NAME` writes{otherwise}"
         )
     return folders

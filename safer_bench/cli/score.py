@@ -39,7 +39,7 @@ def score(
     perturbation: Annotated[
         list[str] | None,
         typer.Option(
-            help="What criteria see: NAME:LEVEL,...; by default all of the truth. NAME alone takes the levels of this "
+            help="What aware criteria see: NAME:LEVEL,...; by default all of the truth. NAME alone takes the levels of this "
             "release; `check` refuses them where a truth was measured at others."
         ),
     ] = None,
@@ -58,11 +58,15 @@ def score(
     Example: safer-bench score my_criterion.py:mine --out submissions/mine
     """
     with needs_torch():
+        from safer_bench.criteria.criterion import check_sees_perturbation
+        from safer_bench.criteria.loading import parse_criterion
         from safer_bench.dataset.submissions.describe import still_empty
         from safer_bench.measurement.answers.tuning import tune_allocator
         from safer_bench.perturbations.loading import parse_perturbation
         from safer_bench.scoring.write import write_scores
     tune_allocator()
+    if perturbation:
+        check_sees_perturbation([parse_criterion(spec) for spec in criteria])
     levels = [parse_perturbation(spec) for spec in (perturbation or _default_perturbations())]
     networks = network_options.load(network or _default_networks())
     with resumable(shlex.join(["safer-bench", *sys.argv[1:]])), progress() as report:

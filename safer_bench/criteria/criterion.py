@@ -1,6 +1,6 @@
 """What one criterion is: a function of a model and batches that gives every layer a score; higher is more sensitive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,18 @@ class Criterion:
     def of_examples(self) -> bool:
         """Whether its score is an estimate from examples, another one for others; measuring itself is what it is."""
         return not {"weights", "measurement"} & set(self.needs.split(", "))
+
+
+def check_sees_perturbation(entries: Sequence[Criterion]) -> None:
+    """Refuse a perturbation that nobody looks at.
+
+    Raises:
+        BadInput: all criteria are blind.
+    """
+    if all(not entry.aware for entry in entries):
+        named = ", ".join(repr(entry.name) for entry in entries)
+        are = "criteria {} are blind: they see" if len(entries) > 1 else "criterion {} is blind: it sees"
+        raise BadInput(f"{are.format(named)} no perturbation; leave perturbation out")
 
 
 def criterion(

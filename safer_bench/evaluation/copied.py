@@ -1,6 +1,6 @@
 """Scores that order the layers as the truth itself does: no criterion gets there by itself; no I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -8,16 +8,18 @@ import pyarrow as pa
 from safer_bench.evaluation.scores import Entry, ScoreArrays
 from safer_bench.evaluation.truths import NetworkTruth, network_truths
 from safer_bench.tables.facts import read_facts
+from safer_bench.tables.text import number_of
 
 Array = np.ndarray
 MIN_VALUES = 8  # true areas that differ: fewer come into their order by chance
+MIN_NETWORKS = 3  # half of fewer is one small network, whose order a criterion finds by chance
 MANY_LAYERS = 12  # in 0.1.0, 28 of 85 criteria had the order of one to four networks of ten layers, none of any with more
 
 
 def copied_from_the_truth(scores: pa.Table, truth: Mapping[str, pa.Table]) -> list[str]:
-    """Return a sentence for each criterion that orders layers as the truth does, wherever the truth differs.
+    """Return a note for each criterion that orders layers as the truth does, wherever the truth differs.
 
-    It says so of half of the networks or more, or of one that has so many layers that no criterion finds their order.
+    It says so of half of several networks or more, or of one that has so many layers that no criterion finds their order.
     Blind scores are held against the areas under each perturbation and against their mean, aware ones against the areas
     under all that they name.
 
@@ -31,11 +33,18 @@ def copied_from_the_truth(scores: pa.Table, truth: Mapping[str, pa.Table]) -> li
     for network in network_truths(truth, facts):
         for entry, same in _of_network(network, arrays):
             alike.setdefault(entry, []).append(len(network.layers) if same else 0)
-    return [
-        f"{name}: these scores order the layers as the truth itself does on {np.count_nonzero(same)} of {len(same)} networks"
-        for (name, _), same in sorted(alike.items())
-        if 2 * np.count_nonzero(same) >= len(same) or max(same) >= MANY_LAYERS
-    ]
+    return [_note(*entry, same) for entry, same in sorted(alike.items()) if _is_telling(same)]
+
+
+def _is_telling(same: Sequence[int]) -> bool:
+    several = len(same) >= MIN_NETWORKS and 2 * int(np.count_nonzero(same)) >= len(same)
+    return several or max(same) >= MANY_LAYERS
+
+
+def _note(name: str, track: str, same: Sequence[int]) -> str:
+    against = "under one perturbation or in the mean over them" if track == "blind" else "under all perturbations they name"
+    alike = f"{np.count_nonzero(same)} of {number_of(len(same), 'network')}"
+    return f"{name}: a note: these scores order the layers as the truth itself does on {alike}, {against}"
 
 
 def _of_network(network: NetworkTruth, arrays: ScoreArrays) -> list[tuple[Entry, bool]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from safer_bench.criteria.criterion import Criterion
+from safer_bench.criteria.criterion import Criterion, check_sees_perturbation
 from safer_bench.criteria.loading import parse_criterion
 from safer_bench.errors import BadInput
 from safer_bench.networks.examples import check_alike, checked_examples, counted
@@ -45,8 +45,8 @@ def score(
     entry = parse_criterion(spec)
     own_examples = None if inputs is None and labels is None else _own_examples(network, inputs, labels)
     sweep = Sweep(network, batch_size=batch_size, examples=examples, own_examples=own_examples)
-    if not entry.aware and perturbation is not None:
-        raise BadInput(f"criterion {entry.name!r} is blind: it sees no perturbation; leave perturbation out")
+    if perturbation is not None:
+        check_sees_perturbation([entry])
     if not entry.aware:
         return sweep.scores(entry)
     if perturbation is None:

@@ -68,8 +68,8 @@ def test_a_folder_without_any_submission_is_refused(cli, small_tree, tmp_path, w
     found = cli(*(word.replace("{folder}", str(tmp_path)) for word in words), "--truth", small_tree.path)
     assert (found.code, found.err) == (
         2,
-        f"Error: {tmp_path}: holds no submission; expected submissions/NAME with submission.yaml and scores, which `safer-bench "
-        f"score CRITERION --out {tmp_path}/NAME` writes; without a folder the truth's own criteria are judged\n",
+        f"Error: {tmp_path}: holds neither a submission nor submissions; expected submissions/NAME with submission.yaml and "
+        "scores, which `safer-bench score CRITERION --out submissions/NAME` writes; without a folder the truth's own criteria are judged\n",
     )
     assert not list(tmp_path.iterdir())
 

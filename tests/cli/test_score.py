@@ -180,6 +180,21 @@ def test_what_a_criterion_needs_is_what_it_was_seen_to_take_or_what_is_said(cli,
     assert yaml.safe_load((tmp_path / "one" / "submission.yaml").read_text())["criteria"][0]["needs"] == "labels, gradients"
 
 
+@pytest.mark.parametrize(
+    ("specs", "told"),
+    [
+        (["l2_norm"], "criterion 'l2_norm' is blind: it sees"),
+        (["l2_norm", "snip"], "criteria 'l2_norm', 'snip' are blind: they see"),
+    ],
+)
+def test_a_perturbation_that_no_criterion_sees_is_refused_before_anything_is_scored(cli, tmp_path, specs, told):
+    words = ("--network", "digits_mlp", "--perturbation", "quantize:4", "--out", tmp_path / "mine")
+    found = cli("score", *specs, *words)
+    assert (found.code, found.err) == (2, f"Error: {told} no perturbation; leave perturbation out\n")
+    assert not (tmp_path / "mine").exists()
+    assert cli("score", *specs, "quantization_mse", *words).code == 0
+
+
 def test_a_field_that_there_is_not_is_told_before_anything_is_scored(cli, tmp_path):
     (tmp_path / "own.py").write_text("def own(model, batches):\n    raise AssertionError('was called')\n")
     found = cli(

@@ -54,7 +54,7 @@ def test_the_whole_path(cli, folder):
         seen = answers[row["example_start"] : row["example_start"] + row["n_examples"]]
         assert row["n_answers"] == seen.sum() > row["n_examples"]
         assert row["accuracy_drop"] == (row["broken"] - row["fixed"]) / row["n_answers"]
-    assert cli("score", "snip", "parameters", *network, *NOISE, "--out", folder / "submissions" / "mine").code == 0
+    assert cli("score", "snip", "parameters", *network, "--out", folder / "submissions" / "mine").code == 0
     evaluated = cli("evaluate", folder / "submissions", "--truth", tree, "--out", folder / "board")
     assert evaluated.code == 0, evaluated.err
     assert "snip" in evaluated.out

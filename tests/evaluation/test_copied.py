@@ -21,8 +21,9 @@ def areas(truth, perturbation):
     }
 
 
-def sentence(k, n):
-    return [f"mine: these scores order the layers as the truth itself does on {k} of {n} networks"]
+def sentence(k, n, against="under one perturbation or in the mean over them"):
+    networks = f"{k} of {n} network{'s' * (n > 1)}"
+    return [f"mine: a note: these scores order the layers as the truth itself does on {networks}, {against}"]
 
 
 @pytest.mark.parametrize("perturbation", ["noise", "rot_linf"])
@@ -48,7 +49,7 @@ def test_networks_are_counted_one_by_one_and_honest_scores_are_not_named():
 def test_aware_scores_are_held_against_all_that_they_name():
     truth = made_up_truth(2)
     both = {(*key, name): value for name in ("noise", "rot_l2") for key, value in areas(truth, name).items()}
-    assert told(truth, both) == sentence(3, 3)
+    assert told(truth, both) == sentence(3, 3, "under all perturbations they name")
     other = {(*key, "noise"): -value for key, value in areas(truth, "noise").items()}
     assert told(truth, both | other) == []
 
@@ -57,6 +58,13 @@ def test_a_good_criterion_that_hits_one_small_network_of_many_is_not_named():
     truth = made_up_truth(2, n_layers=11)
     hit = {key: value for key, value in areas(truth, "noise").items() if key[0] == "test0a"}
     assert told(truth, made_up_scores(truth, 0.3, 0) | hit) == []
+
+
+@pytest.mark.parametrize(("n_families", "n_layers", "is_told"), [(1, 11, False), (1, 12, True), (2, 11, True)])
+def test_one_small_network_is_no_sign_but_one_of_many_layers_and_several_small_ones_are(n_families, n_layers, is_told):
+    truth = made_up_truth(n_families, n_layers=n_layers)
+    n = truth["networks"].num_rows
+    assert told(truth, areas(truth, "noise")) == (sentence(n, n) if is_told else [])
 
 
 def test_a_few_layers_come_into_their_order_by_chance():

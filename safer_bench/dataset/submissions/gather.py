@@ -50,8 +50,10 @@ def submission_folders(root: Path) -> list[Path]:
     One that lacks the other is among them, so that it is refused and not passed over; a stray file hides no folder.
 
     Raises:
-        BadInput: there is no such folder.
+        BadInput: there is no such folder, or it is a file.
     """
+    if root.is_file():
+        raise BadInput(f"{root}: a file; name its folder: {root.parent}")
     if not root.is_dir():
         raise BadInput(f"{root}: no such folder; expected submissions/ or submissions/NAME")
     folders = (root, *sorted(path for path in root.iterdir() if path.is_dir()))

@@ -70,7 +70,7 @@ class Overview:
         if learned is None or winner is None or ceiling is None:
             return ""
         difference = learned.against[winner]
-        ends = " ({:.2f} to {:.2f})".format(*difference.interval) if difference.interval else ""
+        ends = " ({:.2f} to {:.2f}, 95 %, corrected)".format(*difference.interval) if difference.interval else ""
         return (
             f"{learned.criterion}, learnt on validation networks, reaches {learned.value:.2f} in the mean over use cases. "
             f"One ranking for all perturbations could reach {ceiling:.2f}. The best other blind criterion on validation "

@@ -289,7 +289,7 @@ def test_two_claims_to_one_criterion_stop_no_third(small_tree, layers, tmp_path)
     assert all("if these are two criteria, rename" in message for message in refused.values())
 
 
-def test_scores_copied_from_the_truth_are_told(cli, small_tree, layers, tmp_path):
+def test_scores_copied_from_the_truth_are_told(cli, small_tree, layers, tmp_path, monkeypatch):
     areas = {
         row["layer"]: row["value"]
         for row in small_tree["layer_sensitivity"].to_pylist()
@@ -299,9 +299,11 @@ def test_scores_copied_from_the_truth_are_told(cli, small_tree, layers, tmp_path
     folder = good(tmp_path, "mine", layers)
     at = "".join(f"{NETWORK},{layer},{areas[layer]!r}\n" for layer in layers)
     (folder / "scores.csv").write_text(f"network,layer,score\n{at}")
+    assert "as the truth itself" not in cli("check", folder, "--truth", small_tree.path).out  # one small network
+    monkeypatch.setattr("safer_bench.evaluation.copied.MANY_LAYERS", len(layers))
     found = cli("check", folder, "--truth", small_tree.path)
     assert found.code == 0
-    assert "mine: these scores order the layers as the truth itself does on 1 of 1 networks\n" in found.out
+    assert "mine: a note: these scores order the layers as the truth itself does on 1 of 1 network, under one" in found.out
     assert "as the truth itself" not in cli("check", good(tmp_path, "honest", layers), "--truth", small_tree.path).out
 
 

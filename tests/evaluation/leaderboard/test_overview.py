@@ -63,7 +63,8 @@ def test_a_learned_criterion_has_a_sentence_on_test_networks_and_is_not_the_best
     assert test.learnt == (
         f"learned_blend, learnt on validation networks, reaches {learned.value:.2f} in the mean over use cases. One "
         f"ranking for all perturbations could reach {test.board.ceilings['blind'].value:.2f}. The best other blind criterion on "
-        f"validation networks is a: the difference from it is {difference.value:.2f} ({low:.2f} to {high:.2f})."
+        f"validation networks is a: the difference from it is {difference.value:.2f} "
+        f"({low:.2f} to {high:.2f}, 95 %, corrected)."
     )
     page = make_page(results, truth, Extras())
     assert f"{test.told} {test.learnt}" in render_html(page)
