@@ -52,11 +52,11 @@ def place_text(place: "Place", *, in_full: bool) -> str:
     ranks = f", ranks {place.ranks[0]} to {place.ranks[1]} of {place.n_ranked} {place.track}" if place.ranks else ""
     families = f"{place.families} famil{'ies are' if place.families > 1 else 'y is'}"
     few = "" if place.interval or ranks else f"; {families} too few for an interval or ranks"
-    lines = [f"  {board}: {place.value:.2f}{interval}{ranks}{few}"]
+    lines = [f"  {board}: {place.value:z.2f}{interval}{ranks}{few}"]
     if not in_full:
         return lines[0]
     near = (("next higher", place.above), ("next lower", place.below))
-    told = [f"{where} {visible(found[0])} ({found[1]:.2f})" for where, found in near if found]
+    told = [f"{where} {visible(found[0])} ({found[1]:z.2f})" for where, found in near if found]
     lines.append(f"    neighbours: {', '.join(told) or 'none'}")
     lines.append(f"    mean above the controls {_names(place.passed)}; not above {_names(place.not_passed)}")
     lines += [f"    {_against(name, difference)}" for name, difference in place.against.items()]
@@ -69,10 +69,10 @@ def _names(names: Sequence[str]) -> str:
 
 def _against(name: str, difference: "Difference") -> str:
     if difference.interval is None:
-        return f"minus {visible(name)}: {difference.value:+.2f}, without an interval"
+        return f"minus {visible(name)}: {difference.value:+z.2f}, without an interval"
     low, high = difference.interval
     verdict = "surely higher" if low > 0 else "surely lower" if high < 0 else "not surely different"
-    return f"minus {visible(name)}: {difference.value:+.2f} ({low:.2f} to {high:.2f}), {verdict}"
+    return f"minus {visible(name)}: {difference.value:+z.2f} ({low:z.2f} to {high:z.2f}), {verdict}"
 
 
 def aggregates_text(rows: "Sequence[Aggregate]") -> str:
@@ -87,7 +87,7 @@ def aggregates_text(rows: "Sequence[Aggregate]") -> str:
         )
         header = ["criterion", "submission", "track", "mean", "95 % interval"]
         cells = [
-            [row.criterion, row.submission or "-", row.track, f"{row.mean:.2f}", _ends(row.low, row.high)]
+            [row.criterion, row.submission or "-", row.track, f"{row.mean:z.2f}", _ends(row.low, row.high)]
             for row in of_board
         ]
         parts.append(f"{title}\n\n{table(header, cells)}")
@@ -95,20 +95,20 @@ def aggregates_text(rows: "Sequence[Aggregate]") -> str:
 
 
 def _ends(low: float | None, high: float | None) -> str:
-    return "-" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+    return "-" if low is None or high is None else f"{low:z.2f} to {high:z.2f}"
 
 
 def _cells(row: "BoardRow", board: "Board") -> list[str]:
     """Return a row of a board as text."""
     return [
         visible(row.criterion),
-        "not ranked" if row.value is None else f"{row.value:.2f}" + "*" * bool(row.n_undefined),
+        "not ranked" if row.value is None else f"{row.value:z.2f}" + "*" * bool(row.n_undefined),
         *(_uncertainty(row) if board.has_intervals else ()),
-        *(f"{row.by_network[name]:.2f}" if name in row.by_network else "-" for name in board.families),
+        *(f"{row.by_network[name]:z.2f}" if name in row.by_network else "-" for name in board.families),
     ]
 
 
 def _uncertainty(row: "BoardRow") -> tuple[str, str]:
     """Return a row's interval and ranks as text."""
-    interval = "-" if row.interval is None else f"{row.interval[0]:.2f} to {row.interval[1]:.2f}"
+    interval = "-" if row.interval is None else f"{row.interval[0]:z.2f} to {row.interval[1]:z.2f}"
     return interval, "-" if row.ranks is None else f"{row.ranks[0]} to {row.ranks[1]}"

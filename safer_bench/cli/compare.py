@@ -11,6 +11,7 @@ from safer_bench.cli.choices import metric_names
 from safer_bench.cli.console import Json, print_json, progress, table
 from safer_bench.cli.options import Truth, submissions_in, told_refused
 from safer_bench.errors import needs_torch
+from safer_bench.tables.grouping import grouped
 
 if TYPE_CHECKING:
     from safer_bench.evaluation.comparison import Comparison
@@ -67,8 +68,8 @@ def _tell(differences: "Sequence[Comparison]", first: str, second: str, metric: 
     from safer_bench.evaluation.bootstrap import MIN_FAMILIES
     from safer_bench.evaluation.comparison import HEADER, rows
 
-    for group in dict.fromkeys((each.dataset, each.split) for each in differences):
-        of_group = [each for each in differences if (each.dataset, each.split) == group]
+    groups = grouped(differences, key=lambda each: (each.dataset, each.split))
+    for group, of_group in sorted(groups.items(), key=lambda item: all(each.interval is None for each in item[1])):
         typer.echo(f"{', '.join(group)}: {metric} of {first} and {second}, mean over families")
         typer.echo(f"{table(HEADER, rows(of_group))}\n")
     for name in reported:

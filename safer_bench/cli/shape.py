@@ -1,6 +1,7 @@
 """What typer does not do by itself: commands of two words, help in groups, every missing option named, -q everywhere."""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -70,11 +71,21 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
+            error.message = _choices_told(error.message)
             given, _, _ = self.make_parser(ctx).parse_args(args=words)
             missing = [each for each in self.get_params(ctx) if each.required and not given.get(str(each.name))]
             if len(missing) < 2 or error.param not in missing:
                 raise
             ctx.fail(f"Missing {' and '.join(map(_shown, missing))}.")
+
+
+def _choices_told(message: str) -> str:
+    """Return the refusal of a choice with what comes near, and without the words of the library that checks it."""
+    from safer_bench.registry import suggestion  # here, as the help can do without
+
+    plain = message.removeprefix("Value error, ")
+    said, told, choices = plain.partition(" is not one of ")
+    return plain + suggestion(said.strip("'"), re.findall(r"'([^']+)'", choices)) if told else plain
 
 
 def _shown(parameter: Any) -> str:

@@ -31,10 +31,11 @@ def parse_criterion(spec: str | Criterion | Callable[..., Scores]) -> Criterion:
         return _of_package(found) if isinstance(found, Offer) else found
     function = load_function(spec) if isinstance(spec, str) else spec
     source = spec if isinstance(spec, str) else "a function"
+    where = spec if isinstance(spec, str) else getattr(function, "__name__", "a function")
     if isinstance(function, Criterion):
-        _check_aware(function, source)
+        _check_aware(function, spec if isinstance(spec, str) else f"criterion {function.name!r}")
         return function
-    _check_arguments(function, source)
+    _check_arguments(function, where)
     name = "" if hasattr(function, "__name__") else source.rpartition(":")[2]  # an object that can be called has none
     return criterion(name=name, needs="", source=source)(function)
 

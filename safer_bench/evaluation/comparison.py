@@ -27,6 +27,7 @@ Cell = tuple[str, str, str, str]  # dataset, split, perturbation, network
 ALL = "all use cases"
 PLOT_FORMATS = (".png", ".svg", ".pdf")
 COLUMNS = ("value", "lowest", "highest")  # of results
+MOST_NAMED = 20
 HEADER = ("perturbation", "networks", "families", "first", "second", "difference", "95 % interval")
 
 
@@ -70,18 +71,25 @@ def check_names(criteria: Iterable[str], first: str, second: str, metric: str, o
 
     Raises:
         UnknownName: a criterion or metric has no such name.
-        BadInput: a plot does not end so.
+        BadInput: both are the same, or a plot does not end so.
     """
     scored = sorted({*criteria, *ADDED, *FROM_TABLES})
     for name in (first, second):
         if name not in scored:
             raise UnknownName(
-                f"no criterion {name!r} is scored here.{suggestion(name, scored)} Scored are: {', '.join(scored)}. For "
+                f"no criterion {name!r} is scored here.{suggestion(name, scored)} Scored are: {_some(scored)}. For "
                 "scores of another one: safer-bench score NAME --out submissions/NAME, and --submissions submissions"
             )
+    if first == second:
+        raise BadInput(f"{first!r} and itself: name two criteria to compare")
     look_up(dict.fromkeys(METRIC_NAMES), metric, "metric")
     if out is not None:
         _check_ending(out)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more (safer-bench list criteria)" if more > 0 else "")
 
 
 def compare(
@@ -167,10 +175,10 @@ def rows(comparisons: Sequence[Comparison]) -> list[list[str]]:
             each.perturbation,
             str(each.n_networks),
             str(len(each.by_family)),
-            f"{each.first:.2f}",
-            f"{each.second:.2f}",
-            f"{each.difference:+.2f}",
-            "-" if each.interval is None else f"{each.interval[0]:+.2f} to {each.interval[1]:+.2f}",
+            f"{each.first:z.2f}",
+            f"{each.second:z.2f}",
+            f"{each.difference:+z.2f}",
+            "-" if each.interval is None else f"{each.interval[0]:+z.2f} to {each.interval[1]:+z.2f}",
         ]
         for each in comparisons
     ]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,16 +45,23 @@ def checked(returned: Any, names: list[str], where: str) -> dict[str, float]:
         scored = set(returned)
         detail = f"; missing {_some(set(names) - scored)}, unknown {_some(set(map(str, scored - set(names))))}"
         raise BadInput(f"{where}: expected one score for each of the {len(names)} layers{detail}")
+    values = {name: value.detach() if isinstance(value := returned[name], torch.Tensor) else value for name in names}
+    odd = [name for name, value in values.items() if _is_no_number(value)]
+    if odd:
+        raise BadInput(f"{where}: a score is not a number ({values[odd[0]]!r} of layer {odd[0]!r}); expected a float")
     try:
-        scores = {
-            name: float(value.detach() if isinstance(value := returned[name], torch.Tensor) else value) for name in names
-        }
+        scores = {name: float(value) for name, value in values.items()}
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise BadInput(f"{where}: a score is not a number ({text_of(error)})") from error
     bad = [name for name, value in scores.items() if not math.isfinite(value)]
     if bad:
         raise BadInput(f"{where}: the score of layer {bad[0]!r} is {scores[bad[0]]}; expected a finite number")
     return scores
+
+
+def _is_no_number(value: Any) -> bool:
+    """Tell what float would take for a number all the same: texts and truth values."""
+    return isinstance(value, str | bytes | bool | np.bool_) or getattr(value, "dtype", None) == torch.bool
 
 
 def _some(names: set[str]) -> str:

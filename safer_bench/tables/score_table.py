@@ -218,7 +218,7 @@ def _check_perturbation(row: Mapping[str, Any], levels: Mapping[str, list[float]
     name, level = row.get("perturbation"), row.get("level")
     if name is not None and name not in levels:
         raise BadInput(f"{place}: {name!r} is not a perturbation of the truth.{suggestion(str(name), levels)}\n"
-                       f"Those that it has: {', '.join(levels)}. Name these alone; `score` takes them by --perturbation")  # fmt: skip
+                       f"Those that it has: {', '.join(levels)}. Name these alone; `score`: --perturbation")  # fmt: skip
     if level is not None and level not in levels[str(name)]:
         known_levels = ", ".join(map(str, levels[str(name)]))
         raise BadInput(f"{place}: {level!r} is not a level of {name!r}; its levels: {known_levels}")

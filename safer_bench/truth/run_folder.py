@@ -129,9 +129,9 @@ class RunFolder:
             others.discard("examples")  # all, or as many as there are: the same
         differing = [key for key in sorted(others) if there.get(key) != wanted.get(key)]
         if differing:
-            old, new = (_short(request.get(differing[0])) for request in (there, wanted))
+            what = _difference(there.get(differing[0]), wanted.get(differing[0]))
             other = "other" if differing[0].endswith("s") else "another"
-            raise BadInput(f"{self.path}: belongs to a run with {other} {differing[0]} ({old}, now {new}); {ELSEWHERE}")
+            raise BadInput(f"{self.path}: belongs to a run with {other} {differing[0]} ({what}); {ELSEWHERE}")
         found = other_answers(there.get("clean", {}), wanted["clean"])
         if found is not None:
             raise BadInput(f"{self.path}: {found}: its code or a library's is another; {RESTORE}")
@@ -273,6 +273,21 @@ def _other_networks(there: Mapping[str, Mapping[str, str]], now: Mapping[str, Ma
     key = next(key for key in keys if there[name].get(key) != now[name].get(key))
     old, new = (str(each[name].get(key))[:16] for each in (there, now))
     return f"other {key} of network {name!r} ({old}, now {new})"
+
+
+def _difference(old: Any, new: Any) -> str:
+    """Return both values; of dictionaries those of the first entry that differs, ``none`` where one has no such entry.
+
+    >>> _difference(3, 4), _difference({"a": 1, "b": [2]}, {"a": 1})
+    ('3, now 4', 'b: [2], now none')
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        key = min(key for key in {*old, *new} if key not in old or key not in new or old[key] != new[key])
+        if key in old and key in new:
+            return f"{key}: {_difference(old[key], new[key])}"
+        before, now = (_short(each[key]) if key in each else "none" for each in (old, new))
+        return f"{key}: {before}, now {now}"
+    return f"{_short(old)}, now {_short(new)}"
 
 
 def _short(value: Any) -> str:

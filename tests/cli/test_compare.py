@@ -1,9 +1,12 @@
 """The command that compares two criteria."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from safer_bench.cli.compare import _tell
+from safer_bench.errors import UnknownName
 from safer_bench.evaluation import comparison
 from safer_bench.evaluation.evaluate import evaluate
 from safer_bench.tables.controls import ADDED
@@ -27,6 +30,7 @@ def test_two_criteria_are_compared_as_table_and_plot(cli, small_tree, tmp_path):
             ("snip", "snob"),
             "no criterion 'snob' is scored here. Did you mean 'snip'? Scored are: constant, depth, first_last, l2_norm, macs, measured_drop_",
         ),
+        (("snip", "snip"), "'snip' and itself: name two criteria to compare"),
         (("snip", "fisher_l2"), "no criterion 'fisher_l2' is scored here."),  # `list criteria` has it, this truth has not
         (
             ("snip", "l2_norm", "--metric", "spearmen"),
@@ -41,6 +45,23 @@ def test_what_is_misspelt_is_told_before_anything_is_evaluated(cli, small_tree, 
     found = cli("compare", *map(fill, words), "--truth", small_tree.path)
     assert found.code == 2
     assert found.err.startswith(f"Error: {fill(message)}")
+
+
+def test_boards_with_intervals_come_first_and_no_zero_is_negative(capsys):
+    without = comparison.Comparison("digits", "test", comparison.ALL, 2, 0.5, 0.504, {"mlp": -0.004}, None)
+    within = replace(without, dataset="fashion_mnist", interval=(-0.003, 0.1))
+    _tell([without, within], "a", "b", "spearman", [])
+    shown = capsys.readouterr().out
+    assert shown.index("fashion_mnist, test") < shown.index("digits, test")
+    assert "-0.00" not in shown
+
+
+def test_of_many_names_the_first_twenty_are_said():
+    with pytest.raises(UnknownName) as error:
+        comparison.check_names([f"c{i:02d}" for i in range(40)], "c01", "none", "spearman")
+    assert " and " in str(error.value)
+    assert "more (safer-bench list criteria). For scores of another one" in str(error.value)
+    assert "c30" not in str(error.value)
 
 
 @pytest.mark.parametrize("pair", [("snip", "l2_norm"), ("replicate", "snip"), ("reversed_replicate", "replicate")])

@@ -42,6 +42,12 @@ def test_a_second_word_that_is_no_command_and_no_folder_is_said_to_be_none(cli):
     assert "No such command 'plan apply', and no file or folder 'apply'; there is plan, plan export." in found.err
 
 
+def test_a_choice_that_there_is_not_is_told_with_what_comes_near(cli):
+    found = cli("list", "perturbation")
+    said = "'perturbation' is not one of 'networks', 'perturbations', 'criteria', 'metrics'. Did you mean 'perturbations'?"
+    assert (found.code, found.err.splitlines()[-1]) == (2, f"Error: Invalid value for 'kind': {said}")
+
+
 def test_the_version_is_that_of_the_package(cli):
     found = cli("--version")
     assert (found.code, found.out) == (0, f"safer-bench {__version__}\n")

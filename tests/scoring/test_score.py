@@ -57,6 +57,8 @@ def test_the_name_of_a_network_is_no_network():
         ("raise SystemExit(0)", "raised SystemExit: 0 (criterion.py:3, in mine)"),
         ("return {'conv': 1.0}", "expected one score for each of the 3 layers; missing 2 (['head', 'hidden']), unknown none"),
         (f"return {{**{LAYERS}, 'tail': 1.0}}", "expected one score for each of the 3 layers; missing none, unknown 1 (['tail'])"),
+        (f"return {{**{LAYERS}, 'head': '1.0'}}", "a score is not a number ('1.0' of layer 'head'); expected a float"),
+        (f"return {{**{LAYERS}, 'head': True}}", "a score is not a number (True of layer 'head'); expected a float"),
         (f"return {{**{LAYERS}, 'head': None}}", "a score is not a number (float() argument must be a string or a real number, not 'NoneType')"),
         ("return 3", "returned int; expected {layer name: score}"),
         (f"return {{**{LAYERS}, 'head': float('nan')}}", "the score of layer 'head' is nan; expected a finite number"),

@@ -85,7 +85,11 @@ def test_a_damaged_part_is_found_and_measured_again(tmp_path, damage):
             "seed (0, now 5)",
         ),
         (make_protocol(["sign_flip:0.5", "quantize:2"], 2, 20), tiny_network(), "slices "),
-        (make_protocol(["quantize:2"], 2, 20, deterministic_examples=20), tiny_network(), "perturbations "),
+        (
+            make_protocol(["quantize:2"], 2, 20, deterministic_examples=20),
+            tiny_network(),
+            "perturbations (sign_flip: [0.5], now none)",
+        ),
         (PROTOCOL, tiny_network("other"), "set of networks (tiny, now other)"),
     ],
 )

@@ -32,6 +32,8 @@ def apply_plan(model: nn.Module, plan: Plan | str | Path) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise BadInput(f"a {type(model).__name__}; expected a torch module, such as the .model of a Network")
+    if not isinstance(plan, Plan | str | Path):
+        raise BadInput(f"a plan of type {type(plan).__name__}; expected the path of a plan.json, or what read_plan returns")
     plan = plan if isinstance(plan, Plan) else read_plan(Path(plan))
     changed = _as_planned(model, plan)
     parameters = dict(changed.named_parameters())
@@ -51,6 +53,11 @@ def apply_plan(model: nn.Module, plan: Plan | str | Path) -> nn.Module:
 
 def _as_planned(model: nn.Module, plan: Plan) -> nn.Module:
     """Return a copy of a model with the weights that were planned for: folded, where the plan is of a folded network."""
+    other = next((name for name, each in model.named_parameters() if each.dtype != torch.float32), None)
+    if other is not None:
+        raise BadInput(f"parameter {other} is {model.get_parameter(other).dtype}; plans are of float32: give model.float()")
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise BadInput(f"a {type(model).__name__}; expected the module within: its .module")
     changed = copy.deepcopy(model)
     found = state_sha256(model.state_dict())
     if plan.folded and found != plan.weights_sha256:

@@ -1,5 +1,6 @@
 """A plan of a small network: measured, written, read, applied."""
 
+import copy
 import json
 
 import numpy as np
@@ -133,6 +134,21 @@ def test_it_is_not_applied_to_other_weights_nor_where_a_weight_is_missing(planne
         other.model.get_parameter(planned.layers[0].parameter).view(-1)[0] += 1.0
     with pytest.raises(BadInput, match="are not those of the plan"):
         sb.apply_plan(other.model, planned)
+
+
+def test_what_is_no_plan_and_a_model_of_another_type_or_wrapped_are_told_as_that(planned, network):
+    for model, plan, message in (
+        (network.model, {}, "a plan of type dict; expected the path of a plan.json, or what read_plan returns"),
+        (
+            copy.deepcopy(network.model).double(),
+            planned,
+            "parameter conv.weight is torch.float64; plans are of float32: give",
+        ),
+        (torch.nn.DataParallel(network.model), planned, "a DataParallel; expected the module within: its .module"),
+    ):
+        with pytest.raises(BadInput) as error:
+            sb.apply_plan(model, plan)
+        assert str(error.value).startswith(message)
 
 
 def test_the_tightest_budget_that_keeps_to_a_drop_is_taken(network, truth):

@@ -58,7 +58,7 @@ LEVELS = ("gaussian_noise,0.5", "gaussian_noise,2", "gaussian_noise,8")
 @pytest.mark.parametrize(
     ("track", "endings", "message"),
     [
-        ("perturbation_aware", ("gausian_noise,",), "{csv}, row 1: 'gausian_noise' is not a perturbation of the truth. Did you mean 'gaussian_noise'?\nThose that it has: gaussian_noise, magnitude_prune. Name these alone; `score` takes them by --perturbation"),
+        ("perturbation_aware", ("gausian_noise,",), "{csv}, row 1: 'gausian_noise' is not a perturbation of the truth. Did you mean 'gaussian_noise'?\nThose that it has: gaussian_noise, magnitude_prune. Name these alone; `score`: --perturbation"),
         ("level_aware", (*LEVELS, "gaussian_noise,3"), "{csv}, row 4: 3.0 is not a level of 'gaussian_noise'; its levels: 0.5, 2.0, 8.0"),
         ("level_aware", LEVELS[:2], "{csv}: criterion 'mine' does not score level 8.0 of 'gaussian_noise' on 'digits_mlp'"),
         ("level_aware", ("gaussian_noise,mild",), "{csv}, row 1: level is 'mild'; expected a number"),
