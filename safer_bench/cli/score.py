@@ -14,6 +14,7 @@ from safer_bench.errors import MissingData, needs_torch
 from safer_bench.tables.text import number_of
 
 if TYPE_CHECKING:
+    from safer_bench.dataset.submissions.card import SubmissionCard
     from safer_bench.networks.network import Network
 
 
@@ -76,8 +77,24 @@ def score(
         typer.echo(
             f"Still empty in {out / 'submission.yaml'}, and shown on boards: {', '.join(empty)} (--describe FIELD=TEXT)"
         )
+    seen = _needs_seen(card, criteria, describe or ())
+    if seen:
+        typer.echo(
+            f"Needs in {out / 'submission.yaml'}, by the passes that were seen: {seen}. Labels cannot be seen: "
+            "--describe 'needs=labels, gradients'"
+        )
     done = f"{number_of(len(criteria), 'criterion', 'criteria')} on {number_of(len(networks), 'network')}"
     typer.echo(f"{out}: {done}. Next: {_next(out, [item.name for item in card.criteria], networks)}")
+
+
+def _needs_seen(card: "SubmissionCard", specs: Sequence[str], said: Sequence[str]) -> str:
+    """Return what criteria of one's own are said to need of which neither author nor command says it."""
+    from safer_bench.criteria.loading import parse_criterion
+
+    told = {text.partition("=")[0] for text in said}
+    entries = map(parse_criterion, specs)
+    silent = {entry.name for entry in entries if not entry.needs and not {"needs", f"{entry.name}.needs"} & told}
+    return "; ".join(f"{item.name}: {item.needs}" for item in card.criteria if item.name in silent and item.needs)
 
 
 def _next(out: Path, criteria: Sequence[str], networks: Sequence["Network"]) -> str:

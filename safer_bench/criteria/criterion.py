@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 from torch import nn
 
@@ -70,6 +70,11 @@ def check_sees_perturbation(entries: Sequence[Criterion]) -> None:
         raise BadInput(f"{are.format(named)} no perturbation; leave perturbation out")
 
 
+@overload
+def criterion(function: Callable[..., Scores], /) -> Criterion: ...
+
+
+@overload
 def criterion(
     *,
     name: str = "",
@@ -80,8 +85,25 @@ def criterion(
     examples: int | None = None,
     cost: str = "",
     description: str = "",
-) -> Callable[[Callable[..., Scores]], Criterion]:
+) -> Callable[[Callable[..., Scores]], Criterion]: ...
+
+
+def criterion(
+    function: Callable[..., Scores] | None = None,
+    /,
+    *,
+    name: str = "",
+    needs: str = "weights",
+    formula: str = "",
+    source: str = "",
+    aware: bool = False,
+    examples: int | None = None,
+    cost: str = "",
+    description: str = "",
+) -> Criterion | Callable[[Callable[..., Scores]], Criterion]:
     """Make a criterion of a function; its name and the first line of its docstring are the criterion's unless given.
+
+    Without brackets, ``@criterion`` takes all that may be given as it is by default.
 
     Raises:
         BadInput: an unknown need.
@@ -95,4 +117,4 @@ def criterion(
         what = description or (function.__doc__ or "").strip().split("\n")[0]
         return Criterion(name or function.__name__, function, needs, formula, source, track, examples, cost, what)
 
-    return decorate
+    return decorate if function is None else decorate(function)

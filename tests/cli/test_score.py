@@ -174,10 +174,15 @@ def test_what_a_criterion_needs_is_what_it_was_seen_to_take_or_what_is_said(cli,
         f"Still empty in {out / 'submission.yaml'}, and shown on boards: authors, untouched.needs, untouched.formula, "
         "forward.formula, one_by_one.formula, backward.formula (--describe FIELD=TEXT)"
     )
+    assert found.out.splitlines()[1] == (
+        f"Needs in {out / 'submission.yaml'}, by the passes that were seen: forward: data; one_by_one: data; backward: "
+        "gradients; twice: hessian. Labels cannot be seen: --describe 'needs=labels, gradients'"
+    )
     found = cli(
         "score", specs[3], "--network", "digits_mlp", "--out", tmp_path / "one", "--describe", "needs=labels, gradients"
     )
     assert yaml.safe_load((tmp_path / "one" / "submission.yaml").read_text())["criteria"][0]["needs"] == "labels, gradients"
+    assert "Needs in" not in found.out
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import safer_bench as sb
 from safer_bench.criteria.criterion import criterion
 from safer_bench.criteria.loading import criteria, parse_criterion
 from safer_bench.errors import BadInput, UnknownName
@@ -258,3 +259,14 @@ def test_a_model_that_cannot_be_copied_is_one_message():
 def test_a_submissions_name_is_checked_before_anything_is_scored(tiny, tmp_path):
     with pytest.raises(BadInput, match=r"name: found 'my scores'; expected text of the pattern"):
         write_scores(tmp_path / "my scores", [criterion_file(tmp_path, "raise ValueError")], [tiny], LEVELS)
+
+
+def test_the_decorator_needs_no_brackets(tiny):
+    def sizes(model, batches):
+        """Count weights."""
+        return {name: float(weight.numel()) for name, weight in sb.layer_weights(model, batches).items()}
+
+    bare, called = sb.criterion(sizes), sb.criterion()(sizes)
+    assert bare == called
+    assert (bare.name, bare.track, bare.description) == ("sizes", "blind", "Count weights.")
+    assert sb.score(bare, tiny) == sb.score(sizes, tiny)
