@@ -30,7 +30,7 @@ def whole_path(cli, given, folder, *criteria, workers=1):
     some = ("--perturbation", "quantize:2,4")
     for words in (
         ("measure", *given, *some, "--deterministic-examples", 20, "--workers", workers, "--out", run),
-        ("score", *criteria, *given, *(some if "quantization_mse" in criteria else ()), "--out", scores),
+        ("score", *criteria, *given, "--out", scores),
         ("pack", run, "--scores", scores, "--out", tree),
         ("evaluate", "--truth", tree, "--out", folder / "board"),
         ("verify", tree, *given, "--rows", 3),
