@@ -1,23 +1,24 @@
 """Controls: measuring itself, on few examples. A criterion is useful only if it beats measuring at equal cost."""
 
 import torch
-from torch import nn
+from torch import Tensor
 
-from safer_bench.criteria.criterion import Scores, criterion
-from safer_bench.criteria.passes.changes import clean_logits, perturbed_logits
-from safer_bench.criteria.passes.layers import Batches, Perturb, count_answers
+from safer_bench.criteria.criterion import criterion
+from safer_bench.criteria.passes.changes import Compare, ComparesLogits
+from safer_bench.criteria.passes.layers import Batches, count_answers
 
 
-def _measured_drop(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Scores:
-    """Return the accuracy lost when a layer is perturbed once; logits that are not finite are wrong."""
-    labels = torch.cat([labels for _, labels in batches])
+@ComparesLogits
+def _measured_drop(clean: Tensor, batches: Batches) -> Compare:
+    """Accuracy lost when a layer is perturbed once; logits that are not finite are wrong."""
+    labels, n_answers = torch.cat([labels for _, labels in batches]), count_answers(batches)
 
-    def n_right(logits: torch.Tensor) -> int:  # a label that is not counted is no class
-        return int(((logits.argmax(1) == labels) & logits.isfinite().all(1)).sum())
+    def n_right(logits: Tensor) -> int:  # a label that is not counted is no class
+        largest, classes = logits.max(1)  # the first of equals; not a number where one is none
+        return int(((classes == labels) & largest.isfinite() & logits.amin(1).isfinite()).sum())
 
-    clean = n_right(clean_logits(model, batches))
-    perturbed = perturbed_logits(model, batches, perturb, level)
-    return {name: (clean - n_right(logits)) / count_answers(batches) for name, logits in perturbed.items()}
+    right = n_right(clean)
+    return lambda logits: (right - n_right(logits)) / n_answers
 
 
 MEASURED_DROPS = tuple(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from safer_bench.criteria.criterion import Scores, criterion
 from safer_bench.criteria.passes.activations import Application, laid_out_as, loss_gradients, run_recorded, total_by_layer
-from safer_bench.criteria.passes.changes import LARGEST, clean_logits, finite, perturbed_logits, perturbed_weights
+from safer_bench.criteria.passes.changes import LARGEST, Compare, ComparesLogits, finite, perturbed_weights
 from safer_bench.criteria.passes.layers import Batches, Perturb, count_examples, layer_weights, of_answers, used_layers
 from safer_bench.criteria.passes.shared import shared, spend
 
@@ -18,13 +18,9 @@ Recorded = tuple[Application, Tensor]  # and the gradient at its output, shaped 
 MOST_NATS = 16.0  # of one example: where the measured loss is clipped as well
 
 
-def _mean_over_examples(
-    model: nn.Module, batches: Batches, perturb: Perturb, level: float, distance: Callable[[Tensor, Tensor], Tensor]
-) -> Scores:
-    """Return the mean over answers of ``distance(clean logits, logits with the layer perturbed)``, float64 ``(n, ...)``."""
-    clean = clean_logits(model, batches).double()
-    perturbed = perturbed_logits(model, batches, perturb, level)
-    return {name: float(of_answers(distance(clean, logits.double()), batches).mean()) for name, logits in perturbed.items()}
+def _mean_over_answers(distances: Callable[[Tensor], Tensor], batches: Batches) -> Compare:
+    """Return a comparison of what ``distances`` makes ``(n, ...)`` of logits in float64: the mean over answers."""
+    return lambda logits: float(of_answers(distances(logits.double()), batches).mean())
 
 
 @criterion(
@@ -35,9 +31,11 @@ def _mean_over_examples(
     examples=EXAMPLES,
     cost="N*(1 + L)",
 )
-def output_mse(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Scores:
+@ComparesLogits
+def output_mse(clean: Tensor, batches: Batches) -> Compare:
     """Mean squared change of the network's logits when the layer is perturbed."""
-    return _mean_over_examples(model, batches, perturb, level, lambda z, w: (finite(w) - z).square().mean(1))
+    z = clean.double()
+    return _mean_over_answers(lambda changed: (finite(changed) - z).square().mean(1), batches)
 
 
 @criterion(
@@ -48,14 +46,16 @@ def output_mse(model: nn.Module, batches: Batches, perturb: Perturb, level: floa
     examples=EXAMPLES,
     cost="N*(1 + L)",
 )
-def output_kl(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Scores:
+@ComparesLogits
+def output_kl(clean: Tensor, batches: Batches) -> Compare:
     """Mean Kullback-Leibler divergence from the clean answers to those with the layer perturbed."""
+    log_p = clean.double().log_softmax(1)
+    p = log_p.exp()
 
-    def divergence(clean: Tensor, perturbed: Tensor) -> Tensor:
-        p, q = clean.log_softmax(1), perturbed.log_softmax(1)
-        return torch.nan_to_num((p.exp() * (p - q)).sum(1), nan=MOST_NATS).clamp(0.0, MOST_NATS)
+    def divergence(changed: Tensor) -> Tensor:
+        return torch.nan_to_num((p * (log_p - changed.log_softmax(1))).sum(1), nan=MOST_NATS).clamp(0.0, MOST_NATS)
 
-    return _mean_over_examples(model, batches, perturb, level, divergence)
+    return _mean_over_answers(divergence, batches)
 
 
 @criterion(
@@ -66,16 +66,19 @@ def output_kl(model: nn.Module, batches: Batches, perturb: Perturb, level: float
     examples=EXAMPLES,
     cost="N*(1 + L)",
 )
-def output_jsd(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Scores:
+@ComparesLogits
+def output_jsd(clean: Tensor, batches: Batches) -> Compare:
     """Mean Jensen-Shannon divergence, in nats, between the clean answers and those with the layer perturbed."""
+    p = clean.double().softmax(1)
+    of_p = torch.xlogy(p, p)
 
-    def divergence(clean: Tensor, perturbed: Tensor) -> Tensor:
-        p, q = clean.softmax(1), perturbed.softmax(1)
+    def divergence(changed: Tensor) -> Tensor:
+        q = changed.softmax(1)
         m = (p + q) / 2
-        both = (torch.xlogy(p, p) - torch.xlogy(p, m) + torch.xlogy(q, q) - torch.xlogy(q, m)).sum(1) / 2
+        both = (of_p - torch.xlogy(p, m) + torch.xlogy(q, q) - torch.xlogy(q, m)).sum(1) / 2
         return torch.nan_to_num(both, nan=float(torch.log(torch.tensor(2.0)))).clamp_min(0.0)
 
-    return _mean_over_examples(model, batches, perturb, level, divergence)
+    return _mean_over_answers(divergence, batches)
 
 
 @criterion(

@@ -105,11 +105,11 @@ def _asked(submitted: Mapping[Key, float], levels: Levels) -> Levels:
 
 def _by_ourselves(tasks: Sequence[Task], n_sets: int) -> Generator[Scores, None, None]:
     """Yield the scores of each task by a built-in criterion."""
-    network, sweeps = None, list[Sweep]()
-    for task in tasks:
+    network, sweeps, entries = None, list[Sweep](), [criteria()[task.criterion] for task in tasks]
+    for task, entry in zip(tasks, entries, strict=True):
         if task.network is not network:
-            network, sweeps = task.network, calibration_sweeps(task.network, n_sets)
-        rows = over_sets(sweeps, criteria()[task.criterion], task.levels).rows
+            network, sweeps = task.network, calibration_sweeps(task.network, n_sets, entries)
+        rows = over_sets(sweeps, entry, task.levels).rows
         yield {(row["perturbation"], row["level"], row["layer"]): (row["score"], row["spread"]) for row in rows}
 
 

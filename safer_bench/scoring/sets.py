@@ -12,8 +12,10 @@ from safer_bench.scoring.suffixes import Suffixes
 from safer_bench.scoring.sweep import EXAMPLES, Levels, Scored, Sweep
 
 
-def calibration_sweeps(network: Network, n_sets: int) -> list[Sweep]:
+def calibration_sweeps(network: Network, n_sets: int, entries: Sequence[Criterion] = ()) -> list[Sweep]:
     """Return a sweep over each of ``n_sets`` disjoint sets of calibration examples, of 512 where there are as many.
+
+    ``entries`` are criteria that it will be asked for, as ``Sweep`` takes them.
 
     Raises:
         BadInput: fewer calibration examples than sets.
@@ -24,7 +26,7 @@ def calibration_sweeps(network: Network, n_sets: int) -> list[Sweep]:
             f"network {network.name!r}: {len(network.calibration[1])} calibration examples; expected {n_sets} sets of them"
         )
     suffixes = Suffixes(network.model, *network.calibration)
-    return [Sweep(network, examples=size, first=i * size, suffixes=suffixes) for i in range(n_sets)]
+    return [Sweep(network, examples=size, first=i * size, suffixes=suffixes, entries=entries) for i in range(n_sets)]
 
 
 def _spreads(scores: np.ndarray) -> list[float]:

@@ -1,5 +1,6 @@
 """Runs criteria over networks: passes shared on one copy of the model, scores checked, costs recorded."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from safer_bench.criteria.criterion import Criterion
 from safer_bench.criteria.loading import criteria
 from safer_bench.criteria.passes.apart import hidden_taken_apart
+from safer_bench.criteria.passes.changes import ComparesLogits, Comparison
 from safer_bench.criteria.passes.cost import Meter
 from safer_bench.criteria.passes.gradients import mean_gradients
 from safer_bench.criteria.passes.layers import Batches, set_layers
@@ -60,6 +62,7 @@ class Sweep:
         own_examples: inputs and labels to use, all of them, instead of calibration examples.
         first: the first calibration example; disjoint sets of them tell how far scores depend on the choice.
         suffixes: of the same network, if another sweep has some.
+        entries: criteria that it will be asked for, as far as they are known: those that compare logits do so side by side.
     """
 
     def __init__(
@@ -71,8 +74,10 @@ class Sweep:
         own_examples: Examples | None = None,
         first: int = 0,
         suffixes: Suffixes | None = None,
+        entries: Sequence[Criterion] = (),
     ) -> None:
         self.network, self.batch_size, self.examples, self._first = network, batch_size, examples, first
+        self._entries = [entry for entry in entries if criteria().get(entry.name) is entry]
         self._names = [layer.name for layer in network.layers]  # found before any clock runs
         self._all_given = own_examples is not None
         self._inputs, self._labels = (each.to(network.device) for each in own_examples or network.calibration)
@@ -83,9 +88,17 @@ class Sweep:
     def _start(self) -> None:
         """Begin with the network's own weights and nothing kept."""
         self._model = self._copy()
-        self._shared = Shared(self._meter, self.suffixes)
         self._batches: dict[int, Batches] = {}
+        self._shared = Shared(self._meter, self.suffixes, self._side_by_side())
         self._perturbs: dict[tuple[str, int], Callable[[str, float], np.ndarray]] = {}
+
+    def _side_by_side(self) -> dict[int, list[Comparison]]:
+        """Return the comparisons of logits that are going to be asked for, by the ``id`` of the batches they see."""
+        found: dict[int, dict[Comparison, None]] = defaultdict(dict)  # one of two tracks stands in it once
+        for entry in self._entries:
+            if isinstance(entry.function, ComparesLogits):
+                found[id(self._take(self._limit(entry)))][entry.function.comparison] = None
+        return {batches: list(comparisons) for batches, comparisons in found.items()}
 
     def _copy(self) -> nn.Module:
         try:

@@ -116,7 +116,7 @@ def _score_all(
     done, n_tasks = _Done(), sum(calibration_sets if entry.of_examples else 1 for entry in entries)
     for network, before in zip(networks, range(0, n_tasks * len(networks), n_tasks), strict=True):
         scored: dict[str, list[Scored]] = {entry.name: [] for entry in entries}
-        tasks = _set_by_set(calibration_sweeps(network, calibration_sets), entries)
+        tasks = _set_by_set(calibration_sweeps(network, calibration_sets, entries), entries)
         for count, (number, sweep, entry) in enumerate(tasks, before):
             report(f"scoring {network.name} {entry.name}", count, n_tasks * len(networks))
             if entry.name not in scored:  # refused on an earlier set

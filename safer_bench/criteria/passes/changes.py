@@ -1,15 +1,27 @@
 """What a perturbation does to one layer, as aware criteria see it: the changed weight, and the logits with it set.
 
+Logits with a layer perturbed, at each level, would fill any memory where they are of a language model or of a thousand
+classes. So those of one layer at a time are looked at by all criteria that compare logits, and let go.
+
 A bit flip can make a weight infinite or no number at all: such entries count as float32's largest number.
 """
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from safer_bench.criteria.passes.cost import Cost
 from safer_bench.criteria.passes.layers import Batches, Perturb, layer_weights
-from safer_bench.criteria.passes.shared import Passes, passes, shared, shared_while_room, spend
+from safer_bench.criteria.passes.shared import Passes, Shared, current_sweep, shared, spend
 
 LARGEST = torch.finfo(torch.float32).max
+SIDE_BY_SIDE = 1 << 28  # bytes of logits at most that criteria look at side by side: each works on copies of its own
+T = TypeVar("T")
+Compare = Callable[[Tensor], float]  # logits with a layer perturbed ``(n, n_classes, ...)`` -> what the layer scores
+Comparison = Callable[[Tensor, Batches], Compare]  # clean logits and their batches ->
 
 
 def finite(values: Tensor) -> Tensor:
@@ -37,26 +49,92 @@ def clean_logits(model: nn.Module, batches: Batches) -> Tensor:
     return _logits(model, batches) if short is None else _counted(short)
 
 
-@shared_while_room
-def perturbed_logits(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> dict[str, Tensor]:
-    """Return for each layer the logits of all examples, ``(n, n_classes)``, with that layer perturbed; it is restored."""
-    logits, shorter = {}, _shorter(model)
+class ComparesLogits:
+    """An aware criterion's function: a layer scores what a comparison makes of the logits, clean and with it perturbed.
+
+    In a sweep, the comparisons that it does side by side look at the same passes, and each is charged with its own work.
+
+    Args:
+        comparison: ``(clean logits, batches)`` to a function of the logits with a layer perturbed; its name and docstring
+            are the criterion's.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison, self.__name__, self.__doc__ = comparison, comparison.__name__, comparison.__doc__
+
+    def __call__(self, model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> dict[str, float]:
+        """Return each layer's score; every layer is restored."""
+        sweep = current_sweep()
+        if sweep is None:
+            return _compared(model, batches, perturb, level, [self.comparison], Cost)[0][0]
+        beside = self._beside(sweep, model, batches)
+        key = (id(model), id(batches), perturb, level)
+
+        def keep() -> None:
+            found = _compared(model, batches, perturb, level, beside, sweep.meter.read)
+            for comparison, (scores, cost) in zip(beside, found, strict=True):
+                sweep.put((comparison, *key), scores, cost)
+
+        sweep.once((beside, *key), keep)
+        return sweep.once((self.comparison, *key), dict)  # it has just been kept, or was before
+
+    def _beside(self, sweep: Shared, model: nn.Module, batches: Batches) -> tuple[Comparison, ...]:
+        beside = tuple(sweep.side_by_side.get(id(batches), ()))
+        fits = clean_logits(model, batches).nbytes <= SIDE_BY_SIDE
+        return beside if fits and self.comparison in beside else (self.comparison,)
+
+
+def _compared(
+    model: nn.Module,
+    batches: Batches,
+    perturb: Perturb,
+    level: float,
+    comparisons: Sequence[Comparison],
+    clock: Callable[[], Cost],
+) -> list[tuple[dict[str, float], Cost]]:
+    """Return each comparison's scores, and what they cost beside the passes."""
+    compare: list[Compare] = []
+    found: list[dict[str, float]] = [{} for _ in comparisons]
+    costs = [Cost() for _ in comparisons]
+
+    def charged(i: int, compute: Callable[[], T]) -> T:
+        start = clock()
+        value = compute()
+        costs[i] += clock().since(start)
+        return value
+
+    clean = clean_logits(model, batches)
+    for i, comparison in enumerate(comparisons):
+        compare.append(charged(i, partial(comparison, clean, batches)))
+    for name, logits in _perturbed_logits(model, batches, perturb, level):
+        for i, one in enumerate(compare):
+            found[i][name] = charged(i, partial(one, logits))
+    return list(zip(found, costs, strict=True))
+
+
+def _perturbed_logits(model: nn.Module, batches: Batches, perturb: Perturb, level: float) -> Iterator[tuple[str, Tensor]]:
+    """Yield each layer with the logits of all examples ``(n, n_classes)`` while that layer is perturbed; it is restored."""
+    shorter = _shorter(model)
     perturbed = perturbed_weights(model, batches, perturb, level)
     for name, weight in layer_weights(model, batches).items():
         short = shorter.perturbed(batches, name, perturbed[name]) if shorter else None
-        logits[name] = _with_weight(model, batches, weight, perturbed[name]) if short is None else _counted(short)
-    return logits
+        yield name, _with_weight(model, batches, weight, perturbed[name]) if short is None else _counted(short)
 
 
 def _shorter(model: nn.Module) -> Passes | None:
     """Return the shorter way to logits that the sweep knows, prepared: who uses it is billed for that."""
     _prepare(model, None)
-    return passes()
+    return _known_passes()
+
+
+def _known_passes() -> Passes | None:
+    sweep = current_sweep()
+    return None if sweep is None else sweep.passes
 
 
 @shared
 def _prepare(model: nn.Module, batches: None) -> None:  # noqa: ARG001  once a sweep, whatever the batches
-    shorter = passes()
+    shorter = _known_passes()
     if shorter:
         shorter.prepare()
 

@@ -156,7 +156,7 @@ def _gauss_newton(model: nn.Module, batches: Batches, weights: dict[str, nn.Para
     The squared derivative of sum(a * logits), with a = sum_c e_c sqrt(p_c) (unit_c - p) and e random signs, has the mean
     J' S J, as a a' has the mean S.
     """
-    totals, distances = _zeros(weights), []
+    totals, distances, scale = _zeros(weights), [], ANSWER_DRAWS * count_answers(batches)
     for inputs, labels in batches:
         for i in range(len(labels)):
             logits, label = model(inputs[i : i + 1]), labels[i : i + 1]
@@ -169,7 +169,7 @@ def _gauss_newton(model: nn.Module, batches: Batches, weights: dict[str, nn.Para
                 gradients = torch.autograd.grad(logits, list(weights.values()), along, retain_graph=True, allow_unused=True)
                 for total, gradient in zip(totals[half].values(), gradients, strict=True):
                     if gradient is not None:
-                        total += gradient.double().square() / (ANSWER_DRAWS * count_answers(batches))
+                        total += gradient.double().square().div_(scale)
     return totals, distances
 
 

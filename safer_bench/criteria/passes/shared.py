@@ -1,10 +1,6 @@
-"""Passes that several criteria need are made once a sweep, and charged in full to each that uses them.
+"""Passes that several criteria need are made once a sweep, and charged in full to each that uses them."""
 
-Logits with each layer perturbed, at each level, are kept while there is room, and beyond it made again for each criterion:
-those of a language model, or of a thousand classes, would fill any memory.
-"""
-
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,13 +12,11 @@ from torch import Tensor
 from safer_bench.criteria.passes.cost import Cost, Meter
 
 F = TypeVar("F", bound=Callable[..., Any])
-ROOM = 1 << 30  # bytes a sweep, of results that are kept only while there is room
-GONE = object()  # in place of a result that was not kept
 
 
 @dataclass(slots=True)
 class _Product:
-    """A result, or ``GONE``, with its own cost, that of the products it used left out."""
+    """A result with its own cost, that of the products it used left out."""
 
     value: Any
     cost: Cost
@@ -63,28 +57,30 @@ class Shared:
     Args:
         meter: its clocks.
         passes: the same model's logits by a shorter way.
+        side_by_side: what criteria make of the logits of the same passes, by the ``id`` of their batches.
     """
 
-    def __init__(self, meter: Meter, passes: Passes | None = None) -> None:
-        self.meter, self.passes = meter, passes
+    def __init__(
+        self, meter: Meter, passes: Passes | None = None, side_by_side: Mapping[int, Sequence[Any]] | None = None
+    ) -> None:
+        self.meter, self.passes, self.side_by_side = meter, passes, side_by_side or {}
         self._products: dict[Hashable, _Product] = {}
         self._bills: list[Bill] = []
-        self._room = ROOM
 
-    def once(self, key: Hashable, compute: Callable[[], Any], size: Callable[[Any], int] = lambda _: 0) -> Any:
-        """Return the product of a key, computed when it is first asked for; again, where its bytes found no room."""
-        known = self._products.get(key)
-        value = GONE if known is None else known.value
-        if value is GONE:
+    def once(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """Return the product of a key, computed when it is first asked for."""
+        if key not in self._products:
             with self._open() as bill:
                 value = compute()
-            fits = size(value) <= self._room
-            self._room -= size(value) if fits else 0
-            made = _Product(value if fits else GONE, bill.cost.without(bill.nested), frozenset(bill.used))
-            self._products.setdefault(key, made)  # what it costs is what it cost first
+            self._products[key] = _Product(value, bill.cost.without(bill.nested), frozenset(bill.used))
         if self._bills:
             self._bills[-1].used |= {key, *self._products[key].used}
-        return value
+        return self._products[key].value
+
+    def put(self, key: Hashable, value: Any, cost: Cost) -> None:
+        """Keep what was made beside a product that is being computed: it is charged to those that ask for it alone."""
+        self._products[key] = _Product(value, cost, frozenset())
+        self._bills[-1].nested += cost
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -125,22 +121,14 @@ def shared(function: F) -> F:
 
     Outside a sweep it runs at each call. Its result belongs to all who ask: nobody may change it.
     """
-    return _shared(function, lambda _: 0)
 
-
-def shared_while_room(function: F) -> F:
-    """Make a function that returns tensors by name run as ``shared`` ones do, while there is room for what it returns."""
-    return _shared(function, lambda tensors: sum(tensor.nbytes for tensor in tensors.values()))
-
-
-def _shared(function: F, size: Callable[[Any], int]) -> F:
     @wraps(function)
     def call(model: Any, batches: Any, *further: Any) -> Any:
         current = _CURRENT.get()
         if current is None:
             return function(model, batches, *further)
         key = (function, id(model), id(batches), *further)  # a sweep keeps both alive
-        return current.once(key, lambda: function(model, batches, *further), size)
+        return current.once(key, lambda: function(model, batches, *further))
 
     return call  # type: ignore[return-value]
 
@@ -152,7 +140,6 @@ def spend(forwards: float) -> None:
         current.meter.forwards += forwards
 
 
-def passes() -> Passes | None:
-    """Return the shorter way to logits that the sweep knows; None outside a sweep."""
-    current = _CURRENT.get()
-    return None if current is None else current.passes
+def current_sweep() -> Shared | None:
+    """Return what the sweep shares; None outside a sweep."""
+    return _CURRENT.get()
