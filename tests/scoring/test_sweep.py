@@ -1,11 +1,14 @@
 """What a sweep shares between criteria, and what each criterion costs."""
 
+import time
+from dataclasses import replace
+
 import pytest
 import torch
 
 from safer_bench.criteria.criterion import criterion
 from safer_bench.criteria.loading import criteria, parse_criterion
-from safer_bench.criteria.passes import hessian, shared
+from safer_bench.criteria.passes import changes, hessian
 from safer_bench.errors import BadInput
 from safer_bench.perturbations.loading import parse_perturbation
 from safer_bench.scoring.score import score
@@ -82,27 +85,68 @@ def test_a_sweep_makes_shared_passes_once_and_bills_each_criterion_as_if_alone(t
     names = ["snip", "gradient_norm", "fit", "measured_drop_128", "output_kl", "measured_drop_128_by_level", "grasp"]
     alone = {name: cost(name, tiny)["forward_equivalents"] for name in names}
     tiny.model.register_forward_hook(count)  # copies carry it
-    sweep = Sweep(tiny, batch_size=40, suffixes=WholePasses())
+    sweep = Sweep(tiny, batch_size=40, suffixes=WholePasses(), entries=[criteria()[name] for name in names])
     together = {name: cost(name, tiny, sweep=sweep)["forward_equivalents"] for name in names}
     assert together == alone
     finding, gradients, fisher, clean, perturbed, products = 2, 2, 40, 1, 3 * 3, 1  # at 40 and at 128 examples; three levels
     assert passes == finding + gradients + fisher + clean + perturbed + products
 
 
-def test_logits_without_room_are_made_again_and_say_and_cost_the_same(tiny, monkeypatch):
-    """Kept for all levels, those of a language model would take 200 GB."""
-    names, passes = ("output_kl", "output_jsd", "measured_drop_128", "measured_drop_128_by_level"), []
-    found, n_layers = [], len(tiny.layers)  # found before passes are counted
+COMPARING = ("output_kl", "output_jsd", "output_mse", "output_kl_by_level")  # on 40 examples of tiny; one is of two tracks
+
+
+@pytest.fixture
+def compared(tiny):
+    """Score by criteria that compare logits: rows, forward equivalents, and passes that were made of the model."""
+    passes, _ = [], tiny.layers  # found before passes are counted
     tiny.model.register_forward_hook(lambda *_: passes.append(1))  # copies carry it
-    for room in (shared.ROOM, 0):
-        monkeypatch.setattr(shared, "ROOM", room)
+
+    def run(entries):
         passes.clear()
-        sweep = Sweep(tiny, batch_size=40, suffixes=WholePasses())
-        scored = [sweep.scored(criteria()[name], LEVELS) for name in names]
-        found.append(([each.rows for each in scored], [each.cost["forward_equivalents"] for each in scored], len(passes)))
-    (rows, costs, kept), (rows_again, costs_again, made_again) = found
-    assert (rows, costs) == (rows_again, costs_again)
-    assert made_again - kept == 2 * n_layers * 3  # levels; what is scored by level too is not made again for that
+        sweep = Sweep(tiny, batch_size=40, suffixes=WholePasses(), entries=entries)
+        scored = [sweep.scored(criteria()[name], LEVELS) for name in COMPARING]
+        return [each.rows for each in scored], [each.cost["forward_equivalents"] for each in scored], len(passes)
+
+    return run
+
+
+def test_criteria_that_compare_logits_do_so_side_by_side_and_say_and_cost_the_same(compared, tiny):
+    """Kept for all levels, the logits of a language model would take 200 GB."""
+    rows, costs, n_passes = compared([criteria()[name] for name in COMPARING])
+    rows_alone, costs_alone, n_alone = compared([])
+    assert (rows, costs) == (rows_alone, costs_alone)
+    assert n_alone - n_passes == 2 * len(tiny.layers) * 3  # levels; what is scored by level too takes no more
+
+
+def test_logits_that_are_large_are_compared_by_one_criterion_at_a_time(compared, monkeypatch):
+    monkeypatch.setattr(changes, "SIDE_BY_SIDE", 0)
+    assert compared([criteria()[name] for name in COMPARING]) == compared([])
+
+
+def test_each_criterion_is_billed_its_own_work_on_logits_that_several_compare(tiny):
+    """The first one makes the passes for all, and does the others' work as well: no time of theirs is on its bill."""
+    slow = replace(criteria()["output_kl"], name="slow", function=changes.ComparesLogits(_slow_comparison))
+    known = {**criteria(), "slow": slow}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safer_bench.scoring.sweep.criteria", lambda: known)
+        sweep = Sweep(tiny, suffixes=WholePasses(), entries=[known["output_mse"], slow])
+        seconds = [sweep.scored(each, LEVELS).cost["seconds"] for each in (known["output_mse"], slow)]
+    asleep = 3 * len(tiny.layers) * SLEEP
+    assert seconds[0] < asleep / 2
+    assert seconds[1] > asleep
+
+
+SLEEP = 0.05  # seconds a layer
+
+
+def _slow_comparison(clean, batches):
+    """Compares nothing, slowly."""
+
+    def compare(logits):
+        time.sleep(SLEEP)
+        return float(logits.sum())
+
+    return compare
 
 
 def test_a_criterion_of_a_file_shares_nothing_with_built_in_ones(tiny, tmp_path):

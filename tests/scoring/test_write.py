@@ -111,8 +111,8 @@ def test_scores_from_examples_are_means_over_disjoint_sets_with_their_spread(tin
 def test_what_criteria_share_of_one_set_is_gone_before_the_next_is_scored(tiny, tmp_path, monkeypatch):
     made, alive, scored = [], [], Sweep.scored
 
-    def sweeps(network, n_sets):
-        found = calibration_sweeps(network, n_sets)
+    def sweeps(network, n_sets, entries):
+        found = calibration_sweeps(network, n_sets, entries)
         made.extend(map(weakref.ref, found))
         return found
 
