@@ -26,6 +26,9 @@ logits are piecewise linear, as between ReLUs. Elsewhere the rest is estimated b
 example on average, most of them for examples that are answered wrongly. They are doubled until two halves rank the layers
 alike, or there are 32. Alike means that Spearman's correlation of trace, mean curvature and diag(H) * W^2 is 0.98. So
 where activations are ReLUs, `obd` differs from `ggn_diagonal` by noise alone.
+
+Four criteria refuse language models. `synflow` and `layer_conductance` take inputs of floating point, so no tokens.
+`ggn_diagonal` and `true_fisher` make a backward pass for each class of each answer, at most 4,096 an example.
 """
 TITLES = {
     "blind": ("Blind criteria", "They do not see the perturbation, and give each layer one score."),
