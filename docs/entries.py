@@ -28,7 +28,7 @@ alike, or there are 32. Alike means that Spearman's correlation of trace, mean c
 where activations are ReLUs, `obd` differs from `ggn_diagonal` by noise alone.
 
 Four criteria refuse language models. `synflow` and `layer_conductance` take inputs of floating point, so no tokens.
-`ggn_diagonal` and `true_fisher` make a backward pass for each class of each answer, at most 4,096 an example.
+`ggn_diagonal` and `true_fisher` take a backward pass for each class of each answer, and refuse more than 4,096 an example.
 """
 TITLES = {
     "blind": ("Blind criteria", "They do not see the perturbation, and give each layer one score."),

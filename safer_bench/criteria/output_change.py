@@ -19,7 +19,7 @@ MOST_NATS = 16.0  # of one example: where the measured loss is clipped as well
 
 
 def _mean_over_answers(distances: Callable[[Tensor], Tensor], batches: Batches) -> Compare:
-    """Return a comparison of what ``distances`` makes ``(n, ...)`` of logits in float64: the mean over answers."""
+    """Return a comparison: the mean over answers of the distances ``(n, ...)`` that logits have, taken in float64."""
     return lambda logits: float(of_answers(distances(logits.double()), batches).mean())
 
 

@@ -15,7 +15,7 @@ from safer_bench.scoring.sweep import EXAMPLES, Levels, Scored, Sweep
 def calibration_sweeps(network: Network, n_sets: int, entries: Sequence[Criterion] = ()) -> list[Sweep]:
     """Return a sweep over each of ``n_sets`` disjoint sets of calibration examples, of 512 where there are as many.
 
-    ``entries`` are criteria that it will be asked for, as ``Sweep`` takes them.
+    ``entries`` are criteria that they will be asked for, on the first set all, on the others those that see examples.
 
     Raises:
         BadInput: fewer calibration examples than sets.
@@ -26,7 +26,10 @@ def calibration_sweeps(network: Network, n_sets: int, entries: Sequence[Criterio
             f"network {network.name!r}: {len(network.calibration[1])} calibration examples; expected {n_sets} sets of them"
         )
     suffixes = Suffixes(network.model, *network.calibration)
-    return [Sweep(network, examples=size, first=i * size, suffixes=suffixes, entries=entries) for i in range(n_sets)]
+    asked = [entries, *[[entry for entry in entries if entry.of_examples]] * (n_sets - 1)]
+    return [
+        Sweep(network, examples=size, first=i * size, suffixes=suffixes, entries=of_set) for i, of_set in enumerate(asked)
+    ]
 
 
 def _spreads(scores: np.ndarray) -> list[float]:

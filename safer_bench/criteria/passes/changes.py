@@ -1,7 +1,7 @@
 """What a perturbation does to one layer, as aware criteria see it: the changed weight, and the logits with it set.
 
 Logits with a layer perturbed, at each level, would fill any memory where they are of a language model or of a thousand
-classes. So those of one layer at a time are looked at by all criteria that compare logits, and let go.
+classes. So criteria that compare logits look at those of one layer at a time, side by side, and none are kept.
 
 A bit flip can make a weight infinite or no number at all: such entries count as float32's largest number.
 """
@@ -18,10 +18,10 @@ from safer_bench.criteria.passes.layers import Batches, Perturb, layer_weights
 from safer_bench.criteria.passes.shared import Passes, Shared, current_sweep, shared, spend
 
 LARGEST = torch.finfo(torch.float32).max
-SIDE_BY_SIDE = 1 << 28  # bytes of logits at most that criteria look at side by side: each works on copies of its own
+SIDE_BY_SIDE = 1 << 28  # most bytes of logits that are compared side by side, as each criterion makes copies of its own
 T = TypeVar("T")
 Compare = Callable[[Tensor], float]  # logits with a layer perturbed ``(n, n_classes, ...)`` -> what the layer scores
-Comparison = Callable[[Tensor, Batches], Compare]  # clean logits and their batches ->
+Comparison = Callable[[Tensor, Batches], Compare]  # clean logits, and the batches they are of
 
 
 def finite(values: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ def clean_logits(model: nn.Module, batches: Batches) -> Tensor:
 class ComparesLogits:
     """An aware criterion's function: a layer scores what a comparison makes of the logits, clean and with it perturbed.
 
-    In a sweep, the comparisons that it does side by side look at the same passes, and each is charged with its own work.
+    A sweep does comparisons side by side: they look at the same passes, and each is charged with its own work.
 
     Args:
         comparison: ``(clean logits, batches)`` to a function of the logits with a layer perturbed; its name and docstring
